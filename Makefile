@@ -1,0 +1,66 @@
+# make          what there is to make
+# make demo     the whole path on a small checkpoint, from a fresh machine
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo demo-real test lint format interop clean distclean
+
+BERTCONV := .build/release/bertconv
+SOURCES := Sources Tests Package.swift
+# The targets may import only what Package.swift says that they depend on.
+LAYERS := --explicit-target-dependency-import-check error
+# Where a machine keeps its own Python with the requirements: BERTCONV_PYTHON=/path/to/python make interop
+PYTHON_ENV := TF_CPP_MIN_LOG_LEVEL=3 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 PYTHONWARNINGS=ignore PYTHONDONTWRITEBYTECODE=1
+
+DEMO := .build/demo
+TINY := Tests/Fixtures/tensorflow/bert-tiny
+TRAINED := $(DEMO)/minilm
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+deps: ## install the libraries that the build needs (apt)
+	@Scripts/deps.sh
+
+build: deps ## build the program: .build/release/bertconv
+	swift build -c release
+
+demo: build ## convert, inspect and verify a small checkpoint that TensorFlow wrote
+	@rm -rf $(DEMO)/bert-tiny.safetensors && mkdir -p $(DEMO)
+	@run() { printf '\n$$ %s\n' "$$*"; "$$@"; }; \
+	run $(BERTCONV) inspect $(TINY); \
+	run $(BERTCONV) convert tf-to-native $(TINY)/bert_model.ckpt -o $(DEMO)/bert-tiny.safetensors; \
+	run $(BERTCONV) inspect $(DEMO)/bert-tiny.safetensors; \
+	run $(BERTCONV) verify $(DEMO)/bert-tiny.safetensors --fixtures $(TINY)/reference.npz; \
+	run $(BERTCONV) verify $(DEMO)/bert-tiny.safetensors --against $(TINY)/bert_model.ckpt
+
+demo-real: build ## the same with all-MiniLM-L6-v2, a trained model (installs TensorFlow into .build-venv first)
+	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	rm -rf $(TRAINED) $(TRAINED).safetensors && mkdir -p $(DEMO); \
+	run() { printf '\n$$ %s\n' "$$*"; "$$@"; }; \
+	run "$$python" Scripts/make_demo_model.py $(TRAINED); \
+	run $(BERTCONV) inspect $(TRAINED); \
+	run $(BERTCONV) convert tf-to-native $(TRAINED)/bert_model.ckpt -o $(TRAINED).safetensors; \
+	run $(BERTCONV) verify $(TRAINED).safetensors --fixtures $(TRAINED)/reference.npz
+
+test: deps ## build and run the unit tests
+	swift build $(LAYERS)
+	swift test $(LAYERS)
+
+lint: ## the formatter's strict check, and no work left for later
+	swift format lint --strict -r $(SOURCES)
+	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts; then echo 'lint: work left for later in the lines above' >&2; exit 1; fi
+
+format: ## format all Swift in place
+	swift format -i -r $(SOURCES)
+
+interop: build ## the tests against real TensorFlow, torch and transformers (installs them into .build-venv first)
+	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
+
+clean: ## remove what the build made
+	rm -rf .build
+
+distclean: clean ## remove the Python environment too
+	rm -rf .build-venv

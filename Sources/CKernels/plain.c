@@ -1,0 +1,67 @@
+// The plain versions: definitions in double precision.
+
+#include "CKernels.h"
+
+#include <math.h>
+
+#define FOR_EACH(expression)                               \
+  for (size_t r = 0; r < rows; r++)                        \
+    for (size_t c = 0; c < columns; c++) {                 \
+      double v = (double)x[r * stride + c] + bias[c];      \
+      x[r * stride + c] = (float)(expression);             \
+    }
+
+void bertconv_bias_plain(float *x, const float *bias, size_t rows, size_t columns, size_t stride) { FOR_EACH(v) }
+
+void bertconv_bias_gelu_plain(float *x, const float *bias, size_t rows, size_t columns, size_t stride) {
+  FOR_EACH(0.5 * v * erfc(-v * 0.70710678118654752440))
+}
+
+void bertconv_bias_gelu_tanh_plain(float *x, const float *bias, size_t rows, size_t columns, size_t stride) {
+  FOR_EACH(0.5 * v * (1 + tanh(0.79788456080286535588 * (v + 0.044715 * v * v * v))))
+}
+
+void bertconv_bias_relu_plain(float *x, const float *bias, size_t rows, size_t columns, size_t stride) {
+  FOR_EACH(v < 0 ? 0 : v)
+}
+
+void bertconv_bias_tanh_plain(float *x, const float *bias, size_t rows, size_t columns, size_t stride) {
+  FOR_EACH(tanh(v))
+}
+
+void bertconv_add_plain(float *x, const float *y, size_t count) {
+  for (size_t i = 0; i < count; i++) x[i] += y[i];
+}
+
+void bertconv_layer_norm_plain(
+    float *x, const float *gamma, const float *beta, float epsilon, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++) {
+    float *row = x + r * columns;
+    double mean = 0, variance = 0;
+    for (size_t c = 0; c < columns; c++) mean += row[c];
+    mean /= (double)columns;
+    for (size_t c = 0; c < columns; c++) variance += (row[c] - mean) * (row[c] - mean);
+    variance /= (double)columns;
+    for (size_t c = 0; c < columns; c++)
+      row[c] = (float)((row[c] - mean) / sqrt(variance + epsilon) * gamma[c] + beta[c]);
+  }
+}
+
+void bertconv_residual_layer_norm_plain(
+    float *x, const float *bias, const float *residual, const float *gamma, const float *beta, float epsilon,
+    size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) x[r * columns + c] += bias[c] + residual[r * columns + c];
+  bertconv_layer_norm_plain(x, gamma, beta, epsilon, rows, columns);
+}
+
+void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride) {
+  for (size_t r = 0; r < rows; r++) {
+    float *row = x + r * stride;
+    double max = -INFINITY, sum = 0;
+    for (size_t c = 0; c < columns; c++)
+      if (row[c] > max) max = row[c];
+    for (size_t c = 0; c < columns; c++) sum += exp(row[c] - max);
+    for (size_t c = 0; c < columns; c++) row[c] = (float)(exp(row[c] - max) / sum);
+  }
+}

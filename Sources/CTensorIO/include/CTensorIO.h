@@ -1,0 +1,53 @@
+// The C side of TensorIO: checksums with run-time CPU dispatch, a guard against files that shrink
+// while they are mapped, and the block transpose. Everything here takes sizes that the Swift side
+// has already checked.
+#ifndef BERTCONV_CTENSORIO_H
+#define BERTCONV_CTENSORIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// CRC32C (Castagnoli, reflected polynomial 0x82F63B78, as in RFC 3720), continued from `crc`;
+// 0 starts a new one. Uses the CPU's CRC instruction where there is one.
+uint32_t bertconv_crc32c_extend(uint32_t crc, const void *data, size_t length);
+
+// The table-driven version of the same, kept as the fast one's test.
+uint32_t bertconv_crc32c_extend_plain(uint32_t crc, const void *data, size_t length);
+
+// The checksum of A followed by B, from the checksums of both and the length of B in bytes.
+uint32_t bertconv_crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length_b);
+
+// 1 when the CPU's CRC instruction is in use.
+int bertconv_crc32c_is_accelerated(void);
+
+// Registers a mapped range. A SIGBUS inside it (the file became shorter than the mapping) then maps
+// zeros over the rest of the range and marks the slot instead of killing the process.
+// Returns the slot, or -1 when all slots are taken.
+int bertconv_map_guard_add(const void *start, size_t length);
+// 1 when a page of the slot's range was lost.
+int bertconv_map_guard_was_hit(int slot);
+void bertconv_map_guard_remove(int slot);
+
+// Writes the transpose of the row-major `rows` x `columns` matrix at `source` to `target`.
+// `element_size` is 1, 2, 4, 8 or 16 bytes.
+void bertconv_transpose(const void *source, void *target, size_t rows, size_t columns, size_t element_size);
+
+// 1 when both ranges hold the same bytes.
+int bertconv_equal(const void *a, const void *b, size_t length);
+
+// Reverses the bytes of `count` elements of `element_size` (2, 4 or 8) bytes while copying them.
+void bertconv_swap_bytes(const void *source, void *target, size_t count, size_t element_size);
+
+// Files to remove when SIGINT, SIGTERM, SIGHUP or SIGQUIT ends the process.
+void bertconv_temporary_add(const char *path);
+void bertconv_temporary_remove(const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

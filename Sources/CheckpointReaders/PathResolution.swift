@@ -1,0 +1,137 @@
+import TensorIO
+
+/// From what the user gives to the one file to open.
+///
+/// A TensorFlow prefix, `.index` or `.data-*` file leads to the index; a folder to what its `checkpoint` state file names,
+/// else to its one checkpoint; a SavedModel to its variables.
+struct PathResolution {
+  /// Looks for this kind alone when given.
+  let kind: CheckpointKind?
+
+  struct Result {
+    var path: String
+    var warnings: [String] = []
+  }
+
+  func resolve(_ path: String) throws(FormatError) -> Result {
+    switch FileSystem.kind(of: path) {
+    case .file: return Result(path: try index(forDataFile: path) ?? path)
+    case .folder: return try resolveFolder(path)
+    case .other:
+      throw FormatError("neither a file nor a folder", file: path, advice: "Give a checkpoint's file, prefix or folder.")
+    case nil:
+      if FileSystem.isFile(path + ".index") { return Result(path: path + ".index") }
+      if let part = firstV1Part(path) { return Result(path: part) }
+      if FileSystem.isFile(path + ".data-00000-of-00001") { throw missingIndex(path, data: path + ".data-00000-of-00001") }
+      throw notFound(path)
+    }
+  }
+
+  // MARK: Files
+
+  /// `PREFIX.index` for `PREFIX.data-NNNNN-of-NNNNN`; `nil` for other names.
+  private func index(forDataFile path: String) throws(FormatError) -> String? {
+    let name = FileSystem.baseName(path)
+    guard let range = name.ranges(of: ".data-").last else { return nil }
+    let tail = name[range.upperBound...].split(separator: "-", omittingEmptySubsequences: false)
+    guard tail.count == 3, tail[1] == "of", Int(tail[0]) != nil, Int(tail[2]) != nil else { return nil }
+    let prefix = FileSystem.join(FileSystem.folder(of: path), String(name[..<range.lowerBound]))
+    let index = path.hasPrefix("./") ? "./" + prefix.drop(while: { $0 == "." || $0 == "/" }) + ".index" : prefix + ".index"
+    guard FileSystem.isFile(index) else { throw missingIndex(prefix, data: path) }
+    return index
+  }
+
+  private func missingIndex(_ prefix: String, data: String) -> FormatError {
+    FormatError(
+      "the checkpoint's index is not there", file: prefix + ".index", found: "only \(FileSystem.baseName(data))",
+      advice: "A checkpoint is the .index file and all of its .data files: put them into one folder.")
+  }
+
+  /// The first file of a V1 checkpoint saved in several, given its prefix.
+  private func firstV1Part(_ prefix: String) -> String? {
+    let start = FileSystem.baseName(prefix) + "-00000-of-"
+    let folder = FileSystem.folder(of: prefix)
+    let names = ((try? FileSystem.names(inFolder: folder)) ?? []).filter { $0.hasPrefix(start) }
+    return names.count == 1 ? FileSystem.join(folder, names[0]) : nil
+  }
+
+  private func notFound(_ path: String) -> FormatError {
+    let folder = FileSystem.folder(of: path)
+    let there = checkpoints(in: (try? FileSystem.names(inFolder: folder)) ?? [])
+    return FormatError(
+      "no such file, folder or checkpoint prefix", file: path,
+      advice: there.isEmpty ? "Check the path." : "In \(folder) there is: \(there.prefix(8).joined(separator: ", ")).")
+  }
+
+  // MARK: Folders
+
+  private func accepts(_ other: CheckpointKind) -> Bool { kind == nil || kind == other }
+
+  private func resolveFolder(_ folder: String) throws(FormatError) -> Result {
+    let names = try FileSystem.names(inFolder: folder)
+    var warnings: [String] = []
+    if accepts(.tensorFlow) {
+      let variables = FileSystem.join(folder, "variables/variables.index")
+      if FileSystem.isFile(variables) { return Result(path: variables) }
+      if names.contains("checkpoint") {
+        let state = FileSystem.join(folder, "checkpoint")
+        if let name = try stateFileChoice(state) {
+          let prefix = FileSystem.join(folder, name)
+          if FileSystem.isFile(prefix + ".index") { return Result(path: prefix + ".index") }
+          if FileSystem.isFile(prefix) { return Result(path: prefix) }
+          if let part = firstV1Part(prefix) { return Result(path: part) }
+          warnings.append("the state file \(state) names '\(name)', which is not there")
+        }
+      }
+    }
+    for candidate in [CheckpointKind.safetensors, .pyTorch] where accepts(candidate) {
+      for name in candidate.usualNames where names.contains(name) {
+        return Result(path: FileSystem.join(folder, name), warnings: warnings)
+      }
+    }
+    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .numPy, .keras] where accepts(candidate) {
+      let found = names.filter { name in candidate.suffixes.contains { name.hasSuffix($0) } }
+      if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
+      if found.count > 1 {
+        throw FormatError(
+          "the folder holds several checkpoints", file: folder,
+          found: found.prefix(12).map { candidate == .tensorFlow ? String($0.dropLast(6)) : $0 }.joined(separator: ", "),
+          advice: "Give one of them instead of the folder.")
+      }
+    }
+    throw FormatError(
+      "the folder holds no checkpoint" + (kind.map { " of the kind \($0.rawValue)" } ?? ""), file: folder,
+      found: names.isEmpty ? "an empty folder" : names.prefix(12).joined(separator: ", "),
+      advice: warnings.isEmpty ? "Give the checkpoint's file or prefix." : warnings.joined(separator: "; "))
+  }
+
+  private func checkpoints(in names: [String]) -> [String] {
+    names.filter { name in
+      CheckpointKind.allCases.contains { accepts($0) && $0.suffixes.contains { name.hasSuffix($0) } }
+    }
+  }
+
+  /// The checkpoint that a state file (`CheckpointState` as text) names. The path there is often that of another machine
+  /// and must not lead out of the folder, so only its last component counts.
+  private func stateFileChoice(_ path: String) throws(FormatError) -> String? {
+    let text = try FileSystem.text(path, limit: 16 << 20)
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: ":", maxSplits: 1)
+      guard parts.count == 2, parts[0].trimmingSpaces == "model_checkpoint_path" else { continue }
+      let value = parts[1].trimmingSpaces
+      guard value.count >= 2, value.hasPrefix("\""), value.hasSuffix("\"") else { return nil }
+      let name = FileSystem.baseName(String(value.dropFirst().dropLast()))
+      return FileSystem.isPlainName(name) ? name : nil
+    }
+    return nil
+  }
+}
+
+extension Substring {
+  var trimmingSpaces: Substring {
+    var result = self
+    while let first = result.first, first.isWhitespace { result = result.dropFirst() }
+    while let last = result.last, last.isWhitespace { result = result.dropLast() }
+    return result
+  }
+}

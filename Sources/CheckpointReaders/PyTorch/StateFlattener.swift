@@ -1,0 +1,174 @@
+import TensorIO
+
+/// Finds the tensors in the tree of values that a pickle made, under their paths joined with dots: keys of dicts,
+/// numbers of list elements, attributes of objects. What is no tensor is kept as text.
+///
+/// A whole `nn.Module` (torch.save(model)) gives what its `state_dict()` would: parameters, buffers but for those that
+/// are not persistent, and then its modules.
+struct StateFlattener {
+  struct Found {
+    var name: String
+    var tensor: Int
+  }
+
+  private let machine: PickleMachine
+  private(set) var tensors: [Found] = []
+  private(set) var texts: [(key: String, value: String)] = []
+  private(set) var warnings: [String] = []
+  private var names: Set<String> = []
+  /// The nodes on the way from the root: a value that holds itself is not followed.
+  private var open: Set<Int> = []
+  private var work = 0
+  private var nameBytes = 0
+
+  private static let deepest = 200
+  private static let longestName = 4096
+  private static let mostTexts = 2000
+  /// A pickle can name one list a thousand times in each of a thousand lists, so the elements are counted as met.
+  private static let mostWork = 4 << 20
+  private static let mostNameBytes = 64 << 20
+
+  init(_ root: PickleValue, of machine: PickleMachine) throws(FormatError) {
+    self.machine = machine
+    try visit(root, "", depth: 0)
+    if texts.count == Self.mostTexts { texts.append(("…", "more values, which are not shown")) }
+  }
+
+  private mutating func visit(_ value: PickleValue, _ path: String, depth: Int) throws(FormatError) {
+    guard case .node(let index) = value else { return note(path, value) }
+    let node = machine.nodes[index]
+    work += 1 + node.items.count + node.pairs.count
+    guard work <= Self.mostWork, nameBytes <= Self.mostNameBytes, path.utf8.count <= Self.longestName,
+      depth <= Self.deepest
+    else {
+      throw FormatError(
+        "the checkpoint nests its values beyond reason", file: machine.file, found: "at '\(String(path.prefix(100)))'")
+    }
+    switch node.kind {
+    case .tensor(let tensor): add(tensor, path)
+    case .dict, .list, .tuple, .set, .object:
+      guard open.insert(index).inserted else { return }
+      defer { open.remove(index) }
+      switch node.kind {
+      case .dict: try visitPairs(node.pairs, path, depth)
+      case .object: try visitObject(node, value, path, depth)
+      default: try visitItems(node.items, value, path, depth)
+      }
+    default: note(path, value)
+    }
+  }
+
+  private mutating func add(_ tensor: Int, _ path: String) {
+    // torch.save(tensor) has no name to give.
+    var name = path.isEmpty ? "tensor" : path
+    if !names.insert(name).inserted {
+      var number = 2
+      while !names.insert("\(name)#\(number)").inserted { number += 1 }
+      name += "#\(number)"
+      warnings.append("two tensors come out under the name '\(path)': the second is listed as '\(name)'")
+    }
+    nameBytes += name.utf8.count
+    tensors.append(Found(name: name, tensor: tensor))
+    if let note = machine.tensors[tensor].note { warnings.append("the tensor '\(name)' \(note)") }
+    if let obstacle = machine.tensors[tensor].obstacle { warnings.append("\(obstacle): '\(name)' cannot be read") }
+  }
+
+  private mutating func note(_ path: String, _ value: PickleValue) {
+    guard texts.count < Self.mostTexts else { return }
+    texts.append((path.isEmpty ? "value" : path, machine.describe(value)))
+  }
+
+  private func join(_ path: String, _ key: String) -> String { path.isEmpty ? key : path + "." + key }
+
+  private mutating func visitPairs(_ pairs: [PickleValue], _ path: String, _ depth: Int) throws(FormatError) {
+    work += pairs.count
+    if pairs.isEmpty, !path.isEmpty { note(path, .none) }
+    for (key, value) in lastOfEach(pairs) { try visit(value, join(path, key), depth: depth + 1) }
+  }
+
+  /// Each key once, in the order of its first appearance and with the value that it was given last, as in Python.
+  private func lastOfEach(_ pairs: [PickleValue]) -> [(key: String, value: PickleValue)] {
+    var places: [String: Int] = [:]
+    var result: [(key: String, value: PickleValue)] = []
+    for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+      let key = machine.text(pairs[index]) ?? machine.describe(pairs[index])
+      // 1 and '1' are two keys.
+      let identity = machine.text(pairs[index]) == nil ? "\u{0}" + key : key
+      if let place = places[identity] {
+        result[place].value = pairs[index + 1]
+      } else {
+        places[identity] = result.count
+        result.append((key, pairs[index + 1]))
+      }
+    }
+    return result
+  }
+
+  private mutating func visitItems(
+    _ items: [PickleValue], _ value: PickleValue, _ path: String, _ depth: Int
+  ) throws(FormatError) {
+    let hasParts = items.contains { item in
+      switch machine.kind(item) {
+      case .tensor, .dict, .list, .tuple, .set, .object: true
+      default: false
+      }
+    }
+    guard hasParts else { return note(path, value) }
+    for (number, item) in items.enumerated() { try visit(item, join(path, String(number)), depth: depth + 1) }
+  }
+
+  // MARK: Objects
+
+  private mutating func visitObject(
+    _ node: PickleNode, _ value: PickleValue, _ path: String, _ depth: Int
+  ) throws(FormatError) {
+    work += machine.node(node.state)?.pairs.count ?? 0
+    let type = machine.globalName(node.type) ?? ""
+    if type == "torch._utils._rebuild_sparse_tensor" || type.hasPrefix("torch.sparse.") {
+      warnings.append("'\(path)' is a sparse tensor, which is not read")
+      return note(path, value)
+    }
+    if [
+      "torch._utils._rebuild_meta_tensor_no_storage", "torch._utils._rebuild_nested_tensor",
+      "torch._utils._rebuild_wrapper_subclass", "torch._utils._rebuild_tensor_v3",
+    ].contains(type) || type == "numpy.ndarray" {
+      warnings.append("'\(path)' is a tensor of a kind that is not read (\(machine.describe(value, depth: 2)))")
+      return note(path, value)
+    }
+    if machine.value("_parameters", in: node.state) != nil, machine.value("_modules", in: node.state) != nil {
+      return try visitModule(node, path, depth)
+    }
+    // Attributes: a dict, or a dict and one of slots.
+    let states = machine.node(node.state)?.kind == .dict ? [node.state] : machine.tuple(node.state) ?? []
+    let dicts = states.compactMap { machine.node($0) }.filter { $0.kind == .dict && !$0.pairs.isEmpty }
+    if dicts.isEmpty, node.items.isEmpty, node.pairs.isEmpty { return note(path, value) }
+    for dict in dicts { try visitPairs(dict.pairs, path, depth) }
+    if !node.items.isEmpty { try visitItems(node.items, value, path, depth) }
+    if !node.pairs.isEmpty { try visitPairs(node.pairs, path, depth) }
+  }
+
+  private mutating func visitModule(_ node: PickleNode, _ path: String, _ depth: Int) throws(FormatError) {
+    var transient: Set<String> = []
+    if let set = machine.value("_non_persistent_buffers_set", in: node.state), let items = machine.node(set)?.items {
+      transient = Set(items.compactMap { machine.text($0) })
+    }
+    for part in ["_parameters", "_buffers", "_modules"] {
+      guard let dict = machine.value(part, in: node.state), let children = machine.node(dict), children.kind == .dict
+      else { continue }
+      for (key, value) in lastOfEach(children.pairs) where value != .none {
+        if part == "_buffers", transient.contains(key) { continue }
+        try visit(value, join(path, key), depth: depth + 1)
+      }
+    }
+    // Plain attributes often are what a configuration would say.
+    guard let state = machine.node(node.state) else { return }
+    for (key, value) in lastOfEach(state.pairs) where !key.hasPrefix("_") && key != "training" {
+      switch value {
+      case .node:
+        if case .string = machine.kind(value) { note(join(path, key), value) }
+      case .none: break
+      default: note(join(path, key), value)
+      }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import TensorIO
+
+/// A checkpoint as torch wrote it before 1.6 (torch/serialization.py, _legacy_save): pickles one after another, and
+/// then the storages:
+///
+///     | magic 0x1950a86a20f9469cfc6c | protocol 1001 | system info | the object | keys of the storages, sorted |
+///     | storage … = number of elements: 8 bytes | the elements, little-endian on any machine |
+///
+/// Storages are ('storage', type, key, device, number of elements, view), a view being None or (key, offset, size).
+/// A file that begins with another pickle is read as that alone: NumPy arrays and plain values may be in it.
+enum TorchLegacy {
+  /// 0x1950a86a20f9469cfc6c.
+  private static let magic = "119547037146038801333356"
+
+  static func recognises(_ file: Bytes) -> Bool {
+    guard let head = file.slice(0, min(27, file.count))?.array(), head.count >= 4 else { return false }
+    if head[0] == 0x80, (2...5).contains(head[1]) { return true }
+    // Protocols 0 and 1 write the magic number as text.
+    return head.starts(with: Array("L\(magic)".utf8))
+  }
+
+  static func open(_ file: Bytes, path: String) throws(FormatError) -> TorchSource {
+    let machine = PickleMachine(file: path)
+    var cursor = ByteCursor(file)
+    do throws(FormatError) {
+      let first = try machine.load(&cursor)
+      guard case .integer(let number) = machine.kind(first), number == magic else {
+        return try bare(first, file, cursor, machine, path: path)
+      }
+      let version = try machine.load(&cursor)
+      guard version == .int(1001) else {
+        throw FormatError(
+          "the protocol of the checkpoint is unknown", file: path, offset: cursor.offsetInFile,
+          found: machine.describe(version), expected: "1001")
+      }
+      _ = try machine.load(&cursor)
+      machine.outsideValues = .storages
+      let root = try machine.load(&cursor)
+      machine.outsideValues = .nothing
+      let keys = try machine.load(&cursor)
+      guard let keys = machine.elements(keys) else {
+        throw FormatError("the checkpoint has no list of its storages", file: path, offset: cursor.offsetInFile)
+      }
+      var contents = [TorchSource.Content?](repeating: nil, count: machine.storages.count)
+      for key in keys {
+        guard let name = machine.text(key) ?? machine.integer(key).map(String.init),
+          let index = machine.storageIndices[name]
+        else {
+          throw FormatError(
+            "the file lists a storage that no tensor uses", file: path, offset: cursor.offsetInFile,
+            found: machine.describe(key))
+        }
+        guard contents[index] == nil, machine.storages[index].base == nil else {
+          throw FormatError("the file lists a storage twice", file: path, offset: cursor.offsetInFile, found: name)
+        }
+        contents[index] = .bytes(try storage(machine.storages[index], &cursor))
+      }
+      for (index, storage) in machine.storages.enumerated() where storage.base == nil && storage.inline == nil {
+        guard contents[index] != nil else {
+          throw FormatError("a storage is not in the file", file: path, found: "'\(storage.key)'")
+        }
+      }
+      var warnings: [String] = []
+      let imports = trailing(cursor, machine, path: path, &warnings)
+      return try TorchSource(
+        format: .pyTorchLegacy, file: file, path: path, root: root, machine: machine, contents: contents,
+        imports: imports,
+        warnings: warnings)
+    } catch {
+      throw machine.explained(error.inFile(path))
+    }
+  }
+
+  /// The number of elements and then the elements.
+  static func storage(_ storage: TorchStorage, _ cursor: inout ByteCursor) throws(FormatError) -> Bytes {
+    let start = cursor
+    let count = try cursor.littleEndian(UInt64.self, "the size of a storage")
+    let size = storage.elementType?.size ?? 1
+    guard let number = Int(exactly: count), number.multipliedReportingOverflow(by: size) == (storage.byteCount, false)
+    else {
+      throw start.error(
+        "a storage is not as large as the pickle says", found: "\(count) elements in storage '\(storage.key)'",
+        expected: "\(storage.byteCount / size)")
+    }
+    return try cursor.take(storage.byteCount, "the data of a storage")
+  }
+
+  private static func trailing(
+    _ cursor: ByteCursor, _ machine: PickleMachine, path: String, _ warnings: inout [String]
+  ) -> [ImportedGlobal] {
+    guard !cursor.isAtEnd else { return machine.imports }
+    warnings.append("\(cursor.remaining) bytes follow the end of the checkpoint; they are not used")
+    let other = PickleMachine(file: path)
+    other.collectImports(cursor)
+    return machine.imports + other.imports.filter { !machine.imports.contains($0) }
+  }
+
+  private static func bare(
+    _ root: PickleValue, _ file: Bytes, _ cursor: ByteCursor, _ machine: PickleMachine, path: String
+  ) throws(FormatError) -> TorchSource {
+    var warnings = ["the file is a pickle, but not one of torch.save"]
+    let imports = trailing(cursor, machine, path: path, &warnings)
+    return try TorchSource(
+      format: .pyTorchLegacy, file: file, path: path, root: root, machine: machine,
+      contents: [TorchSource.Content?](repeating: nil, count: machine.storages.count), imports: imports,
+      warnings: warnings)
+  }
+}

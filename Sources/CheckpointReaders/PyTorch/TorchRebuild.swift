@@ -1,0 +1,343 @@
+import TensorIO
+
+// What the calls mean that torch (torch/_utils.py, torch/_tensor.py) and NumPy (numpy/_core/multiarray) write into
+// pickles. Nothing is called: from the arguments it follows what the result is.
+extension PickleMachine {
+  func call(_ function: PickleValue, _ arguments: PickleValue, depth: Int = 0) throws(FormatError) -> PickleValue {
+    guard let given = tuple(arguments) else {
+      throw fail("something is called with what is no list of arguments", found: describe(arguments))
+    }
+    if let name = globalName(function), depth < 8 {
+      if let result = try container(name, given) { return result }
+      if let result = try array(name, given, arguments) { return result }
+      if let result = try tensor(name, given, depth: depth) { return result }
+    }
+    return try object(function, arguments)
+  }
+
+  private func object(_ type: PickleValue, _ arguments: PickleValue) throws(FormatError) -> PickleValue {
+    var node = PickleNode(kind: .object)
+    node.type = type
+    node.arguments = arguments
+    return try make(node)
+  }
+
+  // MARK: Python's own
+
+  private func container(_ name: String, _ given: [PickleValue]) throws(FormatError) -> PickleValue? {
+    switch name {
+    case "collections.OrderedDict", "builtins.dict", "collections.Counter": return try dict(from: given.first)
+    case "collections.defaultdict": return try dict(from: given.dropFirst().first)
+    case "builtins.set", "builtins.frozenset": return try copy(given.first, as: .set)
+    case "builtins.list": return try copy(given.first, as: .list)
+    case "builtins.tuple": return try copy(given.first, as: .tuple)
+    case "torch.Size": return try copy(given.first, as: .tuple)
+    case "_codecs.encode", "builtins.bytearray", "builtins.bytes":
+      if given.isEmpty { return try make(.bytes([])) }
+      switch kind(given[0]) {
+      case .bytes(let bytes):
+        try chargeBytes(bytes.count)
+        return try make(.bytes(bytes))
+      case .string(let text):
+        // Protocol 2 has no bytes: they are written as the text of the same codes.
+        guard given.count == 2, let encoding = self.text(given[1]), ["latin1", "latin-1"].contains(encoding) else {
+          return nil
+        }
+        try chargeBytes(text.utf8.count)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.utf8.count)
+        for scalar in text.unicodeScalars {
+          guard let byte = UInt8(exactly: scalar.value) else {
+            throw fail("bytes written as text hold a letter beyond 255")
+          }
+          bytes.append(byte)
+        }
+        return try make(.bytes(bytes))
+      default: return nil
+      }
+    case "copyreg._reconstructor":
+      guard given.count == 3 else { return nil }
+      return try object(given[0], try make(.tuple))
+    default: return nil
+    }
+  }
+
+  private func dict(from source: PickleValue?) throws(FormatError) -> PickleValue? {
+    var node = PickleNode(kind: .dict)
+    if let source {
+      guard let other = self.node(source) else { return nil }
+      if other.kind == .dict {
+        node.pairs = other.pairs
+      } else {
+        // A list of pairs, as Python 2 wrote an OrderedDict.
+        guard let items = elements(source) else { return nil }
+        for item in items {
+          guard let pair = elements(item), pair.count == 2 else { return nil }
+          node.pairs += pair
+        }
+      }
+      try charge(node.pairs.count)
+    }
+    return try make(node)
+  }
+
+  private func copy(_ source: PickleValue?, as kind: PickleNode.Kind) throws(FormatError) -> PickleValue? {
+    guard let source else { return try make(kind) }
+    guard let node = node(source), [.tuple, .list, .set].contains(node.kind) else { return nil }
+    try charge(node.items.count)
+    return try make(kind, items: node.items)
+  }
+
+  // MARK: torch
+
+  private func tensor(_ name: String, _ given: [PickleValue], depth: Int) throws(FormatError) -> PickleValue? {
+    switch name {
+    case "torch._utils._rebuild_tensor":
+      guard given.count >= 4 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
+      return try rebuilt(given, nil, metadata: nil)
+    case "torch._utils._rebuild_tensor_v2":
+      guard given.count >= 4 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
+      return try rebuilt(given, nil, metadata: given.count > 6 ? given[6] : nil)
+    case "torch._utils._rebuild_tensor_v3":
+      guard given.count >= 7, let type = globalName(given[6]) else {
+        throw fail("a tensor is rebuilt from too little", found: "\(given.count) values")
+      }
+      guard let elementType = TorchTypes.dataType(type) else { return nil }
+      return try rebuilt(given, elementType, metadata: given.count > 7 ? given[7] : nil)
+    case "torch._utils._rebuild_qtensor":
+      guard given.count >= 5 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
+      let value = try rebuilt(given, nil, metadata: nil)
+      if case .tensor(let index) = kind(value) {
+        note(
+          "is quantised (\(describe(given[4]))): its integers are read, not the numbers that they stand for",
+          tensor: index)
+      }
+      return value
+    case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
+      "torch.nn.parameter.Parameter",
+      "torch.autograd.variable.Variable", "torch.nn.parameter.Buffer":
+      // The same tensor, so that tied parameters stay tied.
+      guard let first = given.first, case .tensor = kind(first) else { return nil }
+      return first
+    case "torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type":
+      guard given.count >= 3, globalName(given[0])?.hasPrefix("torch._utils._rebuild_") == true else { return nil }
+      return try call(given[0], given[2], depth: depth + 1)
+    case "torch._utils._rebuild_device_tensor_from_numpy", "torch._utils._rebuild_device_tensor_from_cpu_tensor",
+      "torch._utils._rebuild_xla_tensor":
+      guard given.count >= 2, case .tensor(let index) = kind(given[0]), let type = globalName(given[1]),
+        TorchTypes.dataType(type) == tensors[index].elementType
+      else { return nil }
+      return given[0]
+    default: return nil
+    }
+  }
+
+  /// `given`: storage, offset, size, strides and what does not change the values.
+  private func rebuilt(
+    _ given: [PickleValue], _ type: ElementType?, metadata: PickleValue?
+  ) throws(FormatError) -> PickleValue {
+    guard case .storage(let storage) = kind(given[0]), let offset = integer(given[1]), let shape = integers(given[2]),
+      let strides = integers(given[3])
+    else {
+      throw fail(
+        "a tensor is rebuilt from values of the wrong types",
+        found: given.prefix(4).map { describe($0, depth: 2) }.joined(separator: ", "),
+        expected: "a storage, an offset, sizes and strides")
+    }
+    let elementType = type ?? storages[storage].elementType ?? .u8
+    var tensor = TorchTensor(
+      storage: storage, offset: offset, shape: shape, strides: strides, elementType: elementType)
+    if let metadata, let set = node(metadata), set.kind == .dict {
+      for flag in ["conj", "neg"] where value(flag, in: metadata) == .bool(true) {
+        tensor.obstacle = "the tensor is stored as the \(flag == "conj" ? "conjugate" : "negative") of other values"
+      }
+    }
+    try check(tensor)
+    return try make(.tensor(add(tensor)))
+  }
+
+  private static var largestExpansion: Int { 1 << 30 }
+
+  /// Whether the view lies inside its storage.
+  func check(_ tensor: TorchTensor) throws(FormatError) {
+    guard let size = tensor.elementType.size, let bytes = checkedByteCount(tensor.shape, tensor.elementType) else {
+      throw fail("a tensor's shape is impossible", found: shapeText(tensor.shape))
+    }
+    let room = storages[tensor.storage].byteCount / size
+    guard
+      let last = StridedCopy.lastElement(offset: tensor.offset, shape: tensor.shape, strides: tensor.strides),
+      last < room, tensor.offset <= room
+    else {
+      throw fail(
+        "a tensor reaches beyond its storage",
+        found: "\(shapeText(tensor.shape)) with strides \(shapeText(tensor.strides)) from \(tensor.offset)",
+        expected: "within \(room) elements")
+    }
+    // Strides of zero make a tensor of any size out of one element; honest ones repeat a row or two.
+    guard bytes <= max(storages[tensor.storage].byteCount, Self.largestExpansion) else {
+      throw fail(
+        "a tensor repeats a small storage beyond reason", found: "\(shapeText(tensor.shape)) from \(room) elements")
+    }
+  }
+
+  /// Values outside of the pickle.
+  func outside(_ id: PickleValue) throws(FormatError) -> PickleValue {
+    switch outsideValues {
+    case .nothing: throw fail("the pickle refers to a value outside of it", found: describe(id))
+    case .table(let table):
+      if let parts = tuple(id) {
+        guard let type = parts.first else { throw fail("an empty reference to an outside value") }
+        return type
+      }
+      guard let value = table[integer(id).map(String.init) ?? text(id) ?? ""] else {
+        throw fail("the pickle refers to a tensor that the archive does not have", found: describe(id))
+      }
+      return value
+    case .storages:
+      guard let parts = tuple(id), let first = parts.first, let kind = text(first) else {
+        throw fail("the pickle refers to something other than a storage", found: describe(id))
+      }
+      // A class with its source text: the class is all that counts.
+      if kind == "module", parts.count >= 2 { return parts[1] }
+      guard kind == "storage", parts.count >= 5, let type = globalName(parts[1]),
+        let key = text(parts[2]) ?? integer(parts[2]).map(String.init), let count = integer(parts[4]), count >= 0
+      else { throw fail("the pickle refers to something other than a storage", found: describe(id)) }
+      guard let elementType = TorchTypes.storage(type) else {
+        throw fail("the type of a storage is unknown", found: type)
+      }
+      let size = elementType?.size ?? 1
+      let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
+      guard !overflow else { throw fail("a storage has an impossible size", found: "\(count)") }
+      let root = try storage(key, elementType, byteCount: bytes)
+      guard parts.count >= 6, let view = tuple(parts[5]), view.count == 3 else { return try make(.storage(root)) }
+      guard let viewKey = text(view[0]) ?? integer(view[0]).map(String.init), let offset = integer(view[1]),
+        offset >= 0,
+        let length = integer(view[2]), length >= 0, offset <= count, length <= count - offset
+      else { throw fail("a view lies outside of its storage", found: describe(parts[5])) }
+      if viewKey == key { return try make(.storage(root)) }
+      let index = try storage(viewKey, elementType, byteCount: length * size)
+      try place(index, in: root, at: offset * size)
+      return try make(.storage(index))
+    }
+  }
+
+  // MARK: States
+
+  func build(_ target: PickleValue, state: PickleValue) throws(FormatError) {
+    guard case .node(let index) = target else {
+      throw fail("a state is given to a plain value", found: describe(target))
+    }
+    switch nodes[index].kind {
+    case .dict, .tensor, .set, .list, .tuple: break  // Attributes beside the content, such as OrderedDict's _metadata.
+    case .object:
+      change(index) { $0.state = state }
+      try finish(index, state)
+    default: throw fail("a state is given to what has none", found: describe(target))
+    }
+  }
+
+  /// Objects whose state makes them a tensor: NumPy's arrays, and tensors as torch wrote them before version 0.4.
+  private func finish(_ index: Int, _ state: PickleValue) throws(FormatError) {
+    let node = nodes[index]
+    guard let name = globalName(node.type), let parts = tuple(state) else { return }
+    if PickleImports.verdict(name) == .known, name.hasSuffix("Tensor"), parts.count == 4, case .storage = kind(parts[0])
+    {
+      let value = try rebuilt(parts, nil, metadata: nil)
+      if let kind = kind(value) { change(index) { $0.kind = kind } }
+    } else if Self.isArray(name), parts.count == 5, let shape = integers(parts[1]),
+      case .bytes(let bytes) = kind(parts[4]),
+      let type = dataType(parts[2])
+    {
+      let isFortran = parts[3] == .bool(true) || parts[3] == .int(1)
+      let number = try array(bytes, type, shape, isFortran: isFortran)
+      change(index) { $0.kind = .tensor(number) }
+    }
+  }
+
+  /// A NumPy array, whose bytes are in the pickle, as a tensor.
+  private func array(
+    _ bytes: [UInt8], _ type: (element: ElementType, isBigEndian: Bool), _ shape: [Int], isFortran: Bool
+  ) throws(FormatError) -> Int {
+    guard checkedByteCount(shape, type.element) == bytes.count else {
+      throw fail(
+        "the data of an array does not fit its shape", found: "\(bytes.count) bytes", expected: shapeText(shape))
+    }
+    try chargeBytes(bytes.count)
+    var storage = TorchStorage(key: "array \(storages.count)", elementType: type.element, byteCount: bytes.count)
+    storage.inline = Bytes(bytes, file: file)
+    storage.isBigEndian = type.isBigEndian
+    return add(
+      TorchTensor(
+        storage: add(storage), offset: 0, shape: shape,
+        strides: isFortran ? StridedCopy.columnMajorStrides(shape) : StridedCopy.rowMajorStrides(shape),
+        elementType: type.element))
+  }
+
+  // MARK: NumPy
+
+  private static func isArray(_ name: String) -> Bool { name == "numpy.ndarray" }
+
+  private func array(
+    _ name: String, _ given: [PickleValue], _ arguments: PickleValue
+  ) throws(FormatError) -> PickleValue? {
+    switch name {
+    case "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct":
+      guard let type = given.first, let name = globalName(type), Self.isArray(name) else { return nil }
+      return try object(type, arguments)
+    case "numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer":
+      // Protocol 5: buffer, type, shape, order.
+      guard given.count == 4, case .bytes(let bytes) = kind(given[0]), let type = dataType(given[1]),
+        let shape = integers(given[2])
+      else { return nil }
+      return try make(.tensor(try array(bytes, type, shape, isFortran: text(given[3]) == "F")))
+    case "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar":
+      guard given.count == 2, let type = dataType(given[0]), case .bytes(let bytes) = kind(given[1]),
+        bytes.count == type.element.size
+      else { return nil }
+      return scalar(type.isBigEndian ? bytes.reversed() : bytes, type.element)
+    default: return nil
+    }
+  }
+
+  /// The type of a `numpy.dtype` object: its name, and the byte order in its state.
+  private func dataType(_ value: PickleValue) -> (element: ElementType, isBigEndian: Bool)? {
+    guard let node = node(value), node.kind == .object, globalName(node.type) == "numpy.dtype",
+      let code = tuple(node.arguments)?.first.flatMap({ text($0) })
+    else { return nil }
+    let bare = code.first.map { "<>|=".contains($0) } == true ? String(code.dropFirst()) : code
+    guard let type = TorchTypes.numPy(bare) else { return nil }
+    let order = tuple(node.state).flatMap { $0.count > 1 ? text($0[1]) : nil } ?? String(code.prefix(1))
+    return (type, order == ">")
+  }
+
+  /// A number from its little-endian bytes.
+  private func scalar(_ bytes: [UInt8], _ type: ElementType) -> PickleValue? {
+    var bits: UInt64 = 0
+    for byte in bytes.prefix(8).reversed() { bits = bits << 8 | UInt64(byte) }
+    switch type {
+    case .f64: return .float(Double(bitPattern: bits))
+    case .f32: return .float(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
+    case .f16: return .float(Self.half(UInt16(truncatingIfNeeded: bits)))
+    case .bool: return .bool(bits != 0)
+    case .i64: return .int(Int(Int64(bitPattern: bits)))
+    case .i32: return .int(Int(Int32(truncatingIfNeeded: bits)))
+    case .i16: return .int(Int(Int16(truncatingIfNeeded: bits)))
+    case .i8: return .int(Int(Int8(truncatingIfNeeded: bits)))
+    case .u64, .u32, .u16, .u8: return Int(exactly: bits).map { .int($0) }
+    default: return nil
+    }
+  }
+
+  private static func half(_ bits: UInt16) -> Double {
+    let sign: Double = bits & 0x8000 == 0 ? 1 : -1
+    let fraction = Double(bits & 0x3FF)
+    switch Int(bits >> 10 & 0x1F) {
+    case 0: return sign * fraction * 0x1p-24
+    case 31: return fraction == 0 ? sign * .infinity : .nan
+    case let exponent:
+      var value = sign * (1 + fraction / 1024)
+      for _ in 0..<abs(exponent - 15) { value *= exponent > 15 ? 2 : 0.5 }
+      return value
+    }
+  }
+}

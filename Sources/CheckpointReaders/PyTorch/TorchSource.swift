@@ -1,0 +1,215 @@
+import TensorIO
+
+/// The tensors of a checkpoint of torch.save, whatever its container: views into storages, which lie in the file.
+final class TorchSource: TensorSource {
+  let format: FormatName
+  let files: [SourceFile]
+  let tensors: [TensorInfo]
+  let warnings: [String]
+  let imports: [ImportedGlobal]
+  let metadata: [(key: String, value: String)]
+
+  /// Where the bytes of a storage are.
+  enum Content: Sendable {
+    /// An entry of the archive.
+    case entry(Int)
+    case bytes(Bytes)
+  }
+
+  private let views: [TorchTensor]
+  private let storages: [TorchStorage]
+  private let contents: [Content?]
+  private let archive: ZipArchive?
+  private let isBigEndian: Bool
+
+  private static let pieceSize = 8 << 20
+
+  /// `contents` has an element for each of the machine's storages; `nil` for those that are views or have their own.
+  init(
+    format: FormatName, file: Bytes, path: String, root: PickleValue, machine: PickleMachine, contents: [Content?],
+    archive: ZipArchive? = nil, isBigEndian: Bool = false, imports: [ImportedGlobal]? = nil, warnings: [String] = [],
+    metadata: [(key: String, value: String)] = []
+  ) throws(FormatError) {
+    let found = try StateFlattener(root, of: machine)
+    self.format = format
+    files = [SourceFile(path: path, size: UInt64(file.count))]
+    self.imports = imports ?? machine.imports
+    storages = machine.storages
+    self.contents = contents
+    self.archive = archive
+    self.isBigEndian = isBigEndian
+    views = found.tensors.map { machine.tensors[$0.tensor] }
+    self.metadata = metadata + found.texts
+
+    // Storages that more than one tensor looks into
+    var users: [Int: Int] = [:]
+    for view in views where !view.shape.contains(0) {
+      users[Self.root(view.storage, machine.storages), default: 0] += 1
+    }
+    var infos: [TensorInfo] = []
+    for (entry, view) in zip(found.tensors, views) {
+      guard let bytes = checkedByteCount(view.shape, view.elementType) else {
+        throw FormatError("the shape is too large", file: path, tensor: entry.name, found: shapeText(view.shape))
+      }
+      var info = TensorInfo(name: entry.name, elementType: view.elementType, shape: view.shape, byteCount: bytes)
+      let root = Self.root(view.storage, machine.storages)
+      if users[root, default: 0] > 1 { info.sharedStorage = root }
+      if let place = Self.place(of: view, machine.storages, contents, archive, isBigEndian) {
+        info.location = .init(file: 0, offset: place)
+      }
+      infos.append(info)
+    }
+    tensors = infos
+    // An expanded tensor can be a thousand times its storage: said, because a conversion writes it out.
+    let expanded = zip(infos, views).filter {
+      $0.byteCount > 1 << 20 && $0.byteCount > 2 * machine.storages[$1.storage].byteCount
+    }
+    self.warnings =
+      warnings + found.warnings
+      + expanded.prefix(3).map { "the tensor '\($0.0.name)' repeats the values of a smaller storage" }
+      + Self.verdictWarnings(self.imports)
+  }
+
+  private static func verdictWarnings(_ imports: [ImportedGlobal]) -> [String] {
+    let dangerous = imports.filter { $0.verdict == .dangerous }.map(\.name)
+    if dangerous.isEmpty { return [] }
+    return [
+      "the pickle imports \(dangerous.prefix(5).joined(separator: ", ")): loading it with Python could run code; "
+        + "nothing was run here"
+    ]
+  }
+
+  private static func root(_ storage: Int, _ storages: [TorchStorage]) -> Int { storages[storage].base ?? storage }
+
+  /// Where the values of a tensor lie in the file just as they are.
+  private static func place(
+    of view: TorchTensor, _ storages: [TorchStorage], _ contents: [Content?], _ archive: ZipArchive?,
+    _ isBigEndian: Bool
+  ) -> UInt64? {
+    guard let size = view.elementType.size, StridedCopy.isRowMajor(view.shape, view.strides),
+      !isBigEndian || view.elementType.swapUnit == 1, view.obstacle == nil
+    else { return nil }
+    let inner = storages[view.storage].baseOffset + view.offset * size
+    switch contents[root(view.storage, storages)] {
+    case .entry(let index): return archive?.place(ofEntryAt: index).map { UInt64($0 + inner) }
+    case .bytes(let bytes): return bytes.offsetInFile + UInt64(inner)
+    case nil: return nil
+    }
+  }
+
+  // MARK: Data
+
+  private func stored(_ index: Int) throws(FormatError) -> Bytes {
+    let view = views[index]
+    let root = Self.root(view.storage, storages)
+    let whole: Bytes
+    if let inline = storages[root].inline {
+      whole = inline
+    } else {
+      switch contents[root] {
+      case .entry(let entry):
+        guard let archive else { throw missing(index) }
+        do throws(FormatError) { whole = try archive.bytes(ofEntryAt: entry) } catch {
+          throw error.inTensor(tensors[index].name)
+        }
+      case .bytes(let bytes): whole = bytes
+      case nil: throw missing(index)
+      }
+    }
+    guard let bytes = whole.slice(storages[view.storage].baseOffset, storages[view.storage].byteCount) else {
+      throw missing(index)
+    }
+    return bytes
+  }
+
+  private func missing(_ index: Int) -> FormatError {
+    FormatError("the tensor's storage is not in the file", file: files[0].path, tensor: tensors[index].name)
+  }
+
+  func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+    let view = views[index]
+    if let obstacle = view.obstacle {
+      throw FormatError(
+        obstacle, file: files[0].path, tensor: tensors[index].name,
+        advice: "Load it with torch, call resolve_conj() and resolve_neg(), and save it again.")
+    }
+    let storage = try stored(index)
+    let size = view.elementType.size ?? 1
+    let unit = view.elementType.swapUnit ?? 1
+    let swaps = unit > 1 && (storages[view.storage].inline == nil ? isBigEndian : storages[view.storage].isBigEndian)
+    // No more of the storage than the view reaches.
+    guard let last = StridedCopy.lastElement(offset: view.offset, shape: view.shape, strides: view.strides),
+      let used = last < 0 ? storage.slice(0, 0) : storage.slice(view.offset * size, (last + 1 - view.offset) * size)
+    else { throw missing(index) }
+    let native =
+      swaps
+      ? Bytes(
+        count: used.count, file: used.file,
+        filledBy: { target in
+          used.withSpan { Layout.swapBytes($0, into: &target, unit: unit) }
+        }) : used
+    let ready =
+      StridedCopy.isRowMajor(view.shape, view.strides)
+      ? native
+      : Bytes(
+        count: tensors[index].byteCount, file: used.file,
+        filledBy: { target in
+          native.withSpan {
+            StridedCopy.gather(
+              $0, offset: 0, shape: view.shape, strides: view.strides, elementSize: size, into: &target)
+          }
+        })
+    let result = try ready.withSpan { try body($0) }
+    try used.checkIntact()
+    used.releasePages()
+    return result
+  }
+
+  func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+    let view = views[index]
+    let storage = storages[view.storage]
+    let isPlain =
+      view.obstacle == nil && storage.inline == nil && storage.base == nil && view.offset == 0 && !isBigEndian
+      && StridedCopy.isRowMajor(view.shape, view.strides) && tensors[index].byteCount == storage.byteCount
+    guard isPlain, let content = contents[view.storage] else { return try withBytes(ofTensorAt: index, body) }
+    switch content {
+    case .entry(let entry):
+      guard let archive else { throw missing(index) }
+      do {
+        try archive.stream(ofEntryAt: entry, from: 0, body)
+      } catch let error as FormatError {
+        throw error.inTensor(tensors[index].name)
+      }
+    case .bytes(let bytes):
+      var offset = 0
+      while offset < bytes.count, let piece = bytes.slice(offset, min(Self.pieceSize, bytes.count - offset)) {
+        try piece.withSpan { try body($0) }
+        try piece.checkIntact()
+        piece.releasePages()
+        offset += piece.count
+      }
+    }
+  }
+}
+
+extension PickleMachine {
+  /// Runs whatever pickles follow in `cursor`, for the names that they import alone.
+  func collectImports(_ cursor: ByteCursor) {
+    var rest = cursor
+    outsideValues = .storages
+    for _ in 0..<64 where !rest.isAtEnd {
+      do throws(FormatError) { _ = try load(&rest) } catch { return }
+    }
+  }
+
+  /// An error of this pickle, with the dangerous names that were met before it.
+  func explained(_ error: FormatError) -> FormatError {
+    let dangerous = imports.filter { $0.verdict == .dangerous }.map(\.name)
+    guard !dangerous.isEmpty else { return error }
+    var result = error
+    result.advice =
+      "The pickle imports \(dangerous.prefix(5).joined(separator: ", ")), which can run code when it is loaded: "
+      + "do not load this file."
+    return result
+  }
+}

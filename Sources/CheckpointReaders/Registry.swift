@@ -1,0 +1,119 @@
+import TensorIO
+
+/// The families of formats that a conversion route may be narrowed to.
+public enum CheckpointKind: String, Sendable, CaseIterable {
+  case tensorFlow, pyTorch, safetensors, keras, numPy
+
+  /// Names under which a folder usually holds a checkpoint of the kind, best first.
+  var usualNames: [String] {
+    switch self {
+    case .safetensors: ["model.safetensors.index.json", "model.safetensors"]
+    case .pyTorch: ["pytorch_model.bin.index.json", "pytorch_model.bin"]
+    case .tensorFlow, .keras, .numPy: []
+    }
+  }
+
+  /// Ends of the names of its files.
+  var suffixes: [String] {
+    switch self {
+    case .tensorFlow: [".index"]
+    case .safetensors: [".safetensors"]
+    case .pyTorch: [".bin", ".pt", ".pth", ".ckpt"]
+    case .keras: [".h5", ".hdf5", ".keras"]
+    case .numPy: [".npz"]
+    }
+  }
+
+  public init(_ format: FormatName) {
+    switch format {
+    case .tensorFlowBundle, .tensorFlowV1: self = .tensorFlow
+    case .pyTorchZip, .pyTorchLegacy, .pyTorchTar: self = .pyTorch
+    case .safetensors, .native: self = .safetensors
+    case .npz, .npyShards: self = .numPy
+    case .kerasH5, .kerasZip: self = .keras
+    }
+  }
+}
+
+/// A checkpoint that was found and opened, and what lies beside it.
+public struct OpenedCheckpoint: Sendable {
+  public let source: any TensorSource
+  /// The file that was opened.
+  public let path: String
+  public let configPath: String?
+  public let vocabularyPath: String?
+  /// What had to be decided on the way, and the source's own warnings.
+  public let warnings: [String]
+}
+
+/// Finds and opens checkpoints. A format is recognised by its content, never by its name.
+public struct CheckpointOpener: Sendable {
+  /// Every format that is read, in the order in which they are asked.
+  public static let builtIn: [any CheckpointFormat] = [
+    TensorFlowFormat(),
+    SafetensorsFormat(),
+    NpzFormat(),
+    NpyFormat(),
+    PyTorchFormat(),
+    ZipFallbackFormat(),
+  ]
+
+  private let formats: [any CheckpointFormat]
+
+  public init(formats: [any CheckpointFormat] = CheckpointOpener.builtIn) { self.formats = formats }
+
+  /// Opens what `path` names: a file, a TensorFlow prefix or a folder. `kind` narrows what is looked for.
+  public func open(_ path: String, kind: CheckpointKind? = nil) throws(FormatError) -> OpenedCheckpoint {
+    let resolved = try PathResolution(kind: kind).resolve(path)
+    let source = try openFile(resolved.path)
+    if let kind, CheckpointKind(source.format) != kind {
+      throw FormatError(
+        "the checkpoint is of another format than was asked for", file: resolved.path, found: source.format.rawValue,
+        advice: "Use auto-to-native, or the route for this format.")
+    }
+    let folder = FileSystem.folder(of: resolved.path)
+    return OpenedCheckpoint(
+      source: source, path: resolved.path, configPath: Self.config(near: folder),
+      vocabularyPath: Self.vocabulary(near: folder), warnings: resolved.warnings + source.warnings)
+  }
+
+  /// Opens one file by its content.
+  public func openFile(_ path: String) throws(FormatError) -> any TensorSource {
+    let file = try MappedFile.open(path)
+    if let pointer = gitLFSPointer(file) { throw pointer }
+    if path.hasSuffix(".json") {
+      return try ShardedSource(index: path) { (shard) throws(FormatError) in try self.openFile(shard) }
+    }
+    for format in formats where format.recognises(file, path: path) { return try format.open(file, path: path) }
+    throw Self.unknown(file, path)
+  }
+
+  private static func unknown(_ file: Bytes, _ path: String) -> FormatError {
+    let head = file.slice(0, min(16, file.count))?.array() ?? []
+    if path.hasSuffix(".index") {
+      do throws(FormatError) { _ = try Table(file) } catch { return error }
+    }
+    let guess: String? =
+      if file.isEmpty { "The file is empty: it was not copied or downloaded whole." }
+      else if head.starts(with: [0x1F, 0x8B]) { "It is a gzip archive: unpack it first (tar xf)." }
+      else if head.starts(with: Array("PK".utf8)) { "It is a zip archive that holds no checkpoint known: unpack it first (unzip)." }
+      else if head.first == UInt8(ascii: "<") { "It looks like a web page: the download did not give the file itself." }
+      else if head.first == UInt8(ascii: "{") { "It is JSON: give the checkpoint, and this file with --config." }
+      else { "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file or an npz file." }
+    return FormatError(
+      "the file is in no format that is known", file: path, offset: 0, found: hexadecimal(head), advice: guess)
+  }
+
+  private static func config(near folder: String) -> String? {
+    let fixed = ["bert_config.json", "config.json"].map { FileSystem.join(folder, $0) }.first(where: FileSystem.isFile)
+    if let fixed { return fixed }
+    let others = ((try? FileSystem.names(inFolder: folder)) ?? []).filter { $0.hasSuffix("_config.json") }
+      .filter { !["tokenizer_config.json", "generation_config.json", "preprocessor_config.json"].contains($0) }
+    return others.count == 1 ? FileSystem.join(folder, others[0]) : nil
+  }
+
+  private static func vocabulary(near folder: String) -> String? {
+    ["vocab.txt", "assets/vocab.txt", "../assets/vocab.txt"].map { FileSystem.join(folder, $0) }
+      .first(where: FileSystem.isFile)
+  }
+}

@@ -1,0 +1,126 @@
+import TensorIO
+
+/// A checkpoint in several files, with a list of what is where (`model.safetensors.index.json`,
+/// `pytorch_model.bin.index.json`; transformers, modeling_utils.py):
+///
+///     {"metadata": {"total_size": N}, "weight_map": {"tensor": "model-00001-of-00002.safetensors", …}}
+///
+/// The shards lie beside the list. List and shards must name the same tensors, each once.
+public final class ShardedSource: TensorSource {
+  public let format: FormatName
+  public let files: [SourceFile]
+  public let tensors: [TensorInfo]
+  public let warnings: [String]
+  public let imports: [ImportedGlobal]
+  public let metadata: [(key: String, value: String)]
+  private let shards: [any TensorSource]
+  private let places: [(shard: Int, index: Int)]
+
+  private static let largestIndex = 64 << 20
+
+  /// Opens the list at `path` and, by `opening`, each shard that it names.
+  public init(
+    index path: String, opening: (_ path: String) throws(FormatError) -> any TensorSource
+  ) throws(FormatError) {
+    let file = try MappedFile.open(path)
+    guard file.count <= Self.largestIndex else {
+      throw FormatError("the list of shards is too large", file: path, found: "\(file.count) bytes")
+    }
+    let json = try JSON.parse(file.array(), file: path)
+    guard let members = json["weight_map"]?.members else {
+      throw FormatError(
+        "not a list of shards", file: path, found: "no weight_map",
+        advice: "If this is a configuration, give the checkpoint, and this file with --config.")
+    }
+    var listed: [String: String] = [:]
+    for member in members {
+      guard let shard = member.value.stringValue else {
+        throw FormatError("the shard of a tensor is not a name", file: path, tensor: member.key)
+      }
+      guard FileSystem.isPlainName(shard), !shard.contains("\\") else {
+        throw FormatError(
+          "a shard is not a file beside the list", file: path, tensor: member.key, found: shard,
+          expected: "a file name without a folder",
+          advice: "A list that points elsewhere is not followed: put all shards into the list's folder.")
+      }
+      guard listed.updateValue(shard, forKey: member.key) == nil else {
+        throw FormatError("a tensor is listed twice", file: path, tensor: member.key)
+      }
+    }
+    let names = Set(listed.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    let folder = FileSystem.folder(of: path)
+    let missing = names.filter { !FileSystem.isFile(FileSystem.join(folder, $0)) }
+    guard missing.isEmpty else {
+      throw FormatError(
+        missing.count == 1 ? "a shard is missing" : "\(missing.count) of \(names.count) shards are missing", file: path,
+        found: missing.prefix(8).joined(separator: ", ") + (missing.count > 8 ? ", …" : ""),
+        advice: "Fetch the missing files into \(folder).")
+    }
+
+    var files = [SourceFile(path: path, size: UInt64(file.count))]
+    var tensors: [TensorInfo] = []
+    var warnings: [String] = []
+    var imports: [ImportedGlobal] = []
+    var shards: [any TensorSource] = []
+    var places: [(shard: Int, index: Int)] = []
+    var storages = 0
+    for name in names {
+      let shardPath = FileSystem.join(folder, name)
+      let shard = try opening(shardPath)
+      guard shards.first.map({ $0.format == shard.format }) ?? true else {
+        throw FormatError(
+          "the shards are of different formats", file: shardPath, found: shard.format.rawValue,
+          expected: shards[0].format.rawValue)
+      }
+      for (index, tensor) in shard.tensors.enumerated() {
+        guard let expected = listed.removeValue(forKey: tensor.name) else {
+          throw FormatError(
+            "the shard holds a tensor that the list does not name, or another shard has too", file: shardPath,
+            tensor: tensor.name, advice: "Shards of two checkpoints may have been mixed: fetch them again.")
+        }
+        guard expected == name else {
+          throw FormatError(
+            "the tensor is in another shard than the list says", file: shardPath, tensor: tensor.name, found: name,
+            expected: expected)
+        }
+        var info = tensor
+        info.location?.file += files.count
+        if let storage = tensor.sharedStorage { info.sharedStorage = storages + storage }
+        tensors.append(info)
+        places.append((shards.count, index))
+      }
+      storages += (shard.tensors.compactMap(\.sharedStorage).max() ?? -1) + 1
+      files += shard.files
+      warnings += shard.warnings
+      for item in shard.imports where !imports.contains(item) { imports.append(item) }
+      shards.append(shard)
+    }
+    let absent = listed.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    if let first = absent.first {
+      throw FormatError(
+        "the shard does not hold a tensor that the list promises", file: FileSystem.join(folder, listed[first] ?? ""),
+        tensor: first, found: absent.count > 1 ? "\(absent.count) such tensors" : nil,
+        advice: "Shards of two checkpoints may have been mixed: fetch them again.")
+    }
+    format = shards.first?.format ?? .safetensors
+    self.files = files
+    self.tensors = tensors
+    self.warnings = warnings
+    self.imports = imports
+    self.shards = shards
+    self.places = places
+    metadata = [("shards", "\(names.count)")] + (shards.first?.metadata ?? [])
+  }
+
+  public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+    try shards[places[index].shard].withBytes(ofTensorAt: places[index].index, body)
+  }
+
+  public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+    try shards[places[index].shard].streamBytes(ofTensorAt: places[index].index, body)
+  }
+
+  public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
+    try shards[places[index].shard].strings(ofTensorAt: places[index].index)
+  }
+}

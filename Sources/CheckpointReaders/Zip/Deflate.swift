@@ -1,0 +1,72 @@
+import CZlib
+import TensorIO
+
+/// Unpacks raw deflate data (RFC 1951) through zlib, into exactly the memory that was allowed for it.
+enum Deflate {
+  /// All of `source`, which must make `size` bytes, no more and no fewer.
+  static func unpack(_ source: Bytes, size: Int, what: String) throws(FormatError) -> Bytes {
+    try Bytes(count: max(1, size), file: source.file) { (target) throws(FormatError) in
+      let result = run(source, into: &target, limit: size)
+      guard result.status == Z_STREAM_END, result.produced == size, result.consumed == source.count else {
+        throw FormatError(
+          "\(what) does not unpack to the size that it declares", file: source.file, offset: source.offsetInFile,
+          found: result.status == Z_STREAM_END
+            ? "\(result.produced) bytes from \(result.consumed)" : "an error after \(result.produced) bytes",
+          expected: "\(size) from \(source.count)", advice: "The data is damaged: fetch the file again.")
+      }
+      // An empty entry still gets a byte, so that zlib has somewhere to point.
+      if size == 0 { target.storeBytes(of: 0, toByteOffset: 0, as: UInt8.self) }
+    }.slice(0, size) ?? Bytes([], file: source.file)
+  }
+
+  /// The first `count` bytes that `source` makes.
+  static func head(_ source: Bytes, count: Int, what: String) throws(FormatError) -> Bytes {
+    guard count > 0 else { return Bytes([], file: source.file) }
+    return try Bytes(count: count, file: source.file) { (target) throws(FormatError) in
+      let result = run(source, into: &target, limit: count)
+      guard result.produced == count else {
+        throw FormatError(
+          "\(what) does not unpack", file: source.file, offset: source.offsetInFile,
+          found: "an error after \(result.produced) bytes", advice: "The data is damaged: fetch the file again.")
+      }
+    }
+  }
+
+  /// Fills at most `limit` bytes of `target`. zlib counts in 32 bits, so both sides are given out in pieces.
+  private static func run(
+    _ source: Bytes, into target: inout MutableRawSpan, limit: Int
+  ) -> (status: Int32, produced: Int, consumed: Int) {
+    source.withSpan { span in
+      unsafe span.withUnsafeBytes { from in
+        unsafe target.withUnsafeMutableBytes { to in
+          var stream = unsafe z_stream()
+          guard let input = unsafe from.baseAddress?.assumingMemoryBound(to: UInt8.self),
+            let output = unsafe to.baseAddress?.assumingMemoryBound(to: UInt8.self),
+            unsafe inflateInit2_(&stream, -MAX_WBITS, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+          else { return (Z_MEM_ERROR, 0, 0) }
+          defer { unsafe _ = inflateEnd(&stream) }
+          let piece = 1 << 30
+          var consumed = 0
+          var produced = 0
+          var status = Z_OK
+          while status == Z_OK {
+            let available = min(piece, from.count - consumed)
+            let room = min(piece, limit - produced)
+            unsafe stream.next_in = UnsafeMutablePointer(mutating: input + consumed)
+            unsafe stream.avail_in = uInt(available)
+            unsafe stream.next_out = output + produced
+            unsafe stream.avail_out = uInt(room)
+            status = unsafe inflate(&stream, Z_NO_FLUSH)
+            let read = available - Int(unsafe stream.avail_in)
+            let written = room - Int(unsafe stream.avail_out)
+            consumed += read
+            produced += written
+            // No progress: the input is cut short, or there is no room for what follows.
+            if status == Z_OK, read == 0, written == 0 { break }
+          }
+          return (status, produced, consumed)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,149 @@
+import CZlib
+import Synchronization
+import TensorIO
+
+/// A zip archive in a mapped file. Stored entries are read in place, deflated ones unpacked; both are checked against
+/// their CRC32 whenever their data is read. ``ZipDirectory`` has the layout and all that is refused.
+public final class ZipArchive: Sendable {
+  public struct Entry: Sendable, Equatable {
+    public let name: String
+    public let isDeflated: Bool
+    /// Bytes in the archive, and bytes when unpacked.
+    public let storedSize: Int
+    public let size: Int
+    /// CRC32 of the unpacked bytes.
+    public let checksum: UInt32
+    /// Of the first stored byte in the file.
+    public let dataOffset: Int
+  }
+
+  public let file: Bytes
+  /// In the order of the directory, folders left out.
+  public let entries: [Entry]
+  /// False when every checksum is zero, which torch writes when it is told to compute none.
+  public let hasChecksums: Bool
+  private let indices: [String: Int]
+  /// Entries whose checksum was found right, so that tensors that share one do not pay for it again.
+  private let verified = Mutex<Set<Int>>([])
+
+  private static let pieceSize = 8 << 20
+
+  /// Whether `file` begins like an archive; it may still be damaged.
+  public static func looksLikeZip(_ file: Bytes) -> Bool {
+    guard let head = file.slice(0, 4) else { return false }
+    let signature = head.withSpan { $0.littleEndian(UInt32.self, at: 0) }
+    return signature == 0x0403_4B50 || signature == 0x0605_4B50 && ZipDirectory.endsLikeZip(file)
+  }
+
+  public init(_ file: Bytes) throws(FormatError) {
+    self.file = file
+    let directory = try ZipDirectory(file)
+    entries = directory.entries
+    var indices: [String: Int] = [:]
+    for (index, entry) in directory.entries.enumerated() { indices[entry.name] = index }
+    self.indices = indices
+    hasChecksums = directory.entries.allSatisfy { $0.size == 0 } || directory.entries.contains { $0.checksum != 0 }
+  }
+
+  public func index(ofEntry name: String) -> Int? { indices[name] }
+
+  /// Whether a name stays inside the folder that an archive would be unpacked to.
+  static func isSafe(name: String) -> Bool {
+    let parts = name.split(omittingEmptySubsequences: false) { $0 == "/" || $0 == "\\" }
+    guard let first = parts.first, !first.isEmpty, !name.utf8.contains(0) else { return false }
+    return !parts.contains("..") && !(first.utf8.count == 2 && first.hasSuffix(":"))
+  }
+
+  private func stored(_ entry: Entry) throws(FormatError) -> Bytes {
+    guard let bytes = file.slice(entry.dataOffset, entry.storedSize) else {
+      throw FormatError("the data of '\(entry.name)' lies outside the file", file: file.file)
+    }
+    return bytes
+  }
+
+  private func check(_ found: UInt32, _ index: Int) throws(FormatError) {
+    let entry = entries[index]
+    try file.checkIntact()
+    guard found == entry.checksum || !hasChecksums else {
+      throw FormatError(
+        "the data of '\(entry.name)' is damaged: its checksum is wrong", file: file.file,
+        offset: UInt64(entry.dataOffset), found: hexadecimal(found, digits: 8),
+        expected: hexadecimal(entry.checksum, digits: 8), advice: "Fetch the file again.")
+    }
+    _ = verified.withLock { $0.insert(index) }
+  }
+
+  private func isVerified(_ index: Int) -> Bool { !hasChecksums || verified.withLock { $0.contains(index) } }
+
+  /// The unpacked bytes of an entry, their checksum found right.
+  public func bytes(ofEntryAt index: Int) throws(FormatError) -> Bytes {
+    let entry = entries[index]
+    let source = try stored(entry)
+    if !entry.isDeflated {
+      if !isVerified(index) { try check(CRC32.checksum(source), index) }
+      return source
+    }
+    let whole = try Deflate.unpack(source, size: entry.size, what: "the entry '\(entry.name)'")
+    try check(CRC32.checksum(whole), index)
+    return whole
+  }
+
+  /// The first bytes of an entry, at most `count`, not checked: enough to list what is in it.
+  public func head(ofEntryAt index: Int, count: Int) throws(FormatError) -> Bytes {
+    let entry = entries[index]
+    let source = try stored(entry)
+    let wanted = max(0, min(count, entry.size))
+    if entry.isDeflated { return try Deflate.head(source, count: wanted, what: "the entry '\(entry.name)'") }
+    return source.slice(0, wanted) ?? source
+  }
+
+  /// Where the unpacked bytes lie in the file as they are, if they do.
+  public func place(ofEntryAt index: Int) -> Int? { entries[index].isDeflated ? nil : entries[index].dataOffset }
+
+  /// Hands on the bytes of an entry from `start` on, in pieces of whole 16-byte units; throws after the last one when
+  /// the checksum of the entry turns out to be wrong.
+  public func stream(ofEntryAt index: Int, from start: Int, _ body: (RawSpan) throws -> Void) throws {
+    let entry = entries[index]
+    guard !entry.isDeflated, let source = file.slice(entry.dataOffset, entry.storedSize), start <= source.count,
+      let head = source.slice(0, start)
+    else {
+      guard let rest = try bytes(ofEntryAt: index).suffix(from: start) else { return }
+      return try rest.withSpan { try body($0) }
+    }
+    let checks = !isVerified(index)
+    var checksum = CRC32()
+    if checks { checksum.update(head) }
+    var offset = start
+    while offset < source.count, let piece = source.slice(offset, min(Self.pieceSize, source.count - offset)) {
+      if checks { checksum.update(piece) }
+      try piece.withSpan { try body($0) }
+      try piece.checkIntact()
+      piece.releasePages()
+      offset += piece.count
+    }
+    if checks { try check(checksum.value, index) }
+  }
+}
+
+/// CRC32 (ISO 3309, as in zip and gzip), by zlib.
+struct CRC32 {
+  private(set) var value: UInt32 = 0
+
+  mutating func update(_ bytes: Bytes) {
+    guard !bytes.isEmpty else { return }
+    let current = uLong(value)
+    value = bytes.withSpan { span in
+      unsafe span.withUnsafeBytes { buffer in
+        UInt32(
+          truncatingIfNeeded: unsafe crc32_z(
+            current, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count))
+      }
+    }
+  }
+
+  static func checksum(_ bytes: Bytes) -> UInt32 {
+    var crc = CRC32()
+    crc.update(bytes)
+    return crc.value
+  }
+}

@@ -1,0 +1,156 @@
+import TensorIO
+
+/// Writes a TensorFlow V2 checkpoint, `PREFIX.index` and `PREFIX.data-00000-of-00001` (core/util/tensor_bundle):
+///
+///     index = Table: "" → BundleHeader, tensor name → BundleEntry
+///     data  = the tensors' bytes, one after another
+///
+/// The data is synced and in place before the index, which alone makes a checkpoint, appears. The format has no place
+/// for metadata.
+public final class TensorFlowBundleWriter: TensorSink {
+  /// What TensorFlow reads, but does not write on this machine: for tests.
+  package struct Options {
+    package var isBigEndian = false
+    package var compressesIndex = false
+    package var blockSize = 256 << 10
+    /// Tensors that are stored in this many slices of their first dimension.
+    package var partitions: [String: Int] = [:]
+    package init() {}
+  }
+
+  /// A tensor, or a slice of its first dimension.
+  private struct Part {
+    /// Bytes of the tensor before this part.
+    var start: Int
+    var size: Int
+    var rows: Range<Int>?
+    var checksum = CRC32C()
+  }
+
+  private let prefix: String
+  private let options: Options
+  private let data: AtomicFile
+  private let index: AtomicFile
+  private var tensors: [TensorInfo] = []
+  private var starts: [Int] = []
+  private var parts: [[Part]] = []
+  private var progress = SinkProgress([], file: "")
+
+  public convenience init(prefix: String, overwrites: Bool) throws(FormatError) {
+    try self.init(prefix: prefix, overwrites: overwrites, options: Options())
+  }
+
+  package init(prefix: String, overwrites: Bool, options: Options) throws(FormatError) {
+    self.prefix = prefix
+    self.options = options
+    index = try AtomicFile(prefix + ".index", overwrites: overwrites)
+    do throws(FormatError) {
+      data = try AtomicFile(prefix + ".data-00000-of-00001", overwrites: overwrites)
+    } catch {
+      index.cancel()
+      throw error
+    }
+  }
+
+  public func begin(_ tensors: [TensorInfo]) throws {
+    try SinkProgress.check(tensors, file: prefix)
+    var end = 0
+    for tensor in tensors {
+      guard BundleMessages.dataType(tensor.elementType) != nil else {
+        throw FormatError(
+          "TensorFlow has no such type", file: prefix, tensor: tensor.name, found: tensor.elementType.rawValue)
+      }
+      guard let first = tensor.name.utf8.first, first != 0 else {
+        throw FormatError("the name is empty or begins with a zero byte", file: prefix, tensor: tensor.name)
+      }
+      starts.append(end)
+      parts.append(Self.parts(of: tensor, count: options.partitions[tensor.name]))
+      end += tensor.byteCount
+    }
+    self.tensors = tensors
+    progress = SinkProgress(tensors, file: prefix)
+    try data.reserve(end)
+  }
+
+  private static func parts(of tensor: TensorInfo, count: Int?) -> [Part] {
+    guard let count, count > 0, let rows = tensor.shape.first, rows >= count else {
+      return [Part(start: 0, size: tensor.byteCount, rows: nil)]
+    }
+    let row = tensor.byteCount / rows
+    return (0..<count).map { number in
+      let range = (rows * number / count)..<(rows * (number + 1) / count)
+      return Part(start: range.lowerBound * row, size: range.count * row, rows: range)
+    }
+  }
+
+  public func append(_ bytes: RawSpan, toTensorAt index: Int) throws {
+    let unit = tensors[index].elementType.swapUnit ?? 1
+    guard options.isBigEndian, unit > 1 else { return try store(bytes, index) }
+    guard bytes.byteCount % unit == 0 else {
+      throw FormatError("a piece of data ends within an element", file: prefix, tensor: tensors[index].name)
+    }
+    try Bytes(
+      count: bytes.byteCount, file: nil, filledBy: { target in Layout.swapBytes(bytes, into: &target, unit: unit) }
+    ).withSpan { try store($0, index) }
+  }
+
+  private func store(_ bytes: RawSpan, _ index: Int) throws {
+    let offset = try progress.advance(index, by: bytes.byteCount)
+    for number in parts[index].indices {
+      let part = parts[index][number]
+      let low = max(offset, part.start)
+      let high = min(offset + bytes.byteCount, part.start + part.size)
+      if low < high { parts[index][number].checksum.update(bytes.extracting((low - offset)..<(high - offset))) }
+    }
+    try data.write(bytes, at: starts[index] + offset)
+  }
+
+  public func finish(metadata: [(key: String, value: String)]) throws {
+    try progress.checkComplete()
+    var entries: [(key: [UInt8], value: [UInt8])] = [
+      ([], BundleMessages.header(shards: 1, isBigEndian: options.isBigEndian))
+    ]
+    for (number, tensor) in tensors.enumerated() { entries += self.entries(tensor, number) }
+    entries.sort { $0.key.lexicographicallyPrecedes($1.key) }
+    var table = TableWriter(compresses: options.compressesIndex, blockSize: options.blockSize)
+    for entry in entries { table.add(entry.key, entry.value) }
+    try index.write(table.finish(), at: 0)
+    try data.commit()
+    try index.commit()
+  }
+
+  private func entries(_ tensor: TensorInfo, _ number: Int) -> [(key: [UInt8], value: [UInt8])] {
+    let type = BundleMessages.dataType(tensor.elementType) ?? 0
+    let name = Array(tensor.name.utf8)
+    if parts[number].count == 1, let only = parts[number].first, only.rows == nil {
+      return [
+        (
+          name,
+          BundleMessages.entry(
+            type: type, shape: tensor.shape, offset: starts[number], size: only.size, checksum: only.checksum.value)
+        )
+      ]
+    }
+    var result: [(key: [UInt8], value: [UInt8])] = []
+    var slices: [[(start: Int, length: Int?)]] = []
+    for part in parts[number] {
+      let rows = part.rows ?? 0..<(tensor.shape.first ?? 0)
+      let slice: [(start: Int, length: Int?)] =
+        [(rows.lowerBound, rows.count)] + tensor.shape.dropFirst().map { _ in (0, nil) }
+      slices.append(slice)
+      result.append(
+        (
+          BundleMessages.sliceKey(tensor.name, slice),
+          BundleMessages.entry(
+            type: type, shape: [rows.count] + tensor.shape.dropFirst(), offset: starts[number] + part.start,
+            size: part.size, checksum: part.checksum.value)
+        ))
+    }
+    return result + [(name, BundleMessages.partitioned(type: type, shape: tensor.shape, slices: slices))]
+  }
+
+  public func cancel() {
+    data.cancel()
+    index.cancel()
+  }
+}

@@ -1,0 +1,204 @@
+import COpenBLAS
+import NativeFormat
+import TensorIO
+
+/// A model of the BERT family, ready to run in f32 on the weights of its mapped file.
+///
+/// Safe to share: a run keeps its activations to itself. OpenBLAS's number of threads is one for the whole process.
+public final class Encoder: Sendable {
+  public let config: EncoderConfig
+  private let model: NativeModel
+  private let weights: EncoderWeights
+  private let outputs: [(name: String, kind: OutputKind)]
+  private let requestedThreads: Int?
+
+  /// Finds and checks every weight that the config asks for. Weights that the file holds as floats are not copied.
+  ///
+  /// - Parameters:
+  ///   - config: in place of the config that the file holds; needed for a plain safetensors file
+  ///   - threads: for matrix products; all cores when absent
+  public convenience init(_ model: NativeModel, config: JSON? = nil, threads: Int? = nil) throws {
+    guard let json = config ?? model.config else {
+      throw FormatError(
+        "the file holds no config", file: model.path,
+        advice: "Give its config.json with --config, or convert it with 'bertconv convert'.")
+    }
+    try self.init(model, EncoderConfig(json, file: config == nil ? model.path : nil), threads: threads)
+  }
+
+  package init(_ model: NativeModel, _ config: EncoderConfig, threads: Int?) throws(FormatError) {
+    if let threads, threads < 1 || threads > 1024 {
+      throw FormatError("the number of threads is out of range", found: "\(threads)", expected: "1 to 1024")
+    }
+    self.model = model
+    self.config = config
+    weights = try EncoderWeights(model, config)
+    outputs = weights.outputs(config)
+    requestedThreads = threads
+    if let threads { openblas_set_num_threads(Int32(threads)) }
+  }
+
+  /// The threads that matrix products use.
+  public var threads: Int { Int(openblas_get_num_threads()) }
+
+  /// The names that ``run(_:outputs:)`` takes, in the order of the pass: `hidden_states.0` (the embeddings) to
+  /// `hidden_states.L`, `last_hidden_state`, and those of pooler and heads that the file has.
+  public var availableOutputs: [String] { outputs.map(\.name) }
+
+  /// What is of use without asking: the last hidden state, the pooler's output, and what the heads say, each once.
+  public var defaultOutputs: [String] {
+    let hasPredictionLogits = outputs.contains { $0.name == "logits" && $0.kind == .prediction }
+    return availableOutputs.filter {
+      !$0.hasPrefix("hidden_states.") && !($0 == "prediction_logits" && hasPredictionLogits)
+    }
+  }
+
+  package func kind(of output: String) -> OutputKind? { outputs.first { $0.name == output }?.kind }
+
+  /// Runs the model and gives the outputs that are asked for, in the order of ``availableOutputs``.
+  ///
+  /// Throws ``FormatError`` for an unknown output and for an input that does not fit the model.
+  public func run(_ input: EncoderInput, outputs names: Set<String>) throws -> [EncoderOutput] {
+    if let unknown = names.sorted().first(where: { kind(of: $0) == nil }) {
+      throw FormatError(
+        "the model has no such output", file: model.path, found: "'\(unknown)'",
+        expected: Self.summary(availableOutputs))
+    }
+    try input.check(config)
+    let wanted = outputs.filter { names.contains($0.name) }
+    var results: [OutputKind: OutputValues] = [:]
+    for (_, kind) in wanted where results[kind] == nil { results[kind] = OutputValues(shape(of: kind, input)) }
+
+    let poolsFirstToken = wanted.contains { $0.kind.isPooled }
+    // Nothing beyond the deepest hidden state is computed.
+    let depth = wanted.map { if case .hidden(let index) = $0.kind { index } else { config.layerCount } }.max() ?? 0
+    forEachGroup(of: input, poolsFirstToken: poolsFirstToken) { pass in
+      pass.embed()
+      pass.keep(.hidden(0), in: results)
+      for layer in 0..<depth {
+        pass.run(layer: layer)
+        pass.keep(.hidden(layer + 1), in: results)
+      }
+      pass.runHeads(sequenceLength: input.sequence, results)
+    }
+    // A file that shrank under us reads as zeros: its results are worth nothing.
+    try model.file.checkIntact()
+    return wanted.compactMap { output in
+      results[output.kind].map { EncoderOutput(name: output.name, shape: $0.shape, values: $0.values) }
+    }
+  }
+
+  /// `hidden_states` number `layers.upperBound` from given ones of number `layers.lowerBound`, both padded
+  /// `[batch, sequence, H]`: what these layers make of a reference's values.
+  package func run(
+    layers: Range<Int>, on input: EncoderInput, hidden values: [Float]
+  ) throws(FormatError) -> [Float] {
+    try input.check(config)
+    let size = config.hiddenSize
+    precondition(layers.lowerBound >= 0 && layers.upperBound <= config.layerCount)
+    precondition(values.count == input.batch * input.sequence * size)
+    let result = OutputValues([input.batch, input.sequence, size])
+    forEachGroup(of: input, poolsFirstToken: false) { pass in
+      for (row, target) in pass.group.targets.enumerated() {
+        guard let target else { continue }
+        pass.hidden.set(row: row, to: values.span.extracting((target * size)..<((target + 1) * size)))
+      }
+      for layer in layers { pass.run(layer: layer) }
+      pass.keep(.hidden(layers.upperBound), in: [.hidden(layers.upperBound): result])
+    }
+    try model.file.checkIntact()
+    return result.values
+  }
+
+  /// The weights of the layer normalisation that a layer ends with, [H] each.
+  package func outputNorm(ofLayer index: Int) -> (gamma: [Float], beta: [Float]) {
+    let norm = weights.layers[index].outputNorm
+    return (norm.gamma.array(), norm.beta.array())
+  }
+
+  /// Calls `body` for each group of sequences, with buffers that serve all of them.
+  private func forEachGroup(of input: EncoderInput, poolsFirstToken: Bool, _ body: (ForwardPass) -> Void) {
+    if let requestedThreads { openblas_set_num_threads(Int32(requestedThreads)) }
+    let groups = PackedGroup.split(input, config, poolsFirstToken: poolsFirstToken)
+    let state = EncoderState(
+      config, tokens: groups.map(\.tokens).max() ?? 0, longest: groups.map(\.longest).max() ?? 0)
+    for group in groups { body(ForwardPass(config: config, weights: weights, state: state, group: group)) }
+  }
+
+  /// The padded shape of an output.
+  private func shape(of kind: OutputKind, _ input: EncoderInput) -> [Int] {
+    switch kind {
+    case .hidden: [input.batch, input.sequence, config.hiddenSize]
+    case .pooled: [input.batch, config.hiddenSize]
+    case .prediction: [input.batch, input.sequence, config.vocabularySize]
+    case .nextSentence: [input.batch, 2]
+    case .sequenceClassification: [input.batch, weights.classifier?.weight.rows ?? 0]
+    case .tokenClassification: [input.batch, input.sequence, weights.classifier?.weight.rows ?? 0]
+    case .multipleChoice: [input.batch / (input.choices ?? 1), input.choices ?? 1]
+    case .answer: [input.batch, input.sequence]
+    }
+  }
+
+  /// The names, the hidden states in short.
+  package static func summary(_ names: [String]) -> String {
+    let hidden = names.filter { $0.hasPrefix("hidden_states.") }
+    let others = names.filter { !$0.hasPrefix("hidden_states.") }
+    guard hidden.count > 2, let first = hidden.first, let last = hidden.last else {
+      return names.joined(separator: ", ")
+    }
+    return (["\(first) … \(last)"] + others).joined(separator: ", ")
+  }
+}
+
+/// The values of one output while they are filled in, group by group.
+final class OutputValues {
+  let shape: [Int]
+  var values: [Float]
+
+  init(_ shape: [Int]) {
+    self.shape = shape
+    values = Array(repeating: 0, count: shape.reduce(1, *))
+  }
+}
+
+extension ForwardPass {
+  /// Copies `hidden` to its place in the output `kind`, if that was asked for.
+  func keep(_ kind: OutputKind, in results: [OutputKind: OutputValues]) {
+    if let result = results[kind] { scatter(hidden, to: result) }
+  }
+
+  /// Rows of tokens to their padded places.
+  private func scatter(_ x: Matrix, to result: OutputValues) {
+    for sequence in group.sequences {
+      let rows = x.rows(sequence.keys)
+      Kernels.scatter(rows, to: group.targets[sequence.keys].compactMap(\.self), of: &result.values)
+    }
+  }
+
+  /// Everything above the last layer that was asked for. `attended` and `context` are free by now.
+  func runHeads(sequenceLength: Int, _ results: [OutputKind: OutputValues]) {
+    let rows = group.sequences.map(\.row)
+    if let pooler = weights.pooler, results.keys.contains(where: \.isPooled) {
+      let pooled = pool(pooler)  // [sequences, H]
+      for (kind, result) in results where kind.isPooled {
+        let head = kind == .nextSentence ? weights.nextSentence : weights.classifier
+        if kind == .pooled {
+          Kernels.scatter(pooled, to: rows, of: &result.values)
+        } else if let head {
+          Kernels.scatter(classify(pooled, head), to: rows, of: &result.values)  // [sequences, labels]
+        }
+      }
+    }
+    if let head = weights.classifier, let result = results[.tokenClassification] {
+      scatter(classify(hidden, head), to: result)  // [T, labels]
+    }
+    let answers = (0...1).compactMap { index in results[.answer(index)].map { (index, $0) } }
+    if let head = weights.questionAnswering, !answers.isEmpty {
+      let scores = classify(hidden, head)  // [T, 2]
+      for (index, result) in answers { scatter(scores.columns(index..<(index + 1)), to: result) }
+    }
+    if let head = weights.prediction, let result = results[.prediction] {
+      predict(head, sequenceLength: sequenceLength, into: &result.values)
+    }
+  }
+}

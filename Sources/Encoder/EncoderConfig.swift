@@ -1,0 +1,177 @@
+import TensorIO
+
+/// The function between the two matrices of a feed-forward block.
+public enum Activation: Sendable, Equatable {
+  /// `x Φ(x)`, with the error function.
+  case gelu
+  /// The same with `tanh` in place of the error function.
+  case geluTanh
+  case relu
+
+  /// `hidden_act` of `transformers`. Several of its names are one function.
+  static let names: KeyValuePairs<String, Activation> = [
+    "gelu": .gelu, "gelu_python": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu_fast": .geluTanh,
+    "relu": .relu,
+  ]
+}
+
+/// What an encoder has to know of its model beside the weights: `config.json` as `transformers` writes it, checked.
+public struct EncoderConfig: Sendable {
+  public let modelType: String
+  /// The first of `architectures`, which tells what `logits` are.
+  public let architecture: String?
+  /// H
+  public let hiddenSize: Int
+  /// E: the size of the embeddings, H in most families.
+  public let embeddingSize: Int
+  /// L
+  public let layerCount: Int
+  /// A
+  public let headCount: Int
+  /// I
+  public let intermediateSize: Int
+  /// V
+  public let vocabularySize: Int
+  /// Rows of the position embeddings.
+  public let positionCount: Int
+  /// Rows of the token type embeddings.
+  public let tokenTypeCount: Int
+  public let activation: Activation
+  public let layerNormEpsilon: Float
+  public let paddingID: Int
+  /// Whether the config says that the masked LM head uses the word embeddings; `nil` where it says nothing.
+  public let tiesWordEmbeddings: Bool?
+  package let family: ModelFamily
+
+  /// H / A
+  public var headSize: Int { hiddenSize / headCount }
+
+  /// The longest sequence that the position embeddings allow.
+  public var maximumSequence: Int { positionCount - firstPosition }
+
+  /// The position of the first token.
+  var firstPosition: Int {
+    switch family.positions {
+    case .column: 0
+    case .countedFromPadding: paddingID + 1
+    }
+  }
+
+  /// Reads and checks a config; `file` is where it comes from, for messages.
+  public init(_ json: JSON, file: String? = nil) throws(FormatError) {
+    try self.init(json, file: file, families: ModelFamily.all)
+  }
+
+  package init(_ json: JSON, file: String?, families: [ModelFamily]) throws(FormatError) {
+    guard json.members != nil else { throw FormatError("the config is not a JSON object", file: file) }
+    let reader = ConfigReader(json: json, file: file)
+
+    modelType = try reader.text("model_type") ?? families.first?.modelTypes.first ?? "bert"
+    let type = modelType
+    guard let family = families.first(where: { $0.modelTypes.contains(type) }) else {
+      throw FormatError(
+        "the encoder does not run models of this family", file: file, found: "model_type '\(type)'",
+        expected: families.flatMap(\.modelTypes).map { "'\($0)'" }.joined(separator: " or "))
+    }
+    self.family = family
+    architecture = json["architectures"]?.elements?.first?.stringValue
+
+    hiddenSize = try reader.size("hidden_size", limit: 1 << 16)
+    embeddingSize =
+      family.embeddingProjection == nil
+      ? hiddenSize : try reader.size("embedding_size", limit: 1 << 16, default: hiddenSize)
+    layerCount = try reader.size("num_hidden_layers", limit: 1 << 10)
+    headCount = try reader.size("num_attention_heads", limit: 1 << 16)
+    intermediateSize = try reader.size("intermediate_size", limit: 1 << 20)
+    vocabularySize = try reader.size("vocab_size", limit: 1 << 28)
+    positionCount = try reader.size("max_position_embeddings", limit: 1 << 20)
+    tokenTypeCount =
+      family.tokenTypeEmbeddings == nil ? 1 : try reader.size("type_vocab_size", limit: 1 << 16, default: 2)
+    guard hiddenSize % headCount == 0 else {
+      throw FormatError(
+        "the config's hidden_size is not a multiple of its num_attention_heads", file: file,
+        found: "\(hiddenSize) and \(headCount)")
+    }
+
+    let name = try reader.text("hidden_act") ?? "gelu"
+    guard let activation = Activation.names.first(where: { $0.key == name })?.value else {
+      throw FormatError(
+        "the config's hidden_act is not a known activation", file: file, found: "'\(name)'",
+        expected: Activation.names.map(\.key).joined(separator: ", "))
+    }
+    self.activation = activation
+
+    let epsilon = try reader.number("layer_norm_eps") ?? 1e-12
+    guard epsilon >= 0, epsilon < 1 else {
+      throw FormatError(
+        "the config's layer_norm_eps is out of range", file: file, found: "\(epsilon)",
+        expected: "a small number that is not negative, as 1e-12")
+    }
+    layerNormEpsilon = Float(epsilon)
+
+    paddingID = try reader.integer("pad_token_id") ?? 0
+    if case .countedFromPadding = family.positions {
+      guard paddingID >= 0, paddingID < positionCount - 1 else {
+        throw FormatError(
+          "the config's pad_token_id leaves no positions", file: file, found: "\(paddingID)",
+          expected: "0 to \(positionCount - 2)")
+      }
+    }
+    tiesWordEmbeddings = json["tie_word_embeddings"]?.boolValue
+
+    // Settings that change what is computed, and that the pass does not have.
+    let kind = try reader.text("position_embedding_type") ?? "absolute"
+    guard kind == "absolute" else {
+      throw FormatError(
+        "the encoder does not run models with this kind of position embeddings", file: file,
+        found: "position_embedding_type '\(kind)'", expected: "'absolute'")
+    }
+    for key in ["is_decoder", "add_cross_attention"] where json[key]?.boolValue == true {
+      throw FormatError("the encoder does not run decoders", file: file, found: "\(key) true", expected: "false")
+    }
+  }
+}
+
+/// Values of a config by key, with errors that name the key.
+private struct ConfigReader {
+  let json: JSON
+  let file: String?
+
+  /// The value of `key`; a `null` is as good as no value.
+  private func value(_ key: String) -> JSON? {
+    guard let value = json[key], value != .null else { return nil }
+    return value
+  }
+
+  private func wrong(_ key: String, _ value: JSON, _ expected: String) -> FormatError {
+    FormatError("the config's \(key) is not usable", file: file, found: value.text(), expected: expected)
+  }
+
+  func text(_ key: String) throws(FormatError) -> String? {
+    guard let value = value(key) else { return nil }
+    guard let text = value.stringValue else { throw wrong(key, value, "a string") }
+    return text
+  }
+
+  func number(_ key: String) throws(FormatError) -> Double? {
+    guard let value = value(key) else { return nil }
+    guard let number = value.doubleValue, number.isFinite else { throw wrong(key, value, "a number") }
+    return number
+  }
+
+  func integer(_ key: String) throws(FormatError) -> Int? {
+    guard let value = value(key) else { return nil }
+    guard let integer = value.intValue else { throw wrong(key, value, "a whole number") }
+    return integer
+  }
+
+  func size(_ key: String, limit: Int, default fallback: Int? = nil) throws(FormatError) -> Int {
+    guard let size = try integer(key) ?? fallback else {
+      throw FormatError("the config has no \(key)", file: file, expected: "a whole number")
+    }
+    guard size >= 1, size <= limit else {
+      throw FormatError("the config's \(key) is out of range", file: file, found: "\(size)", expected: "1 to \(limit)")
+    }
+    return size
+  }
+}

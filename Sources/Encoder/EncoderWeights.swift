@@ -1,0 +1,124 @@
+import NativeFormat
+import TensorIO
+
+/// The weights of one layer.
+struct LayerWeights: Sendable {
+  let projection: ProjectionWeights  // [3H, H]
+  let attentionOutput: DenseWeights  // [H, H]
+  let attentionNorm: NormWeights
+  let intermediate: DenseWeights  // [I, H]
+  let output: DenseWeights  // [H, I]
+  let outputNorm: NormWeights
+}
+
+/// The masked LM head.
+struct PredictionWeights: Sendable {
+  let transform: DenseWeights  // [E, H]
+  let norm: NormWeights
+  let decoder: DenseWeights  // [V, E]
+}
+
+/// All weights of a model; heads where the file has them.
+struct EncoderWeights: Sendable {
+  let wordEmbeddings: Weight  // [V, E]
+  let positionEmbeddings: Weight  // [positions, E]
+  let tokenTypeEmbeddings: Weight?  // [types, E]
+  let embeddingNorm: NormWeights
+  let embeddingProjection: DenseWeights?  // [H, E]
+  let layers: [LayerWeights]
+  let pooler: DenseWeights?  // [H, H]
+  let prediction: PredictionWeights?
+  let nextSentence: DenseWeights?  // [2, H]
+  let classifier: DenseWeights?  // [labels, H]
+  let questionAnswering: DenseWeights?  // [2, H]
+
+  init(_ model: NativeModel, _ config: EncoderConfig) throws(FormatError) {
+    let family = config.family
+    let hidden = config.hiddenSize
+    let size = config.embeddingSize
+    var loader = WeightLoader(model)
+
+    let word = family.wordEmbeddings + ".weight"
+    guard let prefix = family.prefixes.first(where: { loader.has($0 + word) }) else {
+      throw FormatError(
+        "the file has no word embeddings of a \(family.name) model", file: model.path,
+        expected: family.prefixes.map { "'\($0 + word)'" }.joined(separator: " or "),
+        advice: "Convert the checkpoint with 'bertconv convert' first, which finds out how its tensors are named.")
+    }
+    wordEmbeddings = try loader.load(prefix + word, [config.vocabularySize, size])
+    positionEmbeddings = try loader.load(
+      prefix + family.positionEmbeddings + ".weight", [config.positionCount, size])
+    if let name = family.tokenTypeEmbeddings {
+      tokenTypeEmbeddings = try loader.load(prefix + name + ".weight", [config.tokenTypeCount, size])
+    } else {
+      tokenTypeEmbeddings = nil
+    }
+    embeddingNorm = try loader.norm(prefix + family.embeddingNorm, size)
+    if let name = family.embeddingProjection, size != hidden || loader.has(prefix + name + ".weight") {
+      embeddingProjection = try loader.dense(prefix + name, hidden, size)
+    } else {
+      embeddingProjection = nil
+    }
+
+    var layers: [LayerWeights] = []
+    for index in 0..<config.layerCount {
+      if let first = layers.first, !family.layer.contains("{layer}") {
+        layers.append(first)
+        continue
+      }
+      let parts = family.layer.split(separator: "{layer}", omittingEmptySubsequences: false)
+      let name = prefix + parts.joined(separator: "\(index)")
+      layers.append(
+        LayerWeights(
+          projection: try loader.projection([family.query, family.key, family.value].map { name + $0 }, hidden),
+          attentionOutput: try loader.dense(name + family.attentionOutput, hidden, hidden),
+          attentionNorm: try loader.norm(name + family.attentionNorm, hidden),
+          intermediate: try loader.dense(name + family.intermediate, config.intermediateSize, hidden),
+          output: try loader.dense(name + family.output, hidden, config.intermediateSize),
+          outputNorm: try loader.norm(name + family.outputNorm, hidden)))
+    }
+    self.layers = layers
+
+    if let name = family.pooler, loader.has(prefix + name + ".weight") {
+      pooler = try loader.dense(prefix + name, hidden, hidden)
+    } else {
+      pooler = nil
+    }
+    prediction = try Self.prediction(&loader, config, wordEmbeddings)
+    let heads = family.heads
+    nextSentence =
+      loader.has(heads.nextSentence + ".weight") ? try loader.dense(heads.nextSentence, 2, hidden) : nil
+    questionAnswering =
+      loader.has(heads.questionAnswering + ".weight") ? try loader.dense(heads.questionAnswering, 2, hidden) : nil
+    // The number of labels is nowhere but in the shape; a matrix of no labels or of one dimension is reported as wrong.
+    let labels = model.tensor(heads.classifier + ".weight")?.shape.first.map { max($0, 1) }
+    classifier = if let labels { try loader.dense(heads.classifier, labels, hidden) } else { nil }
+
+    guard loader.missing.isEmpty else {
+      let names = loader.missing.prefix(8).joined(separator: ", ")
+      let rest = loader.missing.count - 8
+      throw FormatError(
+        loader.missing.count == 1 ? "a weight is missing" : "\(loader.missing.count) weights are missing",
+        file: model.path, expected: names + (rest > 0 ? " and \(rest) more" : ""),
+        advice: "The file is not whole, or its config has more layers than it.")
+    }
+  }
+
+  private static func prediction(
+    _ loader: inout WeightLoader, _ config: EncoderConfig, _ wordEmbeddings: Weight
+  ) throws(FormatError) -> PredictionWeights? {
+    let names = config.family.heads
+    guard loader.has(names.predictionTransform + ".weight") else { return nil }
+    let decoder = names.predictionDecoder + ".weight"
+    // transformers ties the decoder to the word embeddings unless told otherwise. A decoder of its own in the file is
+    // the same matrix then, or it was not tied.
+    let isTied = config.tiesWordEmbeddings ?? !loader.has(decoder)
+    let bias = names.predictionBiases.first { loader.has($0) } ?? names.predictionBiases[0]
+    return PredictionWeights(
+      transform: try loader.dense(names.predictionTransform, config.embeddingSize, config.hiddenSize),
+      norm: try loader.norm(names.predictionNorm, config.embeddingSize),
+      decoder: DenseWeights(
+        weight: isTied ? wordEmbeddings : try loader.load(decoder, [config.vocabularySize, config.embeddingSize]),
+        bias: try loader.load(bias, [config.vocabularySize])))
+  }
+}

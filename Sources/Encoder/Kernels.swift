@@ -1,0 +1,181 @@
+import CKernels
+import COpenBLAS
+
+// The operations of the forward pass. Each checks its shapes, so that nothing above this file can reach outside a matrix.
+
+enum Kernels {
+  /// `y = x · wᵀ` with x [m, k], w [n, k], y [m, n].
+  static func multiply(_ x: Matrix, by w: Weight, into y: Matrix) {
+    precondition(x.columns == w.columns && x.rows == y.rows && w.rows == y.columns)
+    unsafe x.withStart { a in
+      unsafe w.withStart { b in
+        unsafe y.withStart { c in
+          unsafe gemm(
+            transposed: true, y.rows, y.columns, x.columns, 1, a, x.stride, b, w.columns, c, y.stride)
+        }
+      }
+    }
+  }
+
+  /// The same into rows `firstRow…` of `values`, a matrix of as many columns as `w` has rows; adds `bias` to each row.
+  static func multiply(_ x: Matrix, by dense: DenseWeights, into values: inout [Float], firstRow: Int) {
+    let w = dense.weight
+    precondition(x.columns == w.columns && dense.bias.columns == w.rows)
+    precondition(firstRow >= 0 && (firstRow + x.rows) * w.rows <= values.count)
+    unsafe values.withUnsafeMutableBufferPointer { values in
+      guard let start = values.baseAddress else { return }
+      let c = unsafe start + firstRow * w.rows
+      unsafe x.withStart { a in
+        unsafe w.withStart { b in
+          unsafe gemm(transposed: true, x.rows, w.rows, x.columns, 1, a, x.stride, b, w.columns, c, w.rows)
+        }
+      }
+      unsafe dense.bias.withStart { bias in unsafe bertconv_bias(c, bias, x.rows, w.rows, w.rows) }
+    }
+  }
+
+  /// `c = scale · a · bᵀ` with a [m, k], b [n, k], c [m, n].
+  static func multiplyTransposed(_ a: Matrix, _ b: Matrix, scale: Float, into c: Matrix) {
+    precondition(a.columns == b.columns && a.rows == c.rows && b.rows == c.columns)
+    unsafe a.withStart { pa in
+      unsafe b.withStart { pb in
+        unsafe c.withStart { pc in
+          unsafe gemm(transposed: true, c.rows, c.columns, a.columns, scale, pa, a.stride, pb, b.stride, pc, c.stride)
+        }
+      }
+    }
+  }
+
+  /// `c = a · b` with a [m, k], b [k, n], c [m, n].
+  static func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix) {
+    precondition(a.columns == b.rows && a.rows == c.rows && b.columns == c.columns)
+    unsafe a.withStart { pa in
+      unsafe b.withStart { pb in
+        unsafe c.withStart { pc in
+          unsafe gemm(transposed: false, c.rows, c.columns, a.columns, 1, pa, a.stride, pb, b.stride, pc, c.stride)
+        }
+      }
+    }
+  }
+
+  @unsafe
+  private static func gemm(
+    transposed: Bool, _ m: Int, _ n: Int, _ k: Int, _ scale: Float, _ a: UnsafePointer<Float>, _ aStride: Int,
+    _ b: UnsafePointer<Float>, _ bStride: Int, _ c: UnsafeMutablePointer<Float>, _ cStride: Int
+  ) {
+    guard m > 0, n > 0, k > 0 else { return }
+    unsafe cblas_sgemm(
+      CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), scale, a,
+      Int32(aStride), b, Int32(bStride), 0, c, Int32(cStride))
+  }
+
+  /// `x += bias`, bias [columns].
+  static func add(bias: Weight, to x: Matrix) {
+    precondition(bias.rows == 1 && bias.columns == x.columns)
+    unsafe x.withStart { x0 in
+      unsafe bias.withStart { b in unsafe bertconv_bias(x0, b, x.rows, x.columns, x.stride) }
+    }
+  }
+
+  /// `x = activation(x + bias)`, bias [columns].
+  static func activate(_ x: Matrix, _ activation: Activation, bias: Weight) {
+    precondition(bias.rows == 1 && bias.columns == x.columns)
+    unsafe x.withStart { x0 in
+      unsafe bias.withStart { b in
+        switch activation {
+        case .gelu: unsafe bertconv_bias_gelu(x0, b, x.rows, x.columns, x.stride)
+        case .geluTanh: unsafe bertconv_bias_gelu_tanh(x0, b, x.rows, x.columns, x.stride)
+        case .relu: unsafe bertconv_bias_relu(x0, b, x.rows, x.columns, x.stride)
+        }
+      }
+    }
+  }
+
+  /// `x = tanh(x + bias)`, bias [columns].
+  static func tanh(_ x: Matrix, bias: Weight) {
+    precondition(bias.rows == 1 && bias.columns == x.columns)
+    unsafe x.withStart { x0 in
+      unsafe bias.withStart { b in unsafe bertconv_bias_tanh(x0, b, x.rows, x.columns, x.stride) }
+    }
+  }
+
+  /// Each row of `x` to mean 0 and variance 1, then scaled by gamma and shifted by beta.
+  static func layerNorm(_ x: Matrix, _ norm: NormWeights, epsilon: Float) {
+    precondition(x.isContiguous && norm.gamma.columns == x.columns && norm.beta.columns == x.columns)
+    unsafe x.withStart { x0 in
+      unsafe norm.gamma.withStart { gamma in
+        unsafe norm.beta.withStart { beta in
+          unsafe bertconv_layer_norm(x0, gamma, beta, epsilon, x.rows, x.columns)
+        }
+      }
+    }
+  }
+
+  /// `x = layerNorm(x + bias + residual)`.
+  static func residualLayerNorm(_ x: Matrix, bias: Weight, residual: Matrix, _ norm: NormWeights, epsilon: Float) {
+    precondition(x.isContiguous && residual.isContiguous && x.rows == residual.rows && x.columns == residual.columns)
+    precondition(norm.gamma.columns == x.columns && norm.beta.columns == x.columns && bias.columns == x.columns)
+    unsafe x.withStart { x0 in
+      unsafe residual.withStart { r in
+        unsafe bias.withStart { b in
+          unsafe norm.gamma.withStart { gamma in
+            unsafe norm.beta.withStart { beta in
+              unsafe bertconv_residual_layer_norm(x0, b, r, gamma, beta, epsilon, x.rows, x.columns)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Each row of `x` to weights that sum to 1.
+  static func softmax(_ x: Matrix) {
+    unsafe x.withStart { x0 in unsafe bertconv_softmax(x0, x.rows, x.columns, x.stride) }
+  }
+
+  /// `x[row] = table[index]`, or `x[row] += table[index]`, for each row's index.
+  static func gather(_ table: Weight, _ indices: [Int], into x: Matrix, adding: Bool) {
+    precondition(x.columns == table.columns && indices.count == x.rows)
+    unsafe x.withStart { x0 in
+      unsafe table.withStart { table0 in
+        for (row, index) in indices.enumerated() {
+          precondition(index >= 0 && index < table.rows)
+          let source = unsafe table0 + index * table.columns
+          let target = unsafe x0 + row * x.stride
+          if adding {
+            unsafe bertconv_add(target, source, x.columns)
+          } else {
+            unsafe target.update(from: source, count: x.columns)
+          }
+        }
+      }
+    }
+  }
+
+  /// Copies row `indices[i]` of `x` to row `i` of `y`.
+  static func gather(_ x: Matrix, _ indices: [Int], into y: Matrix) {
+    precondition(x.columns == y.columns && indices.count == y.rows)
+    unsafe x.withStart { x0 in
+      unsafe y.withStart { y0 in
+        for (row, index) in indices.enumerated() {
+          precondition(index >= 0 && index < x.rows)
+          unsafe (y0 + row * y.stride).update(from: x0 + index * x.stride, count: x.columns)
+        }
+      }
+    }
+  }
+
+  /// Copies row `i` of `x` to row `rows[i]` of `values`, a matrix of as many columns.
+  static func scatter(_ x: Matrix, to rows: [Int], of values: inout [Float]) {
+    precondition(rows.count == x.rows)
+    unsafe values.withUnsafeMutableBufferPointer { values in
+      guard let start = values.baseAddress else { return }
+      unsafe x.withStart { x0 in
+        for (row, target) in rows.enumerated() {
+          precondition(target >= 0 && (target + 1) * x.columns <= values.count)
+          unsafe (start + target * x.columns).update(from: x0 + row * x.stride, count: x.columns)
+        }
+      }
+    }
+  }
+}

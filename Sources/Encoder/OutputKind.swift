@@ -1,0 +1,71 @@
+import TensorIO
+
+/// What can be computed. Several names can mean one kind: `logits` are what the model's architecture says.
+package enum OutputKind: Hashable, Sendable {
+  /// What goes into layer N; that of number L comes out of the last.
+  case hidden(Int)
+  case pooled
+  case prediction
+  case nextSentence
+  case sequenceClassification
+  case tokenClassification
+  case multipleChoice
+  /// Scores of the first (0) or last (1) token of an answer.
+  case answer(Int)
+
+  /// What computes it, for people.
+  package var part: String {
+    switch self {
+    case .hidden(0): "the embeddings"
+    case .hidden(let index): "layer \(index - 1)"
+    case .pooled: "the pooler"
+    case .prediction: "the masked LM head"
+    case .nextSentence: "the next sentence head"
+    case .sequenceClassification: "the sequence classification head"
+    case .tokenClassification: "the token classification head"
+    case .multipleChoice: "the multiple choice head"
+    case .answer: "the question answering head"
+    }
+  }
+
+  /// Whether it is computed from the pooler's output.
+  package var isPooled: Bool {
+    switch self {
+    case .pooled, .nextSentence, .sequenceClassification, .multipleChoice: true
+    default: false
+    }
+  }
+}
+
+extension EncoderWeights {
+  /// Every name that this model can compute, in the order of the pass.
+  func outputs(_ config: EncoderConfig) -> [(name: String, kind: OutputKind)] {
+    var outputs: [(name: String, kind: OutputKind)] = []
+    for index in 0...config.layerCount { outputs.append(("hidden_states.\(index)", .hidden(index))) }
+    outputs.append(("last_hidden_state", .hidden(config.layerCount)))
+    if pooler != nil { outputs.append(("pooler_output", .pooled)) }
+    if prediction != nil { outputs.append(("prediction_logits", .prediction)) }
+    if pooler != nil, nextSentence != nil { outputs.append(("seq_relationship_logits", .nextSentence)) }
+    if let kind = logits(config) { outputs.append(("logits", kind)) }
+    if questionAnswering != nil {
+      outputs.append(("start_logits", .answer(0)))
+      outputs.append(("end_logits", .answer(1)))
+    }
+    return outputs
+  }
+
+  /// What `logits` are: of the architecture that the config names, otherwise of the one head that is there.
+  private func logits(_ config: EncoderConfig) -> OutputKind? {
+    let architecture = config.architecture ?? ""
+    let hasPooler = pooler != nil
+    if architecture.hasSuffix("ForMaskedLM"), prediction != nil { return .prediction }
+    if architecture.hasSuffix("ForNextSentencePrediction"), hasPooler, nextSentence != nil { return .nextSentence }
+    if let classifier {
+      if architecture.hasSuffix("ForTokenClassification") { return .tokenClassification }
+      if architecture.hasSuffix("ForMultipleChoice"), hasPooler, classifier.weight.rows == 1 { return .multipleChoice }
+      return hasPooler ? .sequenceClassification : .tokenClassification
+    }
+    if prediction != nil { return nextSentence == nil || !hasPooler ? .prediction : nil }
+    return hasPooler && nextSentence != nil ? .nextSentence : nil
+  }
+}

@@ -1,0 +1,97 @@
+import TensorIO
+
+/// One sequence without its padding, at a place among the rows of its group's activations.
+struct PackedSequence {
+  /// Row of the batch.
+  let row: Int
+  /// First of its rows among the group's.
+  let start: Int
+  /// The columns whose mask is 1, one row each.
+  let columns: [Int]
+  /// Whether one more row follows: column 0, whose mask is 0 but which the pooler reads. It attends to the others, as in
+  /// transformers, and none attends to it.
+  let hasExtraQuery: Bool
+
+  var keys: Range<Int> { start..<(start + columns.count) }
+  var queries: Range<Int> { start..<(start + columns.count + (hasExtraQuery ? 1 : 0)) }
+  /// The row of column 0, when it is there.
+  var firstToken: Int { hasExtraQuery ? keys.upperBound : start }
+
+  /// Columns that are next to each other: in the group's rows and in the padded output alike.
+  var runs: [Range<Int>] {
+    var runs: [Range<Int>] = []
+    for (index, column) in columns.enumerated() {
+      if index > 0, columns[index - 1] == column - 1, let last = runs.last {
+        runs[runs.count - 1] = last.lowerBound..<(index + 1)
+      } else {
+        runs.append(index..<(index + 1))
+      }
+    }
+    return runs
+  }
+}
+
+/// Sequences that go through the model together, packed row after row: T rows of activations in all.
+struct PackedGroup {
+  private(set) var sequences: [PackedSequence] = []
+  /// Of each row: indices into the three tables of embeddings.
+  private(set) var ids: [Int] = []
+  private(set) var positions: [Int] = []
+  private(set) var types: [Int] = []
+  /// Of each row: its row in the padded `[batch * sequence]`; `nil` for an extra query.
+  private(set) var targets: [Int?] = []
+
+  /// T
+  var tokens: Int { ids.count }
+  /// S: the most rows of one sequence.
+  var longest: Int { sequences.map(\.queries.count).max() ?? 0 }
+
+  /// More rows than this in a group make products no faster, and activations larger.
+  static let targetTokens = 2048
+
+  /// The sequences of `input`, which was checked, in order.
+  static func split(_ input: EncoderInput, _ config: EncoderConfig, poolsFirstToken: Bool) -> [PackedGroup] {
+    var groups: [PackedGroup] = []
+    var group = PackedGroup()
+    for row in 0..<input.batch {
+      let columns = (0..<input.sequence).filter { input.isAttended(row * input.sequence + $0) }
+      if group.tokens > 0, group.tokens + columns.count > targetTokens {
+        groups.append(group)
+        group = PackedGroup()
+      }
+      group.append(row, columns, of: input, config, poolsFirstToken: poolsFirstToken)
+    }
+    groups.append(group)
+    return groups
+  }
+
+  private mutating func append(
+    _ row: Int, _ columns: [Int], of input: EncoderInput, _ config: EncoderConfig, poolsFirstToken: Bool
+  ) {
+    let base = row * input.sequence
+    let extra = poolsFirstToken && columns.first != 0
+    sequences.append(PackedSequence(row: row, start: tokens, columns: columns, hasExtraQuery: extra))
+    let rowPositions = Self.positions(input, base, config)
+    for column in extra ? columns + [0] : columns {
+      ids.append(input.inputIDs[base + column])
+      positions.append(rowPositions[column])
+      types.append(input.tokenTypeIDs?[base + column] ?? 0)
+    }
+    targets += columns.map { base + $0 }
+    if extra { targets.append(nil) }
+  }
+
+  /// The position of each column of the row that starts at `base`.
+  private static func positions(_ input: EncoderInput, _ base: Int, _ config: EncoderConfig) -> [Int] {
+    switch config.family.positions {
+    case .column: return Array(0..<input.sequence)
+    case .countedFromPadding:
+      var last = config.paddingID
+      return (0..<input.sequence).map { column in
+        guard input.inputIDs[base + column] != config.paddingID else { return config.paddingID }
+        last += 1
+        return last
+      }
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import CKernels
+import NativeFormat
+import TensorIO
+
+/// A matrix `[rows, columns]` of floats, or a vector as one row: a view on the mapped file where the file holds floats,
+/// otherwise a buffer that was converted when the model was opened.
+struct Weight: Sendable {
+  let rows: Int
+  let columns: Int
+  private let bytes: Bytes
+
+  /// `bytes` are aligned floats, `rows * columns` of them.
+  init(rows: Int, columns: Int, bytes: Bytes) {
+    precondition(bytes.count == rows * columns * 4)
+    self.rows = rows
+    self.columns = columns
+    self.bytes = bytes
+  }
+
+  /// Calls `body` with the address of the first element.
+  @unsafe
+  func withStart<R>(_ body: (UnsafePointer<Float>) -> R) -> R {
+    bytes.withSpan { span in
+      unsafe span.withUnsafeBytes { buffer in
+        // No weight is empty, so there is an address; and the loader looked at its alignment.
+        guard let start = buffer.baseAddress else { preconditionFailure("an empty weight") }
+        return unsafe body(start.assumingMemoryBound(to: Float.self))
+      }
+    }
+  }
+
+  /// The values, row by row.
+  func array() -> [Float] { bytes.withSpan { $0.floats() } }
+}
+
+/// The two tensors of a layer normalisation, [columns] each.
+struct NormWeights: Sendable {
+  let gamma: Weight
+  let beta: Weight
+}
+
+/// `x · weightᵀ + bias`, weight [out, in], bias [out].
+struct DenseWeights: Sendable {
+  let weight: Weight
+  let bias: Weight
+}
+
+/// Query, key and value: one fused matrix [3H, H] and one bias [3H] where they are adjacent, otherwise three of each.
+struct ProjectionWeights: Sendable {
+  let weights: [Weight]
+  let biases: [Weight]
+}
+
+/// Finds the weights of a model, checks their shapes and turns each into floats.
+struct WeightLoader {
+  let model: NativeModel
+
+  /// What was asked for and is not there, so that one error can name all.
+  private(set) var missing: [String] = []
+
+  init(_ model: NativeModel) { self.model = model }
+
+  func has(_ name: String) -> Bool { find(name) != nil }
+
+  /// The tensor of that name. The oldest checkpoints, and files made from them, call the two vectors of a layer
+  /// normalisation gamma and beta.
+  private func find(_ name: String) -> NativeModel.Tensor? {
+    if let tensor = model.tensor(name) { return tensor }
+    for (new, old) in [(".LayerNorm.weight", ".LayerNorm.gamma"), (".LayerNorm.bias", ".LayerNorm.beta")]
+    where name.hasSuffix(new) {
+      return model.tensor(name.dropLast(new.count) + old)
+    }
+    return nil
+  }
+
+  /// The tensor `name` of exactly this shape. One that is not there is noted, and a placeholder given.
+  mutating func load(_ name: String, _ shape: [Int]) throws(FormatError) -> Weight {
+    guard let tensor = find(name) else {
+      missing.append(name)
+      return Weight(rows: 0, columns: 0, bytes: Bytes([]))
+    }
+    guard tensor.shape == shape else {
+      throw FormatError(
+        "the shape does not fit the config", file: model.path, tensor: tensor.name, found: shapeText(tensor.shape),
+        expected: shapeText(shape), advice: "Use the config that belongs to this model.")
+    }
+    return Weight(
+      rows: shape.count == 1 ? 1 : shape[0], columns: shape[shape.count - 1], bytes: try floats([tensor]))
+  }
+
+  mutating func dense(_ name: String, _ output: Int, _ input: Int) throws(FormatError) -> DenseWeights {
+    DenseWeights(weight: try load(name + ".weight", [output, input]), bias: try load(name + ".bias", [output]))
+  }
+
+  mutating func norm(_ name: String, _ size: Int) throws(FormatError) -> NormWeights {
+    NormWeights(gamma: try load(name + ".weight", [size]), beta: try load(name + ".bias", [size]))
+  }
+
+  /// Query, key and value of H rows each, fused where that needs no copy of stored floats.
+  mutating func projection(_ names: [String], _ hidden: Int) throws(FormatError) -> ProjectionWeights {
+    ProjectionWeights(
+      weights: try fused(names.map { $0 + ".weight" }, [hidden, hidden]),
+      biases: try fused(names.map { $0 + ".bias" }, [hidden]))
+  }
+
+  private mutating func fused(_ names: [String], _ shape: [Int]) throws(FormatError) -> [Weight] {
+    let tensors = names.compactMap { find($0) }
+    let fit = tensors.count == names.count && tensors.allSatisfy { $0.shape == shape }
+    if fit, let bytes = try adjacent(tensors) {
+      let count = bytes.count / 4
+      let columns = shape.count == 1 ? count : shape[shape.count - 1]
+      return [Weight(rows: count / columns, columns: columns, bytes: bytes)]
+    }
+    // Not adjacent, or an error to be told.
+    var parts: [Weight] = []
+    for name in names { parts.append(try load(name, shape)) }
+    return parts
+  }
+
+  /// The floats of several tensors in a row: a view when they lie so in the file, a new buffer when they have to be
+  /// converted anyhow, `nil` when they are stored floats in different places.
+  private func adjacent(_ tensors: [NativeModel.Tensor]) throws(FormatError) -> Bytes? {
+    guard tensors.allSatisfy(isUsableAsStored) else {
+      return tensors.contains(where: isUsableAsStored) ? nil : try floats(tensors)
+    }
+    guard let first = tensors.first else { return nil }
+    var end = first.bytes.offsetInFile
+    for tensor in tensors {
+      guard tensor.bytes.offsetInFile == end else { return nil }
+      end += UInt64(tensor.bytes.count)
+    }
+    return model.file.slice(Int(first.bytes.offsetInFile), Int(end - first.bytes.offsetInFile))
+  }
+
+  /// Whether the tensor's bytes are floats on a float's boundary. A plain safetensors file promises no alignment.
+  private func isUsableAsStored(_ tensor: NativeModel.Tensor) -> Bool {
+    tensor.elementType == .f32 && tensor.bytes.offsetInFile % 4 == 0
+  }
+
+  /// The elements of `tensors`, one after the other, as floats.
+  private func floats(_ tensors: [NativeModel.Tensor]) throws(FormatError) -> Bytes {
+    if tensors.count == 1, isUsableAsStored(tensors[0]) { return tensors[0].bytes }
+    var scales: [Bytes] = []
+    for tensor in tensors {
+      switch tensor.elementType {
+      case .f32, .f16, .bf16, .f64: scales.append(Bytes([]))
+      case .i8: scales.append(try scale(of: tensor))
+      default:
+        throw FormatError(
+          "the encoder cannot use weights of this type", file: model.path, tensor: tensor.name,
+          found: tensor.elementType.rawValue, expected: "F32, F16, BF16, F64 or I8 with a scale")
+      }
+    }
+    let count = tensors.reduce(0) { $0 + (checkedElementCount($1.shape) ?? 0) }
+    let (byteCount, overflow) = count.multipliedReportingOverflow(by: 4)
+    guard !overflow else { throw FormatError("the weights are too large", file: model.path, tensor: tensors[0].name) }
+    let parts = Array(zip(tensors, scales))
+    return Bytes(
+      count: byteCount, file: model.path,
+      filledBy: { target in
+        unsafe target.withUnsafeMutableBytes { buffer in
+          guard var start = unsafe buffer.baseAddress?.assumingMemoryBound(to: Float.self) else { return }
+          for (tensor, scale) in parts {
+            unsafe Self.convert(tensor, scale, to: start)
+            unsafe start += checkedElementCount(tensor.shape) ?? 0
+          }
+        }
+      })
+  }
+
+  /// The scales of a quantised matrix, one a row; a copy, since they need not be aligned.
+  private func scale(of tensor: NativeModel.Tensor) throws(FormatError) -> Bytes {
+    let name = tensor.name + "_scale"
+    guard let scale = model.tensor(name) else {
+      throw FormatError(
+        "the 8-bit tensor has no scale", file: model.path, tensor: tensor.name, expected: "a tensor '\(name)'")
+    }
+    let rows = tensor.shape.count > 1 ? tensor.shape[0] : 1
+    guard scale.elementType == .f32, checkedElementCount(scale.shape) == rows else {
+      throw FormatError(
+        "the scale does not fit its 8-bit tensor", file: model.path, tensor: name,
+        found: "\(scale.elementType.rawValue) \(shapeText(scale.shape))", expected: "F32 \(shapeText([rows]))")
+    }
+    return Bytes(scale.bytes.array(), file: model.path)
+  }
+
+  @unsafe
+  private static func convert(_ tensor: NativeModel.Tensor, _ scale: Bytes, to target: UnsafeMutablePointer<Float>) {
+    let count = checkedElementCount(tensor.shape) ?? 0
+    tensor.bytes.withSpan { span in
+      unsafe span.withUnsafeBytes { source in
+        guard let source = source.baseAddress else { return }
+        switch tensor.elementType {
+        case .f16: unsafe bertconv_from_f16(source, target, count)
+        case .bf16: unsafe bertconv_from_bf16(source, target, count)
+        case .f64: unsafe bertconv_from_f64(source, target, count)
+        case .i8:
+          let rows = scale.count / 4
+          scale.withSpan { scales in
+            unsafe scales.withUnsafeBytes { scales in
+              guard rows > 0, let scales = unsafe scales.baseAddress?.assumingMemoryBound(to: Float.self) else {
+                return
+              }
+              unsafe bertconv_from_i8(source, scales, target, rows, count / rows)
+            }
+          }
+        default: unsafe UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,232 @@
+import CTensorIO
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The owner of a stretch of memory: a mapped file or a buffer. The only class that keeps a raw pointer.
+@safe
+final class ByteStorage: @unchecked Sendable {
+  // Immutable after `init` for everyone but the writer that made it, hence safe to share.
+  private let start: UnsafeRawPointer?
+  let count: Int
+  /// The file that the bytes come from, for error messages.
+  let file: String?
+  private let release: Release
+
+  private enum Release {
+    case unmap(guardSlot: Int32)
+    case deallocate
+    case nothing
+  }
+
+  /// Takes over a mapping made by ``MappedFile``.
+  init(mapped start: UnsafeRawPointer, count: Int, file: String) {
+    unsafe self.start = start
+    self.count = count
+    self.file = file
+    release = .unmap(guardSlot: unsafe bertconv_map_guard_add(start, count))
+  }
+
+  /// A buffer of `count` bytes that `fill` writes once.
+  init(count: Int, file: String?, fill: (inout MutableRawSpan) throws(FormatError) -> Void) throws(FormatError) {
+    guard count > 0 else {
+      unsafe start = nil
+      self.count = 0
+      self.file = file
+      release = .nothing
+      return
+    }
+    // calloc gives untouched pages for large sizes and, unlike Swift's own allocation, can say that there are none.
+    guard let memory = unsafe calloc(1, count) else {
+      throw FormatError("there is not enough memory", file: file, found: "\(count) bytes asked for")
+    }
+    let buffer = unsafe UnsafeMutableRawBufferPointer(start: memory, count: count)
+    var span = unsafe buffer.mutableBytes
+    do throws(FormatError) {
+      try fill(&span)
+    } catch {
+      unsafe free(memory)
+      throw error
+    }
+    unsafe start = UnsafeRawPointer(buffer.baseAddress)
+    self.count = count
+    self.file = file
+    release = .deallocate
+  }
+
+  deinit {
+    switch release {
+    case .unmap(let slot):
+      if slot >= 0 { bertconv_map_guard_remove(slot) }
+      unsafe MappedFile.unmap(start, count)
+    case .deallocate: unsafe free(UnsafeMutableRawPointer(mutating: start))
+    case .nothing: break
+    }
+  }
+
+  /// Calls `body` with a span over `range`, which the caller has checked.
+  func withSpan<R: ~Copyable, E: Error>(_ range: Range<Int>, _ body: (RawSpan) throws(E) -> R) throws(E) -> R {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    let buffer = unsafe UnsafeRawBufferPointer(start: start.map { unsafe $0 + range.lowerBound }, count: range.count)
+    return try body(unsafe buffer.bytes)
+  }
+
+  /// False when a page of the mapping was lost because the file became shorter.
+  var isIntact: Bool {
+    if case .unmap(let slot) = release, slot >= 0 { return bertconv_map_guard_was_hit(slot) == 0 }
+    return true
+  }
+
+  /// Gives the pages of `range` back to the system; they are read again when needed.
+  func releasePages(_ range: Range<Int>) {
+    if case .unmap = release { unsafe MappedFile.discard(start, count, range) }
+  }
+
+  /// Asks for `range` to be read ahead.
+  func willNeed(_ range: Range<Int>) {
+    if case .unmap = release { unsafe MappedFile.willNeed(start, count, range) }
+  }
+}
+
+/// A bounds-checked, immutable stretch of bytes: of a mapped file or of memory. Copies share the storage.
+///
+/// No method can trap on a wrong offset: what lies outside is `nil`.
+public struct Bytes: Sendable {
+  private let storage: ByteStorage
+  private let range: Range<Int>
+
+  init(_ storage: ByteStorage) {
+    self.storage = storage
+    range = 0..<storage.count
+  }
+
+  private init(_ storage: ByteStorage, _ range: Range<Int>) {
+    self.storage = storage
+    self.range = range
+  }
+
+  /// A copy of `array`.
+  public init(_ array: [UInt8], file: String? = nil) {
+    self.init(
+      count: array.count, file: file,
+      filledBy: { span in
+        for index in array.indices { span.storeBytes(of: array[index], toByteOffset: index, as: UInt8.self) }
+      })
+  }
+
+  /// A new buffer of `count` bytes, zero at first, written once by `filledBy`.
+  public init(count: Int, file: String? = nil, filledBy fill: (inout MutableRawSpan) -> Void) {
+    // The closure cannot throw; the storage can only when there is no memory, and then nothing could go on.
+    let storage = try? ByteStorage(count: count, file: file) { (span) throws(FormatError) in
+      fill(&span)
+    }
+    guard let storage else { fatalError("there is not enough memory for \(count) bytes") }
+    self.init(storage)
+  }
+
+  /// A new buffer of `count` bytes, written once by `fillingWith`, which may find that it cannot.
+  public init(
+    count: Int, file: String? = nil, fillingWith fill: (inout MutableRawSpan) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    self.init(try ByteStorage(count: count, file: file, fill: fill))
+  }
+
+  public var count: Int { range.count }
+  public var isEmpty: Bool { range.isEmpty }
+  /// The file that the bytes come from.
+  public var file: String? { storage.file }
+  /// Where the first byte lies in the storage, usually the file.
+  public var offsetInFile: UInt64 { UInt64(range.lowerBound) }
+
+  /// The part from `offset` on with `count` bytes; `nil` when it does not lie inside.
+  public func slice(_ offset: Int, _ count: Int) -> Bytes? {
+    guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else { return nil }
+    return Bytes(storage, (range.lowerBound + offset)..<(range.lowerBound + offset + count))
+  }
+
+  /// The part from `offset` to the end.
+  public func suffix(from offset: Int) -> Bytes? { slice(offset, count - offset) }
+
+  public func withSpan<R: ~Copyable, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
+    try storage.withSpan(range, body)
+  }
+
+  public func byte(at offset: Int) -> UInt8? {
+    guard offset >= 0, offset < count else { return nil }
+    return withSpan { $0.unsafeByte(offset) }
+  }
+
+  public func array() -> [UInt8] { withSpan { $0.array() } }
+
+  /// The bytes as text, or `nil` when they are not UTF-8.
+  public func utf8String() -> String? { String(validating: array(), as: UTF8.self) }
+
+  public func crc32c() -> UInt32 { withSpan { CRC32C.checksum($0) } }
+
+  /// Throws when the file that is mapped became shorter since it was opened: what was read of it may be zeros.
+  public func checkIntact() throws(FormatError) {
+    guard !storage.isIntact else { return }
+    throw FormatError(
+      "the file became shorter while it was being read", file: file,
+      advice: "Make sure that nothing writes to it, and try again.")
+  }
+
+  /// Gives the memory of a mapped file's pages back; they are read again when needed.
+  public func releasePages() { storage.releasePages(range) }
+  /// Asks the system to read a mapped file's pages ahead.
+  public func willNeed() { storage.willNeed(range) }
+}
+
+extension RawSpan {
+  /// The byte at `offset`, which the caller has checked; a wrong one stops the program.
+  @inline(__always)
+  public func unsafeByte(_ offset: Int) -> UInt8 {
+    precondition(offset >= 0 && offset < byteCount)
+    return unsafe unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
+  }
+
+  /// The integer stored little-endian at `offset`, which need not be aligned; a wrong offset stops the program.
+  @inline(__always)
+  public func littleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) -> T {
+    precondition(offset >= 0 && offset <= byteCount && MemoryLayout<T>.size <= byteCount - offset)
+    return T(littleEndian: unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: T.self))
+  }
+
+  public func array() -> [UInt8] {
+    if isEmpty { return [] }
+    return unsafe withUnsafeBytes { unsafe Array($0) }
+  }
+
+  /// Floats stored at consecutive offsets, whatever their alignment.
+  public func floats() -> [Float] {
+    let count = byteCount / 4
+    return (0..<count).map { Float(bitPattern: littleEndian(UInt32.self, at: $0 * 4)) }
+  }
+
+  /// Whether both spans hold the same bytes.
+  public func elementsEqual(_ other: RawSpan) -> Bool {
+    guard byteCount == other.byteCount else { return false }
+    if isEmpty { return true }
+    return unsafe withUnsafeBytes { a in
+      unsafe other.withUnsafeBytes { b in unsafe compareMemory(a, b) }
+    }
+  }
+}
+
+extension MutableRawSpan {
+  /// Copies `source` to `offset`; what does not fit stops the program.
+  public mutating func copy(_ source: RawSpan, to offset: Int) {
+    guard !source.isEmpty else { return }
+    precondition(offset >= 0 && offset <= byteCount && source.byteCount <= byteCount - offset)
+    unsafe withUnsafeMutableBytes { target in
+      unsafe source.withUnsafeBytes { bytes in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset...]).copyMemory(from: bytes)
+      }
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/// A shell-style pattern over names: `*` any run of characters, `?` one, `[abc]`, `[a-z]` and `[!…]` one of a set,
+/// `{a,b}` either.
+///
+/// Matching takes time proportional to name × pattern at most, whatever the pattern.
+public struct Glob: Sendable, Equatable {
+  public let pattern: String
+  private let alternatives: [[Element]]
+
+  private enum Element: Equatable, Sendable {
+    case anyRun
+    case anyOne
+    case literal(UInt8)
+    case set([ClosedRange<UInt8>], negated: Bool)
+  }
+
+  public init(_ pattern: String) {
+    self.pattern = pattern
+    alternatives = Self.expandBraces(Array(pattern.utf8)).map(Self.compile)
+  }
+
+  public func matches(_ name: String) -> Bool {
+    let bytes = Array(name.utf8)
+    return alternatives.contains { Self.match($0, bytes) }
+  }
+
+  private static func expandBraces(_ pattern: [UInt8]) -> [[UInt8]] {
+    var results: [[UInt8]] = [[]]
+    var index = 0
+    while index < pattern.count {
+      if pattern[index] == UInt8(ascii: "{"), let end = pattern[index...].firstIndex(of: UInt8(ascii: "}")) {
+        let options = pattern[(index + 1)..<end].split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+        // A pattern that multiplies out beyond reason keeps its braces as letters.
+        if results.count * options.count <= 256 {
+          results = results.flatMap { start in options.map { start + $0 } }
+          index = end + 1
+          continue
+        }
+      }
+      for i in results.indices { results[i].append(pattern[index]) }
+      index += 1
+    }
+    return results
+  }
+
+  private static func compile(_ pattern: [UInt8]) -> [Element] {
+    var elements: [Element] = []
+    var index = 0
+    while index < pattern.count {
+      let byte = pattern[index]
+      index += 1
+      switch byte {
+      case UInt8(ascii: "*"): if elements.last != .anyRun { elements.append(.anyRun) }
+      case UInt8(ascii: "?"): elements.append(.anyOne)
+      case UInt8(ascii: "["):
+        var cursor = index
+        var negated = false
+        if cursor < pattern.count, pattern[cursor] == UInt8(ascii: "!") || pattern[cursor] == UInt8(ascii: "^") {
+          negated = true
+          cursor += 1
+        }
+        var ranges: [ClosedRange<UInt8>] = []
+        let first = cursor
+        while cursor < pattern.count, pattern[cursor] != UInt8(ascii: "]") || cursor == first {
+          let low = pattern[cursor]
+          if cursor + 2 < pattern.count, pattern[cursor + 1] == UInt8(ascii: "-"),
+            pattern[cursor + 2] != UInt8(ascii: "]"), pattern[cursor + 2] >= low
+          {
+            ranges.append(low...pattern[cursor + 2])
+            cursor += 3
+          } else {
+            ranges.append(low...low)
+            cursor += 1
+          }
+        }
+        if cursor < pattern.count {
+          elements.append(.set(ranges, negated: negated))
+          index = cursor + 1
+        } else {
+          elements.append(.literal(byte))
+        }
+      default: elements.append(.literal(byte))
+      }
+    }
+    return elements
+  }
+
+  private static func match(_ pattern: [Element], _ name: [UInt8]) -> Bool {
+    var p = 0
+    var n = 0
+    var star: (pattern: Int, name: Int)?
+    while n < name.count {
+      if p < pattern.count, pattern[p] == .anyRun {
+        star = (p, n)
+        p += 1
+      } else if p < pattern.count, accepts(pattern[p], name[n]) {
+        p += 1
+        n += 1
+      } else if let last = star {
+        p = last.pattern + 1
+        n = last.name + 1
+        star = (last.pattern, n)
+      } else {
+        return false
+      }
+    }
+    while p < pattern.count, pattern[p] == .anyRun { p += 1 }
+    return p == pattern.count
+  }
+
+  private static func accepts(_ element: Element, _ byte: UInt8) -> Bool {
+    switch element {
+    case .anyRun, .anyOne: true
+    case .literal(let wanted): wanted == byte
+    case .set(let ranges, let negated): ranges.contains { $0.contains(byte) } != negated
+    }
+  }
+}

@@ -1,0 +1,174 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A file mapped into memory for reading.
+///
+/// When the file is truncated while it is mapped, the lost pages read as zeros and ``Bytes/checkIntact()`` throws;
+/// the process is not killed. A file that is replaced by a rename keeps its old content here.
+public enum MappedFile {
+  /// Maps the whole of the regular file at `path`.
+  public static func open(_ path: String) throws(FormatError) -> Bytes {
+    let descriptor = openForReading(path)
+    guard descriptor >= 0 else { throw unreadable(path, errno) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else { throw unreadable(path, errno) }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw FormatError("not a regular file", file: path, advice: "Give the path of a checkpoint file or folder.")
+    }
+    guard let count = Int(exactly: status.st_size) else {
+      throw FormatError("the file is too large to map", file: path)
+    }
+    if count == 0 { return Bytes([], file: path) }
+    let start = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0)
+    guard let start = unsafe start, unsafe start != MAP_FAILED else {
+      throw FormatError("cannot be mapped into memory: \(systemError(errno))", file: path)
+    }
+    return Bytes(unsafe ByteStorage(mapped: UnsafeRawPointer(start), count: count, file: path))
+  }
+
+  private static func openForReading(_ path: String) -> Int32 {
+    // O_NONBLOCK keeps a FIFO given by mistake from blocking us; it means nothing for a regular file.
+    while true {
+      let descriptor = unsafe Self.openCall(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+      if descriptor >= 0 || errno != EINTR { return descriptor }
+    }
+  }
+
+  @unsafe
+  private static func openCall(_ path: String, _ flags: Int32) -> Int32 {
+    #if canImport(Glibc)
+      unsafe Glibc.open(path, flags)
+    #elseif canImport(Musl)
+      unsafe Musl.open(path, flags)
+    #else
+      unsafe Darwin.open(path, flags)
+    #endif
+  }
+
+  static func unreadable(_ path: String, _ code: Int32) -> FormatError {
+    switch code {
+    case ENOENT, ENOTDIR: FormatError("no such file or folder", file: path, advice: "Check the path.")
+    case EACCES, EPERM: FormatError("permission denied", file: path, advice: "Check the file's permissions.")
+    default: FormatError("cannot be opened: \(systemError(code))", file: path)
+    }
+  }
+
+  @unsafe
+  static func unmap(_ start: UnsafeRawPointer?, _ count: Int) {
+    if let start = unsafe start { unsafe _ = munmap(UnsafeMutableRawPointer(mutating: start), count) }
+  }
+
+  @unsafe
+  static func discard(_ start: UnsafeRawPointer?, _ count: Int, _ range: Range<Int>) {
+    // Only whole pages inside the range: its neighbours may be in use.
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let low = (range.lowerBound + page - 1) / page * page
+    let high = range.upperBound == count ? count : range.upperBound / page * page
+    guard let start = unsafe start, low < high else { return }
+    unsafe _ = madvise(UnsafeMutableRawPointer(mutating: start + low), high - low, MADV_DONTNEED)
+  }
+
+  @unsafe
+  static func willNeed(_ start: UnsafeRawPointer?, _ count: Int, _ range: Range<Int>) {
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let low = range.lowerBound / page * page
+    guard let start = unsafe start, low < range.upperBound else { return }
+    unsafe _ = madvise(UnsafeMutableRawPointer(mutating: start + low), range.upperBound - low, MADV_WILLNEED)
+  }
+}
+
+/// The system's text for an error number.
+public func systemError(_ code: Int32) -> String {
+  guard let text = unsafe strerror(code) else { return "error \(code)" }
+  return unsafe String(cString: text)
+}
+
+/// Questions about paths, without following what a checkpoint says.
+public enum FileSystem {
+  public enum Kind: Sendable, Equatable { case file, folder, other }
+
+  public static func kind(of path: String) -> Kind? {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return nil }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: return .file
+    case S_IFDIR: return .folder
+    default: return .other
+    }
+  }
+
+  public static func isFile(_ path: String) -> Bool { kind(of: path) == .file }
+  public static func isFolder(_ path: String) -> Bool { kind(of: path) == .folder }
+
+  public static func size(of path: String) -> UInt64? {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return nil }
+    return UInt64(exactly: status.st_size)
+  }
+
+  /// Whether both paths lead to one file.
+  public static func isSameFile(_ a: String, _ b: String) -> Bool {
+    var first = stat()
+    var second = stat()
+    guard unsafe stat(a, &first) == 0, unsafe stat(b, &second) == 0 else { return false }
+    return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+  }
+
+  /// The names in a folder, sorted by bytes.
+  public static func names(inFolder path: String) throws(FormatError) -> [String] {
+    guard let handle = unsafe opendir(path) else { throw MappedFile.unreadable(path, errno) }
+    defer { unsafe _ = closedir(handle) }
+    var names: [String] = []
+    while let entry = unsafe readdir(handle) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  public static func folder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    let folder = path[..<slash]
+    return folder.isEmpty ? "/" : String(folder)
+  }
+
+  public static func baseName(_ path: String) -> String {
+    var trimmed = Substring(path)
+    while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
+    guard let slash = trimmed.lastIndex(of: "/"), trimmed.count > 1 else { return String(trimmed) }
+    return String(trimmed[trimmed.index(after: slash)...])
+  }
+
+  public static func join(_ folder: String, _ name: String) -> String {
+    folder == "." ? name : folder.hasSuffix("/") ? folder + name : folder + "/" + name
+  }
+
+  /// Whether `name` is one component that stays in its folder.
+  public static func isPlainName(_ name: String) -> Bool {
+    !name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.utf8.contains(0)
+  }
+
+  /// The whole of a small text file, at most `limit` bytes.
+  public static func text(_ path: String, limit: Int = 64 << 20) throws(FormatError) -> String {
+    let bytes = try MappedFile.open(path)
+    guard bytes.count <= limit else {
+      throw FormatError(
+        "the file is too large for what it is said to be", file: path, found: "\(bytes.count) bytes",
+        expected: "at most \(limit)")
+    }
+    let array = bytes.array()
+    try bytes.checkIntact()
+    guard let text = String(validating: array, as: UTF8.self) else {
+      throw FormatError("the file is not UTF-8 text", file: path)
+    }
+    return text
+  }
+}

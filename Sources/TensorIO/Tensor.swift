@@ -1,0 +1,146 @@
+/// What a checkpoint says of one tensor.
+public struct TensorInfo: Sendable, Equatable {
+  /// The name in the checkpoint itself.
+  public var name: String
+  /// A second, readable name, where the checkpoint records one (TF2 object graphs).
+  public var fullName: String?
+  public var elementType: ElementType
+  /// Dimensions, outermost first; empty for a scalar.
+  public var shape: [Int]
+  /// Bytes of the contiguous tensor; of strings, the bytes as stored.
+  public var byteCount: Int
+  /// Index into the source's files, and the offset there, when the data lies in one piece.
+  public var location: Location?
+  /// Tensors with the same number here share their memory (tied weights).
+  public var sharedStorage: Int?
+
+  public struct Location: Sendable, Equatable {
+    public var file: Int
+    public var offset: UInt64
+    public init(file: Int, offset: UInt64) {
+      self.file = file
+      self.offset = offset
+    }
+  }
+
+  public init(
+    name: String, fullName: String? = nil, elementType: ElementType, shape: [Int], byteCount: Int,
+    location: Location? = nil, sharedStorage: Int? = nil
+  ) {
+    self.name = name
+    self.fullName = fullName
+    self.elementType = elementType
+    self.shape = shape
+    self.byteCount = byteCount
+    self.location = location
+    self.sharedStorage = sharedStorage
+  }
+
+  /// A tensor of fixed-size elements; `nil` when the shape's product does not fit or the type has no fixed size.
+  public init?(name: String, elementType: ElementType, shape: [Int]) {
+    guard let bytes = checkedByteCount(shape, elementType) else { return nil }
+    self.init(name: name, elementType: elementType, shape: shape, byteCount: bytes)
+  }
+
+  /// Number of elements.
+  public var elementCount: Int { checkedElementCount(shape) ?? 0 }
+}
+
+/// One file of a checkpoint.
+public struct SourceFile: Sendable, Equatable {
+  public var path: String
+  public var size: UInt64
+  public init(path: String, size: UInt64) {
+    self.path = path
+    self.size = size
+  }
+}
+
+/// A global name that a pickle asks for, judged.
+public struct ImportedGlobal: Sendable, Equatable, Hashable {
+  public enum Verdict: String, Sendable { case known, unknown, dangerous }
+  public var name: String
+  public var verdict: Verdict
+  public init(name: String, verdict: Verdict) {
+    self.name = name
+    self.verdict = verdict
+  }
+}
+
+/// The formats, by the names that `inspect --json` prints.
+public enum FormatName: String, Sendable, CaseIterable {
+  case tensorFlowBundle = "tensorflow-bundle"
+  case tensorFlowV1 = "tensorflow-v1"
+  case pyTorchZip = "pytorch-zip"
+  case pyTorchLegacy = "pytorch-legacy"
+  case pyTorchTar = "pytorch-tar"
+  case safetensors
+  case native
+  case npz
+  case npyShards = "npy-shards"
+  case kerasH5 = "keras-h5"
+  case kerasZip = "keras-zip"
+}
+
+/// A checkpoint that was opened: its tensors can be listed without reading data, and read one by one.
+public protocol TensorSource: Sendable {
+  var format: FormatName { get }
+  var files: [SourceFile] { get }
+  /// In the order in which the checkpoint lists them.
+  var tensors: [TensorInfo] { get }
+  /// What the user should know of the checkpoint, one sentence each.
+  var warnings: [String] { get }
+  /// The globals that a pickle names; empty for formats without code.
+  var imports: [ImportedGlobal] { get }
+  /// Values beside the tensors, as text.
+  var metadata: [(key: String, value: String)] { get }
+
+  /// Calls `body` with the contiguous, row-major, little-endian bytes of a tensor, after every checksum that the
+  /// format has was found right. Throws ``FormatError`` for damage, and what `body` throws.
+  func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R
+
+  /// The same bytes in order, in pieces of whole elements; `body` may see bytes of a tensor that turns out to be
+  /// damaged, in which case the call throws after the last piece.
+  func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws
+
+  /// The elements of a tensor of strings.
+  func strings(ofTensorAt index: Int) throws -> [[UInt8]]
+}
+
+extension TensorSource {
+  public var warnings: [String] { [] }
+  public var imports: [ImportedGlobal] { [] }
+  public var metadata: [(key: String, value: String)] { [] }
+
+  public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+    try withBytes(ofTensorAt: index, body)
+  }
+
+  public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
+    throw FormatError(
+      "the tensor does not hold strings", file: files.first?.path, tensor: tensors[index].name,
+      found: tensors[index].elementType.rawValue)
+  }
+
+  /// The index of the tensor of that name.
+  public func index(ofTensor name: String) -> Int? { tensors.firstIndex { $0.name == name } }
+}
+
+/// Where converted tensors go.
+public protocol TensorSink: AnyObject {
+  /// Declares every tensor, in the order that the sink is to keep, before any data.
+  func begin(_ tensors: [TensorInfo]) throws
+  /// Appends to the tensor at `index`; the pieces of one tensor come in order, the tensors in any order.
+  func append(_ bytes: RawSpan, toTensorAt index: Int) throws
+  /// Completes the output and puts it in place.
+  func finish(metadata: [(key: String, value: String)]) throws
+  /// Removes all traces of an output that was not finished.
+  func cancel()
+}
+
+/// How a format is found and opened: one value in the registry of readers.
+public protocol CheckpointFormat: Sendable {
+  /// Whether the file begins and ends like this format.
+  func recognises(_ file: Bytes, path: String) -> Bool
+  func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource
+}

@@ -1,0 +1,151 @@
+import Encoder
+import TensorIO
+
+/// Finds where a model first departs from its reference, and says what can be known of the part to blame.
+///
+/// Attention and feed-forward block of one layer cannot be told apart from hidden states: whatever comes out of the
+/// layer, either block could have been changed to give it. What can be told is said: whether the layer itself is at
+/// fault or the error came in with its input, whether its last layer normalisation is, and which embeddings are.
+struct Bisection {
+  let encoder: Encoder
+  let fixture: Fixture
+  let comparisons: [OutputComparison]
+  let tolerance: Double
+
+  /// A hidden state of the fixture.
+  private struct Hidden {
+    let number: Int
+    let comparison: OutputComparison
+    /// `hidden_states.N`, or `last_hidden_state` where that is all there is.
+    var name: String { comparison.name }
+  }
+
+  func describe() throws -> String? {
+    let hidden = hiddenStates()
+    guard let last = hidden.last else { return nil }
+    guard let place = hidden.firstIndex(where: { !$0.comparison.passed }) else { return head(above: last) }
+    let failed = hidden[place]
+    let previous = place > 0 ? hidden[place - 1] : nil
+    guard failed.number > 0 else { return "\(failed.name) (the embeddings\(try embeddingsAtFault(failed.comparison)))" }
+    guard let previous else {
+      return
+        "\(failed.name) (the embeddings or \(Self.layers(0..<failed.number)); the fixture has no earlier hidden state)"
+    }
+    let layers = previous.number..<failed.number
+    let part = layers.count == 1 ? "\(Self.layers(layers)) output; its input" : "\(Self.layers(layers)); their input"
+    return "\(failed.name) (\(part) \(previous.name) agrees; \(try rerun(layers, from: previous, to: failed)))"
+  }
+
+  /// Those of the fixture by number, each once.
+  private func hiddenStates() -> [Hidden] {
+    var states: [Hidden] = []
+    for comparison in comparisons {
+      guard case .hidden(let number)? = encoder.kind(of: comparison.name) else { continue }
+      if !states.contains(where: { $0.number == number }) {
+        states.append(Hidden(number: number, comparison: comparison))
+      } else if !comparison.passed,
+        let index = states.firstIndex(where: { $0.number == number && $0.comparison.passed })
+      {
+        // Two references of one hidden state that contradict each other: the one that fails is the one to tell.
+        states[index] = Hidden(number: number, comparison: comparison)
+      }
+    }
+    return states.sorted { $0.number < $1.number }
+  }
+
+  private static func layers(_ range: Range<Int>) -> String {
+    range.count == 1 ? "layer \(range.lowerBound)" : "layers \(range.lowerBound) to \(range.upperBound - 1)"
+  }
+
+  // MARK: Heads
+
+  /// All hidden states agree: the first output that does not names its head.
+  private func head(above last: Hidden) -> String? {
+    guard let failed = comparisons.first(where: { !$0.passed }), let kind = encoder.kind(of: failed.name) else {
+      return nil
+    }
+    var parts = [kind.part]
+    let pooler = comparisons.first { encoder.kind(of: $0.name) == .pooled }
+    if kind.isPooled, kind != .pooled, pooler == nil { parts.insert("the pooler", at: 0) }
+    let missing = last.number..<encoder.config.layerCount
+    if !missing.isEmpty { parts.insert(Self.layers(missing), at: 0) }
+    let list = parts.count == 3 ? "\(parts[0]), \(parts[1]) or \(parts[2])" : parts.joined(separator: " or ")
+    let agreeing =
+      missing.isEmpty ? "every hidden state agrees" : "\(last.name), the last hidden state there is, agrees"
+    return "\(failed.name) (\(list); \(agreeing))"
+  }
+
+  // MARK: Layers
+
+  /// The layers run alone on the reference's values: is the error theirs, or did it come in?
+  private func rerun(_ layers: Range<Int>, from previous: Hidden, to failed: Hidden) throws -> String {
+    guard let start = reference(previous.name), let end = reference(failed.name) else { return "" }
+    let given = try fixture.values(of: start)
+    let expected = try fixture.values(of: end)
+    let values = try encoder.run(layers: layers, on: fixture.input, hidden: given)
+    let alone = OutputComparison(
+      failed.name, kind: .hidden(failed.number), shape: end.shape, values: values, reference: expected,
+      input: fixture.input, tolerance: tolerance)
+    let subject = "\(Self.layers(layers)) alone, given the reference's \(previous.name),"
+    let plural = layers.count > 1
+    guard !alone.passed else { return "\(subject) \(plural ? "agree" : "agrees"): a small error of the input grew" }
+    let size = alone.maxAbsError.isNaN ? "not finite" : significant(alone.maxAbsError)
+    var text =
+      "\(subject) \(plural ? "are" : "is") off by \(size): \(plural ? "their" : "its") own weights or settings differ"
+    let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1)
+    if !isNormalised(expected, norm), isNormalised(values, norm) {
+      text += ", output.LayerNorm among them"
+    }
+    return text
+  }
+
+  private func reference(_ name: String) -> Fixture.Reference? { fixture.references.first { $0.name == name } }
+
+  /// Whether values `[batch, sequence, H]` can have come out of a layer normalisation with these weights: taken back
+  /// through gamma and beta, the numbers of a token have mean 0 and mean square 1 (a little less for a large epsilon).
+  private func isNormalised(_ values: [Float], _ norm: (gamma: [Float], beta: [Float])) -> Bool {
+    let size = norm.gamma.count
+    // A gamma near zero hides what went in: nothing can be said then.
+    let largest = norm.gamma.map(\.magnitude).max() ?? 0
+    guard norm.gamma.allSatisfy({ $0.magnitude > largest * 1e-3 }) else { return true }
+    var odd = 0
+    var tokens = 0
+    for token in 0..<(values.count / max(size, 1)) where fixture.input.isAttended(token) {
+      var sum = 0.0
+      var squares = 0.0
+      for index in 0..<size {
+        let z = Double(values[token * size + index] - norm.beta[index]) / Double(norm.gamma[index])
+        sum += z
+        squares += z * z
+      }
+      let mean = sum / Double(size)
+      let square = squares / Double(size)
+      tokens += 1
+      if !(mean.magnitude < 5e-3 && square < 1.01 && square > 0.9) { odd += 1 }
+    }
+    return odd * 2 <= tokens
+  }
+
+  // MARK: Embeddings
+
+  /// When the tokens that are off are just those of certain ids, columns or token types, and only one of the three
+  /// explains it, that table is at fault.
+  private func embeddingsAtFault(_ comparison: OutputComparison) throws -> String {
+    let input = fixture.input
+    let tokens = (0..<(input.batch * input.sequence)).filter(input.isAttended)
+    let failing = tokens.filter(comparison.failing.contains)
+    let agreeing = tokens.filter { !comparison.failing.contains($0) }
+    guard !failing.isEmpty, !agreeing.isEmpty else { return "" }
+    let tables: [(name: String, index: (Int) -> Int)] = [
+      ("of the ids", { input.inputIDs[$0] }), ("in the columns", { $0 % input.sequence }),
+      ("of the token types", { input.tokenTypeIDs?[$0] ?? 0 }),
+    ]
+    let explanations = tables.compactMap { table -> String? in
+      let wrong = Set(failing.map(table.index))
+      guard wrong.isDisjoint(with: agreeing.map(table.index)) else { return nil }
+      let list = wrong.sorted().prefix(8).map(String.init).joined(separator: ", ")
+      return "; only those \(table.name) \(list)\(wrong.count > 8 ? ", …" : "") are off"
+    }
+    return explanations.count == 1 ? explanations[0] : ""
+  }
+}

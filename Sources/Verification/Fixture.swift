@@ -1,0 +1,91 @@
+import Encoder
+import TensorIO
+
+/// Inputs, and the outputs that a reference implementation computed from them.
+///
+/// | tensor | shape | |
+/// |---|---|---|
+/// | `input_ids` | `[batch, sequence]` or `[batch, choices, sequence]` | integers |
+/// | `attention_mask`, `token_type_ids` | the same | integers; may be absent |
+/// | `hidden_states.N`, `last_hidden_state` | `[batch, sequence, H]` | floating point, as all outputs |
+/// | `pooler_output` | `[batch, H]` | |
+/// | `prediction_logits` | `[batch, sequence, V]` | |
+/// | `seq_relationship_logits` | `[batch, 2]` | |
+/// | `logits` | as the model's head has it | |
+/// | `start_logits`, `end_logits` | `[batch, sequence]` | |
+public struct Fixture: Sendable {
+  /// An output of the reference.
+  public struct Reference: Sendable {
+    public let name: String
+    public let shape: [Int]
+    let index: Int
+  }
+
+  /// Where the fixture comes from.
+  public let file: String?
+  public let input: EncoderInput
+  /// The outputs to compare, hidden states first and in order.
+  public let references: [Reference]
+  public let warnings: [String]
+  private let source: any TensorSource
+
+  private static let knownOutputs = [
+    "last_hidden_state", "pooler_output", "prediction_logits", "seq_relationship_logits", "logits", "start_logits",
+    "end_logits",
+  ]
+
+  /// Reads the inputs, and lists the outputs without reading them.
+  public init(_ source: any TensorSource) throws {
+    self.source = source
+    let file = source.files.first?.path
+    self.file = file
+    input = try EncoderInput(source)
+
+    var references: [(order: Int, reference: Reference)] = []
+    var others: [String] = []
+    for (index, tensor) in source.tensors.enumerated() where !EncoderInput.tensorNames.contains(tensor.name) {
+      let order: Int
+      if let number = Self.hiddenStateNumber(tensor.name) {
+        order = number
+      } else if let place = Self.knownOutputs.firstIndex(of: tensor.name) {
+        order = Int.max - Self.knownOutputs.count + place
+      } else {
+        others.append(tensor.name)
+        continue
+      }
+      guard [.f32, .f64, .f16, .bf16].contains(tensor.elementType) else {
+        throw FormatError(
+          "the output is not of floating point numbers", file: file, tensor: tensor.name,
+          found: tensor.elementType.rawValue, expected: "F32, F64 or F16")
+      }
+      references.append((order, Reference(name: tensor.name, shape: tensor.shape, index: index)))
+    }
+    self.references = references.sorted { $0.order < $1.order }.map(\.reference)
+    let names = others.prefix(12).joined(separator: ", ") + (others.count > 12 ? " and \(others.count - 12) more" : "")
+    warnings = source.warnings + (others.isEmpty ? [] : ["not compared, since no output has such a name: \(names)"])
+  }
+
+  /// N of `hidden_states.N`, which is written without a sign or leading zeros.
+  static func hiddenStateNumber(_ name: String) -> Int? {
+    let prefix = "hidden_states."
+    guard name.hasPrefix(prefix), let number = Int(name.dropFirst(prefix.count)), number >= 0,
+      number < Int.max / 2, name == prefix + "\(number)"
+    else { return nil }
+    return number
+  }
+
+  /// The values of an output, row-major.
+  func values(of reference: Reference) throws -> [Float] {
+    let tensor = source.tensors[reference.index]
+    return try source.withBytes(ofTensorAt: reference.index) { span in
+      switch tensor.elementType {
+      case .f64:
+        (0..<tensor.elementCount).map { Float(Double(bitPattern: span.littleEndian(UInt64.self, at: $0 * 8))) }
+      case .f16: (0..<tensor.elementCount).map { Float(halfBits: span.littleEndian(UInt16.self, at: $0 * 2)) }
+      case .bf16:
+        (0..<tensor.elementCount).map { Float(bitPattern: UInt32(span.littleEndian(UInt16.self, at: $0 * 2)) << 16) }
+      default: span.floats()
+      }
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import Encoder
+import NativeFormat
+import TensorIO
+
+/// Runs a model on a fixture's inputs and compares every output with the reference.
+public enum Verifier {
+  /// - Parameters:
+  ///   - config: in place of the one that the file holds
+  ///   - tolerance: the largest absolute difference that passes
+  ///
+  /// Throws ``FormatError`` when model or fixture cannot be used, when they do not fit each other, and when the fixture
+  /// has no output; outputs that differ are the report's business.
+  public static func verify(
+    _ model: NativeModel, config: JSON?, fixture: Fixture, tolerance: Double = 1e-4, threads: Int? = nil
+  ) throws -> VerificationReport {
+    try verify(try Encoder(model, config: config, threads: threads), fixture: fixture, tolerance: tolerance)
+  }
+
+  /// The same with an encoder that is open already.
+  public static func verify(
+    _ encoder: Encoder, fixture: Fixture, tolerance: Double = 1e-4
+  ) throws -> VerificationReport {
+    guard tolerance >= 0, tolerance.isFinite else {
+      throw FormatError("the tolerance is not usable", found: "\(tolerance)", expected: "a number that is not negative")
+    }
+    guard !fixture.references.isEmpty else {
+      throw FormatError(
+        "the fixture has no output to compare with", file: fixture.file,
+        expected: "one of \(Encoder.summary(encoder.availableOutputs))")
+    }
+    // An output that is not computed is not verified: to leave it out would be to pass it.
+    for reference in fixture.references where encoder.kind(of: reference.name) == nil {
+      throw FormatError(
+        "the model does not compute this output of the fixture", file: fixture.file, tensor: reference.name,
+        expected: "one of \(Encoder.summary(encoder.availableOutputs))",
+        advice: "Convert the checkpoint with this head, or leave the output out of the fixture.")
+    }
+
+    let outputs = try encoder.run(fixture.input, outputs: Set(fixture.references.map(\.name)))
+    var comparisons: [OutputComparison] = []
+    for output in outputs {
+      guard let reference = fixture.references.first(where: { $0.name == output.name }),
+        let kind = encoder.kind(of: output.name)
+      else { continue }
+      guard reference.shape == output.shape else {
+        throw FormatError(
+          "the fixture's output is not of the shape that the model computes", file: fixture.file, tensor: output.name,
+          found: shapeText(reference.shape), expected: shapeText(output.shape),
+          advice: "Use a fixture that was made with this model.")
+      }
+      comparisons.append(
+        OutputComparison(
+          output.name, kind: kind, shape: output.shape, values: output.values,
+          reference: try fixture.values(of: reference), input: fixture.input, tolerance: tolerance))
+    }
+    let passed = comparisons.count == fixture.references.count && comparisons.allSatisfy(\.passed)
+    let divergence =
+      passed
+      ? nil
+      : try Bisection(encoder: encoder, fixture: fixture, comparisons: comparisons, tolerance: tolerance).describe()
+    return VerificationReport(
+      passed: passed, tolerance: tolerance, sequences: fixture.input.batch, tokens: fixture.input.tokenCount,
+      outputs: comparisons, firstDivergence: divergence, warnings: fixture.warnings)
+  }
+}

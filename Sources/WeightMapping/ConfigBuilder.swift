@@ -1,0 +1,221 @@
+import TensorIO
+
+/// Makes the canonical config of what the shapes tell, what the source's config says and what has to be assumed.
+struct ConfigBuilder {
+  let assembly: Assembly
+  let source: JSON?
+  let sourceName: String
+  private(set) var dimensions: Dimensions
+  private(set) var config = JSON.object([JSON.Member]())
+  private(set) var notes: [String] = []
+  private(set) var conflicts: [String] = []
+
+  private var table: MappingTable { assembly.table }
+
+  init(assembly: Assembly, source: JSON?, sourceName: String?) {
+    self.assembly = assembly
+    self.source = source
+    self.sourceName = sourceName ?? "the config"
+    dimensions = Dimensions(assembly)
+    if let source, source.members == nil { conflicts.append("\(self.sourceName) is not a JSON object") }
+    build()
+  }
+
+  private func sourceValue(_ key: ConfigKey) -> (name: String, value: JSON)? {
+    for name in [key.name] + key.otherNames {
+      if let value = source?[name], value != .null { return (name, value) }
+    }
+    return nil
+  }
+
+  private mutating func build() {
+    checkModelType()
+    let architecture = chooseArchitecture()
+    config.set("architectures", .strings([architecture].compactMap(\.self)))
+    config.set("model_type", .string(table.modelType))
+    var inferred: [String] = []
+    for key in table.configKeys {
+      let given = sourceValue(key)
+      switch key.inference {
+      case .nothing: assume(key, given?.value)
+      case .dimension(let padded): addDimension(key, given, padded: padded, &inferred)
+      case .layers: addLayers(key, given, &inferred)
+      case .heads(let size, let headSize): addHeads(key, given, of: size, headSize: headSize)
+      }
+    }
+    if !inferred.isEmpty {
+      let origin = source == nil ? "no config was given" : "not in \(sourceName)"
+      notes.append("\(origin): \(inferred.joined(separator: ", ")) inferred from the shapes of the tensors")
+    }
+    addLabels(architecture)
+    carryOver()
+  }
+
+  private mutating func checkModelType() {
+    guard let type = source?["model_type"]?.stringValue, type != table.modelType else { return }
+    conflicts.append("model_type of \(sourceName) is '\(type)', but the tensors are named like \(table.description)'s")
+  }
+
+  // MARK: Numbers
+
+  private mutating func positive(_ given: (name: String, value: JSON)?) -> Int? {
+    guard let given else { return nil }
+    if let value = given.value.intValue, value > 0 { return value }
+    conflicts.append("\(given.name) of \(sourceName) is \(given.value.text()), not a whole number above 0")
+    return nil
+  }
+
+  private mutating func addDimension(
+    _ key: ConfigKey, _ given: (name: String, value: JSON)?, padded: Bool, _ inferred: inout [String]
+  ) {
+    let wanted = positive(given)
+    guard let found = dimensions.values[key.name] else {
+      if let wanted {
+        dimensions.set(key.name, wanted)
+        config.set(key.name, .int(wanted))
+      }
+      return
+    }
+    config.set(key.name, .int(found))
+    guard let wanted else {
+      inferred.append("\(key.name) \(found)")
+      return
+    }
+    guard wanted != found else { return }
+    let witness = dimensions.witness[key.name].map { assembly.tensors[$0] }
+    let place = witness.map { "'\($0.name)' of shape \(shapeText($0.shape))" } ?? "the weights"
+    if padded, found > wanted {
+      notes.append(
+        "\(key.name) is \(found), not the \(wanted) of \(sourceName): \(place) has the rows, as a rule padding")
+    } else {
+      conflicts.append(
+        "\(given?.name ?? key.name) of \(sourceName) is \(wanted), but the weights have \(found): \(place)")
+    }
+  }
+
+  private mutating func addLayers(
+    _ key: ConfigKey, _ given: (name: String, value: JSON)?, _ inferred: inout [String]
+  ) {
+    let layers = assembly.layers
+    let wanted = positive(given)
+    config.set(key.name, .int(layers.count))
+    if let hole = layers.indices.first(where: { layers[$0] != $0 }) {
+      conflicts.append(
+        "the layers do not count up from 0: layer \(hole) is not there, but layer \(layers[hole]) is")
+    } else if let wanted, wanted != layers.count {
+      let range = layers.count == 1 ? "layer 0" : "0 to \(layers.count - 1)"
+      let found = layers.isEmpty ? "none" : "\(layers.count) (\(range))"
+      conflicts.append("\(given?.name ?? key.name) of \(sourceName) is \(wanted), but the layers found are \(found)")
+    } else if wanted == nil {
+      inferred.append("\(key.name) \(layers.count)")
+    }
+  }
+
+  private mutating func addHeads(
+    _ key: ConfigKey, _ given: (name: String, value: JSON)?, of size: String, headSize: Int
+  ) {
+    let wanted = positive(given)
+    guard let whole = dimensions.values[size], whole > 0 else {
+      if let wanted { config.set(key.name, .int(wanted)) }
+      return
+    }
+    if let wanted {
+      config.set(key.name, .int(wanted))
+      if whole % wanted != 0 {
+        conflicts.append(
+          "\(given?.name ?? key.name) of \(sourceName) is \(wanted), which does not divide \(size) \(whole)")
+      }
+      return
+    }
+    guard given == nil else { return }
+    let heads: Int
+    if whole % headSize == 0 {
+      heads = whole / headSize
+    } else {
+      heads = [12, 16, 8, 6, 4, 3, 2].first { whole % $0 == 0 } ?? 1
+    }
+    config.set(key.name, .int(heads))
+    notes.append(
+      "\(key.name) is told by no shape: assumed \(heads) (\(size) \(whole) in heads of \(whole / heads)); "
+        + "give a config if that is wrong")
+  }
+
+  private mutating func assume(_ key: ConfigKey, _ given: JSON?) {
+    if let given {
+      config.set(key.name, given)
+    } else if let value = key.defaultValue {
+      config.set(key.name, value)
+      if !key.isQuiet {
+        let origin = source == nil ? "told by no shape" : "not in \(sourceName)"
+        notes.append("\(key.name) is \(origin): assumed \(value.stringValue ?? value.text())")
+      }
+    }
+  }
+
+  // MARK: Architecture and labels
+
+  private mutating func chooseArchitecture() -> String? {
+    let present = assembly.presentGroups
+    let heads = Set(table.architectures.flatMap(\.groups)).intersection(present)
+    func fits(_ architecture: Architecture) -> Bool {
+      architecture.groups.allSatisfy(present.contains) && (!architecture.groups.isEmpty || heads.isEmpty)
+    }
+    let named = source?["architectures"]?.elements?.compactMap(\.stringValue) ?? []
+    for name in named {
+      if table.architectures.contains(where: { ($0.name == name || $0.others.contains(name)) && fits($0) }) {
+        return name
+      }
+    }
+    guard let chosen = table.architectures.first(where: fits) else { return named.first }
+    if let name = named.first {
+      notes.append("\(sourceName) names \(name), but the tensors make a \(chosen.name)")
+    } else if !chosen.others.isEmpty, let labels = table.labels, chosen.groups.contains(labels.group) {
+      notes.append(
+        "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
+          + "'architectures' in the config says otherwise")
+    }
+    return chosen.name
+  }
+
+  private mutating func addLabels(_ architecture: String?) {
+    let maps = ["id2label", "label2id"]
+    guard let labels = table.labels, assembly.presentGroups.contains(labels.group),
+      let count = dimensions.values[labels.dimension], architecture.map({ labels.notFor.contains($0) }) != true
+    else {
+      for key in maps {
+        if let value = source?[key], value != .null { config.set(key, value) }
+      }
+      return
+    }
+    let given = source?["id2label"]?.members
+    let wanted = given?.count ?? source?[labels.dimension]?.intValue
+    if let wanted, wanted != count {
+      let place = dimensions.witness[labels.dimension].map { assembly.tensors[$0] }
+      let key = given == nil ? labels.dimension : "id2label"
+      conflicts.append(
+        "\(key) of \(sourceName) has \(wanted) labels, but the head has \(count)"
+          + (place.map { ": '\($0.name)' of shape \(shapeText($0.shape))" } ?? ""))
+      return
+    }
+    if given != nil {
+      for key in maps {
+        if let value = source?[key], value != .null { config.set(key, value) }
+      }
+      return
+    }
+    guard count <= 100_000 else {
+      notes.append("\(count) labels are too many to name: the config has none")
+      return
+    }
+    config.set("id2label", .object((0..<count).map { JSON.Member("\($0)", .string("LABEL_\($0)")) }))
+    config.set("label2id", .object((0..<count).map { JSON.Member("LABEL_\($0)", .int($0)) }))
+    notes.append("the \(count) labels have no names in a config: called LABEL_0 to LABEL_\(count - 1)")
+  }
+
+  /// What else the source's config says goes with the model, as it is.
+  private mutating func carryOver() {
+    let known = Set(table.configKeys.flatMap { [$0.name] + $0.otherNames })
+      .union(table.configLeavesOut).union(["architectures", "model_type", "id2label", "label2id"])
+    for member in source?.members ?? [] where !known.contains(member.key) { config.set(member.key, member.value) }
+  }
+}

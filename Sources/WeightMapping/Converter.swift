@@ -1,0 +1,216 @@
+import TensorIO
+
+/// Where a model differs from what a plan makes of its source.
+public struct TensorDifference: Sendable, Equatable {
+  /// Canonical name.
+  public let name: String
+  public let problem: String
+}
+
+/// Carries out plans. At most one tensor is in memory at a time, and none that keeps its bytes.
+public enum Converter {
+  /// Streams every target of `plan` from `source` to `sink`: ``TensorSink/begin(_:)`` and the data, but not
+  /// ``TensorSink/finish(metadata:)``. Ties that are not resolved yet are resolved first.
+  ///
+  /// `progress` is told the number of bytes written so far, of ``MappingPlan/byteCount``.
+  public static func write(
+    _ plan: MappingPlan, from source: any TensorSource, to sink: any TensorSink, progress: ((Int) -> Void)?
+  ) throws {
+    let plan = try plan.resolvingTies(in: source)
+    try sink.begin(plan.targets.map(\.info))
+    var written = 0
+    for (index, target) in plan.targets.enumerated() {
+      try stream(target, from: source) { bytes in
+        try sink.append(bytes, toTensorAt: index)
+        written += bytes.byteCount
+        progress?(written)
+      }
+    }
+  }
+
+  /// Compares every target, bit for bit, with the tensor of its name in `other`; in forward order, then what `other`
+  /// has beside them.
+  public static func compare(
+    _ plan: MappingPlan, from source: any TensorSource, with other: any TensorSource
+  ) throws -> [TensorDifference] {
+    let plan = try plan.resolvingTies(in: source)
+    var places: [String: Int] = [:]
+    for (index, info) in other.tensors.enumerated() { places[info.name] = index }
+    var differences: [TensorDifference] = []
+    for target in plan.targets {
+      let name = target.info.name
+      guard let place = places.removeValue(forKey: name) else {
+        differences.append(.init(name: name, problem: "not in the model"))
+        continue
+      }
+      let info = other.tensors[place]
+      guard info.elementType == target.info.elementType, info.shape == target.info.shape else {
+        let found = "\(info.elementType.rawValue) \(shapeText(info.shape))"
+        let wanted = "\(target.info.elementType.rawValue) \(shapeText(target.info.shape))"
+        differences.append(.init(name: name, problem: "\(found) in the model, \(wanted) from the source"))
+        continue
+      }
+      var tally = Tally(shape: info.shape, size: info.elementType.size ?? 1)
+      try other.withBytes(ofTensorAt: place) { theirs in
+        try stream(target, from: source) { ours in tally.add(ours, theirs) }
+      }
+      if let problem = tally.problem { differences.append(.init(name: name, problem: problem)) }
+    }
+    for info in other.tensors where places[info.name] != nil {
+      differences.append(.init(name: info.name, problem: "in the model, but not from the source"))
+    }
+    return differences
+  }
+
+  /// Whether two targets of one source hold the same bytes.
+  static func isEqual(_ a: MappingPlan.Target, _ b: MappingPlan.Target, in source: any TensorSource) throws -> Bool {
+    guard a.info.elementType == b.info.elementType, a.info.shape == b.info.shape else { return false }
+    if a.operation == b.operation, a.sources.count == 1, b.sources.count == 1 {
+      let (x, y) = (source.tensors[a.sources[0]], source.tensors[b.sources[0]])
+      if a.sources == b.sources { return true }
+      // The same place in the same storage needs no comparison.
+      if let shared = x.sharedStorage, shared == y.sharedStorage, let place = x.location, place == y.location {
+        return true
+      }
+    }
+    var tally = Tally(shape: a.info.shape, size: a.info.elementType.size ?? 1)
+    func compare(_ whole: RawSpan) throws {
+      try stream(a, from: source) { piece in tally.add(piece, whole) }
+    }
+    if b.operation.keepsBytes {
+      try source.withBytes(ofTensorAt: b.sources[0]) { try compare($0) }
+    } else {
+      try stream(b, from: source) { try compare($0) }
+    }
+    return tally.problem == nil
+  }
+
+  // MARK: Making a target
+
+  /// The bytes of a target in order. Only those that keep their bytes come in several pieces.
+  private static func stream(
+    _ target: MappingPlan.Target, from source: any TensorSource, _ body: (RawSpan) throws -> Void
+  ) throws {
+    let first = target.sources[0]
+    let shape = source.tensors[first].shape
+    let size = target.info.elementType.size ?? 1
+    switch target.operation {
+    case .rename, .reshape:
+      try source.streamBytes(ofTensorAt: first, body)
+    case .transpose:
+      guard shape.count == 2 else { throw FormatError("not a matrix", tensor: target.info.name) }
+      let made = try source.withBytes(ofTensorAt: first) { bytes in
+        try check(bytes, target, parts: 1, of: 1)
+        return Bytes(
+          count: bytes.byteCount,
+          filledBy: { out in
+            Layout.transpose(bytes, into: &out, rows: shape[0], columns: shape[1], elementSize: size)
+          })
+      }
+      try made.withSpan(body)
+    case .slice(let axis, let start, let count):
+      let made = try source.withBytes(ofTensorAt: first) { bytes in
+        try check(bytes, target, parts: shape[axis], of: count)
+        return Bytes(
+          count: target.info.byteCount,
+          filledBy: { out in
+            guard !out.isEmpty else { return }
+            let inner = shape[(axis + 1)...].reduce(size, *)
+            let outer = shape[..<axis].reduce(1, *)
+            for row in 0..<outer {
+              let from = (row * shape[axis] + start) * inner
+              out.copy(bytes.extracting(from..<(from + count * inner)), to: row * count * inner)
+            }
+          })
+      }
+      try made.withSpan(body)
+    case .concatenate(let axis):
+      try concatenate(target, axis: axis, from: source, size: size).withSpan(body)
+    }
+  }
+
+  private static func concatenate(
+    _ target: MappingPlan.Target, axis: Int, from source: any TensorSource, size: Int
+  ) throws -> Bytes {
+    var parts: [(bytes: Bytes, row: Int)] = []
+    let inner = target.info.shape[(axis + 1)...].reduce(size, *)
+    let outer = target.info.shape[..<axis].reduce(1, *)
+    for index in target.sources {
+      let row = source.tensors[index].shape[axis] * inner
+      parts.append((try source.withBytes(ofTensorAt: index) { Bytes($0.array()) }, row))
+    }
+    let whole = parts.reduce(0) { $0 + $1.row }
+    guard whole * outer == target.info.byteCount, parts.allSatisfy({ $0.bytes.count == $0.row * outer }) else {
+      throw FormatError("a part has not the size that its shape says", tensor: target.info.name)
+    }
+    return Bytes(
+      count: target.info.byteCount,
+      filledBy: { out in
+        var column = 0
+        for part in parts {
+          part.bytes.withSpan { bytes in
+            for row in 0..<outer {
+              out.copy(bytes.extracting((row * part.row)..<((row + 1) * part.row)), to: row * whole + column)
+            }
+          }
+          column += part.row
+        }
+      })
+  }
+
+  /// A source that lends fewer bytes than its shape says must not stop the program.
+  private static func check(_ bytes: RawSpan, _ target: MappingPlan.Target, parts: Int, of count: Int) throws {
+    guard count > 0 || target.info.byteCount == 0,
+      count == 0 || bytes.byteCount == target.info.byteCount / max(count, 1) * parts
+    else {
+      throw FormatError(
+        "the source has not the bytes that its shape says", tensor: target.info.name, found: "\(bytes.byteCount)")
+    }
+  }
+}
+
+/// Counts the elements that differ between the pieces of a tensor and the whole of another.
+private struct Tally {
+  let shape: [Int]
+  let size: Int
+  private var position = 0
+  private var differing = 0
+  private var first: Int?
+  private var isShort = false
+
+  init(shape: [Int], size: Int) {
+    self.shape = shape
+    self.size = size
+  }
+
+  mutating func add(_ piece: RawSpan, _ whole: RawSpan) {
+    defer { position += piece.byteCount }
+    guard position + piece.byteCount <= whole.byteCount else {
+      isShort = true
+      return
+    }
+    let other = whole.extracting(position..<(position + piece.byteCount))
+    if piece.elementsEqual(other) { return }
+    for element in 0..<(piece.byteCount / size) {
+      let range = (element * size)..<((element + 1) * size)
+      if !piece.extracting(range).elementsEqual(other.extracting(range)) {
+        differing += 1
+        if first == nil { first = position / size + element }
+      }
+    }
+  }
+
+  /// `nil` when all is equal.
+  var problem: String? {
+    let total = checkedElementCount(shape) ?? 0
+    if isShort || position != total * size { return "the two have not the same number of bytes" }
+    guard let first else { return nil }
+    var place: [Int] = []
+    var rest = first
+    for dimension in shape.reversed() {
+      place.append(rest % max(dimension, 1))
+      rest /= max(dimension, 1)
+    }
+    return "\(grouped(differing)) of \(grouped(total)) values differ, the first at \(shapeText(place.reversed()))"
+  }
+}

@@ -1,0 +1,153 @@
+import TensorIO
+
+/// How the tensors of a source read in one dialect of one table.
+struct DialectMatch {
+  let table: Int
+  let dialect: Int
+  let scope: Scope
+  /// What each tensor of the source is; `nil` for a name that the dialect does not know.
+  let hits: [Hit?]
+  /// Tensors that would fill a place that another one has taken.
+  let duplicates: [Int: Int]
+  let count: Int
+  /// How many names belong to the dialect once the ending of a copy (a moving average) is taken off.
+  let copies: Int
+
+  /// Whether the source is of this family at all: one name alone says nothing.
+  var isCredible: Bool { max(count, copies) >= 3 }
+}
+
+/// What stands before a dialect's names in a source.
+struct Scope: Equatable, Hashable {
+  /// `module/`, `state_dict.model.` or nothing.
+  var prefix: String
+  /// Whether the dialect's root is absent.
+  var isBare: Bool
+
+  /// The name in the source of the dialect's `name`.
+  func qualified(_ name: String, root: String) -> String {
+    prefix + (isBare && name.hasPrefix(root) ? String(name.dropFirst(root.count)) : name)
+  }
+}
+
+extension Dialect {
+  /// The scopes that the anchors show, those of the first anchor that is there.
+  ///
+  /// A model inside a model (`discriminator/bert/…` beside `generator/bert/…`) shows several: a few are tried.
+  func scopes(in names: [String]) -> [Scope] {
+    for anchor in anchors {
+      let ending = root.isEmpty || !anchor.hasPrefix(root) ? anchor : String(anchor.dropFirst(root.count))
+      var found: [Scope] = []
+      for name in names where name.utf8.count >= ending.utf8.count && name.hasSuffix(ending) {
+        var prefix = String(name.dropLast(ending.count))
+        guard prefix.isEmpty || Self.isBoundary(prefix) else { continue }
+        var isBare = false
+        if ending != anchor {
+          isBare = !prefix.hasSuffix(root)
+          if !isBare {
+            prefix.removeLast(root.count)
+            // `mybert.` is not `bert.`.
+            if !prefix.isEmpty, !Self.isBoundary(prefix) {
+              prefix += root
+              isBare = true
+            }
+          }
+        }
+        let scope = Scope(prefix: prefix, isBare: isBare)
+        if !found.contains(scope) { found.append(scope) }
+        if found.count == 8 { break }
+      }
+      if !found.isEmpty { return found }
+    }
+    return []
+  }
+
+  private static func isBoundary(_ prefix: String) -> Bool {
+    guard let last = prefix.utf8.last else { return true }
+    return [UInt8(ascii: "/"), UInt8(ascii: "."), UInt8(ascii: ":")].contains(last)
+  }
+
+  /// What `name` is in this dialect under `scope`; names without the scope (`output_weights`) count as well.
+  func find(_ name: String, in scope: Scope) -> Hit? {
+    let local: String
+    if scope.prefix.isEmpty {
+      local = name
+    } else if name.hasPrefix(scope.prefix) {
+      local = String(name.dropFirst(scope.prefix.count))
+    } else {
+      return find(name)
+    }
+    return find(local) ?? (scope.isBare ? find(root + local) : nil)
+  }
+}
+
+struct DialectMatcher {
+  let tables: [MappingTable]
+  let names: [String]
+
+  /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
+  /// first: some families differ in nothing but the config.
+  func best(modelType: String?) -> DialectMatch? {
+    var best: DialectMatch?
+    for (t, table) in tables.enumerated() {
+      for (d, dialect) in table.dialects.enumerated() {
+        for scope in scopes(of: dialect) {
+          let match = self.match(table: t, dialect: d, scope: scope)
+          guard let current = best else {
+            best = match
+            continue
+          }
+          let isPreferred = table.modelType == modelType && tables[current.table].modelType != modelType
+          if match.count > current.count || (match.count == current.count && isPreferred) { best = match }
+        }
+      }
+    }
+    return best
+  }
+
+  private func scopes(of dialect: Dialect) -> [Scope] {
+    let found = dialect.scopes(in: names)
+    if !found.isEmpty { return found }
+    // Where only copies of the weights are there (moving averages), the names they are copies of show the scope.
+    let endings = dialect.drops.compactMap(\.beside)
+    let originals = names.compactMap { name in
+      endings.first { name.hasSuffix($0) }.map { String(name.dropLast($0.count)) }
+    }
+    return originals.isEmpty ? [] : dialect.scopes(in: originals)
+  }
+
+  private func match(table: Int, dialect: Int, scope: Scope) -> DialectMatch {
+    let known = tables[table].dialects[dialect]
+    var hits: [Hit?] = []
+    hits.reserveCapacity(names.count)
+    var owner: [Hit: Int] = [:]
+    var duplicates: [Int: Int] = [:]
+    var count = 0
+    for (index, name) in names.enumerated() {
+      var hit = known.find(name, in: scope)
+      if let found = hit {
+        if let first = owner[found] {
+          // The one inside the scope is the model's own.
+          if !names[first].hasPrefix(scope.prefix), name.hasPrefix(scope.prefix) {
+            hits[first] = nil
+            duplicates[first] = index
+            owner[found] = index
+          } else {
+            hit = nil
+            duplicates[index] = first
+          }
+        } else {
+          owner[found] = index
+          count += 1
+        }
+      }
+      hits.append(hit)
+    }
+    let endings = count < 3 ? known.drops.compactMap(\.beside) : []
+    let copies = names.count { name in
+      endings.contains { name.hasSuffix($0) && known.find(String(name.dropLast($0.count)), in: scope) != nil }
+    }
+    return DialectMatch(
+      table: table, dialect: dialect, scope: scope, hits: hits, duplicates: duplicates, count: count, copies: copies)
+  }
+}

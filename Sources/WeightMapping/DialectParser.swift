@@ -1,0 +1,193 @@
+import TensorIO
+
+/// Reads one dialect of a table.
+struct DialectParser {
+  let name: String
+  let tensors: [TableTensor]
+  let groups: [TensorGroup]
+  let tensorIndex: [String: Int]
+
+  private var rules: [Rule] = []
+  private var literals: [String: RuleSource] = [:]
+  private var patterns: [String: RuleSource] = [:]
+  private var ruleOfTensor: [Int: Int] = [:]
+
+  init(name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int]) {
+    self.name = name
+    self.tensors = tensors
+    self.groups = groups
+    self.tensorIndex = tensorIndex
+  }
+
+  mutating func parse(_ value: YAMLValue) throws(FormatError) -> Dialect {
+    let fields = try value.fields(
+      "the dialect '\(name)'",
+      [
+        "root", "anchors", "identity", "rename", "transpose", "reshape", "split", "concat", "alias", "drop",
+      ])
+    let root = try fields["root"]?.string("root") ?? ""
+    if try fields["identity"]?.bool("identity") == true {
+      for (index, tensor) in tensors.enumerated() {
+        try add(.rename, [tensor.pattern.text], [index], at: value)
+      }
+    }
+    for operation in [RuleOperation.rename, .transpose, .reshape] {
+      for (source, target) in try fields[operation.name]?.map(operation.name) ?? [] {
+        try add(operation, [source], [try tensor(target)], at: target)
+      }
+    }
+    for (source, entry) in try fields["split"]?.map("split") ?? [] {
+      let parts = try entry.fields("split", ["axis", "into"])
+      var targets: [Int] = []
+      for target in try list(parts, "into", entry) { targets.append(try tensor(target)) }
+      try add(.split(axis: try parts["axis"]?.int("axis") ?? 0), [source], targets, at: entry)
+    }
+    for (target, entry) in try fields["concat"]?.map("concat") ?? [] {
+      let parts = try entry.fields("concat", ["axis", "from"])
+      var sources: [String] = []
+      for source in try list(parts, "from", entry) { sources.append(try source.string("a source")) }
+      let index = try tensor(target, at: entry)
+      try add(.concat(axis: try parts["axis"]?.int("axis") ?? 0), sources, [index], at: entry)
+    }
+    for (source, target) in try fields["alias"]?.map("alias") ?? [] {
+      try add(.alias, [source], [try tensor(target)], at: target)
+    }
+    let drops = try fields["drop"].map(parseDrops) ?? []
+    try checkWhole(value, root: root)
+    let anchors = try fields["anchors"]?.strings("anchors") ?? []
+    for anchor in anchors where DialectParser.resolves(anchor, literals, patterns) == nil {
+      throw value.fail("the anchor '\(anchor)' is the name of no rule", advice: "An anchor is a whole source name.")
+    }
+    guard !anchors.isEmpty else { throw value.fail("the dialect '\(name)' has no anchors") }
+    return Dialect(
+      name: name, root: root, anchors: anchors, rules: rules, drops: drops, literals: literals, patterns: patterns,
+      ruleOfTensor: ruleOfTensor)
+  }
+
+  private func list(
+    _ fields: [String: YAMLValue], _ key: String, _ place: YAMLValue
+  ) throws(FormatError) -> [YAMLValue] {
+    guard let value = fields[key] else { throw place.fail("'\(key)' is missing") }
+    let items = try value.list(key)
+    guard items.count >= 2 else { throw value.fail("'\(key)' must name at least two") }
+    return items
+  }
+
+  private func tensor(_ value: YAMLValue) throws(FormatError) -> Int {
+    try tensor(try value.string("a target"), at: value)
+  }
+
+  private func tensor(_ name: String, at place: YAMLValue) throws(FormatError) -> Int {
+    guard let index = tensorIndex[name] else {
+      let advice = nearestName(to: name, among: tensorIndex.keys.sorted()).map { "Did you mean '\($0)'?" }
+      throw place.fail("unknown target '\(name)'", expected: "a name listed under 'tensors'", advice: advice)
+    }
+    return index
+  }
+
+  private static func resolves(
+    _ name: String, _ literals: [String: RuleSource], _ patterns: [String: RuleSource]
+  ) -> RuleSource? {
+    literals[name] ?? NamePattern.layered(name).lazy.compactMap { patterns[$0.pattern] }.first
+  }
+
+  // MARK: Rules
+
+  private mutating func add(
+    _ operation: RuleOperation, _ sources: [String], _ targets: [Int], at place: YAMLValue
+  ) throws(FormatError) {
+    var sourcePatterns: [NamePattern] = []
+    for (position, source) in sources.enumerated() {
+      guard let pattern = NamePattern(source) else { throw place.fail("'\(source)' has {layer} twice") }
+      guard targets.allSatisfy({ tensors[$0].pattern.isPerLayer == pattern.isPerLayer }) else {
+        throw place.fail("{layer} must be in both the source '\(source)' and its target, or in neither")
+      }
+      let entry = RuleSource(rule: rules.count, position: position)
+      let previous =
+        pattern.isPerLayer
+        ? patterns.updateValue(entry, forKey: source) : literals.updateValue(entry, forKey: source)
+      guard previous == nil else { throw place.fail("two rules take '\(source)': the dialect '\(name)' is ambiguous") }
+      sourcePatterns.append(pattern)
+    }
+    if operation != .alias {
+      for target in targets {
+        guard ruleOfTensor.updateValue(rules.count, forKey: target) == nil else {
+          throw place.fail(
+            "two rules make '\(tensors[target].pattern.text)': the dialect '\(name)' is ambiguous",
+            advice: "A second name of the same tensor is an alias.")
+        }
+      }
+    }
+    try checkRanks(operation, targets, at: place)
+    rules.append(Rule(operation: operation, sources: sourcePatterns, targets: targets))
+  }
+
+  private func checkRanks(_ operation: RuleOperation, _ targets: [Int], at place: YAMLValue) throws(FormatError) {
+    let ranks = targets.map { tensors[$0].shape.count }
+    switch operation {
+    case .transpose:
+      guard ranks == [2] else { throw place.fail("only a matrix can be transposed") }
+    case .split(let axis), .concat(let axis):
+      guard ranks.allSatisfy({ $0 == ranks[0] && axis < $0 }) else {
+        throw place.fail("axis \(axis) is beyond a target's shape, or the targets' ranks differ")
+      }
+      for other in 0..<ranks[0] where other != axis {
+        guard Set(targets.map { tensors[$0].shape[other].text([:]) }).count == 1 else {
+          throw place.fail("the targets differ in another axis than \(axis)")
+        }
+      }
+    case .rename, .reshape, .alias, .drop: break
+    }
+  }
+
+  private func parseDrops(_ value: YAMLValue) throws(FormatError) -> [DropRule] {
+    var result: [DropRule] = []
+    for item in try value.list("drop") {
+      let fields = try item.fields("a drop rule", ["glob", "reason", "beside", "hint"])
+      guard let glob = fields["glob"], let reason = fields["reason"] else {
+        throw item.fail("a drop rule needs a glob and a reason")
+      }
+      let pattern = try glob.string("glob")
+      guard !result.contains(where: { $0.glob.pattern == pattern }) else {
+        throw glob.fail("two drop rules have the glob '\(pattern)'")
+      }
+      result.append(
+        DropRule(
+          pattern: pattern, reason: try reason.string("reason"), beside: try fields["beside"]?.string("beside"),
+          hint: try fields["hint"]?.string("hint")))
+    }
+    return result
+  }
+
+  // MARK: The dialect as a whole
+
+  private func checkWhole(_ place: YAMLValue, root: String) throws(FormatError) {
+    for (index, tensor) in tensors.enumerated() where groups[tensor.group].isRequired && tensor.tiedTo == nil {
+      guard ruleOfTensor[index] != nil else {
+        throw place.fail("no rule of the dialect '\(name)' makes the required '\(tensor.pattern.text)'")
+      }
+    }
+    for rule in rules where rule.operation == .alias {
+      switch ruleOfTensor[rule.targets[0]].map({ rules[$0].operation }) {
+      case .rename, .transpose, .reshape: continue
+      default:
+        throw place.fail(
+          "'\(rule.sources[0].text)' is an alias of a tensor that has no one name in the dialect '\(name)'")
+      }
+    }
+    // A number that is written out must not also be taken for a layer's.
+    for literal in literals.keys.sorted() {
+      if let other = NamePattern.layered(literal).first(where: { patterns[$0.pattern] != nil }) {
+        throw place.fail(
+          "both '\(literal)' and '\(other.pattern)' take '\(literal)': the dialect '\(name)' is ambiguous")
+      }
+    }
+    // Where the root is absent, a name stands for itself and for the name with the root.
+    guard !root.isEmpty else { return }
+    for known in (literals.keys.sorted() + patterns.keys.sorted()) {
+      guard literals[root + known] == nil, patterns[root + known] == nil else {
+        throw place.fail("'\(known)' and '\(root + known)' cannot be told apart: the dialect '\(name)' is ambiguous")
+      }
+    }
+  }
+}

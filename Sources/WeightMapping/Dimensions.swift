@@ -1,0 +1,36 @@
+import TensorIO
+
+/// The sizes that the symbols of a table's shapes stand for, as most of the weights have them.
+struct Dimensions {
+  private(set) var values: [String: Int] = [:]
+  /// A tensor of the source that has the size.
+  private(set) var witness: [String: Int] = [:]
+
+  /// Lets every shape vote: one wrong tensor is then misshapen, and not all the others.
+  init(_ assembly: Assembly) {
+    var votes: [String: [(value: Int, count: Int, witness: Int)]] = [:]
+    for key in assembly.keys {
+      guard let filling = assembly.fillings[key], let found = assembly.foundShape(filling) else { continue }
+      let shape = assembly.table.tensors[key.tensor].shape
+      guard shape.count == found.count else { continue }
+      for (dimension, size) in zip(shape, found) {
+        guard case .symbol(let name, let times) = dimension, size % times == 0 else { continue }
+        let value = size / times
+        if let place = votes[name]?.firstIndex(where: { $0.value == value }) {
+          votes[name]?[place].count += 1
+        } else {
+          votes[name, default: []].append((value, 1, filling.sources[0]))
+        }
+      }
+    }
+    for (name, candidates) in votes {
+      // Among equals the first in forward order wins: `max` would take the last.
+      guard var best = candidates.first else { continue }
+      for candidate in candidates.dropFirst() where candidate.count > best.count { best = candidate }
+      values[name] = best.value
+      witness[name] = best.witness
+    }
+  }
+
+  mutating func set(_ name: String, _ value: Int) { values[name] = value }
+}

@@ -1,0 +1,161 @@
+import TensorIO
+
+/// What the names of a source's tensors say of it.
+public struct Recognition: Sendable {
+  public let family: String?
+  public let dialect: String?
+  /// The family with its article, as in "an ULMFiT (AWD-LSTM) language model".
+  public let description: String?
+  /// How many tensors the dialect knows.
+  public let matched: Int
+}
+
+/// Reads a source's tensors through the tables.
+public struct Mapper: Sendable {
+  public let tables: [MappingTable]
+  private let knownFamilies: [KnownFamily]
+
+  /// Earlier tables win where several know the same number of tensors; a user's own go first.
+  public init(tables: [MappingTable]) {
+    self.tables = tables
+    let families = Set(tables.map(\.family))
+    // The file is part of the program, and a test reads it.
+    knownFamilies = ((try? KnownFamily.builtIn()) ?? []).filter { !families.contains($0.family) }
+  }
+
+  /// What family and dialect the names are of. Cheap: no data is read.
+  public func recognise(_ tensors: [TensorInfo]) -> Recognition {
+    switch find(tensors, modelType: nil) {
+    case .known(let family):
+      Recognition(family: family.family, dialect: nil, description: family.description, matched: 0)
+    case .matched(let match, _):
+      Recognition(
+        family: tables[match.table].family, dialect: tables[match.table].dialects[match.dialect].name,
+        description: tables[match.table].description, matched: match.count)
+    case .unknown: Recognition(family: nil, dialect: nil, description: nil, matched: 0)
+    }
+  }
+
+  /// The way to convert these tensors.
+  ///
+  /// Throws ``FormatError`` with every reason against it: tensors that no rule knows, that are missing or of a wrong
+  /// shape, and a config that contradicts them.
+  public func plan(
+    for tensors: [TensorInfo], file: String, config: JSON?, configFile: String?, allowUnexpected: [String]
+  ) throws -> MappingPlan {
+    switch find(tensors, modelType: config?["model_type"]?.stringValue) {
+    case .known(let family): throw notConvertible(family, file)
+    case .unknown: throw unknown(tensors, file)
+    case .matched(let match, let names):
+      let result = evaluate(match, tensors, names, config, configFile, allowUnexpected)
+      guard result.report.isComplete else { throw problems(result.report, file) }
+      return MappingPlan(
+        family: tables[match.table].family, dialect: tables[match.table].dialects[match.dialect].name,
+        config: result.config, targets: result.targets, report: result.report, notes: result.notes,
+        copies: result.copies)
+    }
+  }
+
+  /// What becomes of each tensor, whether or not that makes a model.
+  public func report(for tensors: [TensorInfo], config: JSON?, allowUnexpected: [String]) -> MappingReport {
+    var report = MappingReport()
+    switch find(tensors, modelType: config?["model_type"]?.stringValue) {
+    case .matched(let match, let names):
+      return evaluate(match, tensors, names, config, nil, allowUnexpected).report
+    case .known(let family):
+      report.family = family.family
+      report.description = family.description
+    case .unknown: break
+    }
+    report.unexpected = tensors.map { .init(name: $0.name, nearest: nil, hint: nil) }
+    return report
+  }
+
+  private func evaluate(
+    _ match: DialectMatch, _ tensors: [TensorInfo], _ names: [String], _ config: JSON?, _ configFile: String?,
+    _ allowUnexpected: [String]
+  ) -> Evaluation {
+    Evaluation(
+      assembly: Assembly(table: tables[match.table], match: match, tensors: tensors, names: names), config: config,
+      configName: configFile, allowUnexpected: allowUnexpected)
+  }
+
+  // MARK: Finding the family
+
+  private enum Finding {
+    case known(KnownFamily)
+    case matched(DialectMatch, names: [String])
+    case unknown
+  }
+
+  private func find(_ tensors: [TensorInfo], modelType: String?) -> Finding {
+    let names = tensors.map(\.name)
+    let finding = find(tensors, names: names, modelType: modelType)
+    // Object graphs have keys that say where a variable hangs, and beside them the names that it was given.
+    if case .unknown = finding, tensors.contains(where: { $0.fullName != nil }) {
+      return find(tensors, names: tensors.map { $0.fullName ?? $0.name }, modelType: modelType)
+    }
+    return finding
+  }
+
+  private func find(_ tensors: [TensorInfo], names: [String], modelType: String?) -> Finding {
+    if let family = KnownFamily.find(knownFamilies, in: tensors, names: names) { return .known(family) }
+    if let match = DialectMatcher(tables: tables, names: names).best(modelType: modelType), match.isCredible {
+      return .matched(match, names: names)
+    }
+    return .unknown
+  }
+
+  // MARK: Errors
+
+  private var convertible: String {
+    tables.map { "\($0.family) (\($0.dialectNames.joined(separator: ", ")))" }.joined(separator: "; ")
+  }
+
+  private func notConvertible(_ family: KnownFamily, _ file: String) -> FormatError {
+    FormatError(
+      "this is \(family.description), not \(tables.last?.description ?? "a model that a table describes"): "
+        + "no table converts '\(family.family)' models",
+      file: file, expected: convertible, advice: "A table of your own can be given with --table.")
+  }
+
+  private func unknown(_ tensors: [TensorInfo], _ file: String) -> FormatError {
+    let first = tensors.prefix(3).map { printable($0.name) }.joined(separator: ", ")
+    return FormatError(
+      tensors.isEmpty ? "there are no tensors in it" : "no table knows these tensors", file: file,
+      found: "\(grouped(tensors.count)) tensors" + (tensors.isEmpty ? "" : ", the first named \(first)"),
+      expected: convertible, advice: "A table of your own can be given with --table.")
+  }
+
+  private func problems(_ report: MappingReport, _ file: String) -> FormatError {
+    let kinds = report.problemsByKind
+    let total = kinds.reduce(0) { $0 + $1.count }
+    var text = "the tensors do not make \(report.description ?? "a model") (dialect \(report.dialect ?? "?")): "
+    let counts: [(Int, String)] = [
+      (report.conflicts.count, "in conflict with the config"), (report.misshapen.count, "misshapen"),
+      (report.missing.count, "missing"), (report.unexpected.count, "unexpected"),
+    ]
+    text += counts.filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ")
+    // Twenty lines at most, but some of every kind: one must not hide the others.
+    var room = 20
+    for (index, lines) in kinds.enumerated() {
+      let later = kinds[(index + 1)...].reduce(0) { $0 + min(4, $1.count) }
+      let shown = lines.prefix(room - later)
+      room -= shown.count
+      for line in shown { text += "\n  " + line }
+    }
+    if total > 20 { text += "\n  … and \(grouped(total - 20)) more: 'bertconv inspect --unmapped' lists them" }
+    var advice: [String] = []
+    if !report.conflicts.isEmpty { advice.append("Give the config that belongs to these weights with --config.") }
+    if !report.unexpected.isEmpty {
+      advice.append("Unexpected tensors can be left out on request: --allow-unexpected '\(allowance(report))'.")
+    }
+    if !report.missing.isEmpty { advice.append("A model cannot be made without the tensors that are missing.") }
+    if advice.isEmpty { advice.append("Check that the file is the one that is meant.") }
+    return FormatError(text, file: file, advice: advice.joined(separator: " "))
+  }
+
+  private func allowance(_ report: MappingReport) -> String {
+    report.unexpected.count == 1 ? report.unexpected[0].name : "GLOB"
+  }
+}

@@ -1,0 +1,214 @@
+import TensorIO
+
+/// One family of models as a table: its canonical tensors, its config, and the names that its dialects give them.
+///
+/// A table is data. What it may say is documented in `Tables/bert.yaml`; reading it checks that it is unambiguous.
+public struct MappingTable: Sendable {
+  public let family: String
+  /// The family with its article, as in "a BERT".
+  public let description: String
+  public let modelType: String
+  /// The names of the dialects, in the table's order.
+  public var dialectNames: [String] { dialects.map(\.name) }
+
+  let configKeys: [ConfigKey]
+  let configLeavesOut: Set<String>
+  let labels: Labels?
+  let architectures: [Architecture]
+  let groups: [TensorGroup]
+  /// In forward order; those with `{layer}` that stand together repeat together.
+  let tensors: [TableTensor]
+  let dialects: [Dialect]
+
+  /// The tables that are built into the program. A new family is one line here and its file.
+  public static func builtIn() throws -> [MappingTable] {
+    [
+      try MappingTable(yaml: String(decoding: PackageResources.bert_yaml, as: UTF8.self), file: "bert.yaml")
+    ]
+  }
+
+  /// Reads a table and checks it; `file` is for error messages.
+  public init(yaml: String, file: String?) throws(FormatError) {
+    var parser = TableParser(root: try YAMLValue.parse(yaml, file: file))
+    self = try parser.parse()
+  }
+
+  init(
+    family: String, description: String, modelType: String, configKeys: [ConfigKey], configLeavesOut: Set<String>,
+    labels: Labels?, architectures: [Architecture], groups: [TensorGroup], tensors: [TableTensor],
+    dialects: [Dialect]
+  ) {
+    self.family = family
+    self.description = description
+    self.modelType = modelType
+    self.configKeys = configKeys
+    self.configLeavesOut = configLeavesOut
+    self.labels = labels
+    self.architectures = architectures
+    self.groups = groups
+    self.tensors = tensors
+    self.dialects = dialects
+  }
+
+  /// Every tensor of a model of these layers, in forward order.
+  func expanded(layers: [Int]) -> [TargetKey] {
+    var result: [TargetKey] = []
+    var index = 0
+    while index < tensors.count {
+      guard tensors[index].pattern.isPerLayer else {
+        result.append(TargetKey(tensor: index, layer: nil))
+        index += 1
+        continue
+      }
+      let end = tensors[index...].firstIndex { !$0.pattern.isPerLayer } ?? tensors.count
+      for layer in layers {
+        for tensor in index..<end { result.append(TargetKey(tensor: tensor, layer: layer)) }
+      }
+      index = end
+    }
+    return result
+  }
+
+  func name(_ key: TargetKey) -> String { tensors[key.tensor].pattern.name(layer: key.layer) }
+}
+
+/// A canonical tensor, of a certain layer where the table has `{layer}`.
+struct TargetKey: Hashable, Sendable {
+  let tensor: Int
+  let layer: Int?
+}
+
+/// One dimension of a shape in a table: `2`, `hidden_size` or `3*hidden_size`.
+enum Dimension: Sendable, Equatable {
+  case number(Int)
+  case symbol(String, times: Int)
+
+  func value(_ symbols: [String: Int]) -> Int? {
+    switch self {
+    case .number(let value): return value
+    case .symbol(let name, let times):
+      guard let value = symbols[name] else { return nil }
+      let (product, overflow) = value.multipliedReportingOverflow(by: times)
+      return overflow ? nil : product
+    }
+  }
+
+  /// The number where it is known, else the symbol.
+  func text(_ symbols: [String: Int]) -> String {
+    if let value = value(symbols) { return String(value) }
+    guard case .symbol(let name, let times) = self else { return "?" }
+    return times == 1 ? name : "\(times)*\(name)"
+  }
+}
+
+struct TensorGroup: Sendable {
+  let name: String
+  let isRequired: Bool
+}
+
+struct TableTensor: Sendable {
+  let pattern: NamePattern
+  let shape: [Dimension]
+  let group: Int
+  /// The tensor that this one is a copy of, unless its bytes differ.
+  let tiedTo: Int?
+}
+
+struct ConfigKey: Sendable {
+  enum Inference: Sendable, Equatable {
+    case nothing
+    /// The dimension of this name; `padded`: the weights may have more of it than the config says.
+    case dimension(padded: Bool)
+    case layers
+    /// Not told by any shape: `of` divided by `headSize` where that goes.
+    case heads(of: String, headSize: Int)
+  }
+
+  let name: String
+  /// Other names of the same key, of other tools' configs.
+  let otherNames: [String]
+  let inference: Inference
+  let defaultValue: JSON?
+  /// Whether an assumed value needs no note.
+  let isQuiet: Bool
+
+  var isDimension: Bool { if case .dimension = inference { true } else { false } }
+}
+
+struct Labels: Sendable {
+  let dimension: String
+  let group: Int
+  let notFor: [String]
+}
+
+struct Architecture: Sendable {
+  let name: String
+  let groups: [Int]
+  /// Architectures of the same tensors.
+  let others: [String]
+}
+
+/// One way of naming and laying out the tensors of a family.
+struct Dialect: Sendable {
+  let name: String
+  let root: String
+  let anchors: [String]
+  let rules: [Rule]
+  let drops: [DropRule]
+  /// Where a source name leads, by name and by pattern; kept apart, so that a name cannot pass as a pattern.
+  let literals: [String: RuleSource]
+  let patterns: [String: RuleSource]
+  /// The rule that gives a tensor its own name in the dialect.
+  let ruleOfTensor: [Int: Int]
+
+  func find(_ name: String) -> Hit? {
+    if let source = literals[name] { return Hit(source: source, layer: nil) }
+    for (pattern, layer) in NamePattern.layered(name) {
+      if let source = patterns[pattern] { return Hit(source: source, layer: layer) }
+    }
+    return nil
+  }
+}
+
+struct Rule: Sendable {
+  let operation: RuleOperation
+  let sources: [NamePattern]
+  /// Indices into the table's tensors.
+  let targets: [Int]
+
+  var isPerLayer: Bool { sources[0].isPerLayer }
+}
+
+/// A place among the sources of a rule.
+struct RuleSource: Sendable, Hashable {
+  let rule: Int
+  let position: Int
+}
+
+/// What a name was found to be.
+struct Hit: Sendable, Hashable {
+  let source: RuleSource
+  let layer: Int?
+}
+
+struct DropRule: Sendable {
+  let glob: Glob
+  let reason: String
+  /// The rule holds only when the name without this ending is there too.
+  let beside: String?
+  /// What to say where it is not.
+  let hint: String?
+  /// An ending that every match has, which is quicker to see than the whole pattern.
+  private let endingReversed: [UInt8]
+
+  init(pattern: String, reason: String, beside: String?, hint: String?) {
+    glob = Glob(pattern)
+    self.reason = reason
+    self.beside = beside
+    self.hint = hint
+    let special = Array("*?[]{}".utf8)
+    endingReversed = Array(pattern.utf8.reversed().prefix { !special.contains($0) })
+  }
+
+  func matches(_ name: String) -> Bool { name.utf8.reversed().starts(with: endingReversed) && glob.matches(name) }
+}

@@ -1,0 +1,69 @@
+/// What a rule of a table does with the tensors that it names.
+public enum RuleOperation: Sendable, Equatable {
+  case rename
+  /// The transpose of a matrix.
+  case transpose
+  /// The same elements in the target's shape.
+  case reshape
+  /// One source becomes several targets, cut along `axis`.
+  case split(axis: Int)
+  /// Several sources become one target, joined along `axis`.
+  case concat(axis: Int)
+  /// Another name of a tensor, taken where its own is absent.
+  case alias
+  /// The tensor is left out, for a reason that the report gives.
+  case drop
+
+  /// What leads back from the targets to the sources; `nil` where nothing does.
+  ///
+  /// An alias has none since its target goes back to its own name, and what was dropped is gone.
+  public var inverse: RuleOperation? {
+    switch self {
+    case .rename: .rename
+    case .transpose: .transpose
+    case .reshape: .reshape
+    case .split(let axis): .concat(axis: axis)
+    case .concat(let axis): .split(axis: axis)
+    case .alias, .drop: nil
+    }
+  }
+
+  var name: String {
+    switch self {
+    case .rename: "rename"
+    case .transpose: "transpose"
+    case .reshape: "reshape"
+    case .split: "split"
+    case .concat: "concat"
+    case .alias: "alias"
+    case .drop: "drop"
+    }
+  }
+}
+
+/// How one target of a plan is made of its sources.
+public enum Operation: Sendable, Equatable, CustomStringConvertible {
+  /// The bytes of the source as they are.
+  case rename
+  /// The transpose of the source, a matrix.
+  case transpose
+  /// The bytes of the source in another shape.
+  case reshape
+  /// Part of the source: `count` steps along `axis` from `start` on.
+  case slice(axis: Int, start: Int, count: Int)
+  /// The sources in order, joined along `axis`.
+  case concatenate(axis: Int)
+
+  public var description: String {
+    switch self {
+    case .rename: "rename"
+    case .transpose: "transpose"
+    case .reshape: "reshape"
+    case .slice(let axis, let start, let count): "slice \(start)..<\(start + count) of axis \(axis)"
+    case .concatenate(let axis): "concatenate along axis \(axis)"
+    }
+  }
+
+  /// Whether the target's bytes are the first source's, unchanged.
+  var keepsBytes: Bool { self == .rename || self == .reshape }
+}

@@ -1,0 +1,205 @@
+import TensorIO
+
+/// Reads a table from YAML and refuses what is ambiguous, misspelt or undefined in it, with the line.
+struct TableParser {
+  let root: YAMLValue
+  private var groups: [TensorGroup] = []
+  private var tensors: [TableTensor] = []
+  private var tensorIndex: [String: Int] = [:]
+  private var symbols: Set<String> = []
+
+  init(root: YAMLValue) { self.root = root }
+
+  mutating func parse() throws(FormatError) -> MappingTable {
+    let fields = try root.fields(
+      "the table",
+      [
+        "family", "description", "model_type", "config", "config_leaves_out", "labels", "architectures", "tensors",
+        "dialects",
+      ])
+    let family = try require(fields, "family").string("family")
+    let keys = try parseConfig(try require(fields, "config"))
+    symbols = Set(keys.filter(\.isDimension).map(\.name))
+    // The labels' dimension is a symbol of the shapes, so it must be known before they are read.
+    if let labels = fields["labels"] {
+      let labelFields = try labels.fields("labels", ["dimension", "head", "not_for"])
+      symbols.insert(try require(labelFields, "dimension", of: labels).string("dimension"))
+    }
+    try parseTensors(try require(fields, "tensors"))
+    try checkDimensions(keys)
+    let architectures = try fields["architectures"].map(parseArchitectures) ?? []
+    let labels = try fields["labels"].map(parseLabels)
+    var dialects: [Dialect] = []
+    for (name, value) in try require(fields, "dialects").map("dialects") {
+      var parser = DialectParser(name: name, tensors: tensors, groups: groups, tensorIndex: tensorIndex)
+      dialects.append(try parser.parse(value))
+    }
+    guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }
+    return MappingTable(
+      family: family, description: try fields["description"]?.string("description") ?? "a \(family)",
+      modelType: try fields["model_type"]?.string("model_type") ?? family, configKeys: keys,
+      configLeavesOut: Set(try fields["config_leaves_out"]?.strings("config_leaves_out") ?? []), labels: labels,
+      architectures: architectures, groups: groups, tensors: tensors, dialects: dialects)
+  }
+
+  private func require(
+    _ fields: [String: YAMLValue], _ key: String, of value: YAMLValue? = nil
+  ) throws(FormatError) -> YAMLValue {
+    guard let found = fields[key] else { throw (value ?? root).fail("'\(key)' is missing") }
+    return found
+  }
+
+  // MARK: Config
+
+  private func parseConfig(_ value: YAMLValue) throws(FormatError) -> [ConfigKey] {
+    var keys: [ConfigKey] = []
+    var names: Set<String> = []
+    for (name, entry) in try value.map("config") {
+      let fields = try entry.fields(
+        "config key '\(name)'", ["infer", "padded", "of", "head_size", "names", "default", "quiet"])
+      let others = try fields["names"]?.strings("names") ?? []
+      for known in [name] + others where !names.insert(known).inserted {
+        throw entry.fail("the config key '\(known)' is there twice")
+      }
+      let inference: ConfigKey.Inference
+      switch try fields["infer"]?.string("infer") {
+      case nil: inference = .nothing
+      case "dimension": inference = .dimension(padded: try fields["padded"]?.bool("padded") ?? false)
+      case "layers": inference = .layers
+      case "heads":
+        inference = .heads(
+          of: try require(fields, "of", of: entry).string("of"),
+          headSize: max(1, try require(fields, "head_size", of: entry).int("head_size")))
+      case let other?:
+        throw entry.fail("unknown inference '\(other)'", expected: "dimension, layers or heads")
+      }
+      keys.append(
+        ConfigKey(
+          name: name, otherNames: others, inference: inference, defaultValue: try fields["default"]?.json("default"),
+          isQuiet: try fields["quiet"]?.bool("quiet") ?? false))
+    }
+    for key in keys {
+      if case .heads(let size, _) = key.inference, !keys.contains(where: { $0.name == size && $0.isDimension }) {
+        throw value.fail("'\(key.name)' is inferred from '\(size)', which is no dimension")
+      }
+    }
+    return keys
+  }
+
+  private func parseArchitectures(_ value: YAMLValue) throws(FormatError) -> [Architecture] {
+    var result: [Architecture] = []
+    for item in try value.list("architectures") {
+      let fields = try item.fields("an architecture", ["name", "heads", "or"])
+      var indices: [Int] = []
+      for head in try fields["heads"]?.strings("heads") ?? [] { indices.append(try group(head, item)) }
+      result.append(
+        Architecture(
+          name: try require(fields, "name", of: item).string("name"), groups: indices,
+          others: try fields["or"]?.strings("or") ?? []))
+    }
+    return result
+  }
+
+  private func parseLabels(_ value: YAMLValue) throws(FormatError) -> Labels {
+    let fields = try value.fields("labels", ["dimension", "head", "not_for"])
+    return Labels(
+      dimension: try require(fields, "dimension", of: value).string("dimension"),
+      group: try group(try require(fields, "head", of: value).string("head"), value),
+      notFor: try fields["not_for"]?.strings("not_for") ?? [])
+  }
+
+  private func group(_ name: String, _ place: YAMLValue) throws(FormatError) -> Int {
+    guard let index = groups.firstIndex(where: { $0.name == name }) else {
+      throw place.fail("unknown group '\(name)'", expected: groups.map(\.name).joined(separator: ", "))
+    }
+    return index
+  }
+
+  // MARK: Tensors
+
+  private mutating func parseTensors(_ value: YAMLValue) throws(FormatError) {
+    var ties: [(tensor: Int, base: String, place: YAMLValue)] = []
+    var shapes: [(pattern: NamePattern, shape: [Dimension], group: Int)] = []
+    for item in try value.list("tensors") {
+      let fields = try item.fields("a group of tensors", ["group", "required", "tensors"])
+      let name = try require(fields, "group", of: item).string("group")
+      guard !groups.contains(where: { $0.name == name }) else { throw item.fail("the group '\(name)' is there twice") }
+      groups.append(TensorGroup(name: name, isRequired: try fields["required"]?.bool("required") ?? false))
+      for (tensor, entry) in try require(fields, "tensors", of: item).map("tensors") {
+        guard let pattern = NamePattern(tensor) else { throw entry.fail("'\(tensor)' has {layer} twice") }
+        guard tensorIndex[tensor] == nil else { throw entry.fail("the tensor '\(tensor)' is there twice") }
+        tensorIndex[tensor] = shapes.count
+        if case .map = entry.content {
+          let parts = try entry.fields("the tensor '\(tensor)'", ["shape", "tied"])
+          if let tied = parts["tied"] { ties.append((shapes.count, try tied.string("tied"), tied)) }
+          shapes.append((pattern, try parseShape(try require(parts, "shape", of: entry)), groups.count - 1))
+        } else {
+          shapes.append((pattern, try parseShape(entry), groups.count - 1))
+        }
+      }
+    }
+    guard !shapes.isEmpty else { throw value.fail("the table has no tensor") }
+    var bases: [Int: Int] = [:]
+    for tie in ties {
+      guard let base = tensorIndex[tie.base], base != tie.tensor else {
+        throw tie.place.fail("tied to an unknown tensor '\(tie.base)'", advice: nearest(tie.base))
+      }
+      guard shapes[base].shape == shapes[tie.tensor].shape, !ties.contains(where: { $0.tensor == base }),
+        shapes[base].pattern.isPerLayer == shapes[tie.tensor].pattern.isPerLayer
+      else { throw tie.place.fail("'\(tie.base)' cannot be tied to: it must be of the same shape and not tied itself") }
+      bases[tie.tensor] = base
+    }
+    for (index, entry) in shapes.enumerated() {
+      tensors.append(
+        TableTensor(pattern: entry.pattern, shape: entry.shape, group: entry.group, tiedTo: bases[index]))
+    }
+  }
+
+  private func nearest(_ name: String) -> String? {
+    nearestName(to: name, among: tensorIndex.keys.sorted()).map { "Did you mean '\($0)'?" }
+  }
+
+  private func parseShape(_ value: YAMLValue) throws(FormatError) -> [Dimension] {
+    var shape: [Dimension] = []
+    for item in try value.list("a shape") { shape.append(try parseDimension(item)) }
+    return shape
+  }
+
+  private func parseDimension(_ value: YAMLValue) throws(FormatError) -> Dimension {
+    let text = try value.string("a dimension")
+    if let number = Int(text) {
+      guard number >= 0 else { throw value.fail("a negative dimension", found: text) }
+      return .number(number)
+    }
+    var name = Substring(text)
+    var times = 1
+    if let star = text.firstIndex(of: "*") {
+      guard let factor = Int(text[..<star]), factor > 0 else {
+        throw value.fail("a dimension that is no number, symbol or NUMBER*SYMBOL", found: text)
+      }
+      times = factor
+      name = text[text.index(after: star)...]
+    }
+    guard symbols.contains(String(name)) else {
+      let known = symbols.sorted()
+      let advice = nearestName(to: String(name), among: known).map { "Did you mean '\($0)'?" }
+      throw value.fail("unknown dimension '\(name)'", expected: known.joined(separator: ", "), advice: advice)
+    }
+    return .symbol(String(name), times: times)
+  }
+
+  /// A dimension that no shape has could never be inferred.
+  private func checkDimensions(_ keys: [ConfigKey]) throws(FormatError) {
+    var used: Set<String> = []
+    for tensor in tensors {
+      for case .symbol(let name, _) in tensor.shape { used.insert(name) }
+    }
+    if let unused = symbols.sorted().first(where: { !used.contains($0) }) {
+      throw root.fail("no shape uses the dimension '\(unused)'")
+    }
+    let hasLayers = tensors.contains { $0.pattern.isPerLayer }
+    if !hasLayers, let key = keys.first(where: { $0.inference == .layers }) {
+      throw root.fail("'\(key.name)' counts layers, but no tensor has {layer}")
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import TensorIO
+import Yams
+
+/// A YAML document as the tables use it: the one place that knows the YAML library.
+struct YAMLValue {
+  enum Content {
+    case scalar(String, isPlain: Bool)
+    case list([YAMLValue])
+    case map([(key: String, value: YAMLValue)])
+  }
+
+  let content: Content
+  let line: Int?
+  let file: String?
+
+  static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
+    let root: Node?
+    do {
+      root = try Yams.compose(yaml: text)
+    } catch {
+      throw FormatError("not valid YAML: \(error)", file: file)
+    }
+    guard let root else { throw FormatError("the table is empty", file: file) }
+    return try YAMLValue(root, file: file)
+  }
+
+  private init(_ node: Node, file: String?) throws(FormatError) {
+    line = node.mark?.line
+    self.file = file
+    switch node {
+    case .scalar(let scalar):
+      content = .scalar(scalar.string, isPlain: scalar.style == .plain || scalar.style == .any)
+    case .sequence(let sequence):
+      var items: [YAMLValue] = []
+      for item in sequence { items.append(try YAMLValue(item, file: file)) }
+      content = .list(items)
+    case .mapping(let mapping):
+      var members: [(key: String, value: YAMLValue)] = []
+      for (key, value) in mapping {
+        guard case .scalar(let name) = key else {
+          throw FormatError(Self.at(key.mark?.line) + "a key that is not a word", file: file)
+        }
+        members.append((name.string, try YAMLValue(value, file: file)))
+      }
+      content = .map(members)
+    case .alias:
+      throw FormatError(Self.at(node.mark?.line) + "an alias without its anchor", file: file)
+    }
+  }
+
+  private static func at(_ line: Int?) -> String { line.map { "line \($0): " } ?? "" }
+
+  /// An error at this place of the table.
+  func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: String? = nil) -> FormatError {
+    FormatError(Self.at(line) + problem, file: file, found: found, expected: expected, advice: advice)
+  }
+
+  // MARK: Access
+
+  /// The members of a mapping; any key is allowed.
+  func map(_ what: String) throws(FormatError) -> [(key: String, value: YAMLValue)] {
+    guard case .map(let members) = content else { throw fail("\(what) must be a mapping") }
+    return members
+  }
+
+  /// The members of a mapping by key, of which only `keys` are allowed: a misspelt key is never skipped.
+  func fields(_ what: String, _ keys: [String]) throws(FormatError) -> [String: YAMLValue] {
+    var result: [String: YAMLValue] = [:]
+    for (key, value) in try map(what) {
+      guard keys.contains(key) else {
+        let nearest = nearestName(to: key, among: keys).map { "Did you mean '\($0)'?" }
+        throw value.fail("unknown key '\(key)' in \(what)", expected: keys.joined(separator: ", "), advice: nearest)
+      }
+      result[key] = value
+    }
+    return result
+  }
+
+  func list(_ what: String) throws(FormatError) -> [YAMLValue] {
+    guard case .list(let items) = content else { throw fail("\(what) must be a list") }
+    return items
+  }
+
+  func string(_ what: String) throws(FormatError) -> String {
+    guard case .scalar(let text, _) = content, !text.isEmpty else { throw fail("\(what) must be a word") }
+    return text
+  }
+
+  func strings(_ what: String) throws(FormatError) -> [String] {
+    var result: [String] = []
+    for item in try list(what) { result.append(try item.string("an element of \(what)")) }
+    return result
+  }
+
+  func int(_ what: String) throws(FormatError) -> Int {
+    guard case .scalar(let text, true) = content, let value = Int(text), value >= 0 else {
+      throw fail("\(what) must be a whole number")
+    }
+    return value
+  }
+
+  func bool(_ what: String) throws(FormatError) -> Bool {
+    guard case .scalar(let text, true) = content, text == "true" || text == "false" else {
+      throw fail("\(what) must be true or false")
+    }
+    return text == "true"
+  }
+
+  var isNull: Bool {
+    if case .scalar(let text, true) = content { text == "null" || text == "~" || text.isEmpty } else { false }
+  }
+
+  /// A scalar as JSON; a number keeps its digits.
+  func json(_ what: String) throws(FormatError) -> JSON {
+    guard case .scalar(let text, let isPlain) = content else { throw fail("\(what) must be a word or a number") }
+    guard isPlain else { return .string(text) }
+    if isNull { return .null }
+    if let value = try? JSON.parse(text) { return value }
+    return .string(text)
+  }
+}

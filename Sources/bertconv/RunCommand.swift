@@ -1,0 +1,107 @@
+import ArgumentParser
+import CheckpointReaders
+import CheckpointWriters
+import Encoder
+import NativeFormat
+import TensorIO
+import Verification
+
+struct Run: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run a model on inputs and write its outputs.",
+    discussion: """
+      Inputs are an .npz or .safetensors file with input_ids, and attention_mask and token_type_ids where they matter. \
+      Each output has the inputs' padded shape and zeros where the mask is 0.
+      """)
+
+  @Argument(help: "The native file.")
+  var model: String
+  @Option(help: "The inputs, .npz or .safetensors.")
+  var inputs: String
+  @Option(name: [.short, .long], help: "The file to write, .npz or .safetensors.")
+  var output: String
+  @Option(parsing: .singleValue, help: "An output to write; may be given several times. Without it: all that the model's heads give.")
+  var outputs: [String] = []
+  @Option(help: "The model's config, where the file has none.")
+  var config: String?
+  @Option(help: "Threads to use; without it, one a core.")
+  var threads: Int?
+  @Option(name: [.customLong("repeat")], help: "Run this many times and tell the median.")
+  var repeats = 1
+  @Flag(help: "Do not check the file's checksums first.")
+  var skipChecksums = false
+  @Flag(help: "Replace the output if it exists.")
+  var force = false
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  func validate() throws {
+    guard repeats >= 1 else { throw ValidationError("--repeat must be at least 1.") }
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
+    guard output.hasSuffix(".npz") || output.hasSuffix(".safetensors") else {
+      throw ValidationError("the output's name must end in .npz or .safetensors.")
+    }
+  }
+
+  func run() throws { try reportingErrors(runModel) }
+
+  private func runModel() throws {
+    let began = Clock.now
+    let native = try NativeModel.open(model)
+    if !skipChecksums { try native.verifyChecksums() }
+    let encoder = try Encoder(native, config: try modelConfig(native, model, config), threads: threads)
+    let loaded = Clock.now - began
+    let input = try Fixture(try CheckpointOpener().openFile(inputs)).input
+    let available = encoder.availableOutputs
+    for name in outputs where !available.contains(name) {
+      throw FormatError(
+        "the model has no such output", file: model, found: name, expected: available.joined(separator: ", "))
+    }
+    // The hidden states of every layer are many: they are written when asked for.
+    let wanted = outputs.isEmpty ? available.filter { !$0.hasPrefix("hidden_states.") } : outputs
+    if FileSystem.isSameFile(output, inputs) || FileSystem.isSameFile(output, model) {
+      throw FormatError("the output is one of the inputs", file: output, advice: "Give another name with -o.")
+    }
+    let writer: any TensorSink =
+      output.hasSuffix(".npz")
+      ? try NpzWriter(path: output, overwrites: force) : try SafetensorsWriter(path: output, overwrites: force)
+    var times: [Double] = []
+    var results: [EncoderOutput] = []
+    do {
+      for _ in 0..<repeats {
+        let start = Clock.now
+        results = try encoder.run(input, outputs: Set(wanted))
+        times.append(Clock.now - start)
+      }
+      let order = results.sorted { (wanted.firstIndex(of: $0.name) ?? 0) < (wanted.firstIndex(of: $1.name) ?? 0) }
+      try writer.begin(
+        try order.map { result in
+          guard let info = TensorInfo(name: result.name, elementType: .f32, shape: result.shape) else {
+            throw FormatError("the output is too large", tensor: result.name, found: shapeText(result.shape))
+          }
+          return info
+        })
+      for (index, result) in order.enumerated() { try writer.append(unsafe result.values.span.bytes, toTensorAt: index) }
+      try writer.finish(metadata: [])
+    } catch {
+      writer.cancel()
+      throw error
+    }
+    times.sort()
+    let median = times.count % 2 == 1 ? times[times.count / 2] : (times[times.count / 2 - 1] + times[times.count / 2]) / 2
+    let tokens = input.attentionMask?.reduce(0, +) ?? input.inputIDs.count
+    if json {
+      Console.result(
+        JSON.object([
+          "sequences": .int(input.batch), "tokens": .int(tokens), "median_s": .double(median),
+          "best_s": .double(times[0]), "load_s": .double(loaded), "precision": .string("f32"),
+          "threads": .int(encoder.threads), "outputs": .strings(wanted), "output": .string(output),
+        ]).text(pretty: true))
+      return
+    }
+    Console.result(
+      "\(printable(output)): \(wanted.joined(separator: ", ")) of \(input.batch) sequences, \(grouped(tokens)) tokens; "
+        + "\(fixed(median * 1000, digits: 1)) ms, \(grouped(Int(Double(tokens) / max(median, 1e-9)))) tokens/s "
+        + "on \(encoder.threads) threads; loaded in \(fixed(loaded * 1000, digits: 1)) ms")
+  }
+}

@@ -1,0 +1,118 @@
+import ArgumentParser
+import CheckpointReaders
+import TensorIO
+import WeightMapping
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Runs a command's body; an input that cannot be used ends it with status 2.
+func reportingErrors(_ body: () throws -> Void) throws {
+  do {
+    try body()
+  } catch let error as FormatError {
+    Console.error("error: \(error)")
+    throw ExitCode(2)
+  }
+}
+
+/// Standard output for results, standard error for the rest.
+enum Console {
+  static func result(_ text: String) {
+    writeAll(text + "\n", to: 1)
+  }
+
+  static func error(_ text: String) { writeAll(text + "\n", to: 2) }
+
+  static func warn(_ warnings: [String]) { for warning in warnings { error("warning: \(printable(warning))") } }
+
+  static var showsProgress: Bool { isatty(2) == 1 }
+
+  /// Writes to a descriptor. A reader that went away (`| head`) is no error of ours.
+  private static func writeAll(_ text: String, to descriptor: Int32) {
+    let bytes = Array(text.utf8)
+    unsafe bytes.withUnsafeBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let count = unsafe write(descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done)
+        if count < 0, errno == EINTR { continue }
+        if count <= 0 { return }
+        done += count
+      }
+    }
+  }
+
+  /// Lets a write to a closed pipe fail instead of ending the process without a word.
+  static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
+
+  static var width: Int {
+    var size = winsize()
+    guard isatty(1) == 1, unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 120 }
+    return Int(size.ws_col)
+  }
+}
+
+/// A bar on the terminal for work of a known number of bytes; nothing elsewhere.
+struct ProgressBar {
+  private let label: String
+  private let total: Int
+  private let started = Clock.now
+  private var drawn = 0.0
+  private var isVisible = false
+
+  init(_ label: String, total: Int) {
+    self.label = label
+    self.total = max(total, 1)
+  }
+
+  mutating func update(_ done: Int) {
+    let now = Clock.now
+    guard Console.showsProgress, now - started > 0.5, now - drawn > 0.1 else { return }
+    drawn = now
+    isVisible = true
+    let share = min(1, Double(done) / Double(total))
+    let filled = Int(share * 30)
+    let rate = Double(done) / (now - started)
+    let left = rate > 0 ? Double(total - done) / rate : 0
+    Console.progress(
+      "\r\(label) [\(String(repeating: "#", count: filled))\(String(repeating: ".", count: 30 - filled))] "
+        + "\(fixed(share * 100, digits: 0)) %  \(humanBytes(UInt64(rate)))/s  \(fixed(left, digits: 0)) s left ")
+  }
+
+  mutating func finish() {
+    if isVisible { Console.progress("\r\u{1B}[K") }
+    isVisible = false
+  }
+}
+
+extension Console {
+  static func progress(_ text: String) { writeAll(text, to: 2) }
+}
+
+enum Clock {
+  /// Seconds of a clock that only goes forward.
+  static var now: Double {
+    var time = timespec()
+    unsafe _ = clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+}
+
+/// A config file as JSON.
+func loadConfig(_ path: String?) throws -> JSON? {
+  guard let path else { return nil }
+  let config = try JSON.parse(try FileSystem.text(path, limit: 16 << 20), file: path)
+  guard config.members != nil else { throw FormatError("the config is not a JSON object", file: path) }
+  return config
+}
+
+/// The mapper with the tables built in, and the user's first.
+func makeMapper(tables paths: [String]) throws -> Mapper {
+  let own = try paths.map { try MappingTable(yaml: try FileSystem.text($0, limit: 16 << 20), file: $0) }
+  return Mapper(tables: own + (try MappingTable.builtIn()))
+}

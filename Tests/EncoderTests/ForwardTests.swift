@@ -1,0 +1,254 @@
+import NativeFormat
+import TensorIO
+import TestSupport
+import Testing
+
+@testable import Encoder
+
+/// One model for each thing that can vary.
+private let models: [(label: String, model: TinyModel)] = [
+  ("as it comes", TinyModel()),
+  ("tanh form of gelu, larger epsilon", TinyModel(activation: "gelu_new", epsilon: "1e-5", hasPrediction: true)),
+  ("gelu_pytorch_tanh", TinyModel(activation: "gelu_pytorch_tanh")),
+  ("gelu_fast", TinyModel(activation: "gelu_fast")),
+  ("relu", TinyModel(activation: "relu", epsilon: "0.5", hasPrediction: true)),
+  ("one head", TinyModel(hidden: 7, heads: 1)),
+  ("heads of one number", TinyModel(hidden: 5, heads: 5)),
+  ("one layer", TinyModel(intermediate: 1, layers: 1)),
+  ("five layers", TinyModel(layers: 5)),
+  ("wider than a vector register", TinyModel(hidden: 66, heads: 6, intermediate: 131, seed: 5)),
+  ("four token types", TinyModel(types: 4)),
+  ("no prefix, no pooler", TinyModel(prefix: "", hasPooler: false, hasPrediction: true)),
+  ("query, key and value apart", TinyModel(isFused: false)),
+  ("pretraining", TinyModel(architecture: "BertForPreTraining", hasPrediction: true, hasNextSentence: true)),
+  ("a decoder of its own", TinyModel(architecture: "BertForMaskedLM", hasPrediction: true, hasOwnDecoder: true)),
+  ("next sentence", TinyModel(architecture: "BertForNextSentencePrediction", hasNextSentence: true)),
+  ("sequence classification", TinyModel(architecture: "BertForSequenceClassification", labels: 3)),
+  ("token classification", TinyModel(architecture: "BertForTokenClassification", labels: 4)),
+  ("multiple choice", TinyModel(architecture: "BertForMultipleChoice", labels: 1)),
+  ("question answering", TinyModel(architecture: "BertForQuestionAnswering", hasPooler: false, hasAnswers: true)),
+  ("half precision", TinyModel(hasPrediction: true, storage: .f16)),
+  ("bfloat16", TinyModel(storage: .bf16)), ("bfloat16, apart", TinyModel(isFused: false, storage: .bf16)),
+  ("double precision", TinyModel(storage: .f64)),
+  ("8 bits", TinyModel(hasPrediction: true, labels: 2, storage: .i8)),
+]
+
+@Suite("The forward pass")
+struct ForwardTests {
+  @Test(arguments: models.indices)
+  func everyOutputIsThatOfThePlainPass(index: Int) throws {
+    let (label, model) = models[index]
+    let folder = TemporaryFolder()
+    let encoder = try model.encoder(folder)
+    let input = model.input()
+    let plain = PlainPass(model, input)
+    let outputs = try encoder.run(input, outputs: Set(encoder.availableOutputs))
+    #expect(outputs.map(\.name) == encoder.availableOutputs)
+    for output in outputs {
+      let kind = try #require(encoder.kind(of: output.name))
+      #expect(output.values.count == output.shape.reduce(1, *))
+      let error = distance(output.values, plain.output(kind))
+      #expect(error <= 1e-5, "\(label): \(output.name) is off by \(error)")
+    }
+  }
+
+  @Test func theNamesThatAModelHas() throws {
+    let folder = TemporaryFolder()
+    func names(_ model: TinyModel) throws -> [String] {
+      try model.encoder(folder).availableOutputs.filter { !$0.hasPrefix("hidden_states.") }
+    }
+    #expect(
+      try TinyModel().encoder(folder).availableOutputs.prefix(3) == [
+        "hidden_states.0", "hidden_states.1", "hidden_states.2",
+      ])
+    #expect(try names(TinyModel()) == ["last_hidden_state", "pooler_output"])
+    #expect(
+      try names(TinyModel(hasPrediction: true, hasNextSentence: true))
+        == ["last_hidden_state", "pooler_output", "prediction_logits", "seq_relationship_logits"])
+    #expect(try names(TinyModel(hasAnswers: true)).suffix(2) == ["start_logits", "end_logits"])
+    // Without an architecture the heads that are there decide.
+    #expect(try TinyModel(hasPrediction: true).encoder(folder).kind(of: "logits") == .prediction)
+    #expect(try TinyModel(hasNextSentence: true).encoder(folder).kind(of: "logits") == .nextSentence)
+    #expect(try TinyModel(labels: 2).encoder(folder).kind(of: "logits") == .sequenceClassification)
+    #expect(try TinyModel(hasPooler: false, labels: 2).encoder(folder).kind(of: "logits") == .tokenClassification)
+    #expect(
+      try TinyModel(architecture: "BertForMaskedLM", hasPrediction: true).encoder(folder).defaultOutputs
+        == ["last_hidden_state", "pooler_output", "logits"])
+  }
+
+  @Test func aFamilyIsData() throws {
+    var family = ModelFamily()
+    family.modelTypes = ["other"]
+    family.prefixes = ["other."]
+    family.tokenTypeEmbeddings = nil
+    family.embeddingProjection = "embeddings_project"
+    family.positions = .countedFromPadding
+    family.layer = "shared."
+    family.query = "q"
+    let model = TinyModel(
+      layers: 3, positions: 12, prefix: "other.", hasPrediction: true, family: family, embedding: 5, modelType: "other")
+    let folder = TemporaryFolder()
+    var input = model.input()
+    // Padding is id 1, and the counted positions start after it.
+    for (index, mask) in (input.attentionMask ?? []).enumerated() where mask == 0 { input.inputIDs[index] = 1 }
+    let encoder = try model.encoder(folder)
+    #expect(encoder.config.maximumSequence == 10)
+    let plain = PlainPass(model, input)
+    for output in try encoder.run(input, outputs: Set(encoder.availableOutputs)) {
+      let kind = try #require(encoder.kind(of: output.name))
+      #expect(distance(output.values, plain.output(kind)) <= 1e-5, "\(output.name)")
+    }
+  }
+
+  @Test func choicesAreRowsThatBelongTogether() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel(architecture: "BertForMultipleChoice", labels: 1)
+    let encoder = try model.encoder(folder)
+    var input = model.input()
+    let single = try encoder.run(input, outputs: ["logits"])
+    input.choices = 3
+    let together = try encoder.run(input, outputs: ["logits"])
+    #expect(single.first?.shape == [3, 1])
+    #expect(together.first?.shape == [1, 3])
+    #expect(single.first?.values == together.first?.values)
+  }
+
+  @Test func defaultsOfAnInput() throws {
+    let folder = TemporaryFolder()
+    let encoder = try TinyModel().encoder(folder)
+    let short = EncoderInput(batch: 1, sequence: 3, inputIDs: [4, 5, 6])
+    let long = EncoderInput(
+      batch: 1, sequence: 3, inputIDs: [4, 5, 6], attentionMask: [1, 1, 1], tokenTypeIDs: [0, 0, 0])
+    let a = try encoder.run(short, outputs: ["last_hidden_state"])
+    let b = try encoder.run(long, outputs: ["last_hidden_state"])
+    #expect(a.first?.values == b.first?.values)
+    #expect(short.tokenCount == 3)
+  }
+
+  @Test func zerosWhereTheMaskIsZero() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel(hasPrediction: true)
+    let input = model.input()
+    for output in try model.encoder(folder).run(input, outputs: ["last_hidden_state", "prediction_logits"]) {
+      for token in 0..<21 where !input.isAttended(token) {
+        let size = output.shape[2]
+        #expect(output.values[(token * size)..<((token + 1) * size)].allSatisfy { $0 == 0 })
+      }
+    }
+  }
+
+  /// What stands under the mask, and how the rows are ordered and padded, changes no output.
+  @Test func paddingAndOrderDoNotMatter() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel(hasPrediction: true, hasNextSentence: true)
+    let encoder = try model.encoder(folder)
+    let input = model.input()
+    let names: Set<String> = ["last_hidden_state", "prediction_logits"]
+    let want = try encoder.run(input, outputs: names)
+
+    var other = input
+    for index in 0..<21 where !input.isAttended(index) { other.inputIDs[index] = 3 }
+    #expect(try zip(encoder.run(other, outputs: names), want).allSatisfy { distance($0.values, $1.values) == 0 })
+
+    let order = [2, 0, 1]
+    func rows<T>(_ values: [T]) -> [T] { order.flatMap { values[($0 * 7)..<(($0 + 1) * 7)] } }
+    other = input
+    other.inputIDs = rows(input.inputIDs)
+    other.attentionMask = input.attentionMask.map(rows)
+    other.tokenTypeIDs = input.tokenTypeIDs.map(rows)
+    for (got, want) in zip(try encoder.run(other, outputs: names), want) {
+      let size = want.values.count / 3
+      let reordered = order.flatMap { want.values[($0 * size)..<(($0 + 1) * size)] }
+      #expect(distance(got.values, reordered) < 1e-6)
+    }
+
+    // Row 1 has three tokens: the same without its padding.
+    let alone = EncoderInput(
+      batch: 1, sequence: 3, inputIDs: Array(input.inputIDs[7..<10]),
+      tokenTypeIDs: input.tokenTypeIDs.map { Array($0[7..<10]) })
+    let short = try encoder.run(alone, outputs: ["last_hidden_state"])[0].values
+    let size = model.hidden
+    #expect(distance(short, Array(want[0].values[(7 * size)..<(10 * size)])) < 1e-6)
+  }
+
+  @Test func manySequencesGoInGroups() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel(positions: 16, hasPrediction: true, hasNextSentence: true)
+    let encoder = try model.encoder(folder)
+    var random = Random(7)
+    let batch = 401
+    let lengths = (0..<batch).map { _ in 1 + random.below(16) }
+    let input = EncoderInput(
+      batch: batch, sequence: 16, inputIDs: (0..<(batch * 16)).map { _ in random.below(model.vocabulary) },
+      attentionMask: lengths.flatMap { length in (0..<16).map { $0 < length ? 1 : 0 } })
+    #expect(PackedGroup.split(input, encoder.config, poolsFirstToken: true).count == 2)
+    let names: Set<String> = ["last_hidden_state", "prediction_logits", "seq_relationship_logits"]
+    let whole = try encoder.run(input, outputs: names)
+    for row in [0, 200, 400] {
+      let one = EncoderInput(
+        batch: 1, sequence: 16, inputIDs: Array(input.inputIDs[(row * 16)..<((row + 1) * 16)]),
+        attentionMask: input.attentionMask.map { Array($0[(row * 16)..<((row + 1) * 16)]) })
+      for (got, want) in zip(whole, try encoder.run(one, outputs: names)) {
+        let size = want.values.count
+        #expect(distance(Array(got.values[(row * size)..<((row + 1) * size)]), want.values) < 1e-5)
+      }
+    }
+  }
+
+  @Test func aFileWhoseDataIsNotAligned() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel()
+    let file = try model.write(folder, alignment: 1)
+    #expect(file.header.dataStart % 4 != 0)
+    let encoder = try Encoder(file, config: model.config)
+    let got = try encoder.run(model.input(), outputs: ["last_hidden_state"])[0].values
+    #expect(distance(got, PlainPass(model, model.input()).output(.hidden(2))) <= 1e-5)
+  }
+
+  @Test func fusedWeightsAreOneView() throws {
+    let folder = TemporaryFolder()
+    for (isFused, storage, count) in [
+      (true, ElementType.f32, 1), (false, .f32, 3), (false, .bf16, 1), (true, .i8, 1),
+    ] {
+      let model = TinyModel(isFused: isFused, storage: storage)
+      let weights = try EncoderWeights(
+        model.write(folder), EncoderConfig(model.config, file: nil, families: [model.family]))
+      #expect(weights.layers[0].projection.weights.count == count)
+      #expect(weights.layers[0].projection.weights.reduce(0) { $0 + $1.rows } == 3 * model.hidden)
+    }
+  }
+
+  @Test func oldNamesOfTheLayerNormalisation() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel()
+    let file = try model.write(folder) { list, values in
+      for (index, entry) in list.enumerated() where entry.name.contains("LayerNorm") {
+        let name =
+          entry.name.hasSuffix("weight") ? entry.name.dropLast(6) + "gamma" : String(entry.name.dropLast(4) + "beta")
+        list[index].name = name
+        values[name] = values[entry.name]
+      }
+    }
+    let got = try Encoder(file, config: model.config).run(model.input(), outputs: ["hidden_states.1"])[0].values
+    #expect(distance(got, PlainPass(model, model.input()).output(.hidden(1))) <= 1e-5)
+  }
+
+  @Test func layersRunAloneOnGivenValues() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel(layers: 3)
+    let encoder = try model.encoder(folder)
+    let input = model.input()
+    let states = try encoder.run(input, outputs: ["hidden_states.1", "hidden_states.3"])
+    let got = try encoder.run(layers: 1..<3, on: input, hidden: states[0].values)
+    #expect(distance(got, states[1].values) < 1e-6)
+  }
+
+  @Test func theNumberOfThreadsChangesNothing() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel(hidden: 66, heads: 6, intermediate: 131)
+    let file = try model.write(folder)
+    let one = try Encoder(file, config: model.config, threads: 1).run(model.input(), outputs: ["last_hidden_state"])
+    let two = try Encoder(file, config: model.config, threads: 2)
+    #expect(distance(try two.run(model.input(), outputs: ["last_hidden_state"])[0].values, one[0].values) < 1e-6)
+  }
+}

@@ -1,0 +1,164 @@
+import TensorIO
+
+@testable import Encoder
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// BERT once more, by the definitions: nested loops in double precision over the whole padded input, with a mask.
+struct PlainPass {
+  let model: TinyModel
+  let values: [String: [Float]]
+  let input: EncoderInput
+  /// hidden[n][row][column]: number n of the hidden states.
+  private(set) var hidden: [[[[Double]]]] = []
+
+  init(_ model: TinyModel, _ input: EncoderInput) {
+    self.model = model
+    values = model.values()
+    self.input = input
+    hidden = [(0..<input.batch).map(embed)]
+    for layer in 0..<model.layers {
+      let name = model.layerName(model.family.layer.contains("{layer}") ? layer : 0)
+      let below = hidden[layer]
+      hidden.append((0..<input.batch).map { row in self.layer(name, below[row], row) })
+    }
+  }
+
+  private func tensor(_ name: String) -> [Float] { values[name] ?? [] }
+
+  func dense(_ name: String, _ x: [Double]) -> [Double] {
+    let weight = tensor(name + ".weight")
+    return tensor(name + ".bias").enumerated().map { output, bias in
+      var sum = Double(bias)
+      for (index, value) in x.enumerated() { sum += value * Double(weight[output * x.count + index]) }
+      return sum
+    }
+  }
+
+  private func norm(_ name: String, _ x: [Double]) -> [Double] {
+    let count = Double(x.count)
+    let mean = x.reduce(0, +) / count
+    let variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
+    let deviation = (variance + (Double(model.epsilon) ?? 0)).squareRoot()
+    let gamma = tensor(name + ".weight")
+    let beta = tensor(name + ".bias")
+    return x.indices.map { (x[$0] - mean) / deviation * Double(gamma[$0]) + Double(beta[$0]) }
+  }
+
+  private func activate(_ x: [Double]) -> [Double] {
+    x.map { x in
+      switch model.activation {
+      case "gelu": 0.5 * x * (1 + erf(x / 2.0.squareRoot()))
+      case "relu": max(x, 0)
+      default: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+      }
+    }
+  }
+
+  private func embed(_ row: Int) -> [[Double]] {
+    let family = model.family
+    var count = 1
+    return (0..<input.sequence).map { column in
+      let index = row * input.sequence + column
+      let id = input.inputIDs[index]
+      var position = column
+      if case .countedFromPadding = family.positions {
+        if id == 1 {
+          position = 1
+        } else {
+          count += 1
+          position = count
+        }
+      }
+      let size = model.embeddingSize
+      let sum = (0..<size).map { i -> Double in
+        var sum = Double(tensor(model.prefix + family.wordEmbeddings + ".weight")[id * size + i])
+        sum += Double(tensor(model.prefix + family.positionEmbeddings + ".weight")[position * size + i])
+        if let name = family.tokenTypeEmbeddings {
+          sum += Double(tensor(model.prefix + name + ".weight")[(input.tokenTypeIDs?[index] ?? 0) * size + i])
+        }
+        return sum
+      }
+      let normed = norm(model.prefix + family.embeddingNorm, sum)
+      guard let projection = family.embeddingProjection else { return normed }
+      return dense(model.prefix + projection, normed)
+    }
+  }
+
+  private func layer(_ name: String, _ x: [[Double]], _ row: Int) -> [[Double]] {
+    let family = model.family
+    let query = x.map { dense(name + family.query, $0) }
+    let key = x.map { dense(name + family.key, $0) }
+    let value = x.map { dense(name + family.value, $0) }
+    let size = model.hidden / model.heads
+    return x.indices.map { column in
+      var context = Array(repeating: 0.0, count: model.hidden)
+      for head in 0..<model.heads {
+        let own = (head * size)..<((head + 1) * size)
+        var weights = x.indices.map { other -> Double in
+          guard input.isAttended(row * input.sequence + other) else { return 0 }
+          return exp(own.reduce(0) { $0 + query[column][$1] * key[other][$1] } / Double(size).squareRoot())
+        }
+        let sum = weights.reduce(0, +)
+        weights = weights.map { $0 / sum }
+        for index in own { context[index] = x.indices.reduce(0) { $0 + weights[$1] * value[$1][index] } }
+      }
+      let attention = zip(dense(name + family.attentionOutput, context), x[column]).map { $0 + $1 }
+      let attended = norm(name + family.attentionNorm, attention)
+      let inner = activate(dense(name + family.intermediate, attended))
+      return norm(name + family.outputNorm, zip(dense(name + family.output, inner), attended).map { $0 + $1 })
+    }
+  }
+
+  // MARK: Outputs, padded and flattened
+
+  private var last: [[[Double]]] { hidden[model.layers] }
+
+  /// A vector for each token that counts, zeros for the others.
+  private func tokens(_ vector: ([Double]) -> [Double], of states: [[[Double]]]) -> [Double] {
+    (0..<input.batch).flatMap { row in
+      (0..<input.sequence).flatMap { column in
+        let result = vector(states[row][column])
+        return input.isAttended(row * input.sequence + column) ? result : result.map { _ in 0 }
+      }
+    }
+  }
+
+  private var pooled: [[Double]] {
+    last.map { dense(model.prefix + (model.family.pooler ?? ""), $0[0]).map { tanh($0) } }
+  }
+
+  private func predict(_ x: [Double]) -> [Double] {
+    let heads = model.family.heads
+    let transformed = norm(heads.predictionNorm, activate(dense(heads.predictionTransform, x)))
+    let weight = tensor(
+      model.hasOwnDecoder
+        ? heads.predictionDecoder + ".weight" : model.prefix + model.family.wordEmbeddings + ".weight")
+    return tensor(heads.predictionBiases[0]).enumerated().map { word, bias in
+      transformed.indices.reduce(Double(bias)) { $0 + transformed[$1] * Double(weight[word * transformed.count + $1]) }
+    }
+  }
+
+  func output(_ kind: OutputKind) -> [Double] {
+    let heads = model.family.heads
+    switch kind {
+    case .hidden(let index): return tokens({ $0 }, of: hidden[index])
+    case .pooled: return pooled.flatMap(\.self)
+    case .prediction: return tokens(predict, of: last)
+    case .nextSentence: return pooled.flatMap { dense(heads.nextSentence, $0) }
+    case .sequenceClassification, .multipleChoice: return pooled.flatMap { dense(heads.classifier, $0) }
+    case .tokenClassification: return tokens({ dense(heads.classifier, $0) }, of: last)
+    case .answer(let index): return tokens({ [dense(heads.questionAnswering, $0)[index]] }, of: last)
+    }
+  }
+}
+
+/// The largest difference; infinite when the sizes differ.
+func distance(_ a: [Float], _ b: [Double]) -> Double {
+  guard a.count == b.count else { return .infinity }
+  return zip(a, b).reduce(0) { max($0, (Double($1.0) - $1.1).magnitude) }
+}
+
+func distance(_ a: [Float], _ b: [Float]) -> Double { distance(a, b.map(Double.init)) }

@@ -1,0 +1,145 @@
+import NativeFormat
+import TensorIO
+import TestSupport
+import Testing
+
+/// A small native file: two tensors of whole lines, three that are not.
+private func writeModel(_ path: String, overwrites: Bool = false) throws {
+  let writer = try NativeWriter(
+    path: path, overwrites: overwrites,
+    config: .object(["model_type": .string("bert"), "layer_norm_eps": .number("1e-12")]), vocabulary: "[PAD]\nü\n",
+    source: .object(["tool": .string("test")]))
+  let tensors = [
+    TensorInfo(name: "odd", elementType: .u8, shape: [3]), TensorInfo(name: "first", elementType: .f32, shape: [4, 8]),
+    TensorInfo(name: "bias", elementType: .f32, shape: [5]), TensorInfo(name: "half", elementType: .f16, shape: [3]),
+    TensorInfo(name: "second", elementType: .f32, shape: [16]), TensorInfo(name: "empty", elementType: .f32, shape: [0, 3]),
+  ].compactMap(\.self)
+  try writer.begin(tensors)
+  for (index, tensor) in tensors.enumerated() {
+    let bytes = (0..<tensor.byteCount).map { UInt8(truncatingIfNeeded: $0 + index) }
+    // In two pieces, as a large tensor comes.
+    let half = tensor.byteCount / 2
+    try writer.append(unsafe Array(bytes[..<half]).span.bytes, toTensorAt: index)
+    try writer.append(unsafe Array(bytes[half...]).span.bytes, toTensorAt: index)
+  }
+  try writer.finish(metadata: [])
+}
+
+private func openAndVerify(_ path: String) throws {
+  try NativeModel.open(path).verifyChecksums()
+}
+
+@Suite("The native format")
+struct NativeFormatTests {
+  @Test func whatIsWrittenIsRead() throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("m.safetensors")
+    try writeModel(path)
+    let model = try NativeModel.open(path)
+    try model.verifyChecksums()
+    #expect(model.isNative)
+    #expect(model.config?["layer_norm_eps"] == .number("1e-12"))
+    #expect(model.vocabulary == "[PAD]\nü\n")
+    #expect(model.header.dataStart % 4096 == 0)
+    // Whole lines first in the order given, then the rest by element size.
+    #expect(model.tensorNames == ["first", "second", "empty", "bias", "half", "odd"])
+    for name in model.tensorNames {
+      let tensor = try #require(model.tensor(name))
+      let alignment = tensor.bytes.count % 64 == 0 ? 64 : tensor.elementType.size ?? 1
+      #expect(Int(tensor.bytes.offsetInFile) % alignment == 0)
+    }
+    #expect(model.tensor("bias")?.bytes.array() == (0..<20).map { UInt8($0 + 2) })
+  }
+
+  @Test func theSameInputGivesTheSameBytes() throws {
+    let folder = TemporaryFolder()
+    try writeModel(folder.file("a"))
+    try writeModel(folder.file("b"))
+    #expect(try contents(folder.file("a")) == contents(folder.file("b")))
+  }
+
+  @Test func anyChangedByteIsFound() throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("m.safetensors")
+    try writeModel(path)
+    let good = try contents(path)
+    for index in good.indices {
+      for change: UInt8 in [0x01, 0x29, 0x80] {
+        var bad = good
+        bad[index] ^= change
+        _ = try folder.write(bad, "bad.safetensors")
+        #expect(throws: FormatError.self, "byte \(index) changed by \(change)") {
+          let model = try NativeModel.open(folder.file("bad.safetensors"))
+          // Without the profile's mark there is nothing to check; that the mark was lost is told to the user.
+          guard model.isNative else { throw FormatError("not native any more") }
+          try model.verifyChecksums()
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [0, 4, 8, 100, 4095, 4096, 4097])
+  func aFileCutShortIsRefused(_ length: Int) throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("m.safetensors")
+    try writeModel(path)
+    let good = try contents(path)
+    _ = try folder.write(Array(good[..<length]), "bad")
+    #expect(throws: FormatError.self) { try openAndVerify(folder.file("bad")) }
+    _ = try folder.write(good + [0], "bad")
+    #expect(throws: FormatError.self) { try openAndVerify(folder.file("bad")) }
+  }
+
+  @Test func aNewerProfileIsNamed() throws {
+    let folder = TemporaryFolder()
+    let bytes = SafetensorsHeader.serialise([], metadata: [("format", "pt"), ("bertconv.profile", "2")], alignment: 4096)
+    let path = try folder.write(bytes, "new")
+    let error = #expect(throws: FormatError.self) { try NativeModel.open(path) }
+    #expect(error?.description.contains("profile 2") == true)
+  }
+
+  @Test func anUnfinishedWriterLeavesNothing() throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("m")
+    do {
+      let writer = try NativeWriter(path: path, overwrites: false, config: .object([]), vocabulary: nil, source: .object([]))
+      try writer.begin([TensorInfo(name: "a", elementType: .f32, shape: [2])].compactMap(\.self))
+      #expect(throws: FormatError.self) { try writer.append(unsafe [UInt8](repeating: 0, count: 9).span.bytes, toTensorAt: 0) }
+      #expect(throws: FormatError.self) { try writer.finish(metadata: []) }
+    }
+    #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
+  }
+
+  /// One wrong part of a header each, and a word of what is said of it.
+  @Test(arguments: [
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "do not fit"),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, "hole"),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#, 6, "overlaps"),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 8, "does not end"),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 2, "beyond the end"),
+    (#"{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, 4, "unknown dtype"),
+    (#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, 4, "whole number"),
+    (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4]}}"#, 4, "too large"),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4, "in order"),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}"#, 4, "unknown key"),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4, "twice"),
+    (#"{"__metadata__":{"a":1}}"#, 0, "not a string"),
+    (#"{"__metadata__":3}"#, 0, "not a JSON object"),
+    (#"[]"#, 0, "begin with"),
+  ])
+  func headerRules(_ header: String, _ dataBytes: Int, _ word: String) throws {
+    let folder = TemporaryFolder()
+    let text = Array(header.utf8)
+    let length = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
+    let path = try folder.write(length + text + [UInt8](repeating: 0, count: dataBytes), "f")
+    let error = #expect(throws: FormatError.self) { try NativeModel.open(path) }
+    #expect(error?.description.contains(word) == true, "\(String(describing: error))")
+  }
+
+  @Test(arguments: [UInt64.max, 1 << 63, 100_000_001, 1000])
+  func impossibleHeaderLengths(_ length: UInt64) throws {
+    let folder = TemporaryFolder()
+    let path = try folder.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * UInt64($0))) } + Array("{}".utf8), "f")
+    #expect(throws: FormatError.self) { try NativeModel.open(path) }
+  }
+}

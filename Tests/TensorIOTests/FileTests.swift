@@ -1,0 +1,123 @@
+import TensorIO
+import TestSupport
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+@Suite("Files")
+struct FileTests {
+  @Test func missingFilesAndFoldersAreToldApart() throws {
+    let folder = TemporaryFolder()
+    #expect(throws: FormatError.self) { try MappedFile.open(folder.file("none")) }
+    let error = #expect(throws: FormatError.self) { try MappedFile.open(folder.path) }
+    #expect(error?.problem == "not a regular file")
+  }
+
+  @Test func aFileThatShrinksWhileMappedIsAnErrorAndNotACrash() throws {
+    let folder = TemporaryFolder()
+    let path = try folder.write([UInt8](repeating: 7, count: 100_000), "data")
+    let bytes = try MappedFile.open(path)
+    #expect(bytes.byte(at: 99_999) == 7)
+    #expect(unsafe truncate(path, 10) == 0)
+    let sum = bytes.withSpan { span in (0..<span.byteCount).reduce(0) { $0 + Int(span.unsafeByte($1)) } }
+    #expect(sum < 700_000)
+    let error = #expect(throws: FormatError.self) { try bytes.checkIntact() }
+    #expect(error?.description.contains("shorter") == true)
+  }
+
+  @Test func aTargetAppearsWholeOrNotAtAll() throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("out")
+    let file = try AtomicFile(path, overwrites: false)
+    try file.write([1, 2, 3], at: 0)
+    #expect(FileSystem.kind(of: path) == nil)
+    try file.commit()
+    #expect(try contents(path) == [1, 2, 3])
+    #expect(throws: FormatError.self) { try AtomicFile(path, overwrites: false) }
+    let second = try AtomicFile(path, overwrites: true)
+    try second.write([9], at: 0)
+    second.cancel()
+    #expect(try contents(path) == [1, 2, 3])
+    try AtomicFile.write([4], to: path, overwrites: true)
+    #expect(try contents(path) == [4])
+    #expect(try FileSystem.names(inFolder: folder.path) == ["out"])
+  }
+
+  @Test func aTargetThatAppearsMeanwhileIsKept() throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("out")
+    let file = try AtomicFile(path, overwrites: false)
+    try file.write([1], at: 0)
+    _ = try folder.write([2], "out")
+    #expect(throws: FormatError.self) { try file.commit() }
+    #expect(try contents(path) == [2])
+  }
+
+  @Test func folderAndDeviceAreNoTargets() throws {
+    let folder = TemporaryFolder()
+    #expect(throws: FormatError.self) { try AtomicFile(folder.path, overwrites: true) }
+    #expect(throws: FormatError.self) { try AtomicFile("/dev/null", overwrites: true) }
+    #expect(throws: FormatError.self) { try AtomicFile(folder.file("no/such/out"), overwrites: true) }
+  }
+
+  @Test func aLinkIsFollowed() throws {
+    let folder = TemporaryFolder()
+    let target = try folder.write([1], "target")
+    let link = folder.file("link")
+    #expect(unsafe symlink("target", link) == 0)
+    try AtomicFile.write([5], to: link, overwrites: true)
+    #expect(try contents(target) == [5])
+  }
+
+  @Test func cursorReportsWhatIsCutShort() {
+    var cursor = ByteCursor(Bytes([1, 2, 3], file: "f"))
+    #expect(throws: FormatError.self) { try cursor.littleEndian(UInt32.self, "a number") }
+    #expect(cursor.position == 0)
+    #expect((try? cursor.littleEndian(UInt16.self, "a number")) == 0x0201)
+    #expect(throws: FormatError.self) { try cursor.take(-1, "data") }
+    #expect(throws: FormatError.self) { try cursor.seek(to: 4) }
+  }
+
+  @Test(arguments: [
+    ([0x00], 0), ([0x7F], 127), ([0x80, 0x01], 128),
+    ([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], UInt64.max),
+  ] as [([UInt8], UInt64)])
+  func varints(_ bytes: [UInt8], _ value: UInt64) throws {
+    var cursor = ByteCursor(Bytes(bytes))
+    #expect(try cursor.varint("n") == value)
+  }
+
+  @Test(arguments: [
+    [0x80], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02],
+    [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
+  ] as [[UInt8]])
+  func wrongVarints(_ bytes: [UInt8]) {
+    var cursor = ByteCursor(Bytes(bytes))
+    #expect(throws: FormatError.self) { try cursor.varint("n") }
+  }
+}
+
+@Suite("Statistics")
+struct StatisticsTests {
+  @Test func valuesThatAreNotNumbersAreCountedApart() {
+    let values: [Float] = [1, -3, 0, .nan, .infinity, 2]
+    let bytes = values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) } }
+    let s = Bytes(bytes).withSpan { TensorStatistics($0, .f32) }
+    #expect(s?.minimum == -3)
+    #expect(s?.maximum == 2)
+    #expect(s?.mean == 0)
+    #expect(s?.standardDeviation == (14.0 / 4).squareRoot())
+    #expect([s?.zeros, s?.nan, s?.infinite] == [1, 1, 1])
+  }
+
+  @Test(arguments: [
+    (ElementType.f16, [0x00, 0x3C], 1.0), (.f16, [0x01, 0x00], 0x1p-24), (.bf16, [0x80, 0x3F], 1.0),
+    (.f8e4m3, [0x7E], 448), (.f8e4m3, [0x01], 0x1p-9), (.f8e5m2, [0x7B], 57344), (.i8, [0xFF], -1), (.u8, [0xFF], 255),
+    (.i64, [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], -2),
+  ] as [(ElementType, [UInt8], Double)])
+  func decodes(_ type: ElementType, _ bytes: [UInt8], _ value: Double) {
+    #expect(Bytes(bytes).withSpan { TensorStatistics($0, type) }?.mean == value)
+  }
+}

@@ -1,0 +1,70 @@
+import TensorIO
+import Testing
+
+@Suite("JSON")
+struct JSONTests {
+  @Test(arguments: [
+    #"{"a":1,"b":[true, false, null],"c":{"d":"é\n\"\\"},"e":1e-12}"#,
+    "[]", "{}", "-0.5", #""\u200b""#,
+  ])
+  func roundTrip(_ text: String) throws { #expect(try JSON.parse(text).text() == text) }
+
+  @Test(arguments: [
+    ("", "ends"), ("{", "key"), ("[1,]", "value"), (#"{"a":1,"a":2}"#, "twice"), ("01", "leading zero"),
+    ("1 2", "after the value"), ("NaN", "value"), (#""\ud800""#, "surrogate"), ("\"\u{1}\"", "control"),
+    ("[1 2]", "array"), ("{\"a\" 1}", "colon"), ("1.", "number"), ("+1", "value"), (#""\x""#, "escape"),
+    (String(repeating: "[", count: 100), "deeper"),
+  ])
+  func refuses(_ text: String, _ word: String) {
+    let error = #expect(throws: FormatError.self) { try JSON.parse(text) }
+    #expect(error?.description.contains(word) == true, "\(String(describing: error))")
+  }
+
+  @Test func numbersKeepTheirDigits() throws {
+    let value = try JSON.parse(#"{"eps": 1e-12, "n": 12345678901234567890, "f": 2.0}"#)
+    #expect(value["eps"] == .number("1e-12"))
+    #expect(value["n"]?.intValue == nil)
+    #expect(value["f"]?.intValue == 2)
+  }
+
+  @Test func escapesPairs() throws { #expect(try JSON.parse(#""\ud83d\ude00""#).stringValue == "😀") }
+}
+
+@Suite("Names and text")
+struct TextTests {
+  @Test(arguments: [
+    ("*layer_1*kernel", "bert/encoder/layer_1/output/dense/kernel", true),
+    ("*layer_1*kernel", "bert/encoder/layer_10/output/dense/kernel", true),
+    ("*layer_1/*kernel", "bert/encoder/layer_10/output/dense/kernel", false),
+    ("a?c", "abc", true), ("a[0-9]", "a5", true), ("a[!0-9]", "a5", false), ("{a,b}*", "bx", true),
+    ("", "", true), ("*", "", true), ("[", "[", true), ("*é", "café", true),
+  ])
+  func globs(_ pattern: String, _ name: String, _ matches: Bool) { #expect(Glob(pattern).matches(name) == matches) }
+
+  @Test func globsTakeLinearTime() {
+    #expect(!Glob(String(repeating: "*a", count: 500)).matches(String(repeating: "a", count: 499) + "b"))
+  }
+
+  @Test func controlCharactersAreEscaped() {
+    #expect(printable("a\u{1B}[31mb\n") == "a\\u{1b}[31mb\\n")
+    #expect(printable("über 漢字") == "über 漢字")
+    #expect(FormatError("x", file: "a\u{7}").description.contains("\\u{7}"))
+  }
+
+  @Test func nearestNames() {
+    let names = ["bert/pooler/dense/kernel", "bert/pooler/dense/bias"]
+    #expect(nearestName(to: "bert/pooler/dense/kernal", among: names) == names[0])
+    #expect(nearestName(to: "zzz", among: names) == nil)
+  }
+
+  @Test func numbers() {
+    #expect(grouped(1_234_567) == "1,234,567")
+    #expect(grouped(-1234) == "-1,234")
+    #expect(fixed(0.995, digits: 1) == "1.0")
+    #expect(fixed(-0.001, digits: 1) == "0.0")
+    #expect(significant(1.234e-7) == "1.23e-07")
+    #expect(humanBytes(1536) == "1.5 KiB")
+    #expect(checkedElementCount([1 << 40, 1 << 40]) == nil)
+    #expect(checkedElementCount([1 << 40, 1 << 40, 0]) == 0 || checkedElementCount([1 << 40, 1 << 40, 0]) == nil)
+  }
+}

@@ -1,0 +1,283 @@
+import CheckpointReaders
+import Encoder
+import NativeFormat
+import TensorIO
+import TestSupport
+import Testing
+
+@testable import Verification
+
+private func message(_ body: () throws -> Void) -> String {
+  do {
+    try body()
+    return "no error"
+  } catch {
+    return "\(error)"
+  }
+}
+
+private let hidden: Set<String> = ["hidden_states.0", "hidden_states.1", "hidden_states.2", "hidden_states.3"]
+
+@Suite("Verification")
+struct VerificationTests {
+  let folder = TemporaryFolder()
+
+  // MARK: Pass and fail
+
+  @Test func aModelAgreesWithItself() throws {
+    let model = SmallModel()
+    let report = try model.verify(try model.fixture(folder), folder)
+    #expect(report.passed && report.firstDivergence == nil && report.warnings.isEmpty)
+    #expect(
+      report.outputs.map(\.name) == [
+        "hidden_states.0", "hidden_states.1", "hidden_states.2", "hidden_states.3", "last_hidden_state",
+        "pooler_output",
+        "prediction_logits", "seq_relationship_logits",
+      ])
+    #expect(report.sequences == 3 && report.tokens == 14)
+    for output in report.outputs {
+      #expect(output.passed && output.maxAbsError == 0 && output.argmaxAgreement == 1)
+      #expect((output.cosine - 1).magnitude < 1e-12)
+    }
+    #expect(report.outputs[0].count == 14 * 12)
+    #expect(report.text().contains("All 8 outputs agree within 0.0001 over 14 tokens in 3 sequences."))
+  }
+
+  @Test func whatTheMaskHidesIsNotCompared() throws {
+    let model = SmallModel()
+    var source = try model.fixture(folder, outputs: ["last_hidden_state"])
+    let values = (0..<(21 * 12)).map { SmallModel.mask[$0 / 12] == 0 ? Float.nan : 0 }
+    let encoder = try Encoder(model.open(folder), config: model.config)
+    let truth = try encoder.run(EncoderInput(source), outputs: ["last_hidden_state"])[0].values
+    source.set("last_hidden_state", [3, 7, 12], zip(values, truth).map { $0 + $1 })
+    #expect(try model.verify(source, folder).passed)
+  }
+
+  @Test func theNumbersOfAFailure() throws {
+    let model = SmallModel()
+    var source = try model.fixture(folder, outputs: ["last_hidden_state", "seq_relationship_logits"])
+    let place = (7 + 2) * 12 + 5  // row 1, column 2, index 5
+    func change(_ name: String, _ place: Int, _ change: (Float) -> Float) throws {
+      let index = try #require(source.index(ofTensor: name))
+      var values = try source.withBytes(ofTensorAt: index) { $0.floats() }
+      values[place] = change(values[place])
+      source.set(name, source.tensors[index].shape, values)
+    }
+    try change("last_hidden_state", place) { $0 + 100 }
+    let report = try model.verify(source, folder)
+    let output = report.outputs[0]
+    #expect(!report.passed && !output.passed && report.outputs[1].passed)
+    #expect((output.maxAbsError - 100).magnitude < 1e-4)
+    #expect((output.meanAbsError - 100.0 / (14 * 12)).magnitude < 1e-4)
+    #expect(output.cosine < 0.5)
+    #expect(output.argmaxAgreement == 13.0 / 14 || output.argmaxAgreement == 1)
+    #expect(output.worst?.row == 1 && output.worst?.column == 2 && output.worst?.index == 5)
+    #expect(report.text().contains("last_hidden_state is worst at row 1, column 2, index 5: "))
+    #expect(report.text().contains("1 of 2 outputs is off by more than 0.0001"))
+    #expect(try model.verify(source, folder, tolerance: 101).passed)
+
+    // A number that is none never passes, whatever the tolerance.
+    for odd: Float in [.nan, .infinity, -.infinity] {
+      try change("last_hidden_state", place) { _ in odd }
+      let report = try model.verify(source, folder, tolerance: 1e30)
+      #expect(!report.passed && report.outputs[0].maxAbsError.isNaN)
+      #expect(report.outputs[0].worst?.index == 5)
+      #expect(report.json()["outputs"]?.elements?.first?["max_abs_error"] == .null)
+      #expect(report.text().contains("not finite"))
+      _ = try JSON.parse(report.json().text())
+    }
+  }
+
+  @Test func pooledOutputsAreComparedByRow() throws {
+    let model = SmallModel()
+    var source = try model.fixture(folder, outputs: ["pooler_output"])
+    let index = try #require(source.index(ofTensor: "pooler_output"))
+    var values = try source.withBytes(ofTensorAt: index) { $0.floats() }
+    values[2 * 12 + 3] -= 0.5
+    source.set("pooler_output", [3, 12], values)
+    let worst = try model.verify(source, folder).outputs[0].worst
+    #expect(worst?.row == 2 && worst?.column == nil && worst?.index == 3)
+  }
+
+  @Test func theJSONThatChecksRelyOn() throws {
+    let model = SmallModel()
+    let json = try model.verify(try model.fixture(folder, outputs: ["prediction_logits"]), folder).json()
+    #expect(json["passed"] == .bool(true) && json["first_divergence"] == .null)
+    let output = try #require(json["outputs"]?.elements?.first)
+    #expect(
+      output.members?.map(\.key).prefix(6) == [
+        "name", "max_abs_error", "mean_abs_error", "cosine", "argmax_agreement", "passed",
+      ])
+    #expect(output["argmax_agreement"]?.doubleValue == 1)
+  }
+
+  @Test func otherTypesOfReference() throws {
+    let model = SmallModel()
+    var source = try model.fixture(folder, outputs: ["hidden_states.1"])
+    let index = try #require(source.index(ofTensor: "hidden_states.1"))
+    let values = try source.withBytes(ofTensorAt: index) { $0.floats() }
+    source.set("hidden_states.1", .f64, [3, 7, 12], values.flatMap { littleEndian(Double($0).bitPattern) })
+    #expect(try model.verify(source, folder).outputs[0].maxAbsError == 0)
+    source.set("hidden_states.1", .bf16, [3, 7, 12], values.flatMap { littleEndian(UInt16($0.bitPattern >> 16)) })
+    let report = try model.verify(source, folder, tolerance: 0.05)
+    #expect(report.passed && report.outputs[0].maxAbsError > 1e-4)
+    source.set("hidden_states.1", .f16, [3, 7, 12], Array(repeating: 0, count: 504))
+    let zeros = try model.verify(source, folder).outputs[0]
+    #expect(!zeros.passed && zeros.cosine == 0)
+  }
+
+  // MARK: Where it diverges
+
+  /// The divergence that is told when `bend` was done to the model after the fixture was made.
+  private func divergence(
+    outputs: Set<String>? = nil, _ bend: (inout SmallModel) -> Void
+  ) throws -> String {
+    var model = SmallModel()
+    let source = try model.fixture(folder, outputs: outputs)
+    bend(&model)
+    let report = try model.verify(source, folder)
+    #expect(!report.passed)
+    #expect(report.json()["first_divergence"] == report.firstDivergence.map { .string($0) } ?? .null)
+    return report.firstDivergence ?? "nothing"
+  }
+
+  @Test(
+    arguments: 0..<SmallModel.layers, ["attention.self.key.weight", "intermediate.dense.weight", "output.dense.bias"])
+  func aLayerIsNamed(layer: Int, weight: String) throws {
+    let text = try divergence { $0.bend("bert.encoder.layer.\(layer).\(weight)") }
+    #expect(
+      text.hasPrefix(
+        "hidden_states.\(layer + 1) (layer \(layer) output; its input hidden_states.\(layer) agrees; layer \(layer) alone, "
+          + "given the reference's hidden_states.\(layer), is off by "), "\(text)")
+    #expect(text.hasSuffix(": its own weights or settings differ)"), "\(text)")
+  }
+
+  @Test func theLastNormalisationOfALayerIsNamed() throws {
+    for name in ["weight", "bias"] {
+      let text = try divergence { $0.bend("bert.encoder.layer.1.output.LayerNorm.\(name)") }
+      #expect(text.contains("layer 1 alone") && text.hasSuffix("differ, output.LayerNorm among them)"), "\(text)")
+    }
+  }
+
+  @Test func embeddingsAreNamed() throws {
+    let all = try divergence { $0.bend("bert.embeddings.LayerNorm.bias") }
+    #expect(all == "hidden_states.0 (the embeddings)")
+    let attended = SmallModel.ids.indices.filter { SmallModel.mask[$0] == 1 }
+    let id = SmallModel.ids[4]
+    #expect(attended.contains(4))
+    let word = try divergence { $0.bend("bert.embeddings.word_embeddings.weight", rows: [id]) }
+    #expect(word.hasPrefix("hidden_states.0 (the embeddings"))
+    let position = try divergence { $0.bend("bert.embeddings.position_embeddings.weight", rows: [1]) }
+    #expect(position == "hidden_states.0 (the embeddings; only those in the columns 1 are off)", "\(position)")
+  }
+
+  @Test func headsAreNamed() throws {
+    let prediction = try divergence { $0.bend("cls.predictions.bias") }
+    #expect(prediction == "prediction_logits (the masked LM head; every hidden state agrees)")
+    let pooler = try divergence { $0.bend("bert.pooler.dense.weight") }
+    #expect(pooler == "pooler_output (the pooler; every hidden state agrees)")
+    let sentence = try divergence { $0.bend("cls.seq_relationship.bias") }
+    #expect(sentence == "seq_relationship_logits (the next sentence head; every hidden state agrees)")
+    let either = try divergence(outputs: hidden.union(["seq_relationship_logits"])) {
+      $0.bend("bert.pooler.dense.weight")
+    }
+    #expect(either == "seq_relationship_logits (the pooler or the next sentence head; every hidden state agrees)")
+    let short = try divergence(outputs: ["hidden_states.1", "prediction_logits"]) { $0.bend("cls.predictions.bias") }
+    #expect(
+      short == "prediction_logits (layers 1 to 2 or the masked LM head; "
+        + "hidden_states.1, the last hidden state there is, agrees)")
+  }
+
+  @Test func hiddenStatesWithGaps() throws {
+    let between = try divergence(outputs: ["hidden_states.1", "last_hidden_state"]) {
+      $0.bend("bert.encoder.layer.2.output.dense.weight")
+    }
+    #expect(
+      between.hasPrefix(
+        "last_hidden_state (layers 1 to 2; their input hidden_states.1 agrees; layers 1 to 2 alone, given the "
+          + "reference's hidden_states.1, are off by "), "\(between)")
+    let none = try divergence(outputs: ["hidden_states.2"]) { $0.bend("bert.encoder.layer.0.output.dense.weight") }
+    #expect(none == "hidden_states.2 (the embeddings or layers 0 to 1; the fixture has no earlier hidden state)")
+    let heads = try divergence(outputs: ["prediction_logits"]) { $0.bend("cls.predictions.bias") }
+    #expect(heads == "nothing")
+  }
+
+  @Test func anErrorThatGrewIsNotTheLayers() throws {
+    // The embeddings pass at this tolerance; what layer 0 makes of their error, being a layer of large numbers, does not.
+    var model = SmallModel()
+    model.bend("bert.encoder.layer.0.output.LayerNorm.weight", by: 5)
+    let source = try model.fixture(folder, outputs: hidden)
+    model.bend("bert.embeddings.LayerNorm.bias", by: 1e-3)
+    let first = try model.verify(source, folder, tolerance: 1e9).outputs
+    let errors = first.map(\.maxAbsError)
+    let largest = try #require(errors.indices.max { errors[$0] < errors[$1] })
+    try #require(largest > 0)
+    let before = errors[..<largest].max() ?? 0
+    let report = try model.verify(source, folder, tolerance: (before + errors[largest]) / 2)
+    let text = try #require(report.firstDivergence)
+    #expect(text.hasPrefix("hidden_states.\(largest) "), "\(text)")
+    #expect(text.hasSuffix("agrees: a small error of the input grew)"), "\(text)")
+  }
+
+  // MARK: Errors
+
+  @Test func fixturesThatCannotBeUsed() throws {
+    let model = SmallModel()
+    var source = try model.fixture(folder, outputs: [])
+    #expect(
+      message { _ = try model.verify(source, folder) }.contains("fixture.npz: the fixture has no output to compare"))
+    source.set("logits", [3, 2], [Float](repeating: 0, count: 6))
+    let unknown = message { _ = try model.verify(source, folder) }
+    #expect(unknown.contains("'logits': the model does not compute this output"), "\(unknown)")
+    source.remove("logits")
+    source.set("hidden_states.9", [3, 7, 12], [Float](repeating: 0, count: 252))
+    #expect(message { _ = try model.verify(source, folder) }.contains("'hidden_states.9': the model does not compute"))
+    source.remove("hidden_states.9")
+    source.set("hidden_states.1", [3, 7, 11], [Float](repeating: 0, count: 231))
+    let shape = message { _ = try model.verify(source, folder) }
+    #expect(shape.contains("'hidden_states.1'") && shape.contains("found [3, 7, 11], expected [3, 7, 12]"), "\(shape)")
+    source.set("hidden_states.1", [3, 7, 12], [Int](repeating: 0, count: 252))
+    #expect(
+      message { _ = try Fixture(source) }.contains(
+        "'hidden_states.1': the output is not of floating point numbers; found I64"))
+    source.remove("hidden_states.1")
+    source.set("hidden_states.01", [1], [Float(0)])
+    source.set("loss", [1], [Float(0)])
+    #expect(try Fixture(source).warnings == ["not compared, since no output has such a name: hidden_states.01, loss"])
+    source.remove("input_ids")
+    #expect(message { _ = try Fixture(source) }.contains("there are no input_ids"))
+    let whole = try model.fixture(folder)
+    for tolerance in [-1, Double.nan, .infinity] {
+      #expect(
+        message { _ = try model.verify(whole, folder, tolerance: tolerance) }.contains("the tolerance is not usable"))
+    }
+  }
+
+  // MARK: Against transformers
+
+  @Test(arguments: [
+    "BertModel", "BertForMaskedLM", "BertForNextSentencePrediction", "BertForSequenceClassification",
+    "BertForTokenClassification", "BertForQuestionAnswering", "BertForMultipleChoice",
+  ])
+  func headsOfTransformers(name: String) throws {
+    let base = TestSupport.fixture("heads/\(name)")
+    try verifyReference(
+      "\(base)/model.safetensors", config: try JSON.parse(try FileSystem.text("\(base)/config.json")),
+      "\(base)/reference.npz")
+  }
+
+  @Test func pretrainingOfTransformers() throws {
+    let base = TestSupport.fixture("tensorflow/bert-tiny")
+    var config = try JSON.parse(try FileSystem.text("\(base)/bert_config.json"))
+    config.set("model_type", .string("bert"))
+    try verifyReference("\(base)/expected.safetensors", config: config, "\(base)/reference.npz")
+  }
+
+  private func verifyReference(_ path: String, config: JSON, _ reference: String) throws {
+    let fixture = try Fixture(try CheckpointOpener().open(reference).source)
+    #expect(fixture.references.count >= 4 && fixture.warnings.isEmpty)
+    let model = try NativeModel.open(path)
+    let report = try Verifier.verify(model, config: config, fixture: fixture, tolerance: 2e-5)
+    #expect(report.passed && report.outputs.count == fixture.references.count, "\(report.text())")
+  }
+}

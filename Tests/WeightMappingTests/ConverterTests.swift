@@ -1,0 +1,74 @@
+import TensorIO
+import Testing
+import WeightMapping
+
+@Suite struct ConverterTests {
+  /// The model that a conversion makes, as a source.
+  private func model(_ source: FakeSource) throws -> FakeSource {
+    let names = try plan(source).names
+    var model = FakeSource()
+    let origin = transformersTensors()
+    for name in names { if let index = origin.index(ofTensor: name) { model.add(name, origin.tensors[index].shape) } }
+    return model
+  }
+
+  @Test func aModelIsEqualToItsSource() throws {
+    let source = transformersTensors()
+    #expect(try Converter.compare(plan(source), from: source, with: model(source)).isEmpty)
+  }
+
+  @Test func differencesAreNamed() throws {
+    let source = transformersTensors()
+    var other = try model(source)
+    other.remove("bert.pooler.dense.weight")
+    other.add("bert.pooler.dense.weight", [Size.hidden, Size.hidden], seed: "another")
+    other.remove("bert.pooler.dense.bias")
+    other.add("stray", [1])
+    other.remove("cls.predictions.bias")
+    other.add("cls.predictions.bias", [3])
+    let differences = try Converter.compare(plan(source), from: source, with: other)
+    let names = ["bert.pooler.dense.weight", "bert.pooler.dense.bias", "cls.predictions.bias", "stray"]
+    #expect(differences.map(\.name) == names)
+    #expect(differences[0].problem.contains("of 36 values differ, the first at [0, 0]"))
+    #expect(differences[1].problem == "not in the model")
+    #expect(differences[2].problem == "F32 [3] in the model, F32 [11] from the source")
+  }
+
+  @Test(arguments: ["google-tf1", "transformers"])
+  func exportIsTheWayBack(dialect: String) throws {
+    let google = googleTensors()
+    let sink = try convert(google)
+    var native = FakeSource()
+    for info in sink.infos { native.add(info.name, info.shape) }
+    let back = try mapper().exportPlan(
+      for: native.tensors, file: "model.safetensors", config: config, family: "bert", dialect: dialect)
+    let out = FakeSink()
+    try Converter.write(back, from: native, to: out, progress: nil)
+    if dialect == "transformers" {
+      #expect(out.infos.map(\.name) == native.tensors.map(\.name))
+      return
+    }
+    let shapes = Dictionary(uniqueKeysWithValues: google.tensors.map { ($0.name, $0.shape) })
+    #expect(Dictionary(uniqueKeysWithValues: out.infos.map { ($0.name, $0.shape) }) == shapes)
+    // Converted again, what was exported is the model.
+    var exported = FakeSource()
+    for info in out.infos { exported.add(info.name, info.shape) }
+    let again = try plan(exported)
+    #expect(again.names == native.tensors.map(\.name))
+    let weight = native.bytes("bert.encoder.layer.0.output.dense.weight")
+    let kernel = out.bytes("bert/encoder/layer_0/output/dense/kernel")
+    #expect(weight != kernel && weight.count == kernel.count)
+    #expect(kernel[4..<8] == weight[(Size.inner * 4)..<(Size.inner * 4 + 4)])
+  }
+
+  @Test func exportRefusesWhatADialectHasNoNameFor() throws {
+    var native = transformersTensors()
+    native.add("stray", [1])
+    #expect(throws: FormatError.self) {
+      try mapper().exportPlan(for: native.tensors, file: "m", config: config, family: "bert", dialect: "google-tf1")
+    }
+    #expect(throws: FormatError.self) {
+      try mapper().exportPlan(for: [], file: "m", config: config, family: "bert", dialect: "klingon")
+    }
+  }
+}

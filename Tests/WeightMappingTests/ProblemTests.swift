@@ -1,0 +1,171 @@
+import TensorIO
+import Testing
+import WeightMapping
+
+@Suite struct ProblemTests {
+  @Test func anUnexpectedTensorIsRefusedWithTheNearestName() throws {
+    var source = googleTensors()
+    source.add("bert/encoder/layer_1/attention/self/querry/kernel", [Size.hidden, Size.hidden])
+    let text = failure(source)
+    #expect(text.contains("unexpected: bert/encoder/layer_1/attention/self/querry/kernel"))
+    #expect(text.contains("nearest known name: bert/encoder/layer_1/attention/self/query/kernel"))
+    #expect(text.contains("--allow-unexpected"))
+  }
+
+  @Test func unexpectedTensorsAreDroppedOnRequest() throws {
+    var source = googleTensors()
+    source.add("answer_type_output_bias", [5])
+    #expect(failure(source).contains("answer_type_output_bias"))
+    let made = try plan(source, allow: ["answer_type_*"])
+    let dropped = made.report.dropped.map { "\($0.name): \($0.reason)" }
+    #expect(dropped == ["answer_type_output_bias: allowed by the user: answer_type_*"])
+    #expect(made.names == (try plan(googleTensors()).names))
+  }
+
+  @Test func aMissingTensorIsNamedAsTheSourceWouldNameIt() {
+    var source = googleTensors(scope: "module/")
+    source.remove("module/bert/encoder/layer_0/output/dense/bias")
+    let text = failure(source)
+    #expect(text.contains("missing: module/bert/encoder/layer_0/output/dense/bias"))
+    #expect(text.contains("(bert.encoder.layer.0.output.dense.bias)"))
+    #expect(text.contains("1 missing"))
+  }
+
+  @Test func theEmbeddingsThatShowTheScopeMayBeMissingToo() {
+    var source = googleTensors(scope: "module/")
+    source.remove("module/bert/embeddings/word_embeddings")
+    #expect(failure(source).contains("missing: module/bert/embeddings/word_embeddings"))
+  }
+
+  @Test func aHeadIsThereAsAWholeOrNotAtAll() {
+    var source = googleTensors()
+    source.remove("cls/seq_relationship/output_bias")
+    #expect(failure(source).contains("missing: cls/seq_relationship/output_bias"))
+  }
+
+  @Test func aWrongShapeIsShownAsTheSourceHasIt() {
+    var source = googleTensors()
+    source.remove("bert/encoder/layer_0/intermediate/dense/kernel")
+    source.add("bert/encoder/layer_0/intermediate/dense/kernel", [Size.inner, Size.hidden])
+    let text = failure(source)
+    let name = "bert/encoder/layer_0/intermediate/dense/kernel"
+    #expect(text.contains("misshapen: \(name): found F32 [10, 6], expected [6, 10]"))
+    #expect(text.contains("1 misshapen") && !text.contains("missing"))
+  }
+
+  @Test func weightsAreFloatingPoint() {
+    var source = googleTensors()
+    source.remove("bert/pooler/dense/bias")
+    source.add("bert/pooler/dense/bias", [Size.hidden], type: .i32)
+    #expect(failure(source).contains("misshapen: bert/pooler/dense/bias: found I32 [6], expected floating-point"))
+  }
+
+  @Test(arguments: [
+    ("hidden_size", 72, "6"), ("intermediate_size", 99, "10"), ("num_hidden_layers", 3, "2 (0 to 1)"),
+    ("vocab_size", 30522, "11"), ("max_position_embeddings", 512, "8"),
+  ])
+  func aConfigThatContradictsTheWeightsIsRefused(key: String, wrong: Int, right: String) {
+    let text = failure(googleTensors(), config.changing(key, .int(wrong)))
+    #expect(text.contains("\(key) of bert_config.json is \(wrong)"))
+    #expect(text.contains(right))
+    #expect(text.contains("1 in conflict with the config"))
+    #expect(text.contains("--config"))
+  }
+
+  @Test func nonsenseInAConfigIsRefused() {
+    func problem(_ key: String, _ value: JSON) -> String { failure(googleTensors(), config.changing(key, value)) }
+    #expect(problem("num_attention_heads", .int(4)).contains("does not divide hidden_size 6"))
+    #expect(problem("hidden_size", .string("big")).contains("not a whole number"))
+    #expect(problem("model_type", .string("roberta")).contains("'roberta'"))
+  }
+
+  @Test func withoutAConfigItSaysWhatItInferredAndAssumed() throws {
+    let made = try plan(googleTensors(), nil)
+    let notes = made.notes.joined(separator: "\n")
+    #expect(notes.contains("vocab_size 11, hidden_size 6, num_hidden_layers 2"))
+    #expect(notes.contains("num_attention_heads is told by no shape: assumed 6"))
+    #expect(notes.contains("layer_norm_eps") && notes.contains("1e-12") && notes.contains("hidden_act"))
+    #expect(made.config["intermediate_size"] == .int(10))
+    #expect(made.config["layer_norm_eps"] == .number("1e-12"))
+    #expect(made.config["model_type"] == .string("bert"))
+  }
+
+  @Test func aConfigKeepsItsNumbersAndItsOtherKeys() throws {
+    let given = config.changing("layer_norm_eps", .number("1.00e-5")).changing("do_lower_case", .bool(true))
+      .changing("torch_dtype", .string("float32"))
+    let made = try plan(googleTensors(), given)
+    #expect(made.config["layer_norm_eps"] == .number("1.00e-5"))
+    #expect(made.config["do_lower_case"] == .bool(true))
+    #expect(made.config["torch_dtype"] == nil)
+    #expect(made.config["num_attention_heads"] == .int(3))
+    let keys = try #require(made.config.members?.map(\.key))
+    #expect(keys.prefix(4) == ["architectures", "model_type", "vocab_size", "hidden_size"])
+  }
+
+  @Test func aPaddedVocabularyKeepsItsRows() throws {
+    let made = try plan(googleTensors(), config.changing("vocab_size", .int(Size.vocabulary - 2)))
+    #expect(made.config["vocab_size"] == .int(Size.vocabulary))
+    #expect(made.notes.contains { $0.contains("not the 9 of bert_config.json") })
+    var source = googleTensors()
+    source.remove("cls/predictions/output_bias")
+    source.add("cls/predictions/output_bias", [Size.vocabulary - 2])
+    #expect(failure(source, config.changing("vocab_size", .int(9))).contains("misshapen: cls/predictions/output_bias"))
+  }
+
+  @Test func layersCountUpFromZero() {
+    let source = googleTensors().renamed { $0.contains("layer_1") ? nil : $0 }
+    var shifted = source
+    for info in googleTensors().tensors where info.name.contains("layer_1") {
+      var name = info.name
+      name.replace("layer_1", with: "layer_7")
+      shifted.add(name, info.shape)
+    }
+    #expect(failure(source).contains("1 (layer 0)"))
+    #expect(failure(shifted, nil).contains("layer 1 is not there, but layer 7 is"))
+  }
+
+  @Test func twoTensorsForOnePlace() {
+    var source = googleTensors(scope: "module/")
+    source.add("module/output_weights", [3, Size.hidden])
+    source.add("module/output_bias", [3])
+    source.add("output_weights", [3, Size.hidden])
+    let reason = "it would fill the same place as module/output_weights"
+    #expect(failure(source).contains("unexpected: output_weights (\(reason))"))
+  }
+
+  @Test func onlyTheFirstTwentyProblemsAreListed() {
+    var source = googleTensors()
+    for index in 0..<50 { source.add("strange_\(index)_\u{1B}[31m", [1]) }
+    let text = failure(source)
+    #expect(text.contains("50 unexpected") && text.contains("and 30 more"))
+    #expect(!text.contains("\u{1B}"))
+  }
+
+  @Test func aReportNeverFails() throws {
+    var source = googleTensors()
+    source.add("strange", [1])
+    source.add("global_step", [], type: .i64)
+    source.remove("bert/pooler/dense/bias")
+    let report = try mapper().report(for: source.tensors, config: nil, allowUnexpected: [])
+    #expect(!report.isComplete)
+    #expect(report.mapped.count + report.dropped.count + report.unexpected.count == source.tensors.count)
+    #expect(report.missing.map(\.target) == ["bert.pooler.dense.bias"])
+    #expect(report.text().contains("unexpected: strange"))
+    #expect(report.json()["missing"]?.elements?.count == 1)
+    #expect(try mapper().report(for: [], config: nil, allowUnexpected: []).text().contains("no table knows"))
+  }
+
+  @Test func aHundredThousandNamesAreNoTrouble() throws {
+    var tensors = googleTensors().tensors
+    for index in 0..<100_000 {
+      tensors.append(
+        TensorInfo(name: "a\(index)/b_\(index)/bert/c\(index)/kernel", elementType: .f32, shape: [1], byteCount: 4))
+    }
+    let clock = ContinuousClock()
+    var report = MappingReport?.none
+    let time = try clock.measure { report = try mapper().report(for: tensors, config: config, allowUnexpected: []) }
+    #expect(report?.unexpected.count == 100_000)
+    // Generous, since this is an unoptimised build on a shared machine: matching by trial would take minutes.
+    #expect(time < .seconds(60))
+  }
+}

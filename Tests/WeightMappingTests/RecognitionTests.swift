@@ -1,0 +1,71 @@
+import TensorIO
+import Testing
+import WeightMapping
+
+@Suite struct RecognitionTests {
+  private func infos(_ names: [String], shape: [Int] = [4, 4]) -> [TensorInfo] {
+    names.compactMap { TensorInfo(name: $0, elementType: .f32, shape: shape) }
+  }
+
+  @Test(arguments: [
+    ("ulmfit", ["0.encoder.weight", "0.rnns.0.module.weight_hh_l0_raw", "1.decoder.weight"]),
+    ("gpt", ["tokens_embed.weight", "h.0.attn.c_attn.weight"]),
+    ("gpt2", ["transformer.wte.weight", "transformer.h.0.attn.c_attn.weight"]),
+    ("distilbert", ["distilbert.transformer.layer.3.attention.q_lin.weight"]),
+    ("roberta", ["roberta.embeddings.word_embeddings.weight", "roberta.encoder.layer.0.output.dense.weight"]),
+    ("albert", ["albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"]),
+    ("albert", ["bert/encoder/transformer/group_0/inner_group_0/attention_1/self/query/kernel"]),
+    ("electra", ["electra/embeddings/word_embeddings"]),
+    ("codertimo", ["bert.transformer_blocks.0.attention.linear_layers.0.weight"]),
+    ("t5", ["encoder.block.0.layer.0.SelfAttention.q.weight"]),
+    ("mobilebert", ["bert/encoder/layer_23/bottleneck/input/dense/kernel"]),
+    ("llama", ["model.layers.31.self_attn.q_proj.weight", "model.layers.31.mlp.gate_proj.weight"]),
+  ])
+  func otherFamiliesAreToldForWhatTheyAre(family: String, names: [String]) throws {
+    let recognition = try mapper().recognise(infos(names))
+    #expect(recognition.family == family)
+    #expect(recognition.dialect == nil)
+    #expect(recognition.description != nil)
+  }
+
+  @Test func anULMFiTIsRefusedInOneSentence() {
+    var source = FakeSource()
+    for name in ["0.encoder.weight", "0.rnns.0.module.weight_ih_l0", "1.decoder.weight"] { source.add(name, [4, 4]) }
+    let text = failure(source)
+    #expect(text.contains("this is an ULMFiT (AWD-LSTM) language model, not a BERT"))
+    #expect(text.split(separator: "\n").count < 4)
+  }
+
+  @Test func aRoBERTaWithoutPrefixIsNotTakenForABERT() throws {
+    var source = transformersTensors(heads: false).renamed { String($0.dropFirst(5)) }
+    source.remove("embeddings.position_embeddings.weight")
+    source.remove("embeddings.token_type_embeddings.weight")
+    source.add("embeddings.position_embeddings.weight", [514, Size.hidden])
+    source.add("embeddings.token_type_embeddings.weight", [1, Size.hidden])
+    #expect(try mapper().recognise(source.tensors).family == "roberta")
+  }
+
+  @Test func whatNobodyKnowsIsNotGuessed() throws {
+    let recognition = try mapper().recognise(infos(["a.weight", "classifier.weight", "classifier.bias"]))
+    #expect(recognition.family == nil && recognition.matched == 0)
+    var source = FakeSource()
+    source.add("classifier.weight", [2, 2])
+    #expect(failure(source).contains("no table knows these tensors"))
+    #expect(failure(FakeSource()).contains("no tensors"))
+  }
+
+  @Test func aBERTIsABERT() throws {
+    let recognition = try mapper().recognise(googleTensors(scope: "module/").tensors)
+    #expect(recognition.family == "bert" && recognition.matched == googleTensors().tensors.count)
+  }
+
+  @Test func theFullNamesOfAnObjectGraphCount() throws {
+    let tensors = googleTensors().tensors.enumerated().map { index, info in
+      var info = info
+      info.fullName = info.name
+      info.name = "variables/\(index)/.ATTRIBUTES/VARIABLE_VALUE"
+      return info
+    }
+    #expect(try mapper().recognise(tensors).dialect == "google-tf1")
+  }
+}

@@ -1,0 +1,121 @@
+import TensorIO
+import Testing
+import WeightMapping
+
+/// A small table; the tests change one line of it.
+private let small = """
+  family: toy
+  config:
+    size: {infer: dimension}
+    layers: {infer: layers}
+  tensors:
+    - group: all
+      required: true
+      tensors:
+        emb: [5, size]
+        layer.{layer}.q: [size, size]
+        layer.{layer}.k: [size, size]
+        joined: ["2*size", 3]
+        flat: ["4*size"]
+  dialects:
+    d:
+      anchors: [e]
+      rename: {e: emb}
+      reshape: {matrix: flat}
+      split:
+        block{layer}/qk: {axis: 1, into: ["layer.{layer}.q", "layer.{layer}.k"]}
+      concat:
+        joined: {axis: 0, from: [j1, j2]}
+  """
+
+private func failure(replacing text: String, with other: String) -> String {
+  var table = small
+  table.replace(text, with: other)
+  #expect(table != small)
+  do {
+    _ = try MappingTable(yaml: table, file: "toy.yaml")
+    return "nothing"
+  } catch {
+    return error.description
+  }
+}
+
+@Suite struct TableTests {
+  @Test func theBuiltInTablesAreSound() throws {
+    let tables = try MappingTable.builtIn()
+    #expect(tables.map(\.family).contains("bert"))
+    #expect(tables.first?.dialectNames == ["google-tf1", "transformers"])
+  }
+
+  @Test(arguments: [
+    ("anchors: [e]", "anchors: [e]\n    renam: {}", "unknown key 'renam'"),
+    ("rename: {e: emb}", "rename: {e: embb}", "unknown target 'embb'"),
+    ("rename: {e: emb}", "rename: {e: emb, f: emb}", "two rules make 'emb'"),
+    ("reshape: {matrix: flat}", "reshape: {e: flat}", "two rules take 'e'"),
+    ("rename: {e: emb}", "rename: {e: emb, e: emb}", "not valid YAML"),
+    ("reshape: {matrix: flat}", "rehsape: {matrix: flat}", "Did you mean 'reshape'?"),
+    ("reshape: {matrix: flat}", "alias: {matrix: flat}", "makes the required 'flat'"),
+    ("reshape: {matrix: flat}", "reshape: {matrix: flat}\n    alias: {e2: joined}", "a tensor that has no one name"),
+    ("emb: [5, size]", "emb: [5, sise]", "unknown dimension 'sise'"),
+    ("emb: [5, size]", "emb: [5, size]\n        emb: [1]", "not valid YAML"),
+    ("block{layer}/qk", "block/qk", "{layer} must be in both"),
+    ("matrix", "block0/qk", "ambiguous"),
+    ("axis: 1", "axis: 2", "axis 2 is beyond"),
+    ("infer: layers", "infer: magic", "unknown inference 'magic'"),
+    ("anchors: [e]", "anchors: [x]", "the name of no rule"),
+    ("family: toy", "model_type: toy", "'family' is missing"),
+    ("anchors: [e]", "anchors: [e]\n    drop: [{glob: x}]", "needs a glob and a reason"),
+  ])
+  func aWrongTableIsRefused(text: String, replacement: String, message: String) {
+    let found = failure(replacing: text, with: replacement)
+    #expect(found.contains(message), "\(found)")
+    #expect(found.contains("toy.yaml"))
+  }
+
+  @Test func anErrorSaysItsLine() {
+    #expect(failure(replacing: "{e: emb}", with: "{e: embb}").contains("line 17"))
+  }
+
+  private func toy() -> FakeSource {
+    var source = FakeSource()
+    source.add("e", [5, 4])
+    for layer in 0..<2 { source.add("block\(layer)/qk", [4, 8]) }
+    source.add("j1", [5, 3])
+    source.add("j2", [3, 3])
+    source.add("matrix", [2, 8])
+    return source
+  }
+
+  @Test func splitConcatAndReshape() throws {
+    let source = toy()
+    let mapper = Mapper(tables: [try MappingTable(yaml: small, file: nil)] + (try MappingTable.builtIn()))
+    let plan = try mapper.plan(for: source.tensors, file: "toy", config: nil, configFile: nil, allowUnexpected: [])
+    #expect(plan.family == "toy")
+    #expect(plan.names == ["emb", "layer.0.q", "layer.0.k", "layer.1.q", "layer.1.k", "joined", "flat"])
+    let sink = FakeSink()
+    var progress: [Int] = []
+    try Converter.write(plan, from: source, to: sink, progress: { progress.append($0) })
+    #expect(progress.last == plan.byteCount)
+    let whole = source.bytes("block1/qk")
+    let rows = stride(from: 0, to: whole.count, by: 32).map { Array(whole[$0..<($0 + 32)]) }
+    #expect(sink.bytes("layer.1.q") == rows.flatMap { $0[..<16] })
+    #expect(sink.bytes("layer.1.k") == rows.flatMap { $0[16...] })
+    #expect(sink.bytes("joined") == source.bytes("j1") + source.bytes("j2"))
+    #expect(sink.bytes("flat") == source.bytes("matrix"))
+  }
+
+  @Test func aPartOfAJoinedTensorThatIsMissingIsNamed() throws {
+    var source = toy()
+    source.remove("j2")
+    let mapper = Mapper(tables: [try MappingTable(yaml: small, file: nil)])
+    let report = mapper.report(for: source.tensors, config: nil, allowUnexpected: [])
+    #expect(report.missing.map(\.name) == ["j2"] && report.missing.map(\.target) == ["joined"])
+    #expect(report.mapped.map(\.name).contains("j1"))
+  }
+
+  @Test func operationsHaveInversesOrSayThatTheyHaveNone() {
+    let all: [RuleOperation] = [.rename, .transpose, .reshape, .split(axis: 1), .concat(axis: 0)]
+    for operation in all { #expect(operation.inverse?.inverse == operation) }
+    #expect(RuleOperation.drop.inverse == nil && RuleOperation.alias.inverse == nil)
+  }
+}
