@@ -84,7 +84,9 @@ let package = Package(
       name: "VerificationTests",
       dependencies: ["Verification", "Encoder", "NativeFormat", "CheckpointReaders", "TestSupport"],
       swiftSettings: strict),
-    .testTarget(name: "bertconvTests", dependencies: ["TestSupport", "TensorIO"], swiftSettings: strict),
+    .testTarget(
+      name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO"], exclude: ["Listings"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -18,11 +18,14 @@ struct PathResolution {
     case .file: return Result(path: try index(forDataFile: path) ?? path)
     case .folder: return try resolveFolder(path)
     case .other:
-      throw FormatError("neither a file nor a folder", file: path, advice: "Give a checkpoint's file, prefix or folder.")
+      throw FormatError(
+        "neither a file nor a folder", file: path, advice: "Give a checkpoint's file, prefix or folder.")
     case nil:
       if FileSystem.isFile(path + ".index") { return Result(path: path + ".index") }
       if let part = firstV1Part(path) { return Result(path: part) }
-      if FileSystem.isFile(path + ".data-00000-of-00001") { throw missingIndex(path, data: path + ".data-00000-of-00001") }
+      if FileSystem.isFile(path + ".data-00000-of-00001") {
+        throw missingIndex(path, data: path + ".data-00000-of-00001")
+      }
       throw notFound(path)
     }
   }
@@ -36,7 +39,8 @@ struct PathResolution {
     let tail = name[range.upperBound...].split(separator: "-", omittingEmptySubsequences: false)
     guard tail.count == 3, tail[1] == "of", Int(tail[0]) != nil, Int(tail[2]) != nil else { return nil }
     let prefix = FileSystem.join(FileSystem.folder(of: path), String(name[..<range.lowerBound]))
-    let index = path.hasPrefix("./") ? "./" + prefix.drop(while: { $0 == "." || $0 == "/" }) + ".index" : prefix + ".index"
+    let index =
+      path.hasPrefix("./") ? "./" + prefix.drop(while: { $0 == "." || $0 == "/" }) + ".index" : prefix + ".index"
     guard FileSystem.isFile(index) else { throw missingIndex(prefix, data: path) }
     return index
   }
@@ -95,7 +99,8 @@ struct PathResolution {
       if found.count > 1 {
         throw FormatError(
           "the folder holds several checkpoints", file: folder,
-          found: found.prefix(12).map { candidate == .tensorFlow ? String($0.dropLast(6)) : $0 }.joined(separator: ", "),
+          found: found.prefix(12).map { candidate == .tensorFlow ? String($0.dropLast(6)) : $0 }.joined(
+            separator: ", "),
           advice: "Give one of them instead of the folder.")
       }
     }

@@ -94,12 +94,16 @@ public struct CheckpointOpener: Sendable {
       do throws(FormatError) { _ = try Table(file) } catch { return error }
     }
     let guess: String? =
-      if file.isEmpty { "The file is empty: it was not copied or downloaded whole." }
-      else if head.starts(with: [0x1F, 0x8B]) { "It is a gzip archive: unpack it first (tar xf)." }
-      else if head.starts(with: Array("PK".utf8)) { "It is a zip archive that holds no checkpoint known: unpack it first (unzip)." }
-      else if head.first == UInt8(ascii: "<") { "It looks like a web page: the download did not give the file itself." }
-      else if head.first == UInt8(ascii: "{") { "It is JSON: give the checkpoint, and this file with --config." }
-      else { "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file or an npz file." }
+      if file.isEmpty {
+        "The file is empty: it was not copied or downloaded whole."
+      } else if head.starts(with: [0x1F, 0x8B]) {
+        "It is a gzip archive: unpack it first (tar xf)."
+      } else if head.starts(with: Array("PK".utf8)) {
+        "It is a zip archive that holds no checkpoint known: unpack it first (unzip)."
+      } else if head.first == UInt8(ascii: "<") {
+        "It looks like a web page: the download did not give the file itself."
+      } else if head.first == UInt8(ascii: "{") { "It is JSON: give the checkpoint, and this file with --config." } else
+      { "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file or an npz file." }
     return FormatError(
       "the file is in no format that is known", file: path, offset: 0, found: hexadecimal(head), advice: guess)
   }

@@ -51,7 +51,8 @@ public enum NativeProfile {
 
   /// Checks alignment, order and the checksums of everything but the data.
   static func check(_ header: SafetensorsHeader, in file: Bytes, path: String) throws(FormatError) {
-    func broken(_ problem: String, tensor: String? = nil, found: String? = nil, expected: String? = nil) -> FormatError {
+    func broken(_ problem: String, tensor: String? = nil, found: String? = nil, expected: String? = nil) -> FormatError
+    {
       FormatError(
         "the native file breaks its profile: \(problem)", file: path, tensor: tensor, found: found, expected: expected,
         advice: "The file is damaged or was changed by another program: convert it again.")
@@ -108,7 +109,9 @@ extension NativeModel {
       let sums = try JSON.parse(text, file: path)["tensors"]
     else { return }
     var expected: [String: UInt32] = [:]
-    for member in sums.members ?? [] { expected[member.key] = member.value.stringValue.flatMap { UInt32($0, radix: 16) } }
+    for member in sums.members ?? [] {
+      expected[member.key] = member.value.stringValue.flatMap { UInt32($0, radix: 16) }
+    }
     for name in tensorNames {
       guard let tensor = tensor(name) else { continue }
       let actual = tensor.bytes.crc32c()

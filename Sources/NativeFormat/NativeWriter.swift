@@ -37,7 +37,8 @@ public final class NativeWriter: TensorSink {
       guard names.insert(tensor.name).inserted else {
         throw FormatError("the tensor is declared twice", file: path, tensor: tensor.name)
       }
-      guard tensor.elementType.isInSafetensors, checkedByteCount(tensor.shape, tensor.elementType) == tensor.byteCount else {
+      guard tensor.elementType.isInSafetensors, checkedByteCount(tensor.shape, tensor.elementType) == tensor.byteCount
+      else {
         throw FormatError(
           "the tensor's type cannot be stored", file: path, tensor: tensor.name, found: tensor.elementType.rawValue)
       }

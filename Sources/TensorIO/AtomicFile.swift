@@ -108,7 +108,9 @@ public final class AtomicFile {
     guard code == 0 else { throw failed(code) }
   }
 
-  public func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) { try write(unsafe bytes.span.bytes, at: offset) }
+  public func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
+    try write(unsafe bytes.span.bytes, at: offset)
+  }
 
   /// Syncs the content and gives it the target's name.
   public func commit() throws(FormatError) {

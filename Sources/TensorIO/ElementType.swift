@@ -85,7 +85,10 @@ public func checkedElementCount(_ shape: some Sequence<Int>) -> Int? {
   var hasZero = false
   for dimension in shape {
     guard dimension >= 0 else { return nil }
-    if dimension == 0 { hasZero = true; continue }
+    if dimension == 0 {
+      hasZero = true
+      continue
+    }
     let (next, overflow) = product.multipliedReportingOverflow(by: dimension)
     if overflow { return nil }
     product = next

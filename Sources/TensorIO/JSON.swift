@@ -72,7 +72,9 @@ extension JSON {
     case .number(let text): out += text
     case .string(let text): Self.writeString(text, to: &out)
     case .array(let elements):
-      let isFlat = elements.allSatisfy { if case .object = $0 { false } else if case .array = $0 { false } else { true } }
+      let isFlat = elements.allSatisfy {
+        if case .object = $0 { false } else if case .array = $0 { false } else { true }
+      }
       Self.writeList(elements, "[", "]", to: &out, indent: isFlat ? nil : indent) { element, out, inner in
         element.write(to: &out, indent: inner)
       }
@@ -148,7 +150,8 @@ private struct JSONParser {
   }
 
   func error(_ problem: String, found: String? = nil, expected: String? = nil) -> FormatError {
-    FormatError("not valid JSON: \(problem)", file: file, offset: base + UInt64(position), found: found, expected: expected)
+    FormatError(
+      "not valid JSON: \(problem)", file: file, offset: base + UInt64(position), found: found, expected: expected)
   }
 
   var here: String {
@@ -308,7 +311,8 @@ private struct JSONParser {
   }
 
   mutating func parseHex() throws(FormatError) -> UInt16 {
-    guard text.count - position >= 4, let value = UInt16(String(decoding: text[position..<(position + 4)], as: UTF8.self), radix: 16),
+    guard text.count - position >= 4,
+      let value = UInt16(String(decoding: text[position..<(position + 4)], as: UTF8.self), radix: 16),
       text[position] != UInt8(ascii: "+"), text[position] != UInt8(ascii: "-")
     else { throw error("a wrong \\u escape") }
     position += 4

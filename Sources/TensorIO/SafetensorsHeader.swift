@@ -163,7 +163,9 @@ public struct SafetensorsHeader: Sendable {
     text.append(contentsOf: repeatElement(0x20, count: total - 8 - text.count))
     var header: [UInt8] = []
     header.reserveCapacity(total)
-    for shift in stride(from: 0, to: 64, by: 8) { header.append(UInt8(truncatingIfNeeded: UInt64(text.count) >> shift)) }
+    for shift in stride(from: 0, to: 64, by: 8) {
+      header.append(UInt8(truncatingIfNeeded: UInt64(text.count) >> shift))
+    }
     return header + text
   }
 }

@@ -20,8 +20,14 @@ public struct TensorStatistics: Sendable, Equatable {
     var high = -Double.infinity
     for index in 0..<count {
       let value = decode(bytes, index * size)
-      if value.isNaN { nan += 1; continue }
-      if value.isInfinite { infinite += 1; continue }
+      if value.isNaN {
+        nan += 1
+        continue
+      }
+      if value.isInfinite {
+        infinite += 1
+        continue
+      }
       if value == 0 { zeros += 1 }
       low = min(low, value)
       high = max(high, value)

@@ -85,9 +85,18 @@ public func significant(_ value: Double) -> String {
   }
   var exponent = 0
   var mantissa = magnitude
-  while mantissa >= 10 { mantissa /= 10; exponent += 1 }
-  while mantissa < 1 { mantissa *= 10; exponent -= 1 }
-  if fixed(mantissa, digits: 2) == "10.00" { mantissa = 1; exponent += 1 }
+  while mantissa >= 10 {
+    mantissa /= 10
+    exponent += 1
+  }
+  while mantissa < 1 {
+    mantissa *= 10
+    exponent -= 1
+  }
+  if fixed(mantissa, digits: 2) == "10.00" {
+    mantissa = 1
+    exponent += 1
+  }
   let digits = String(exponent.magnitude)
   return (value < 0 ? "-" : "") + fixed(mantissa, digits: 2) + "e" + (exponent < 0 ? "-" : "+")
     + (digits.count < 2 ? "0" : "") + digits

@@ -74,7 +74,8 @@ struct Convert: ParsableCommand {
       config: try loadConfig(configPath) ?? SourceDescription.embeddedConfig(checkpoint.source), configFile: configPath,
       allowUnexpected: allowUnexpected
     ).resolvingTies(in: checkpoint.source)
-    let vocabulary = try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
+    let vocabulary =
+      try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
     let description = try SourceDescription.make(checkpoint, plan: plan, tool: "bertconv \(Bertconv.version)")
     let writer = try NativeWriter(

@@ -67,11 +67,11 @@ struct Inspect: ParsableCommand {
       }
       bar.finish()
     }
-    let summary = Summary(checkpoint, recognition)
+    let summary = Summary(checkpoint, recognition, config: try? sourceConfig(of: checkpoint))
     if json {
       var result = summary.json
       if unmapped {
-        let config = try? loadConfig(checkpoint.configPath)
+        let config = try? sourceConfig(of: checkpoint)
         result.set("mapping", mapper.report(for: tensors, config: config, allowUnexpected: []).json())
       }
       result.set(
@@ -96,7 +96,7 @@ struct Inspect: ParsableCommand {
     Console.warn(checkpoint.warnings)
     Console.result(summary.text)
     if unmapped {
-      let config = try? loadConfig(checkpoint.configPath)
+      let config = try? sourceConfig(of: checkpoint)
       Console.result(mapper.report(for: tensors, config: config, allowUnexpected: []).text())
       return
     }
@@ -106,7 +106,9 @@ struct Inspect: ParsableCommand {
     for index in shown {
       let tensor = tensors[index]
       let name = tensor.fullName.map { "\(tensor.name)  (\($0))" } ?? tensor.name
-      var row = [printable(name), tensor.elementType.rawValue, shapeText(tensor.shape), humanBytes(UInt64(tensor.byteCount))]
+      var row = [
+        printable(name), tensor.elementType.rawValue, shapeText(tensor.shape), humanBytes(UInt64(tensor.byteCount)),
+      ]
       if stats {
         if let s = statistics[index] {
           row += [s.minimum, s.maximum, s.mean, s.standardDeviation].map(significant)
@@ -122,15 +124,49 @@ struct Inspect: ParsableCommand {
   }
 }
 
+/// The config that goes with a checkpoint: the one that a native file carries, else the one beside it.
+func sourceConfig(of checkpoint: OpenedCheckpoint) throws -> JSON? {
+  if let own = try SourceDescription.embeddedConfig(checkpoint.source) { return own }
+  return try loadConfig(checkpoint.configPath)
+}
+
 /// The lines above the listing: what one wants to know before trusting a file.
 struct Summary {
   private let checkpoint: OpenedCheckpoint
   private let recognition: Recognition
+  private let config: JSON?
 
-  init(_ checkpoint: OpenedCheckpoint, _ recognition: Recognition) {
+  init(_ checkpoint: OpenedCheckpoint, _ recognition: Recognition, config: JSON??) {
     self.checkpoint = checkpoint
     self.recognition = recognition
+    self.config = config ?? nil
   }
+
+  private func value(_ keys: String...) -> String? {
+    for key in keys {
+      switch config?[key] {
+      case .number(let text), .string(let text): return text
+      default: continue
+      }
+    }
+    return nil
+  }
+
+  /// The model in a line: what the config says, or only that there is none.
+  private var model: String? {
+    guard config != nil else { return nil }
+    let parts = [
+      value("num_hidden_layers", "n_layers").map { "\($0) layers" },
+      value("hidden_size", "dim").map { "hidden size \($0)" },
+      value("num_attention_heads", "n_heads").map { "\($0) heads" },
+      value("vocab_size").map { "vocabulary of \($0)" },
+      value("max_position_embeddings").map { "\($0) positions" },
+      value("hidden_act", "activation"),
+    ].compactMap(\.self)
+    return parts.isEmpty ? nil : printable(parts.joined(separator: ", "))
+  }
+
+  private var isNative: Bool { checkpoint.source.format == .native }
 
   /// Elements of all numeric tensors, optimizer state included.
   private var parameters: Int {
@@ -174,11 +210,23 @@ struct Summary {
     var types: [ElementType: Int] = [:]
     for tensor in source.tensors { types[tensor.elementType, default: 0] += 1 }
     lines.append(
-      ("dtypes", types.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
-        .map { "\($0.key.rawValue) × \(grouped($0.value))" }.joined(separator: ", ")))
-    lines.append(("config", checkpoint.configPath.map { printable($0) } ?? "none beside it"))
-    lines.append(("vocab", checkpoint.vocabularyPath.map { printable($0) } ?? "none beside it"))
-    for (key, value) in source.metadata where value.utf8.count <= 100 { lines.append((printable(key), printable(value))) }
+      (
+        "dtypes",
+        types.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
+          .map { "\($0.key.rawValue) × \(grouped($0.value))" }.joined(separator: ", ")
+      ))
+    if let model { lines.append(("model", model)) }
+    if isNative {
+      let tokens = SourceDescription.embeddedVocabulary(source)?.split(separator: "\n").count
+      lines.append(("config", "in the file"))
+      lines.append(("vocab", tokens.map { "in the file, \(grouped($0)) tokens" } ?? "none"))
+    } else {
+      lines.append(("config", checkpoint.configPath.map { printable($0) } ?? "none beside it"))
+      lines.append(("vocab", checkpoint.vocabularyPath.map { printable($0) } ?? "none beside it"))
+    }
+    for (key, value) in source.metadata where value.utf8.count <= 100 && !key.hasPrefix("bertconv.") {
+      lines.append((printable(key), printable(value)))
+    }
     for item in source.imports { lines.append(("import", "\(printable(item.name)): \(item.verdict.rawValue)")) }
     let width = lines.map { $0.0.count }.max() ?? 0
     return lines.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 }.joined(separator: "\n")

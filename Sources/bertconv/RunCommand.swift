@@ -20,7 +20,9 @@ struct Run: ParsableCommand {
   var inputs: String
   @Option(name: [.short, .long], help: "The file to write, .npz or .safetensors.")
   var output: String
-  @Option(parsing: .singleValue, help: "An output to write; may be given several times. Without it: all that the model's heads give.")
+  @Option(
+    parsing: .singleValue,
+    help: "An output to write; may be given several times. Without it: all that the model's heads give.")
   var outputs: [String] = []
   @Option(help: "The model's config, where the file has none.")
   var config: String?
@@ -58,7 +60,7 @@ struct Run: ParsableCommand {
         "the model has no such output", file: model, found: name, expected: available.joined(separator: ", "))
     }
     // The hidden states of every layer are many: they are written when asked for.
-    let wanted = outputs.isEmpty ? available.filter { !$0.hasPrefix("hidden_states.") } : outputs
+    let wanted = outputs.isEmpty ? encoder.defaultOutputs : outputs
     if FileSystem.isSameFile(output, inputs) || FileSystem.isSameFile(output, model) {
       throw FormatError("the output is one of the inputs", file: output, advice: "Give another name with -o.")
     }
@@ -81,15 +83,18 @@ struct Run: ParsableCommand {
           }
           return info
         })
-      for (index, result) in order.enumerated() { try writer.append(unsafe result.values.span.bytes, toTensorAt: index) }
+      for (index, result) in order.enumerated() {
+        try writer.append(unsafe result.values.span.bytes, toTensorAt: index)
+      }
       try writer.finish(metadata: [])
     } catch {
       writer.cancel()
       throw error
     }
     times.sort()
-    let median = times.count % 2 == 1 ? times[times.count / 2] : (times[times.count / 2 - 1] + times[times.count / 2]) / 2
-    let tokens = input.attentionMask?.reduce(0, +) ?? input.inputIDs.count
+    let median =
+      times.count % 2 == 1 ? times[times.count / 2] : (times[times.count / 2 - 1] + times[times.count / 2]) / 2
+    let tokens = input.tokenCount
     if json {
       Console.result(
         JSON.object([

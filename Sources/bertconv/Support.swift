@@ -23,11 +23,15 @@ func reportingErrors(_ body: () throws -> Void) throws {
 
 /// Standard output for results, standard error for the rest.
 enum Console {
-  static func result(_ text: String) {
-    writeAll(text + "\n", to: 1)
-  }
+  static func result(_ text: String) { writeAll(withOneNewline(text), to: 1) }
 
-  static func error(_ text: String) { writeAll(text + "\n", to: 2) }
+  static func error(_ text: String) { writeAll(withOneNewline(text), to: 2) }
+
+  private static func withOneNewline(_ text: String) -> String {
+    var text = Substring(text)
+    while text.last == "\n" { text.removeLast() }
+    return text + "\n"
+  }
 
   static func warn(_ warnings: [String]) { for warning in warnings { error("warning: \(printable(warning))") } }
 

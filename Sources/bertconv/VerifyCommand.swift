@@ -48,7 +48,8 @@ struct Verify: ParsableCommand {
     var text: [String] = []
     if native.isNative {
       let count = native.tensorNames.count
-      text.append("\(printable(model)): whole; the checksums of \(count) tensors, the layout and the metadata are right")
+      text.append(
+        "\(printable(model)): whole; the checksums of \(count) tensors, the layout and the metadata are right")
     } else {
       Console.warn(["\(model) is a plain safetensors file without the native profile: it has no checksums to check"])
       text.append("\(printable(model)): a plain safetensors file, \(native.tensorNames.count) tensors, no checksums")

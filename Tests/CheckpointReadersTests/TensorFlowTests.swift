@@ -97,7 +97,8 @@ struct TensorFlowTests {
     }
     let several = #expect(throws: FormatError.self) { try CheckpointOpener().open(folder.path) }
     #expect(several?.description.contains("several") == true)
-    _ = try folder.write(Array("model_checkpoint_path: \"/elsewhere/b\"\nall_model_checkpoint_paths: \"a\"\n".utf8), "checkpoint")
+    _ = try folder.write(
+      Array("model_checkpoint_path: \"/elsewhere/b\"\nall_model_checkpoint_paths: \"a\"\n".utf8), "checkpoint")
     #expect(try CheckpointOpener().open(folder.path).path == folder.file("b.index"))
   }
 
@@ -163,7 +164,8 @@ struct DamagedBundleTests {
   @Test func noByteOfTheIndexCanChangeUnseen() throws {
     let folder = TemporaryFolder()
     let good = try contents(fixture("tensorflow/bert-training/model.ckpt-1234.index"))
-    _ = try folder.copy(fixture("tensorflow/bert-training/model.ckpt-1234.data-00000-of-00001"), as: "m.data-00000-of-00001")
+    _ = try folder.copy(
+      fixture("tensorflow/bert-training/model.ckpt-1234.data-00000-of-00001"), as: "m.data-00000-of-00001")
     for position in good.indices {
       var bad = good
       bad[position] ^= 0x41

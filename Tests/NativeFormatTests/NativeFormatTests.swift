@@ -12,7 +12,8 @@ private func writeModel(_ path: String, overwrites: Bool = false) throws {
   let tensors = [
     TensorInfo(name: "odd", elementType: .u8, shape: [3]), TensorInfo(name: "first", elementType: .f32, shape: [4, 8]),
     TensorInfo(name: "bias", elementType: .f32, shape: [5]), TensorInfo(name: "half", elementType: .f16, shape: [3]),
-    TensorInfo(name: "second", elementType: .f32, shape: [16]), TensorInfo(name: "empty", elementType: .f32, shape: [0, 3]),
+    TensorInfo(name: "second", elementType: .f32, shape: [16]),
+    TensorInfo(name: "empty", elementType: .f32, shape: [0, 3]),
   ].compactMap(\.self)
   try writer.begin(tensors)
   for (index, tensor) in tensors.enumerated() {
@@ -92,7 +93,8 @@ struct NativeFormatTests {
 
   @Test func aNewerProfileIsNamed() throws {
     let folder = TemporaryFolder()
-    let bytes = SafetensorsHeader.serialise([], metadata: [("format", "pt"), ("bertconv.profile", "2")], alignment: 4096)
+    let bytes = SafetensorsHeader.serialise(
+      [], metadata: [("format", "pt"), ("bertconv.profile", "2")], alignment: 4096)
     let path = try folder.write(bytes, "new")
     let error = #expect(throws: FormatError.self) { try NativeModel.open(path) }
     #expect(error?.description.contains("profile 2") == true)
@@ -102,9 +104,12 @@ struct NativeFormatTests {
     let folder = TemporaryFolder()
     let path = folder.file("m")
     do {
-      let writer = try NativeWriter(path: path, overwrites: false, config: .object([]), vocabulary: nil, source: .object([]))
+      let writer = try NativeWriter(
+        path: path, overwrites: false, config: .object([]), vocabulary: nil, source: .object([]))
       try writer.begin([TensorInfo(name: "a", elementType: .f32, shape: [2])].compactMap(\.self))
-      #expect(throws: FormatError.self) { try writer.append(unsafe [UInt8](repeating: 0, count: 9).span.bytes, toTensorAt: 0) }
+      #expect(throws: FormatError.self) {
+        try writer.append(unsafe [UInt8](repeating: 0, count: 9).span.bytes, toTensorAt: 0)
+      }
       #expect(throws: FormatError.self) { try writer.finish(metadata: []) }
     }
     #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
@@ -114,7 +119,10 @@ struct NativeFormatTests {
   @Test(arguments: [
     (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "do not fit"),
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, "hole"),
-    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#, 6, "overlaps"),
+    (
+      #"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#,
+      6, "overlaps"
+    ),
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 8, "does not end"),
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 2, "beyond the end"),
     (#"{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, 4, "unknown dtype"),
@@ -122,7 +130,10 @@ struct NativeFormatTests {
     (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4]}}"#, 4, "too large"),
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4, "in order"),
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}"#, 4, "unknown key"),
-    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4, "twice"),
+    (
+      #"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+      4, "twice"
+    ),
     (#"{"__metadata__":{"a":1}}"#, 0, "not a string"),
     (#"{"__metadata__":3}"#, 0, "not a JSON object"),
     (#"[]"#, 0, "begin with"),
@@ -139,7 +150,8 @@ struct NativeFormatTests {
   @Test(arguments: [UInt64.max, 1 << 63, 100_000_001, 1000])
   func impossibleHeaderLengths(_ length: UInt64) throws {
     let folder = TemporaryFolder()
-    let path = try folder.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * UInt64($0))) } + Array("{}".utf8), "f")
+    let path = try folder.write(
+      (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * UInt64($0))) } + Array("{}".utf8), "f")
     #expect(throws: FormatError.self) { try NativeModel.open(path) }
   }
 }

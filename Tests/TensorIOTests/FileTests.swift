@@ -80,19 +80,21 @@ struct FileTests {
     #expect(throws: FormatError.self) { try cursor.seek(to: 4) }
   }
 
-  @Test(arguments: [
-    ([0x00], 0), ([0x7F], 127), ([0x80, 0x01], 128),
-    ([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], UInt64.max),
-  ] as [([UInt8], UInt64)])
+  @Test(
+    arguments: [
+      ([0x00], 0), ([0x7F], 127), ([0x80, 0x01], 128),
+      ([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], UInt64.max),
+    ] as [([UInt8], UInt64)])
   func varints(_ bytes: [UInt8], _ value: UInt64) throws {
     var cursor = ByteCursor(Bytes(bytes))
     #expect(try cursor.varint("n") == value)
   }
 
-  @Test(arguments: [
-    [0x80], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02],
-    [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
-  ] as [[UInt8]])
+  @Test(
+    arguments: [
+      [0x80], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02],
+      [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
+    ] as [[UInt8]])
   func wrongVarints(_ bytes: [UInt8]) {
     var cursor = ByteCursor(Bytes(bytes))
     #expect(throws: FormatError.self) { try cursor.varint("n") }
@@ -103,7 +105,9 @@ struct FileTests {
 struct StatisticsTests {
   @Test func valuesThatAreNotNumbersAreCountedApart() {
     let values: [Float] = [1, -3, 0, .nan, .infinity, 2]
-    let bytes = values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) } }
+    let bytes = values.flatMap { value in
+      (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) }
+    }
     let s = Bytes(bytes).withSpan { TensorStatistics($0, .f32) }
     #expect(s?.minimum == -3)
     #expect(s?.maximum == 2)
@@ -112,11 +116,13 @@ struct StatisticsTests {
     #expect([s?.zeros, s?.nan, s?.infinite] == [1, 1, 1])
   }
 
-  @Test(arguments: [
-    (ElementType.f16, [0x00, 0x3C], 1.0), (.f16, [0x01, 0x00], 0x1p-24), (.bf16, [0x80, 0x3F], 1.0),
-    (.f8e4m3, [0x7E], 448), (.f8e4m3, [0x01], 0x1p-9), (.f8e5m2, [0x7B], 57344), (.i8, [0xFF], -1), (.u8, [0xFF], 255),
-    (.i64, [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], -2),
-  ] as [(ElementType, [UInt8], Double)])
+  @Test(
+    arguments: [
+      (ElementType.f16, [0x00, 0x3C], 1.0), (.f16, [0x01, 0x00], 0x1p-24), (.bf16, [0x80, 0x3F], 1.0),
+      (.f8e4m3, [0x7E], 448), (.f8e4m3, [0x01], 0x1p-9), (.f8e5m2, [0x7B], 57344), (.i8, [0xFF], -1),
+      (.u8, [0xFF], 255),
+      (.i64, [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], -2),
+    ] as [(ElementType, [UInt8], Double)])
   func decodes(_ type: ElementType, _ bytes: [UInt8], _ value: Double) {
     #expect(Bytes(bytes).withSpan { TensorStatistics($0, type) }?.mean == value)
   }

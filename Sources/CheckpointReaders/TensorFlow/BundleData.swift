@@ -26,7 +26,8 @@ struct BundleData: Sendable {
   private func stored(_ part: BundlePart, tensor: String) throws(FormatError) -> Bytes {
     guard let shard = shards[part.shard] else {
       throw FormatError(
-        "the data file is not there", file: TensorFlowBundle.shardPath(prefix, part.shard, shards.count), tensor: tensor,
+        "the data file is not there", file: TensorFlowBundle.shardPath(prefix, part.shard, shards.count),
+        tensor: tensor,
         advice: "A checkpoint is the .index file and all of its .data files: put them into one folder.")
     }
     guard let bytes = shard.slice(part.offset, part.size) else {
@@ -106,9 +107,11 @@ struct BundleData: Sendable {
       let bytes = try checked(part, tensor: tensor.name)
       if isBigEndian, unit > 1 {
         sources.append(
-          Bytes(count: bytes.count, file: bytes.file, filledBy: { target in
-            bytes.withSpan { Layout.swapBytes($0, into: &target, unit: unit) }
-          }))
+          Bytes(
+            count: bytes.count, file: bytes.file,
+            filledBy: { target in
+              bytes.withSpan { Layout.swapBytes($0, into: &target, unit: unit) }
+            }))
       } else {
         sources.append(bytes)
       }
@@ -146,7 +149,10 @@ struct BundleData: Sendable {
         crc.update(isBigEndian ? little.reversed() : little)
       }
       let sum = try cursor.take(4, "the checksum of the lengths")
-      let raw = isBigEndian ? sum.withSpan { $0.littleEndian(UInt32.self, at: 0).byteSwapped } : sum.withSpan { $0.littleEndian(UInt32.self, at: 0) }
+      let raw =
+        isBigEndian
+        ? sum.withSpan { $0.littleEndian(UInt32.self, at: 0).byteSwapped }
+        : sum.withSpan { $0.littleEndian(UInt32.self, at: 0) }
       guard CRC32C.unmask(raw) == crc.value else {
         throw FormatError(
           "the lengths of the strings are damaged: their checksum is wrong", file: bytes.file,

@@ -10,7 +10,8 @@ struct BundleHeader {
 
   init(_ bytes: Bytes) throws(FormatError) {
     self = try unsafe decode(
-      bytes, "the bundle's header", bertconv__bundle_header__unpack, { unsafe bertconv__bundle_header__free_unpacked($0, nil) }
+      bytes, "the bundle's header", bertconv__bundle_header__unpack,
+      freeHeader
     ) { (message) throws(FormatError) in
       let endianness = unsafe message.pointee.endianness
       guard endianness == 0 || endianness == 1 else {
@@ -43,7 +44,8 @@ struct BundleEntry {
 
   init(_ bytes: Bytes) throws(FormatError) {
     self = try unsafe decode(
-      bytes, "a tensor's entry", bertconv__bundle_entry__unpack, { unsafe bertconv__bundle_entry__free_unpacked($0, nil) }
+      bytes, "a tensor's entry", bertconv__bundle_entry__unpack,
+      freeEntry
     ) { (message) throws(FormatError) in
       var entry = BundleEntry()
       entry.type = unsafe message.pointee.dtype
@@ -85,7 +87,7 @@ struct SavedSlices {
   init(_ bytes: Bytes, valuesOfType type: ElementType?) throws(FormatError) {
     self = try unsafe decode(
       bytes, "a slice record", bertconv__saved_tensor_slices__unpack,
-      { unsafe bertconv__saved_tensor_slices__free_unpacked($0, nil) }
+      freeSlices
     ) { (message) throws(FormatError) in
       var result = SavedSlices()
       if let meta = unsafe message.pointee.meta {
@@ -105,7 +107,8 @@ struct SavedSlices {
       }
       if let data = unsafe message.pointee.data {
         var values = Values(
-          name: unsafe array(data.pointee.name), slice: try unsafe sliceOf(data.pointee.slice, bytes), type: 0, content: [],
+          name: unsafe array(data.pointee.name), slice: try unsafe sliceOf(data.pointee.slice, bytes), type: 0,
+          content: [],
           strings: [])
         if let tensor = unsafe data.pointee.data {
           values.type = unsafe tensor.pointee.dtype
@@ -124,7 +127,7 @@ struct SavedSlices {
 func objectGraphNames(_ bytes: Bytes) throws(FormatError) -> [String: String] {
   try unsafe decode(
     bytes, "the object graph", bertconv__trackable_object_graph__unpack,
-    { unsafe bertconv__trackable_object_graph__free_unpacked($0, nil) }
+    freeGraph
   ) { (message) throws(FormatError) in
     var names: [String: String] = [:]
     for index in 0..<(unsafe message.pointee.n_nodes) {
@@ -139,6 +142,23 @@ func objectGraphNames(_ bytes: Bytes) throws(FormatError) -> [String: String] {
     }
     return names
   }
+}
+
+@unsafe
+private func freeHeader(_ message: UnsafeMutablePointer<Bertconv__BundleHeader>) {
+  unsafe bertconv__bundle_header__free_unpacked(message, nil)
+}
+@unsafe
+private func freeEntry(_ message: UnsafeMutablePointer<Bertconv__BundleEntry>) {
+  unsafe bertconv__bundle_entry__free_unpacked(message, nil)
+}
+@unsafe
+private func freeSlices(_ message: UnsafeMutablePointer<Bertconv__SavedTensorSlices>) {
+  unsafe bertconv__saved_tensor_slices__free_unpacked(message, nil)
+}
+@unsafe
+private func freeGraph(_ message: UnsafeMutablePointer<Bertconv__TrackableObjectGraph>) {
+  unsafe bertconv__trackable_object_graph__free_unpacked(message, nil)
 }
 
 @unsafe
@@ -166,7 +186,9 @@ private func array(_ data: ProtobufCBinaryData) -> [UInt8] {
 }
 
 @unsafe
-private func shapeOf(_ message: UnsafeMutablePointer<Bertconv__TensorShape>?, _ bytes: Bytes) throws(FormatError) -> [Int] {
+private func shapeOf(_ message: UnsafeMutablePointer<Bertconv__TensorShape>?, _ bytes: Bytes) throws(FormatError)
+  -> [Int]
+{
   guard let message = unsafe message else { return [] }
   guard unsafe message.pointee.unknown_rank == 0 else {
     throw FormatError("a tensor's shape is unknown", file: bytes.file, offset: bytes.offsetInFile)

@@ -19,7 +19,8 @@ final class TensorFlowBundle: TensorSource {
 
   init(index file: Bytes, path: String, table: Table) throws(FormatError) {
     guard let first = table.entries.first, first.key.isEmpty else {
-      throw FormatError("the index has no header", file: path, advice: "It is not the index of a TensorFlow checkpoint.")
+      throw FormatError(
+        "the index has no header", file: path, advice: "It is not the index of a TensorFlow checkpoint.")
     }
     let header = try BundleHeader(first.value)
     guard header.minimumConsumer <= 1 else {
@@ -165,7 +166,8 @@ final class TensorFlowBundle: TensorSource {
 
   private static func elementType(_ entry: BundleEntry) throws(FormatError) -> ElementType {
     guard let type = ElementType(tensorFlow: entry.type) else {
-      throw FormatError("the data type is unknown", found: "number \(entry.type)", expected: "one of TensorFlow's DataType")
+      throw FormatError(
+        "the data type is unknown", found: "number \(entry.type)", expected: "one of TensorFlow's DataType")
     }
     return type
   }
@@ -197,7 +199,9 @@ final class TensorFlowBundle: TensorSource {
         guard let expected = checkedByteCount(entry.shape, type), expected == part.size else {
           throw FormatError(
             "the size does not fit shape and type", found: "\(part.size) bytes",
-            expected: "\(checkedByteCount(entry.shape, type).map(String.init) ?? "fewer") for \(type.rawValue) \(shapeText(entry.shape))")
+            expected:
+              "\(checkedByteCount(entry.shape, type).map(String.init) ?? "fewer") for \(type.rawValue) \(shapeText(entry.shape))"
+          )
         }
       } else if type == .string, elements > 0 {
         // Each string takes at least one byte of length, and the lengths have a checksum.
@@ -259,11 +263,14 @@ final class TensorFlowBundle: TensorSource {
       // slices from taking quadratic time.
       let ordered = filled.sorted { $0.start[rank] < $1.start[rank] }
       var isChain = true
-      for (a, b) in zip(ordered, ordered.dropFirst()) where a.start[rank] + a.shape[rank] > b.start[rank] { isChain = false }
+      for (a, b) in zip(ordered, ordered.dropFirst()) where a.start[rank] + a.shape[rank] > b.start[rank] {
+        isChain = false
+      }
       if isChain { return try checkCount(filled, tensor, path) }
     }
     guard filled.count <= 4096 else {
-      throw FormatError("too many slices", file: path, tensor: tensor.name, found: "\(filled.count)", expected: "at most 4096")
+      throw FormatError(
+        "too many slices", file: path, tensor: tensor.name, found: "\(filled.count)", expected: "at most 4096")
     }
     for (index, a) in filled.enumerated() {
       for b in filled[(index + 1)...] {

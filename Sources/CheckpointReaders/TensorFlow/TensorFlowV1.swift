@@ -66,7 +66,8 @@ final class TensorFlowV1: TensorSource {
               Piece(
                 record: record,
                 place: BundlePart(
-                  shard: 0, offset: 0, size: checkedByteCount(shape, type) ?? 0, checksum: 0, start: start, shape: shape)))
+                  shard: 0, offset: 0, size: checkedByteCount(shape, type) ?? 0, checksum: 0, start: start, shape: shape
+                )))
           } catch {
             throw error.inTensor(name).inFile(part.path)
           }

@@ -1,0 +1,158 @@
+import TensorIO
+import TestSupport
+import Testing
+
+private let tiny = fixture("tensorflow/bert-tiny/bert_model.ckpt")
+private let reference = fixture("tensorflow/bert-tiny/reference.npz")
+
+@Suite("The program, end to end")
+struct EndToEndTests {
+  /// Each kind of checkpoint becomes exactly the tensors that transformers saves for the same model.
+  @Test(arguments: [
+    "bert-tiny", "bert-training", "bert-squad", "bert-hub", "bert-sharded", "bert-partitioned", "bert-ema",
+  ])
+  func convertsBitForBit(_ name: String) throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("m.safetensors")
+    let source = fixture("tensorflow/\(name)")
+    let result = try Program.run("convert", "tf-to-native", source, "-o", output)
+    #expect(result.status == 0, "\(result.both)")
+    let expected = SafetensorsContent(try MappedFile.open(fixture("tensorflow/\(name)/expected.safetensors")))
+    let actual = SafetensorsContent(try MappedFile.open(output))
+    #expect(actual.tensors == expected.tensors)
+    #expect(try Program.run("verify", output, "--against", source).status == 0)
+  }
+
+  @Test func theWholePath() throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("m.safetensors")
+    #expect(try Program.run("convert", "tf-to-native", tiny, "-o", output).status == 0)
+    let verified = try Program.run("verify", output, "--fixtures", reference, "--json")
+    #expect(verified.status == 0)
+    let report = try JSON.parse(verified.output)
+    #expect(report["passed"]?.boolValue == true)
+    #expect(report["outputs"]?.elements?.count == 7)
+    for item in report["outputs"]?.elements ?? [] {
+      let error = try #require(item["max_abs_error"]?.doubleValue)
+      #expect(error > 0 && error < 2e-5)
+    }
+    let ran = try Program.run(
+      "run", output, "--inputs", reference, "-o", folder.file("o.npz"), "--repeat", "2", "--json")
+    #expect(ran.status == 0)
+    #expect(try JSON.parse(ran.output)["sequences"]?.intValue == 3)
+    let asFixture = try Program.run("inspect", folder.file("o.npz"), "--json")
+    #expect(try JSON.parse(asFixture.output)["tensors"]?.elements?.count == 4)
+  }
+
+  @Test func theSameInputGivesTheSameFile() throws {
+    let folder = TemporaryFolder()
+    for name in ["a", "b"] {
+      #expect(try Program.run("convert", "tf-to-native", tiny, "-o", folder.file(name)).status == 0)
+    }
+    #expect(try contents(folder.file("a")) == contents(folder.file("b")))
+  }
+
+  @Test func toleranceDecides() throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("m.safetensors")
+    #expect(try Program.run("convert", "tf-to-native", tiny, "-o", output).status == 0)
+    let strict = try Program.run("verify", output, "--fixtures", reference, "--tolerance", "0")
+    #expect(strict.status == 1)
+    #expect(strict.output.contains("FAIL"))
+  }
+
+  @Test func anotherModelIsNotTheSource() throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("m.safetensors")
+    #expect(try Program.run("convert", "tf-to-native", fixture("tensorflow/bert-hub"), "-o", output).status == 0)
+    let result = try Program.run("verify", output, "--against", fixture("tensorflow/bert-sharded"))
+    #expect(result.status == 1)
+    #expect(result.output.contains("bert.encoder.layer.0"))
+  }
+
+  /// What cannot work: arguments, a word of what is said, and the exit status.
+  @Test(arguments: [
+    (["inspect", "/nowhere/model"], "/nowhere/model", 2),
+    (["inspect", "/dev/null"], "neither a file nor a folder", 2),
+    (["convert", "tf-to-native", "SRC", "-o", "/nowhere/m.safetensors"], "does not exist", 2),
+    (["convert", "tf-to-native", "SRC", "-o", "/dev/null"], "not a regular file", 2),
+    (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is a file of the source", 2),
+    (["convert", "tf-to-native", "SRC", "-o", "OUT", "--config", "/nowhere.json"], "/nowhere.json", 2),
+    (["convert", "safetensors-to-native", "SRC", "-o", "OUT"], "another format", 2),
+    (["convert", "sideways", "SRC", "-o", "OUT"], "tf-to-native", 64),
+    (["convert", "tf-to-native", "SRC"], "--output", 64),
+    (["verify", "SRC.index"], "header", 2),
+    (["run", "SRC.index", "--inputs", "SRC", "-o", "x.txt"], ".npz or .safetensors", 64),
+    (["verify", "SRC.index", "--tolerance", "-1"], "tolerance", 64),
+    ([], "SUBCOMMANDS", 0),
+    (["--version"], "0.1", 0),
+  ])
+  func whatCannotWorkIsSaid(_ arguments: [String], _ word: String, _ status: Int32) throws {
+    let folder = TemporaryFolder()
+    let before = try contents(tiny + ".index")
+    let result = try Program.run(
+      arguments.map { $0 == "SRC" ? tiny : $0 == "OUT" ? folder.file("out") : $0 == "SRC.index" ? tiny + ".index" : $0 }
+    )
+    #expect(result.status == status, "\(result.both)")
+    #expect(result.both.contains(word), "\(result.both)")
+    #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
+    #expect(try contents(tiny + ".index") == before)
+  }
+
+  @Test func aHostilePickleIsRefusedAndNothingRuns() throws {
+    let folder = TemporaryFolder()
+    for name in try FileSystem.names(inFolder: fixture("torch")) where name.contains("hostile") || name.contains("evil")
+    {
+      let result = try Program.run("convert", "pytorch-to-native", fixture("torch/\(name)"), "-o", folder.file("out"))
+      #expect(result.status == 2)
+      #expect(result.errors.contains("system"))
+    }
+    #expect(FileSystem.kind(of: "pwned") == nil)
+  }
+
+  @Test func anOutputIsKeptWhenTheSourceIsDamaged() throws {
+    let folder = TemporaryFolder()
+    for suffix in ["index", "data-00000-of-00001"] { _ = try folder.copy("\(tiny).\(suffix)") }
+    var data = try contents(folder.file("bert_model.ckpt.data-00000-of-00001"))
+    data[data.count - 200] ^= 1
+    _ = try folder.write(data, "bert_model.ckpt.data-00000-of-00001")
+    let output = try folder.write(Array("precious".utf8), "out")
+    let result = try Program.run("convert", "tf-to-native", folder.file("bert_model.ckpt"), "-o", output, "--force")
+    #expect(result.status == 2)
+    #expect(result.errors.contains("checksum"))
+    #expect(try contents(output) == Array("precious".utf8))
+    #expect(try FileSystem.names(inFolder: folder.path).count == 3)
+  }
+
+  @Test func plainSafetensorsFilesAreUsableAndSaidToBePlain() throws {
+    let folder = TemporaryFolder()
+    for name in try FileSystem.names(inFolder: fixture("heads"))
+    where FileSystem.isFile(fixture("heads/\(name)/reference.npz")) {
+      let plain = try Program.run(
+        "verify", fixture("heads/\(name)/model.safetensors"), "--fixtures", fixture("heads/\(name)/reference.npz"))
+      #expect(plain.status == 0, "\(name): \(plain.both)")
+      #expect(plain.errors.contains("plain safetensors"))
+      let output = folder.file("\(name).safetensors")
+      let converted = try Program.run("convert", "auto-to-native", fixture("heads/\(name)"), "-o", output)
+      #expect(converted.status == 0, "\(name): \(converted.both)")
+      let native = try Program.run("verify", output, "--fixtures", fixture("heads/\(name)/reference.npz"))
+      #expect(native.status == 0, "\(name): \(native.both)")
+    }
+  }
+}
+
+/// Names, shapes, types and bytes of a safetensors file.
+private struct SafetensorsContent {
+  let tensors: [String: [UInt8]]
+
+  init(_ file: Bytes) {
+    var tensors: [String: [UInt8]] = [:]
+    if let header = try? SafetensorsHeader(file) {
+      for entry in header.entries {
+        let key = "\(entry.name) \(entry.elementType.rawValue) \(entry.shape)"
+        tensors[key] = file.slice(header.dataStart + entry.range.lowerBound, entry.range.count)?.array()
+      }
+    }
+    self.tensors = tensors
+  }
+}

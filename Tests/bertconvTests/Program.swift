@@ -1,0 +1,51 @@
+import TensorIO
+import TestSupport
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The built program, as a user runs it.
+enum Program {
+  struct Result {
+    var status: Int32
+    var output: String
+    var errors: String
+    var both: String { output + errors }
+  }
+
+  /// Beside the test bundle lies what was built with it.
+  static let path: String = {
+    var name = [CChar](repeating: 0, count: 4096)
+    let count = unsafe name.withUnsafeMutableBufferPointer { buffer in
+      unsafe buffer.baseAddress.map { unsafe readlink("/proc/self/exe", $0, 4095) } ?? 0
+    }
+    let own = String(decoding: name[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    for argument in [own] + CommandLine.arguments {
+      var folder = FileSystem.folder(of: argument)
+      for _ in 0..<4 {
+        let candidate = FileSystem.join(folder, "bertconv")
+        if FileSystem.isFile(candidate) { return candidate }
+        folder = FileSystem.folder(of: folder)
+      }
+    }
+    // swift test runs with the package as its working folder.
+    return ".build/debug/bertconv"
+  }()
+
+  /// Runs the program; its output goes to files, so that no pipe can fill.
+  static func run(_ arguments: String...) throws -> Result { try run(arguments) }
+
+  static func run(_ arguments: [String]) throws -> Result {
+    let folder = TemporaryFolder()
+    let quoted = ([path] + arguments).map {
+      "'" + $0.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+    let command = quoted.joined(separator: " ") + " > '\(folder.file("out"))' 2> '\(folder.file("err"))' < /dev/null"
+    let status = unsafe system(command)
+    func text(_ name: String) throws -> String { String(decoding: try contents(folder.file(name)), as: UTF8.self) }
+    return Result(
+      status: status & 0x7F == 0 ? status >> 8 & 0xFF : -(status & 0x7F), output: try text("out"),
+      errors: try text("err"))
+  }
+}
