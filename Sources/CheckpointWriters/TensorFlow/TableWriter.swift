@@ -7,7 +7,7 @@ import TensorIO
 ///     block  = | entries | restart offsets: 4 each | their number: 4 | type: 1 | masked CRC32C: 4 |
 ///     entry  = | shared: varint | unshared: varint | value length: varint | key's unshared bytes | value |
 ///     footer = | metaindex handle | index handle | zeros up to 40 bytes | magic 0xdb4775248b80fb57 |
-struct TableWriter {
+package struct TableWriter {
   private(set) var bytes: [UInt8] = []
   private let compresses: Bool
   private let blockSize: Int
@@ -16,13 +16,13 @@ struct TableWriter {
   private var index = BlockBuilder(restartInterval: 1)
   private var lastKey: [UInt8] = []
 
-  init(compresses: Bool = false, blockSize: Int = 256 << 10) {
+  package init(compresses: Bool = false, blockSize: Int = 256 << 10) {
     self.compresses = compresses
     self.blockSize = blockSize
   }
 
   /// Adds an entry; keys must come in ascending order.
-  mutating func add(_ key: [UInt8], _ value: [UInt8]) {
+  package mutating func add(_ key: [UInt8], _ value: [UInt8]) {
     block.add(key, value)
     lastKey = key
     if block.size >= blockSize { flush() }
@@ -48,7 +48,7 @@ struct TableWriter {
     return place
   }
 
-  mutating func finish() -> [UInt8] {
+  package mutating func finish() -> [UInt8] {
     flush()
     let metaindex = handle(write(BlockBuilder(restartInterval: 16).finish()))
     let index = handle(write(index.finish()))
