@@ -13,6 +13,8 @@ import WeightMapping
 
 /// Runs a command's body; an input that cannot be used ends it with status 2.
 func reportingErrors(_ body: () throws -> Void) throws {
+  // A file that grows beyond the user's limit is a write that fails, with its error told, and not the end.
+  _ = signal(SIGXFSZ, SIG_IGN)
   do {
     try body()
   } catch let error as FormatError {
