@@ -95,7 +95,8 @@ class Run(WithModel):
         reference = reference or self.reference
         expected = reference[name]
         self.assertEqual(found.shape, expected.shape, name)
-        if expected.shape[:2] == reference["attention_mask"].shape:
+        # A hidden size may happen to be the sequence's length, so the shape does not tell what is per token.
+        if name not in ("pooler_output", "seq_relationship_logits"):
             inside = reference["attention_mask"] == 1
             np.testing.assert_array_equal(found[~inside], 0, f"{name} under the padding")
             found, expected = found[inside], expected[inside]
