@@ -112,7 +112,8 @@ public final class Encoder: Sendable {
 
   /// The weights of the layer normalisation that a layer ends with, [H] each.
   package func outputNorm(ofLayer index: Int) -> (gamma: [Float], beta: [Float]) {
-    let norm = weights.layers[index].outputNorm
+    let blocks = weights.layers[index]
+    let norm = blocks[blocks.count - 1].outputNorm
     return (norm.gamma.array(), norm.beta.array())
   }
 
@@ -135,7 +136,7 @@ public final class Encoder: Sendable {
     case .sequenceClassification: [input.batch, weights.classifier?.weight.rows ?? 0]
     case .tokenClassification: [input.batch, input.sequence, weights.classifier?.weight.rows ?? 0]
     case .multipleChoice: [input.batch / (input.choices ?? 1), input.choices ?? 1]
-    case .answer: [input.batch, input.sequence]
+    case .replacedToken, .answer: [input.batch, input.sequence]
     }
   }
 
@@ -178,16 +179,25 @@ extension ForwardPass {
   /// Everything above the last layer that was asked for. `attended` and `context` are free by now.
   func runHeads(sequenceLength: Int, _ results: [OutputKind: OutputValues]) {
     let rows = group.sequences.map(\.row)
-    if let pooler = weights.pooler, results.keys.contains(where: \.isPooled) {
-      let pooled = pool(pooler)  // [sequences, H]
-      for (kind, result) in results where kind.isPooled {
-        let head = kind == .nextSentence ? weights.nextSentence : weights.classifier
+    if let pooler = weights.pooler {
+      let kinds = results.filter { $0.key == .pooled || $0.key == .nextSentence }
+      let pooled = kinds.isEmpty ? nil : pool(pooler)  // [sequences, H]
+      for (kind, result) in kinds {
+        guard let pooled else { continue }
         if kind == .pooled {
           Kernels.scatter(pooled, to: rows, of: &result.values)
-        } else if let head {
-          Kernels.scatter(classify(pooled, head), to: rows, of: &result.values)  // [sequences, labels]
+        } else if let head = weights.nextSentence {
+          Kernels.scatter(classify(pooled, head), to: rows, of: &result.values)  // [sequences, 2]
         }
       }
+    }
+    if let head = weights.classifier, let transform = weights.classifierTransform ?? weights.pooler,
+      let result = results[.sequenceClassification] ?? results[.multipleChoice]
+    {
+      Kernels.scatter(classify(pool(transform), head), to: rows, of: &result.values)  // [sequences, labels]
+    }
+    if let head = weights.replacedToken, let result = results[.replacedToken] {
+      scatter(detectReplaced(head), to: result)  // [T, 1]
     }
     if let head = weights.classifier, let result = results[.tokenClassification] {
       scatter(classify(hidden, head), to: result)  // [T, labels]

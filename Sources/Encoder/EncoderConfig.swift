@@ -7,6 +7,8 @@ public enum Activation: Sendable, Equatable {
   /// The same with `tanh` in place of the error function.
   case geluTanh
   case relu
+  /// Only of heads.
+  case tanh
 
   /// `hidden_act` of `transformers`. Several of its names are one function.
   static let names: KeyValuePairs<String, Activation> = [
@@ -26,6 +28,10 @@ public struct EncoderConfig: Sendable {
   public let embeddingSize: Int
   /// L
   public let layerCount: Int
+  /// How many sets of weights the layers share: L where they share none.
+  public let groupCount: Int
+  /// Blocks of attention and feed-forward in one layer: 1 in most families.
+  public let blocksPerLayer: Int
   /// A
   public let headCount: Int
   /// I
@@ -57,6 +63,9 @@ public struct EncoderConfig: Sendable {
     }
   }
 
+  /// The set of weights that a layer uses: consecutive layers share one.
+  func group(ofLayer index: Int) -> Int { index * groupCount / layerCount }
+
   /// Reads and checks a config; `file` is where it comes from, for messages.
   public init(_ json: JSON, file: String? = nil) throws(FormatError) {
     try self.init(json, file: file, families: ModelFamily.all)
@@ -76,27 +85,38 @@ public struct EncoderConfig: Sendable {
     self.family = family
     architecture = json["architectures"]?.elements?.first?.stringValue
 
-    hiddenSize = try reader.size("hidden_size", limit: 1 << 16)
+    let keys = family.configKeys
+    hiddenSize = try reader.size(keys.hiddenSize, limit: 1 << 16)
     embeddingSize =
       family.embeddingProjection == nil
       ? hiddenSize : try reader.size("embedding_size", limit: 1 << 16, default: hiddenSize)
-    layerCount = try reader.size("num_hidden_layers", limit: 1 << 10)
-    headCount = try reader.size("num_attention_heads", limit: 1 << 16)
-    intermediateSize = try reader.size("intermediate_size", limit: 1 << 20)
+    layerCount = try reader.size(keys.layerCount, limit: 1 << 10)
+    if let key = keys.groupCount {
+      groupCount = try reader.size(key, limit: layerCount, default: 1)
+    } else {
+      groupCount = layerCount
+    }
+    if let key = keys.blocksPerLayer {
+      blocksPerLayer = try reader.size(key, limit: 64, default: 1)
+    } else {
+      blocksPerLayer = 1
+    }
+    headCount = try reader.size(keys.headCount, limit: 1 << 16)
+    intermediateSize = try reader.size(keys.intermediateSize, limit: 1 << 20)
     vocabularySize = try reader.size("vocab_size", limit: 1 << 28)
     positionCount = try reader.size("max_position_embeddings", limit: 1 << 20)
     tokenTypeCount =
       family.tokenTypeEmbeddings == nil ? 1 : try reader.size("type_vocab_size", limit: 1 << 16, default: 2)
     guard hiddenSize % headCount == 0 else {
       throw FormatError(
-        "the config's hidden_size is not a multiple of its num_attention_heads", file: file,
+        "the config's \(keys.hiddenSize) is not a multiple of its \(keys.headCount)", file: file,
         found: "\(hiddenSize) and \(headCount)")
     }
 
-    let name = try reader.text("hidden_act") ?? "gelu"
+    let name = try reader.text(keys.activation) ?? family.defaultActivation
     guard let activation = Activation.names.first(where: { $0.key == name })?.value else {
       throw FormatError(
-        "the config's hidden_act is not a known activation", file: file, found: "'\(name)'",
+        "the config's \(keys.activation) is not a known activation", file: file, found: "'\(name)'",
         expected: Activation.names.map(\.key).joined(separator: ", "))
     }
     self.activation = activation
@@ -109,7 +129,7 @@ public struct EncoderConfig: Sendable {
     }
     layerNormEpsilon = Float(epsilon)
 
-    paddingID = try reader.integer("pad_token_id") ?? 0
+    paddingID = try reader.integer("pad_token_id") ?? family.defaultPaddingID
     if case .countedFromPadding = family.positions {
       guard paddingID >= 0, paddingID < positionCount - 1 else {
         throw FormatError(

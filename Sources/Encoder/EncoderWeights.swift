@@ -11,9 +11,15 @@ struct LayerWeights: Sendable {
   let outputNorm: NormWeights
 }
 
+/// A dense layer with what follows it.
+struct TransformWeights: Sendable {
+  let dense: DenseWeights
+  let activation: Activation
+}
+
 /// The masked LM head.
 struct PredictionWeights: Sendable {
-  let transform: DenseWeights  // [E, H]
+  let transform: TransformWeights  // [E, H]
   let norm: NormWeights
   let decoder: DenseWeights  // [V, E]
 }
@@ -25,11 +31,15 @@ struct EncoderWeights: Sendable {
   let tokenTypeEmbeddings: Weight?  // [types, E]
   let embeddingNorm: NormWeights
   let embeddingProjection: DenseWeights?  // [H, E]
-  let layers: [LayerWeights]
-  let pooler: DenseWeights?  // [H, H]
+  /// The blocks of each layer.
+  let layers: [[LayerWeights]]
+  let pooler: TransformWeights?  // [H, H]
   let prediction: PredictionWeights?
   let nextSentence: DenseWeights?  // [2, H]
   let classifier: DenseWeights?  // [labels, H]
+  /// What the first token goes through before the classifier, in place of the pooler.
+  let classifierTransform: TransformWeights?  // [H, H]
+  let replacedToken: (transform: TransformWeights, output: DenseWeights)?  // [H, H], [1, H]
   let questionAnswering: DenseWeights?  // [2, H]
 
   init(_ model: NativeModel, _ config: EncoderConfig) throws(FormatError) {
@@ -60,27 +70,32 @@ struct EncoderWeights: Sendable {
       embeddingProjection = nil
     }
 
-    var layers: [LayerWeights] = []
+    // Layers of one group have the same names, and so the same weights.
+    var blocks: [String: LayerWeights] = [:]
+    func block(_ name: String) throws(FormatError) -> LayerWeights {
+      if let known = blocks[name] { return known }
+      let block = LayerWeights(
+        projection: try loader.projection([family.query, family.key, family.value].map { name + $0 }, hidden),
+        attentionOutput: try loader.dense(name + family.attentionOutput, hidden, hidden),
+        attentionNorm: try loader.norm(name + family.attentionNorm, hidden),
+        intermediate: try loader.dense(name + family.intermediate, config.intermediateSize, hidden),
+        output: try loader.dense(name + family.output, hidden, config.intermediateSize),
+        outputNorm: try loader.norm(name + family.outputNorm, hidden))
+      blocks[name] = block
+      return block
+    }
+    var layers: [[LayerWeights]] = []
     for index in 0..<config.layerCount {
-      if let first = layers.first, !family.layer.contains("{layer}") {
-        layers.append(first)
-        continue
+      var layer: [LayerWeights] = []
+      for number in 0..<config.blocksPerLayer {
+        layer.append(try block(prefix + family.blockName(group: config.group(ofLayer: index), block: number)))
       }
-      let parts = family.layer.split(separator: "{layer}", omittingEmptySubsequences: false)
-      let name = prefix + parts.joined(separator: "\(index)")
-      layers.append(
-        LayerWeights(
-          projection: try loader.projection([family.query, family.key, family.value].map { name + $0 }, hidden),
-          attentionOutput: try loader.dense(name + family.attentionOutput, hidden, hidden),
-          attentionNorm: try loader.norm(name + family.attentionNorm, hidden),
-          intermediate: try loader.dense(name + family.intermediate, config.intermediateSize, hidden),
-          output: try loader.dense(name + family.output, hidden, config.intermediateSize),
-          outputNorm: try loader.norm(name + family.outputNorm, hidden)))
+      layers.append(layer)
     }
     self.layers = layers
 
     if let name = family.pooler, loader.has(prefix + name + ".weight") {
-      pooler = try loader.dense(prefix + name, hidden, hidden)
+      pooler = TransformWeights(dense: try loader.dense(prefix + name, hidden, hidden), activation: .tanh)
     } else {
       pooler = nil
     }
@@ -91,8 +106,24 @@ struct EncoderWeights: Sendable {
     questionAnswering =
       loader.has(heads.questionAnswering + ".weight") ? try loader.dense(heads.questionAnswering, 2, hidden) : nil
     // The number of labels is nowhere but in the shape; a matrix of no labels or of one dimension is reported as wrong.
-    let labels = model.tensor(heads.classifier + ".weight")?.shape.first.map { max($0, 1) }
-    classifier = if let labels { try loader.dense(heads.classifier, labels, hidden) } else { nil }
+    let first = heads.firstTokenHeads.first { loader.has($0.dense + ".weight") }
+    classifierTransform =
+      if let first {
+        TransformWeights(dense: try loader.dense(first.dense, hidden, hidden), activation: first.activation)
+      } else {
+        nil
+      }
+    let name = first?.output ?? heads.classifier
+    let labels = model.tensor(name + ".weight")?.shape.first.map { max($0, 1) }
+    classifier = if let labels { try loader.dense(name, labels, hidden) } else { nil }
+    if let names = heads.replacedToken, loader.has(names.dense + ".weight") {
+      let dense = try loader.dense(names.dense, hidden, hidden)
+      replacedToken = (
+        TransformWeights(dense: dense, activation: config.activation), try loader.dense(names.output, 1, hidden)
+      )
+    } else {
+      replacedToken = nil
+    }
 
     guard loader.missing.isEmpty else {
       let names = loader.missing.prefix(8).joined(separator: ", ")
@@ -115,7 +146,9 @@ struct EncoderWeights: Sendable {
     let isTied = config.tiesWordEmbeddings ?? !loader.has(decoder)
     let bias = names.predictionBiases.first { loader.has($0) } ?? names.predictionBiases[0]
     return PredictionWeights(
-      transform: try loader.dense(names.predictionTransform, config.embeddingSize, config.hiddenSize),
+      transform: TransformWeights(
+        dense: try loader.dense(names.predictionTransform, config.embeddingSize, config.hiddenSize),
+        activation: names.predictionActivation ?? config.activation),
       norm: try loader.norm(names.predictionNorm, config.embeddingSize),
       decoder: DenseWeights(
         weight: isTied ? wordEmbeddings : try loader.load(decoder, [config.vocabularySize, config.embeddingSize]),

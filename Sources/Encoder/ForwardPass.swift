@@ -49,9 +49,13 @@ struct ForwardPass {
     }
   }
 
-  /// One post-norm layer: `hidden` = layerNorm(a + feedForward(a)) with a = layerNorm(hidden + attention(hidden)).
+  /// All blocks of a layer.
   func run(layer index: Int) {
-    let layer = weights.layers[index]
+    for block in weights.layers[index] { run(block) }
+  }
+
+  /// One post-norm block: `hidden` = layerNorm(a + feedForward(a)) with a = layerNorm(hidden + attention(hidden)).
+  private func run(_ layer: LayerWeights) {
     let epsilon = config.layerNormEpsilon
     let attended = state.attended.matrix(group.tokens, config.hiddenSize)
     let inner = state.inner.matrix(group.tokens, config.intermediateSize)
@@ -107,14 +111,26 @@ struct ForwardPass {
 // MARK: Heads
 
 extension ForwardPass {
-  /// tanh(dense(first token)): [sequences, H].
-  func pool(_ pooler: DenseWeights) -> Matrix {
+  /// activation(dense(first token)): [sequences, H].
+  func pool(_ transform: TransformWeights) -> Matrix {
     let first = state.context.matrix(group.sequences.count, config.hiddenSize)
     let pooled = state.attended.matrix(group.sequences.count, config.hiddenSize)
     Kernels.gather(hidden, group.sequences.map(\.firstToken), into: first)
-    Kernels.multiply(first, by: pooler.weight, into: pooled)
-    Kernels.tanh(pooled, bias: pooler.bias)
+    self.transform(first, transform, into: pooled)
     return pooled
+  }
+
+  /// activation(dense(x)).
+  func transform(_ x: Matrix, _ transform: TransformWeights, into y: Matrix) {
+    Kernels.multiply(x, by: transform.dense.weight, into: y)
+    Kernels.activate(y, transform.activation, bias: transform.dense.bias)
+  }
+
+  /// A score for each token: [T, 1].
+  func detectReplaced(_ head: (transform: TransformWeights, output: DenseWeights)) -> Matrix {
+    let x = state.attended.matrix(group.tokens, config.hiddenSize)
+    transform(hidden, head.transform, into: x)
+    return classify(x, head.output)
   }
 
   /// `x · wᵀ + b` in a matrix of its own, for heads of few labels.
@@ -129,8 +145,7 @@ extension ForwardPass {
   /// this width a copy of the packed rows would be the largest buffer of all.
   func predict(_ head: PredictionWeights, sequenceLength: Int, into values: inout [Float]) {
     let x = state.attended.matrix(group.tokens, config.embeddingSize)
-    Kernels.multiply(hidden, by: head.transform.weight, into: x)  // [T, H] · [E, H]ᵀ
-    Kernels.activate(x, config.activation, bias: head.transform.bias)
+    transform(hidden, head.transform, into: x)  // [T, H] · [E, H]ᵀ
     Kernels.layerNorm(x, head.norm, epsilon: config.layerNormEpsilon)
     for sequence in group.sequences {
       for run in sequence.runs {

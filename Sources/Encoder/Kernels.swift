@@ -86,16 +86,9 @@ enum Kernels {
         case .gelu: unsafe bertconv_bias_gelu(x0, b, x.rows, x.columns, x.stride)
         case .geluTanh: unsafe bertconv_bias_gelu_tanh(x0, b, x.rows, x.columns, x.stride)
         case .relu: unsafe bertconv_bias_relu(x0, b, x.rows, x.columns, x.stride)
+        case .tanh: unsafe bertconv_bias_tanh(x0, b, x.rows, x.columns, x.stride)
         }
       }
-    }
-  }
-
-  /// `x = tanh(x + bias)`, bias [columns].
-  static func tanh(_ x: Matrix, bias: Weight) {
-    precondition(bias.rows == 1 && bias.columns == x.columns)
-    unsafe x.withStart { x0 in
-      unsafe bias.withStart { b in unsafe bertconv_bias_tanh(x0, b, x.rows, x.columns, x.stride) }
     }
   }
 

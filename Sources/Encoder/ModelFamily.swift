@@ -25,7 +25,13 @@ package struct ModelFamily: Sendable {
   package var embeddingProjection: String? = nil
   package var positions = PositionRule.column
 
-  /// `{layer}` is the number of the layer; without it all layers share their weights.
+  package var configKeys = ConfigKeys()
+  /// What `transformers` assumes where a config says nothing.
+  package var defaultActivation = "gelu"
+  package var defaultPaddingID = 0
+
+  /// `{layer}` is the number of the layer, or of the group of layers that share their weights; `{block}` that of the block
+  /// in it. Without `{layer}` all layers share their weights.
   package var layer = "encoder.layer.{layer}."
   package var query = "attention.self.query"
   package var key = "attention.self.key"
@@ -39,6 +45,26 @@ package struct ModelFamily: Sendable {
   package var pooler: String? = "pooler.dense"
   package var heads = HeadNames()
 
+  /// The keys of the sizes in the config.
+  package struct ConfigKeys: Sendable {
+    package var hiddenSize = "hidden_size"
+    package var layerCount = "num_hidden_layers"
+    package var headCount = "num_attention_heads"
+    package var intermediateSize = "intermediate_size"
+    package var activation = "hidden_act"
+    /// For families whose layers share weights in groups.
+    package var groupCount: String? = nil
+    package var blocksPerLayer: String? = nil
+    package init() {}
+  }
+
+  /// A head that reads the first token past the pooler: `output(activation(dense(first token)))`.
+  package struct FirstTokenHead: Sendable {
+    package var dense: String
+    package var activation: Activation
+    package var output: String
+  }
+
   /// The names of the heads, which have no prefix.
   package struct HeadNames: Sendable {
     package var predictionTransform = "cls.predictions.transform.dense"
@@ -46,15 +72,124 @@ package struct ModelFamily: Sendable {
     package var predictionDecoder = "cls.predictions.decoder"
     /// Whole names: the bias has been kept under both.
     package var predictionBiases = ["cls.predictions.bias", "cls.predictions.decoder.bias"]
+    /// Between the transform and its normalisation, where that is not the model's.
+    package var predictionActivation: Activation? = nil
     package var nextSentence = "cls.seq_relationship"
+    package var nextSentenceOutput = "seq_relationship_logits"
     package var classifier = "classifier"
+    /// In place of pooler and classifier for whole sequences; the first that is there counts.
+    package var firstTokenHeads: [FirstTokenHead] = []
+    /// What tells tokens that were replaced: a dense layer, and a second one to a single score.
+    package var replacedToken: (dense: String, output: String)? = nil
     package var questionAnswering = "qa_outputs"
     package init() {}
   }
 
   package init() {}
 
+  /// What stands in front of the names of that block's weights, after the prefix.
+  func blockName(group: Int, block: Int) -> String {
+    let name = layer.split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(group)")
+    return name.split(separator: "{block}", omittingEmptySubsequences: false).joined(separator: "\(block)")
+  }
+
   package static let bert = ModelFamily()
+  package static let distilBERT: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "distilbert"
+    family.modelTypes = ["distilbert"]
+    family.prefixes = ["distilbert.", ""]
+    family.tokenTypeEmbeddings = nil
+    family.configKeys.hiddenSize = "dim"
+    family.configKeys.layerCount = "n_layers"
+    family.configKeys.headCount = "n_heads"
+    family.configKeys.intermediateSize = "hidden_dim"
+    family.configKeys.activation = "activation"
+    family.layer = "transformer.layer.{layer}."
+    family.query = "attention.q_lin"
+    family.key = "attention.k_lin"
+    family.value = "attention.v_lin"
+    family.attentionOutput = "attention.out_lin"
+    family.attentionNorm = "sa_layer_norm"
+    family.intermediate = "ffn.lin1"
+    family.output = "ffn.lin2"
+    family.outputNorm = "output_layer_norm"
+    family.pooler = nil
+    family.heads.predictionTransform = "vocab_transform"
+    family.heads.predictionNorm = "vocab_layer_norm"
+    family.heads.predictionDecoder = "vocab_projector"
+    family.heads.predictionBiases = ["vocab_projector.bias"]
+    family.heads.firstTokenHeads = [.init(dense: "pre_classifier", activation: .relu, output: "classifier")]
+    return family
+  }()
+
+  /// XLM-RoBERTa and CamemBERT are the same model.
+  package static let roBERTa: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "roberta"
+    family.modelTypes = ["roberta", "xlm-roberta", "camembert"]
+    family.prefixes = ["roberta.", ""]
+    family.positions = .countedFromPadding
+    family.defaultPaddingID = 1
+    family.heads.predictionTransform = "lm_head.dense"
+    family.heads.predictionActivation = .gelu
+    family.heads.predictionNorm = "lm_head.layer_norm"
+    family.heads.predictionDecoder = "lm_head.decoder"
+    family.heads.predictionBiases = ["lm_head.bias", "lm_head.decoder.bias"]
+    family.heads.firstTokenHeads = [
+      .init(dense: "classifier.dense", activation: .tanh, output: "classifier.out_proj")
+    ]
+    return family
+  }()
+
+  package static let electra: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "electra"
+    family.modelTypes = ["electra"]
+    family.prefixes = ["electra.", ""]
+    family.embeddingProjection = "embeddings_project"
+    family.pooler = nil
+    family.heads.predictionTransform = "generator_predictions.dense"
+    family.heads.predictionActivation = .gelu
+    family.heads.predictionNorm = "generator_predictions.LayerNorm"
+    family.heads.predictionDecoder = "generator_lm_head"
+    family.heads.predictionBiases = ["generator_lm_head.bias"]
+    family.heads.firstTokenHeads = [
+      .init(dense: "classifier.dense", activation: .gelu, output: "classifier.out_proj"),
+      .init(dense: "sequence_summary.summary", activation: .gelu, output: "classifier"),
+    ]
+    family.heads.replacedToken = ("discriminator_predictions.dense", "discriminator_predictions.dense_prediction")
+    return family
+  }()
+
+  package static let albert: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "albert"
+    family.modelTypes = ["albert"]
+    family.prefixes = ["albert.", ""]
+    family.embeddingProjection = "encoder.embedding_hidden_mapping_in"
+    family.configKeys.groupCount = "num_hidden_groups"
+    family.configKeys.blocksPerLayer = "inner_group_num"
+    family.defaultActivation = "gelu_new"
+    family.layer = "encoder.albert_layer_groups.{layer}.albert_layers.{block}."
+    family.query = "attention.query"
+    family.key = "attention.key"
+    family.value = "attention.value"
+    family.attentionOutput = "attention.dense"
+    family.attentionNorm = "attention.LayerNorm"
+    family.intermediate = "ffn"
+    family.output = "ffn_output"
+    family.outputNorm = "full_layer_layer_norm"
+    family.pooler = "pooler"
+    family.heads.predictionTransform = "predictions.dense"
+    family.heads.predictionNorm = "predictions.LayerNorm"
+    family.heads.predictionDecoder = "predictions.decoder"
+    family.heads.predictionBiases = ["predictions.bias", "predictions.decoder.bias"]
+    family.heads.nextSentence = "sop_classifier.classifier"
+    family.heads.nextSentenceOutput = "sop_logits"
+    return family
+  }()
+
   /// All that the encoder runs.
-  package static let all = [bert]
+  package static let all = [bert, distilBERT, roBERTa, electra, albert]
 }

@@ -10,6 +10,8 @@ package enum OutputKind: Hashable, Sendable {
   case sequenceClassification
   case tokenClassification
   case multipleChoice
+  /// How much a token looks replaced.
+  case replacedToken
   /// Scores of the first (0) or last (1) token of an answer.
   case answer(Int)
 
@@ -24,11 +26,20 @@ package enum OutputKind: Hashable, Sendable {
     case .sequenceClassification: "the sequence classification head"
     case .tokenClassification: "the token classification head"
     case .multipleChoice: "the multiple choice head"
+    case .replacedToken: "the discriminator's head"
     case .answer: "the question answering head"
     }
   }
 
-  /// Whether it is computed from the pooler's output.
+  /// Whether it is one number for each token.
+  package var isScoreOfToken: Bool {
+    switch self {
+    case .replacedToken, .answer: true
+    default: false
+    }
+  }
+
+  /// Whether it is computed from the first token.
   package var isPooled: Bool {
     switch self {
     case .pooled, .nextSentence, .sequenceClassification, .multipleChoice: true
@@ -45,7 +56,9 @@ extension EncoderWeights {
     outputs.append(("last_hidden_state", .hidden(config.layerCount)))
     if pooler != nil { outputs.append(("pooler_output", .pooled)) }
     if prediction != nil { outputs.append(("prediction_logits", .prediction)) }
-    if pooler != nil, nextSentence != nil { outputs.append(("seq_relationship_logits", .nextSentence)) }
+    if pooler != nil, nextSentence != nil {
+      outputs.append((config.family.heads.nextSentenceOutput, .nextSentence))
+    }
     if let kind = logits(config) { outputs.append(("logits", kind)) }
     if questionAnswering != nil {
       outputs.append(("start_logits", .answer(0)))
@@ -61,10 +74,14 @@ extension EncoderWeights {
     if architecture.hasSuffix("ForMaskedLM"), prediction != nil { return .prediction }
     if architecture.hasSuffix("ForNextSentencePrediction"), hasPooler, nextSentence != nil { return .nextSentence }
     if let classifier {
-      if architecture.hasSuffix("ForTokenClassification") { return .tokenClassification }
-      if architecture.hasSuffix("ForMultipleChoice"), hasPooler, classifier.weight.rows == 1 { return .multipleChoice }
-      return hasPooler ? .sequenceClassification : .tokenClassification
+      let readsFirstToken = hasPooler || classifierTransform != nil
+      if architecture.hasSuffix("ForTokenClassification"), classifierTransform == nil { return .tokenClassification }
+      if architecture.hasSuffix("ForMultipleChoice"), readsFirstToken, classifier.weight.rows == 1 {
+        return .multipleChoice
+      }
+      return readsFirstToken ? .sequenceClassification : .tokenClassification
     }
+    if replacedToken != nil, prediction == nil { return .replacedToken }
     if prediction != nil { return nextSentence == nil || !hasPooler ? .prediction : nil }
     return hasPooler && nextSentence != nil ? .nextSentence : nil
   }

@@ -10,7 +10,7 @@ import TensorIO
 /// | `hidden_states.N`, `last_hidden_state` | `[batch, sequence, H]` | floating point, as all outputs |
 /// | `pooler_output` | `[batch, H]` | |
 /// | `prediction_logits` | `[batch, sequence, V]` | |
-/// | `seq_relationship_logits` | `[batch, 2]` | |
+/// | `seq_relationship_logits`, `sop_logits` | `[batch, 2]` | |
 /// | `logits` | as the model's head has it | |
 /// | `start_logits`, `end_logits` | `[batch, sequence]` | |
 public struct Fixture: Sendable {
@@ -30,8 +30,8 @@ public struct Fixture: Sendable {
   private let source: any TensorSource
 
   private static let knownOutputs = [
-    "last_hidden_state", "pooler_output", "prediction_logits", "seq_relationship_logits", "logits", "start_logits",
-    "end_logits",
+    "last_hidden_state", "pooler_output", "prediction_logits", "seq_relationship_logits", "sop_logits", "logits",
+    "start_logits", "end_logits",
   ]
 
   /// Reads the inputs, and lists the outputs without reading them.

@@ -52,15 +52,15 @@ public struct OutputComparison: Sendable {
         tally.end(token)
       }
     } else {
-      let isAnswer = if case .answer = kind { true } else { false }
+      let isOfToken = kind.isScoreOfToken
       for row in 0..<(shape.first ?? 0) {
         tally.begin()
         for column in 0..<columns {
           let place = row * columns + column
-          if isAnswer, !input.isAttended(place) { continue }
+          if isOfToken, !input.isAttended(place) { continue }
           tally.add(values[place], reference[place]) {
             Position(
-              row: row, column: isAnswer ? column : nil, index: isAnswer ? nil : column, value: $0, reference: $1)
+              row: row, column: isOfToken ? column : nil, index: isOfToken ? nil : column, value: $0, reference: $1)
           }
         }
         tally.end(row)

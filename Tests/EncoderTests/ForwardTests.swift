@@ -213,8 +213,8 @@ struct ForwardTests {
       let model = TinyModel(isFused: isFused, storage: storage)
       let weights = try EncoderWeights(
         model.write(folder), EncoderConfig(model.config, file: nil, families: [model.family]))
-      #expect(weights.layers[0].projection.weights.count == count)
-      #expect(weights.layers[0].projection.weights.reduce(0) { $0 + $1.rows } == 3 * model.hidden)
+      #expect(weights.layers[0][0].projection.weights.count == count)
+      #expect(weights.layers[0][0].projection.weights.reduce(0) { $0 + $1.rows } == 3 * model.hidden)
     }
   }
 
