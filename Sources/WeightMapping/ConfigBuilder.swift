@@ -32,7 +32,8 @@ struct ConfigBuilder {
     checkModelType()
     let architecture = chooseArchitecture()
     config.set("architectures", .strings([architecture].compactMap(\.self)))
-    config.set("model_type", .string(table.modelType))
+    let type = source?["model_type"]?.stringValue
+    config.set("model_type", .string(type.flatMap { table.isOf(modelType: $0) ? $0 : nil } ?? table.modelType))
     var inferred: [String] = []
     for key in table.configKeys {
       let given = sourceValue(key)
@@ -52,7 +53,7 @@ struct ConfigBuilder {
   }
 
   private mutating func checkModelType() {
-    guard let type = source?["model_type"]?.stringValue, type != table.modelType else { return }
+    guard let type = source?["model_type"]?.stringValue, !table.isOf(modelType: type) else { return }
     conflicts.append("model_type of \(sourceName) is '\(type)', but the tensors are named like \(table.description)'s")
   }
 
@@ -169,7 +170,7 @@ struct ConfigBuilder {
     guard let chosen = table.architectures.first(where: fits) else { return named.first }
     if let name = named.first {
       notes.append("\(sourceName) names \(name), but the tensors make a \(chosen.name)")
-    } else if !chosen.others.isEmpty, let labels = table.labels, chosen.groups.contains(labels.group) {
+    } else if !chosen.others.isEmpty, let labels = table.labels, labels.groups.contains(where: chosen.groups.contains) {
       notes.append(
         "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
           + "'architectures' in the config says otherwise")
@@ -179,7 +180,7 @@ struct ConfigBuilder {
 
   private mutating func addLabels(_ architecture: String?) {
     let maps = ["id2label", "label2id"]
-    guard let labels = table.labels, assembly.presentGroups.contains(labels.group),
+    guard let labels = table.labels, !assembly.presentGroups.isDisjoint(with: labels.groups),
       let count = dimensions.values[labels.dimension], architecture.map({ labels.notFor.contains($0) }) != true
     else {
       for key in maps {

@@ -97,7 +97,7 @@ struct DialectMatcher {
             best = match
             continue
           }
-          let isPreferred = table.modelType == modelType && tables[current.table].modelType != modelType
+          let isPreferred = table.isOf(modelType: modelType) && !tables[current.table].isOf(modelType: modelType)
           if match.count > current.count || (match.count == current.count && isPreferred) { best = match }
         }
       }

@@ -47,7 +47,7 @@ struct KnownFamily: Sendable {
     return Signature(all: all.map { Glob($0) }, shapes: shapes)
   }
 
-  /// The first family, of those that `tables` lack, whose signature `tensors` have.
+  /// The first family whose signature `tensors` have.
   static func find(_ families: [KnownFamily], in tensors: [TensorInfo], names: [String]) -> KnownFamily? {
     // Numbers made equal, a model of any depth has a few dozen names; what has more is no model that we know.
     var patterns: Set<String> = []

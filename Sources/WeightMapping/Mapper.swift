@@ -13,14 +13,18 @@ public struct Recognition: Sendable {
 /// Reads a source's tensors through the tables.
 public struct Mapper: Sendable {
   public let tables: [MappingTable]
+  /// Families without a table come first.
   private let knownFamilies: [KnownFamily]
+  private let families: Set<String>
 
   /// Earlier tables win where several know the same number of tensors; a user's own go first.
   public init(tables: [MappingTable]) {
     self.tables = tables
     let families = Set(tables.map(\.family))
+    self.families = families
     // The file is part of the program, and a test reads it.
-    knownFamilies = ((try? KnownFamily.builtIn()) ?? []).filter { !families.contains($0.family) }
+    let known = (try? KnownFamily.builtIn()) ?? []
+    knownFamilies = known.filter { !families.contains($0.family) } + known.filter { families.contains($0.family) }
   }
 
   /// What family and dialect the names are of. Cheap: no data is read.
@@ -99,11 +103,19 @@ public struct Mapper: Sendable {
   }
 
   private func find(_ tensors: [TensorInfo], names: [String], modelType: String?) -> Finding {
-    if let family = KnownFamily.find(knownFamilies, in: tensors, names: names) { return .known(family) }
-    if let match = DialectMatcher(tables: tables, names: names).best(modelType: modelType), match.isCredible {
+    let known = KnownFamily.find(knownFamilies, in: tensors, names: names)
+    if let known, !families.contains(known.family) { return .known(known) }
+    // What the names say goes before what a config says: a model must not be taken for another of the same tensors.
+    let type = known.flatMap { known in
+      let table = tables.first { $0.family == known.family }
+      return table?.isOf(modelType: modelType) == true ? modelType : table?.modelType
+    }
+    let match = DialectMatcher(tables: tables, names: names).best(modelType: type ?? modelType)
+    if let match, match.isCredible, known == nil || tables[match.table].family == known?.family {
       return .matched(match, names: names)
     }
-    return .unknown
+    // A family that has a table, but in a dialect that the table lacks.
+    return known.map { .known($0) } ?? .unknown
   }
 
   // MARK: Errors
@@ -114,8 +126,10 @@ public struct Mapper: Sendable {
 
   private func notConvertible(_ family: KnownFamily, _ file: String) -> FormatError {
     FormatError(
-      "this is \(family.description), not \(tables.last?.description ?? "a model that a table describes"): "
-        + "no table converts '\(family.family)' models",
+      families.contains(family.family)
+        ? "this is \(family.description), but in a dialect that no table describes"
+        : "this is \(family.description), not \(tables.map(\.description).joined(separator: ", or ")): "
+          + "no table converts '\(family.family)' models",
       file: file, expected: convertible, advice: "A table of your own can be given with --table.")
   }
 

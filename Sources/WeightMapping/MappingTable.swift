@@ -8,6 +8,8 @@ public struct MappingTable: Sendable {
   /// The family with its article, as in "a BERT".
   public let description: String
   public let modelType: String
+  /// Other values of `model_type` that mean the same model.
+  let moreModelTypes: [String]
   /// The names of the dialects, in the table's order.
   public var dialectNames: [String] { dialects.map(\.name) }
 
@@ -22,9 +24,11 @@ public struct MappingTable: Sendable {
 
   /// The tables that are built into the program. A new family is one line here and its file.
   public static func builtIn() throws -> [MappingTable] {
-    [
-      try MappingTable(yaml: String(decoding: PackageResources.bert_yaml, as: UTF8.self), file: "bert.yaml")
-    ]
+    try [
+      ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
+      ("roberta.yaml", PackageResources.roberta_yaml), ("electra.yaml", PackageResources.electra_yaml),
+      ("albert.yaml", PackageResources.albert_yaml),
+    ].map { try MappingTable(yaml: String(decoding: $1, as: UTF8.self), file: $0) }
   }
 
   /// Reads a table and checks it; `file` is for error messages.
@@ -34,13 +38,14 @@ public struct MappingTable: Sendable {
   }
 
   init(
-    family: String, description: String, modelType: String, configKeys: [ConfigKey], configLeavesOut: Set<String>,
-    labels: Labels?, architectures: [Architecture], groups: [TensorGroup], tensors: [TableTensor],
-    dialects: [Dialect]
+    family: String, description: String, modelType: String, moreModelTypes: [String], configKeys: [ConfigKey],
+    configLeavesOut: Set<String>, labels: Labels?, architectures: [Architecture], groups: [TensorGroup],
+    tensors: [TableTensor], dialects: [Dialect]
   ) {
     self.family = family
     self.description = description
     self.modelType = modelType
+    self.moreModelTypes = moreModelTypes
     self.configKeys = configKeys
     self.configLeavesOut = configLeavesOut
     self.labels = labels
@@ -48,6 +53,11 @@ public struct MappingTable: Sendable {
     self.groups = groups
     self.tensors = tensors
     self.dialects = dialects
+  }
+
+  func isOf(modelType type: String?) -> Bool {
+    guard let type else { return false }
+    return type == modelType || moreModelTypes.contains(type)
   }
 
   /// Every tensor of a model of these layers, in forward order.
@@ -137,7 +147,8 @@ struct ConfigKey: Sendable {
 
 struct Labels: Sendable {
   let dimension: String
-  let group: Int
+  /// The groups that have as many outputs as there are labels.
+  let groups: [Int]
   let notFor: [String]
 }
 

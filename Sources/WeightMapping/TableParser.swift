@@ -14,15 +14,15 @@ struct TableParser {
     let fields = try root.fields(
       "the table",
       [
-        "family", "description", "model_type", "config", "config_leaves_out", "labels", "architectures", "tensors",
-        "dialects",
+        "family", "description", "model_type", "more_model_types", "config", "config_leaves_out", "labels",
+        "architectures", "tensors", "dialects",
       ])
     let family = try require(fields, "family").string("family")
     let keys = try parseConfig(try require(fields, "config"))
     symbols = Set(keys.filter(\.isDimension).map(\.name))
     // The labels' dimension is a symbol of the shapes, so it must be known before they are read.
     if let labels = fields["labels"] {
-      let labelFields = try labels.fields("labels", ["dimension", "head", "not_for"])
+      let labelFields = try labels.fields("labels", ["dimension", "heads", "not_for"])
       symbols.insert(try require(labelFields, "dimension", of: labels).string("dimension"))
     }
     try parseTensors(try require(fields, "tensors"))
@@ -37,7 +37,8 @@ struct TableParser {
     guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }
     return MappingTable(
       family: family, description: try fields["description"]?.string("description") ?? "a \(family)",
-      modelType: try fields["model_type"]?.string("model_type") ?? family, configKeys: keys,
+      modelType: try fields["model_type"]?.string("model_type") ?? family,
+      moreModelTypes: try fields["more_model_types"]?.strings("more_model_types") ?? [], configKeys: keys,
       configLeavesOut: Set(try fields["config_leaves_out"]?.strings("config_leaves_out") ?? []), labels: labels,
       architectures: architectures, groups: groups, tensors: tensors, dialects: dialects)
   }
@@ -101,10 +102,12 @@ struct TableParser {
   }
 
   private func parseLabels(_ value: YAMLValue) throws(FormatError) -> Labels {
-    let fields = try value.fields("labels", ["dimension", "head", "not_for"])
+    let fields = try value.fields("labels", ["dimension", "heads", "not_for"])
+    var groups: [Int] = []
+    for head in try require(fields, "heads", of: value).strings("heads") { groups.append(try group(head, value)) }
     return Labels(
       dimension: try require(fields, "dimension", of: value).string("dimension"),
-      group: try group(try require(fields, "head", of: value).string("head"), value),
+      groups: groups,
       notFor: try fields["not_for"]?.strings("not_for") ?? [])
   }
 
