@@ -258,6 +258,14 @@ struct VerificationTests {
   @Test(arguments: [
     "BertModel", "BertForMaskedLM", "BertForNextSentencePrediction", "BertForSequenceClassification",
     "BertForTokenClassification", "BertForQuestionAnswering", "BertForMultipleChoice",
+    "DistilBertForMaskedLM", "DistilBertForSequenceClassification", "DistilBertForTokenClassification",
+    "DistilBertForQuestionAnswering", "DistilBertForMultipleChoice",
+    "RobertaModel", "RobertaForMaskedLM", "RobertaForSequenceClassification", "RobertaForTokenClassification",
+    "RobertaForQuestionAnswering", "RobertaForMultipleChoice",
+    "ElectraForMaskedLM", "ElectraForPreTraining", "ElectraForSequenceClassification", "ElectraForTokenClassification",
+    "ElectraForQuestionAnswering", "ElectraForMultipleChoice",
+    "AlbertModel", "AlbertForMaskedLM", "AlbertForPreTraining", "AlbertForSequenceClassification",
+    "AlbertForTokenClassification", "AlbertForQuestionAnswering", "AlbertForMultipleChoice",
   ])
   func headsOfTransformers(name: String) throws {
     let base = TestSupport.fixture("heads/\(name)")

@@ -79,7 +79,7 @@ def random_weights(model, seed, std):
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            values = rng.normal(0.0, std, tuple(parameter.shape)) + bool(re.search(r"LayerNorm\.weight$", name))
+            values = rng.normal(0.0, std, tuple(parameter.shape)) + bool(re.search(r"(LayerNorm|layer_norm)\.weight$", name))
             parameter.copy_(torch.from_numpy(values.astype(np.float32)))
     model.tie_weights()
     return model.eval()
@@ -106,6 +106,24 @@ def micro_bert(class_name, seed, **settings):
     )  # fmt: skip
     model = getattr(transformers, class_name)(transformers.BertConfig(**(config | settings)))
     return random_weights(model, seed, std=0.2)
+
+
+def micro_model(class_name, seed, **settings):
+    """A model of hidden size 16 of any class of transformers whose encoder is BERT's or like it."""
+    import transformers
+
+    model_class = getattr(transformers, class_name)
+    config = dict(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=24,
+        attn_implementation="eager",
+    )  # fmt: skip
+    if class_name.startswith("DistilBert"):
+        config |= dict(hidden_dim=32)
+    else:
+        config |= dict(intermediate_size=32, type_vocab_size=1 if class_name.startswith("Roberta") else 2)
+    if class_name.startswith(("Electra", "Albert")):
+        config |= dict(embedding_size=8)
+    return random_weights(model_class(model_class.config_class(**(config | settings))), seed, std=0.2)
 
 
 def write_reference(model, path, batch, length, seed):

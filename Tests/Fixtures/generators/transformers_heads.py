@@ -1,6 +1,6 @@
-"""One folder for each head of BERT, as `save_pretrained` of transformers writes it, with reference outputs."""
+"""One folder for each head of each family, as `save_pretrained` of transformers writes it, with reference outputs."""
 
-from . import fixture, micro_bert, write_reference
+from . import fixture, micro_bert, micro_model, write_reference
 
 HEADS = {
     "BertModel": dict(hidden_act="relu"),
@@ -12,14 +12,40 @@ HEADS = {
     "BertForMultipleChoice": {},
 }
 
+OTHER_HEADS = {
+    "DistilBert": dict(
+        ForMaskedLM={}, ForSequenceClassification=dict(num_labels=3), ForTokenClassification=dict(num_labels=5),
+        ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
+    "Roberta": dict(
+        Model={}, ForMaskedLM=dict(layer_norm_eps=1e-5, hidden_act="relu"),
+        ForSequenceClassification=dict(num_labels=3), ForTokenClassification=dict(num_labels=5),
+        ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
+    "Electra": dict(
+        ForMaskedLM=dict(hidden_act="relu"), ForPreTraining=dict(embedding_size=16),
+        ForSequenceClassification=dict(num_labels=3), ForTokenClassification=dict(num_labels=5),
+        ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
+    "Albert": dict(
+        Model=dict(num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2), ForMaskedLM={}, ForPreTraining={},
+        ForSequenceClassification=dict(num_labels=3), ForTokenClassification=dict(num_labels=5),
+        ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
+}  # fmt: skip
 
-def register(class_name, settings, seed):
+
+def register(class_name, make, settings, seed):
     @fixture(f"heads/{class_name}")
     def write(folder):
-        model = micro_bert(class_name, seed, num_hidden_layers=2, **settings)
+        model = make(class_name, seed, **(dict(num_hidden_layers=2) | settings))
         model.save_pretrained(folder)
         write_reference(model, folder / "reference.npz", batch=3, length=14, seed=seed + 1)
 
 
 for number, (class_name, settings) in enumerate(HEADS.items()):
-    register(class_name, settings, seed=100 + 2 * number)
+    register(class_name, micro_bert, settings, seed=100 + 2 * number)
+
+others = [(family + head, settings) for family, heads in OTHER_HEADS.items() for head, settings in heads.items()]
+for number, (class_name, settings) in enumerate(others):
+    register(class_name, micro_model, settings, seed=200 + 2 * number)

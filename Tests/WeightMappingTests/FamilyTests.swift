@@ -1,0 +1,117 @@
+import CheckpointReaders
+import TensorIO
+import TestSupport
+import Testing
+import WeightMapping
+
+/// The families beside BERT, through their tables.
+@Suite struct FamilyTests {
+  /// The tensors of a source as a table names them, with the values of the real writer's file.
+  private func source(_ name: String) throws -> (any TensorSource, JSON) {
+    let base = TestSupport.fixture("heads/\(name)")
+    return (
+      try CheckpointOpener().open("\(base)/model.safetensors").source,
+      try JSON.parse(try FileSystem.text("\(base)/config.json"))
+    )
+  }
+
+  private func fake(_ name: String) throws -> (FakeSource, JSON) {
+    let (real, config) = try source(name)
+    var fake = FakeSource()
+    for tensor in real.tensors { fake.add(tensor.name, tensor.shape) }
+    return (fake, config)
+  }
+
+  @Test(arguments: [
+    ("distilbert", "distilbert.", "DistilBert"), ("roberta", "roberta.", "Roberta"), ("electra", "electra.", "Electra"),
+    ("albert", "albert.", "Albert"),
+  ])
+  func everyHeadOfTransformersIsTakenAsItIs(family: String, root: String, name: String) throws {
+    for head in [
+      "Model", "ForMaskedLM", "ForPreTraining", "ForSequenceClassification", "ForTokenClassification",
+      "ForQuestionAnswering", "ForMultipleChoice",
+    ] where FileSystem.isFile(TestSupport.fixture("heads/\(name)\(head)/config.json")) {
+      let (fake, config) = try fake(name + head)
+      let plan = try plan(fake, config)
+      #expect(plan.family == family && plan.dialect == "transformers", "\(name)\(head)")
+      #expect(plan.config["architectures"] == .strings([name + head]))
+      #expect(plan.config["model_type"] == .string(family))
+      let result = try convert(fake, config)
+      #expect(result.infos.count == fake.tensors.count)
+      for tensor in fake.tensors {
+        let target = head == "Model" ? root + tensor.name : tensor.name
+        #expect(result.bytes(target) == fake.bytes(tensor.name), "\(target)")
+      }
+      // What the config said is still said.
+      for member in config.members ?? [] where !["transformers_version", "dtype"].contains(member.key) {
+        #expect(plan.config[member.key] == member.value, "\(name)\(head): \(member.key)")
+      }
+    }
+  }
+
+  @Test(arguments: [
+    ("DistilBertForMaskedLM", "vocab_projector.weight", "distilbert.embeddings.word_embeddings.weight"),
+    ("RobertaForMaskedLM", "lm_head.decoder.weight", "roberta.embeddings.word_embeddings.weight"),
+    ("RobertaForMaskedLM", "lm_head.decoder.bias", "lm_head.bias"),
+    ("ElectraForMaskedLM", "generator_lm_head.weight", "electra.embeddings.word_embeddings.weight"),
+    ("AlbertForMaskedLM", "predictions.decoder.weight", "albert.embeddings.word_embeddings.weight"),
+    ("AlbertForMaskedLM", "predictions.decoder.bias", "predictions.bias"),
+  ])
+  func tiedCopiesAreLeftOutAndOthersKept(name: String, copy: String, original: String) throws {
+    var (tied, config) = try fake(name)
+    let shape = try #require(tied.index(ofTensor: original).map { tied.tensors[$0].shape })
+    var untied = tied
+    tied.add(copy, shape, seed: original)
+    untied.add(copy, shape)
+    #expect(try !plan(tied, config).names.contains(copy))
+    #expect(try plan(untied, config).names.contains(copy))
+    tied.remove(original)
+    #expect(try convert(tied, config).bytes(original) == tied.bytes(copy))
+  }
+
+  @Test func theNamesTellTheFamilyWithoutAConfig() throws {
+    for (family, name) in [
+      ("distilbert", "DistilBertForQuestionAnswering"), ("roberta", "RobertaForTokenClassification"),
+      ("electra", "ElectraForTokenClassification"), ("albert", "AlbertForQuestionAnswering"),
+      ("bert", "BertForQuestionAnswering"),
+    ] {
+      let (fake, _) = try fake(name)
+      let recognition = try mapper().recognise(fake.tensors)
+      #expect(recognition.family == family && recognition.dialect == "transformers")
+      #expect(recognition.matched == fake.tensors.count)
+    }
+    let (fake, _) = try fake("ElectraForPreTraining")
+    let plan = try plan(fake, nil)
+    #expect(plan.config["architectures"] == .strings(["ElectraForPreTraining"]))
+    #expect(plan.config["embedding_size"] == .int(16) && plan.config["num_hidden_layers"] == .int(2))
+  }
+
+  @Test func theDepthOfAnALBERTIsToldByNoShape() throws {
+    let (fake, config) = try fake("AlbertModel")
+    let given = try plan(fake, config)
+    #expect(given.config["num_hidden_layers"] == .int(4) && given.config["num_hidden_groups"] == .int(2))
+    let assumed = try plan(fake, nil)
+    #expect(assumed.config["num_hidden_layers"] == .int(12) && assumed.config["num_hidden_groups"] == .int(2))
+    #expect(assumed.notes.contains { $0.contains("num_hidden_layers is told by no shape: assumed 12") })
+  }
+
+  @Test func otherNamesOfARoBERTaAreKept() throws {
+    let (fake, config) = try fake("RobertaForMaskedLM")
+    let other = config.changing("model_type", .string("xlm-roberta"))
+      .changing("architectures", .strings(["XLMRobertaForMaskedLM"]))
+    let plan = try plan(fake, other)
+    #expect(plan.family == "roberta" && plan.config["model_type"] == .string("xlm-roberta"))
+    #expect(plan.config["architectures"] == .strings(["XLMRobertaForMaskedLM"]))
+  }
+
+  @Test func aRoBERTaIsNotMadeABERTByItsConfig() throws {
+    let (fake, config) = try fake("RobertaForTokenClassification")
+    let text = failure(fake, config.changing("model_type", .string("bert")))
+    #expect(text.contains("model_type of bert_config.json is 'bert', but the tensors are named like a RoBERTa"))
+  }
+
+  @Test func aDialectThatTheTableLacksIsRefused() {
+    let source = googleTensors(heads: false).renamed { "electra" + $0.dropFirst(4) }
+    #expect(failure(source).contains("this is an ELECTRA, but in a dialect that no table describes"))
+  }
+}
