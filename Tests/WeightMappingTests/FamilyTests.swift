@@ -114,4 +114,57 @@ import WeightMapping
     let source = googleTensors(heads: false).renamed { "electra" + $0.dropFirst(4) }
     #expect(failure(source).contains("this is an ELECTRA, but in a dialect that no table describes"))
   }
+
+  /// The names of google-research/albert, from its modeling.py.
+  @Test func anALBERTOfGoogleIsTheSameModel() throws {
+    let (saved, config) = try fake("AlbertForPreTraining")
+    var google = FakeSource()
+    func add(_ name: String, _ shape: [Int]) { google.add(name, shape) }
+    func dense(_ name: String, _ input: Int, _ output: Int) {
+      add(name + "/kernel", [input, output])
+      add(name + "/bias", [output])
+    }
+    func norm(_ name: String, _ size: Int) {
+      add(name + "/gamma", [size])
+      add(name + "/beta", [size])
+    }
+    for (name, rows) in [("word", 40), ("position", 24), ("token_type", 2)] {
+      add("bert/embeddings/\(name)_embeddings", [rows, 8])
+    }
+    norm("bert/embeddings/LayerNorm", 8)
+    dense("bert/encoder/embedding_hidden_mapping_in", 8, 16)
+    let layer = "bert/encoder/transformer/group_0/inner_group_0"
+    for part in ["query", "key", "value"] { dense("\(layer)/attention_1/self/\(part)", 16, 16) }
+    dense("\(layer)/attention_1/output/dense", 16, 16)
+    norm("\(layer)/LayerNorm", 16)
+    dense("\(layer)/ffn_1/intermediate/dense", 16, 32)
+    dense("\(layer)/ffn_1/intermediate/output/dense", 32, 16)
+    norm("\(layer)/LayerNorm_1", 16)
+    dense("bert/pooler/dense", 16, 16)
+    dense("cls/predictions/transform/dense", 16, 8)
+    norm("cls/predictions/transform/LayerNorm", 8)
+    add("cls/predictions/output_bias", [40])
+    add("cls/seq_relationship/output_weights", [2, 16])
+    add("cls/seq_relationship/output_bias", [2])
+
+    let recognition = try mapper().recognise(google.tensors)
+    #expect(recognition.family == "albert" && recognition.dialect == "google-tf1")
+    let plan = try plan(google, config)
+    #expect(plan.config["architectures"] == .strings(["AlbertForPreTraining"]))
+    let shapes = Dictionary(uniqueKeysWithValues: plan.targets.map { ($0.info.name, $0.info.shape) })
+    #expect(shapes == Dictionary(uniqueKeysWithValues: saved.tensors.map { ($0.name, $0.shape) }))
+    let result = try convert(google, config)
+    #expect(
+      result.bytes("albert.encoder.albert_layer_groups.0.albert_layers.0.full_layer_layer_norm.weight")
+        == google.bytes("\(layer)/LayerNorm_1/gamma"))
+    let kernel = google.bytes("\(layer)/ffn_1/intermediate/output/dense/kernel")
+    var transposed: [UInt8] = []
+    for row in 0..<16 {
+      for column in 0..<32 {
+        let start = (column * 16 + row) * 4
+        transposed += kernel[start..<(start + 4)]
+      }
+    }
+    #expect(result.bytes("albert.encoder.albert_layer_groups.0.albert_layers.0.ffn_output.weight") == transposed)
+  }
 }
