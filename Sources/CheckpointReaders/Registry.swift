@@ -24,6 +24,17 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     }
   }
 
+  /// The name that people use.
+  var title: String {
+    switch self {
+    case .tensorFlow: "TensorFlow"
+    case .pyTorch: "PyTorch"
+    case .safetensors: "safetensors"
+    case .keras: "Keras"
+    case .numPy: "NumPy"
+    }
+  }
+
   public init(_ format: FormatName) {
     switch format {
     case .tensorFlowBundle, .tensorFlowV1: self = .tensorFlow

@@ -47,6 +47,12 @@ public struct EncoderInput: Sendable {
         "the shape is not that of an input", file: file, tensor: "input_ids", found: shapeText(shape),
         expected: "[batch, sequence] or [batch, choices, sequence], none of them 0")
     }
+    // Told from the shape alone: a compressed file may declare far more than it holds.
+    guard source.tensors[index].elementCount <= Self.largestInput else {
+      throw FormatError(
+        "the input is too large for one run", file: file, tensor: "input_ids", found: shapeText(shape),
+        expected: "at most \(grouped(Self.largestInput)) tokens, padding included", advice: "Run it in parts.")
+    }
     func optional(_ name: String) throws -> [Int]? {
       guard let index = source.index(ofTensor: name) else { return nil }
       guard source.tensors[index].shape == shape else {
@@ -61,6 +67,9 @@ public struct EncoderInput: Sendable {
       inputIDs: try Self.integers(source, index), attentionMask: try optional("attention_mask"),
       tokenTypeIDs: try optional("token_type_ids"), choices: shape.count == 3 ? shape[1] : nil, file: file)
   }
+
+  /// Tokens of one run, padding included: 32,768 sequences of 512.
+  private static let largestInput = 1 << 24
 
   private static func integers(_ source: any TensorSource, _ index: Int) throws -> [Int] {
     let tensor = source.tensors[index]

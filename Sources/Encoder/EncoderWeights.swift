@@ -125,6 +125,13 @@ struct EncoderWeights: Sendable {
       replacedToken = nil
     }
 
+    // A config with fewer layers than the file would give another model's outputs without a word.
+    let layerStart = prefix + (family.layer.split(separator: "{", maxSplits: 1).first.map(String.init) ?? family.layer)
+    if let unused = model.tensorNames.first(where: { $0.hasPrefix(layerStart) && !loader.used.contains($0) }) {
+      throw FormatError(
+        "the file holds a layer that the config does not name", file: model.path, tensor: unused,
+        expected: "\(config.layerCount) layers", advice: "Use the config that belongs to this model.")
+    }
     guard loader.missing.isEmpty else {
       let names = loader.missing.prefix(8).joined(separator: ", ")
       let rest = loader.missing.count - 8

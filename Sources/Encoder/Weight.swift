@@ -57,6 +57,8 @@ struct WeightLoader {
 
   /// What was asked for and is not there, so that one error can name all.
   private(set) var missing: [String] = []
+  /// The names of the tensors that were loaded.
+  private(set) var used: Set<String> = []
 
   init(_ model: NativeModel) { self.model = model }
 
@@ -79,6 +81,7 @@ struct WeightLoader {
       missing.append(name)
       return Weight(rows: 0, columns: 0, bytes: Bytes([]))
     }
+    used.insert(tensor.name)
     guard tensor.shape == shape else {
       throw FormatError(
         "the shape does not fit the config", file: model.path, tensor: tensor.name, found: shapeText(tensor.shape),

@@ -55,10 +55,20 @@ public struct NativeModel: Sendable {
       guard let text = header.value(NativeProfile.configKey) else {
         throw FormatError("the native file has no config", file: path, expected: NativeProfile.configKey)
       }
-      config = try JSON.parse(text, file: path)
+      let config = try JSON.parse(text, file: path)
+      guard config.members != nil else {
+        throw FormatError("the native file's config is not a JSON object", file: path)
+      }
+      self.config = config
       vocabulary = header.value(NativeProfile.vocabularyKey)
       try NativeProfile.check(header, in: file, path: path)
     } else {
+      // A native file whose mark alone was lost must not pass for a plain one, which has no checksums.
+      if let trace = header.metadata.first(where: { $0.key.hasPrefix("bertconv") }) {
+        throw FormatError(
+          "the file has traces of the native format but not its mark", file: path, found: trace.key,
+          expected: NativeProfile.profileKey, advice: "The file is damaged: convert the model again.")
+      }
       isNative = false
       config = nil
       vocabulary = nil

@@ -71,6 +71,19 @@ public enum NativeProfile {
         throw broken("a tensor is not aligned", tensor: entry.name, found: "\(entry.range.lowerBound)")
       }
     }
+    let keys = header.metadata.map(\.key)
+    let required = ["format", profileKey, configKey, sourceKey, checksumsKey]
+    guard keys.filter({ $0 != vocabularyKey }) == required, keys == required || keys.firstIndex(of: vocabularyKey) == 3
+    else {
+      throw broken("the keys of the metadata are not those of the profile", found: keys.joined(separator: ", "))
+    }
+    // Whole lines first, then the others by falling element size.
+    func rank(_ entry: SafetensorsHeader.Entry) -> Int {
+      entry.range.count % lineSize == 0 ? Int.max : entry.elementType.size ?? 0
+    }
+    for (a, b) in zip(header.entries, header.entries.dropFirst()) where rank(a) < rank(b) {
+      throw broken("a tensor is out of order", tensor: b.name)
+    }
     guard header.value("format") == "pt" else { throw broken("the key 'format' is not 'pt'") }
     guard let text = header.value(checksumsKey) else { throw broken("there are no checksums") }
     let sums = try JSON.parse(text, file: path)

@@ -50,7 +50,8 @@ public struct SafetensorsHeader: Sendable {
     guard length <= UInt64(Self.maximumLength) else {
       throw fail(
         "the header is longer than the format allows", found: "\(length) bytes",
-        expected: "at most \(Self.maximumLength)")
+        expected: "at most \(Self.maximumLength)",
+        advice: "It is not a safetensors file. A checkpoint of another format is converted first: bertconv convert.")
     }
     guard Int(length) <= cursor.remaining else {
       throw fail(

@@ -143,6 +143,17 @@ struct ConfigBuilder {
 
   private mutating func assume(_ key: ConfigKey, _ given: JSON?) {
     if let given {
+      let isOfKind =
+        switch key.defaultValue {
+        case .number: given.doubleValue != nil
+        case .string: given.stringValue != nil
+        default: true
+        }
+      if !isOfKind {
+        conflicts.append(
+          "\(key.name) of \(sourceName) is \(given.text()), not \(key.defaultValue?.doubleValue == nil ? "a word" : "a number")"
+        )
+      }
       config.set(key.name, given)
     } else if let value = key.defaultValue {
       config.set(key.name, value)

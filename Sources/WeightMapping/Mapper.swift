@@ -56,8 +56,15 @@ public struct Mapper: Sendable {
       return MappingPlan(
         family: tables[match.table].family, dialect: tables[match.table].dialects[match.dialect].name,
         config: result.config, targets: result.targets, report: result.report, notes: result.notes,
-        copies: result.copies)
+        copies: result.copies, tiedTargets: tiedTargets(of: tables[match.table], in: result.targets))
     }
+  }
+
+  /// The names of the tied tensors whose group is there.
+  private func tiedTargets(of table: MappingTable, in targets: [MappingPlan.Target]) -> Set<String> {
+    let names = Set(targets.map(\.info.name))
+    let present = Set(table.tensors.filter { names.contains($0.pattern.text) }.map(\.group))
+    return Set(table.tensors.filter { $0.tiedTo != nil && present.contains($0.group) }.map(\.pattern.text))
   }
 
   /// What becomes of each tensor, whether or not that makes a model.

@@ -31,6 +31,8 @@ public struct MappingPlan: Sendable {
   /// What was assumed or inferred, a sentence each.
   public internal(set) var notes: [String]
   var copies: [Copy] = []
+  /// Names of the targets that are tied to others as a rule, of heads that are there.
+  var tiedTargets: Set<String> = []
 
   /// Whether tensors that may be copies of others are still undecided.
   public var hasUnresolvedTies: Bool { !copies.isEmpty }
@@ -45,8 +47,9 @@ extension MappingPlan {
   /// Compares their bytes. A tied tensor that differs is kept, with a note; a second name of a tensor that differs from
   /// the first is an error. Does nothing a second time.
   public func resolvingTies(in source: any TensorSource) throws -> MappingPlan {
-    guard hasUnresolvedTies else { return self }
     var plan = self
+    plan.tieWhereThereIsNoDecoder()
+    guard hasUnresolvedTies else { return plan }
     plan.copies = []
     var leftOut: Set<Int> = []
     var isUntied = false
@@ -78,6 +81,19 @@ extension MappingPlan {
       plan.notes.append("tie_word_embeddings was false in the config, but the weights are the same: set to true")
     }
     return plan
+  }
+}
+
+extension MappingPlan {
+  /// A config may say that the output weights are not tied, of a file that has none of their own: then they can only be
+  /// the embeddings, and a reader that believed the config would look for weights that are nowhere.
+  fileprivate mutating func tieWhereThereIsNoDecoder() {
+    guard config["tie_word_embeddings"] == .bool(false), !tiedTargets.isEmpty,
+      !targets.contains(where: { tiedTargets.contains($0.info.name) })
+    else { return }
+    config.set("tie_word_embeddings", .bool(true))
+    notes.append(
+      "tie_word_embeddings was false in the config, but there are no output weights in the file: set to true")
   }
 }
 

@@ -21,10 +21,18 @@ struct YAMLValue {
       throw FormatError("not valid YAML: \(error)", file: file)
     }
     guard let root else { throw FormatError("the table is empty", file: file) }
-    return try YAMLValue(root, file: file)
+    var budget = largestCount
+    return try YAMLValue(root, file: file, &budget)
   }
 
-  private init(_ node: Node, file: String?) throws(FormatError) {
+  /// Values of a table, aliases counted each time: nested aliases multiply.
+  private static let largestCount = 200_000
+
+  private init(_ node: Node, file: String?, _ budget: inout Int) throws(FormatError) {
+    budget -= 1
+    guard budget > 0 else {
+      throw FormatError("the table has more than \(grouped(Self.largestCount)) values", file: file)
+    }
     line = node.mark?.line
     self.file = file
     switch node {
@@ -32,7 +40,7 @@ struct YAMLValue {
       content = .scalar(scalar.string, isPlain: scalar.style == .plain || scalar.style == .any)
     case .sequence(let sequence):
       var items: [YAMLValue] = []
-      for item in sequence { items.append(try YAMLValue(item, file: file)) }
+      for item in sequence { items.append(try YAMLValue(item, file: file, &budget)) }
       content = .list(items)
     case .mapping(let mapping):
       var members: [(key: String, value: YAMLValue)] = []
@@ -40,7 +48,7 @@ struct YAMLValue {
         guard case .scalar(let name) = key else {
           throw FormatError(Self.at(key.mark?.line) + "a key that is not a word", file: file)
         }
-        members.append((name.string, try YAMLValue(value, file: file)))
+        members.append((name.string, try YAMLValue(value, file: file, &budget)))
       }
       content = .map(members)
     case .alias:

@@ -28,6 +28,12 @@ struct Inspect: ParsableCommand {
   @Option(help: "A mapping table of your own, asked before those built in.")
   var table: [String] = []
 
+  func validate() throws {
+    if unmapped, !json, stats || filter != nil || sort != nil {
+      throw ValidationError("--unmapped prints a report of its own: use it without --stats, --filter and --sort.")
+    }
+  }
+
   func run() throws {
     Console.ignoreBrokenPipes()
     try reportingErrors(inspect)

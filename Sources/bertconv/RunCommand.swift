@@ -51,7 +51,9 @@ struct Run: ParsableCommand {
     let began = Clock.now
     let native = try NativeModel.open(model)
     if !skipChecksums { try native.verifyChecksums() }
-    let encoder = try Encoder(native, config: try modelConfig(native, model, config), threads: threads)
+    let encoder = try namingConfig(native, model, config) {
+      try Encoder(native, config: try modelConfig(native, model, config), threads: threads)
+    }
     let loaded = Clock.now - began
     let input = try Fixture(try CheckpointOpener().openFile(inputs)).input
     let available = encoder.availableOutputs

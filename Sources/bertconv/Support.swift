@@ -25,7 +25,14 @@ func reportingErrors(_ body: () throws -> Void) throws {
 
 /// Standard output for results, standard error for the rest.
 enum Console {
-  static func result(_ text: String) { writeAll(withOneNewline(text), to: 1) }
+  /// Prints a result; when it cannot be written, that is no success.
+  static func result(_ text: String) {
+    let code = writeAll(withOneNewline(text), to: 1)
+    guard code == 0 || code == EPIPE else {
+      error("error: standard output cannot be written: \(systemError(code))")
+      exit(2)
+    }
+  }
 
   static func error(_ text: String) { writeAll(withOneNewline(text), to: 2) }
 
@@ -40,16 +47,18 @@ enum Console {
   static var showsProgress: Bool { isatty(2) == 1 }
 
   /// Writes to a descriptor. A reader that went away (`| head`) is no error of ours.
-  private static func writeAll(_ text: String, to descriptor: Int32) {
+  @discardableResult
+  private static func writeAll(_ text: String, to descriptor: Int32) -> Int32 {
     let bytes = Array(text.utf8)
-    unsafe bytes.withUnsafeBytes { buffer in
+    return unsafe bytes.withUnsafeBytes { buffer in
       var done = 0
       while done < buffer.count {
         let count = unsafe write(descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done)
         if count < 0, errno == EINTR { continue }
-        if count <= 0 { return }
+        if count <= 0 { return errno }
         done += count
       }
+      return 0
     }
   }
 

@@ -56,9 +56,11 @@ struct Verify: ParsableCommand {
     }
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
-      let report = try Verifier.verify(
-        native, config: try modelConfig(native, model, config), fixture: fixture, tolerance: tolerance,
-        threads: threads)
+      let report = try namingConfig(native, model, config) {
+        try Verifier.verify(
+          native, config: try modelConfig(native, model, config), fixture: fixture, tolerance: tolerance,
+          threads: threads)
+      }
       Console.warn(report.warnings)
       result = report.json()
       passed = report.passed
@@ -95,6 +97,16 @@ struct Verify: ParsableCommand {
       allowUnexpected: allowUnexpected
     ).resolvingTies(in: checkpoint.source)
     return try Converter.compare(plan, from: checkpoint.source, with: try CheckpointOpener().openFile(model))
+  }
+}
+
+/// Names the config's file in an error about the config, which the encoder sees without its name.
+func namingConfig<R>(_ native: NativeModel, _ path: String, _ given: String?, _ body: () throws -> R) throws -> R {
+  do {
+    return try body()
+  } catch let error as FormatError {
+    let beside = FileSystem.join(FileSystem.folder(of: path), "config.json")
+    throw error.inFile(given ?? (native.config == nil ? beside : path))
   }
 }
 

@@ -70,10 +70,7 @@ struct NativeFormatTests {
         bad[index] ^= change
         _ = try folder.write(bad, "bad.safetensors")
         #expect(throws: FormatError.self, "byte \(index) changed by \(change)") {
-          let model = try NativeModel.open(folder.file("bad.safetensors"))
-          // Without the profile's mark there is nothing to check; that the mark was lost is told to the user.
-          guard model.isNative else { throw FormatError("not native any more") }
-          try model.verifyChecksums()
+          try NativeModel.open(folder.file("bad.safetensors")).verifyChecksums()
         }
       }
     }
@@ -93,6 +90,7 @@ struct NativeFormatTests {
 
   @Test func aNewerProfileIsNamed() throws {
     let folder = TemporaryFolder()
+    // The header's checks come after the profile's, which a newer one may change.
     let bytes = SafetensorsHeader.serialise(
       [], metadata: [("format", "pt"), ("bertconv.profile", "2")], alignment: 4096)
     let path = try folder.write(bytes, "new")
