@@ -54,7 +54,7 @@ public struct TensorStatistics: Sendable, Equatable {
     ])
   }
 
-  private static func decoder(_ type: ElementType) -> ((RawSpan, Int) -> Double)? {
+  package static func decoder(_ type: ElementType) -> ((RawSpan, Int) -> Double)? {
     switch type {
     case .f32: { Double(Float(bitPattern: $0.littleEndian(UInt32.self, at: $1))) }
     case .f64: { Double(bitPattern: $0.littleEndian(UInt64.self, at: $1)) }

@@ -87,8 +87,19 @@ public enum Converter {
 
   // MARK: Making a target
 
+  /// The whole of a target at once.
+  static func withBytes<R>(
+    of target: MappingPlan.Target, from source: any TensorSource, _ body: (RawSpan) throws -> R
+  ) throws -> R {
+    if target.operation.keepsBytes { return try source.withBytes(ofTensorAt: target.sources[0], body) }
+    var whole = Bytes([])
+    // Those that are made come in one piece.
+    try stream(target, from: source) { whole = Bytes($0.array()) }
+    return try whole.withSpan(body)
+  }
+
   /// The bytes of a target in order. Only those that keep their bytes come in several pieces.
-  private static func stream(
+  static func stream(
     _ target: MappingPlan.Target, from source: any TensorSource, _ body: (RawSpan) throws -> Void
   ) throws {
     let first = target.sources[0]

@@ -12,5 +12,5 @@ struct Bertconv: ParsableCommand {
       Exit status: 0 done and good; 1 a check said no; 2 the input cannot be used; 64 wrong usage.
       """,
     version: version,
-    subcommands: [Convert.self, Inspect.self, Verify.self, Run.self])
+    subcommands: [Convert.self, Inspect.self, Verify.self, Diff.self, Run.self])
 }

@@ -1,0 +1,52 @@
+import ArgumentParser
+import CheckpointReaders
+import TensorIO
+import WeightMapping
+
+struct Diff: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Compare the tensors of two checkpoints of any formats.",
+    discussion: """
+      Where a mapping table knows both, tensors are matched and turned as it says; otherwise by their own names. \
+      Exit status: 0 they are equal, 1 they differ, 2 one cannot be used.
+      """)
+
+  @Argument(help: "A checkpoint: file, prefix or folder.")
+  var a: String
+  @Argument(help: "The checkpoint to compare it with.")
+  var b: String
+  @Option(help: "The largest absolute difference of two values that counts as none; without it every bit counts.")
+  var tolerance: Double = 0
+  @Option(help: "A mapping table of your own, asked before those built in.")
+  var table: [String] = []
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  func validate() throws {
+    guard tolerance >= 0, tolerance.isFinite else { throw ValidationError("--tolerance must not be negative.") }
+  }
+
+  func run() throws {
+    Console.ignoreBrokenPipes()
+    try reportingErrors(compare)
+  }
+
+  private func compare() throws {
+    var bar: ProgressBar?
+    let inputs = try [a, b].map { path in
+      let checkpoint = try CheckpointOpener().open(path)
+      Console.warn(checkpoint.warnings)
+      let config = try loadConfig(checkpoint.configPath) ?? SourceDescription.embeddedConfig(checkpoint.source)
+      return ModelDifference.Input(checkpoint.source, name: path, config: config)
+    }
+    defer { bar?.finish() }
+    let result = try ModelDifference(inputs[0], inputs[1], mapper: makeMapper(tables: table), tolerance: tolerance) {
+      if bar == nil { bar = ProgressBar("comparing", total: $1) }
+      bar?.update($0)
+    }
+    bar?.finish()
+    if !json { for note in result.notes { Console.error("note: \(printable(note))") } }
+    Console.result(json ? result.json().text(pretty: true) : result.text())
+    if !result.isEqual { throw ExitCode(1) }
+  }
+}
