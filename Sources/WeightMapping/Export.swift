@@ -17,6 +17,11 @@ extension Mapper {
         "the family '\(family)' has no dialect '\(dialectName)'", file: file,
         expected: table.dialectNames.joined(separator: ", "))
     }
+    if let small = tensors.first(where: { $0.elementType == .i8 }) {
+      throw FormatError(
+        "8-bit weights have no way back", file: file, tensor: small.name,
+        advice: "Export the model that it was made from.")
+    }
     let canonical = canonicalIndex(table)
     var places: [TargetKey: Int] = [:]
     var layers: Set<Int> = []
@@ -34,10 +39,16 @@ extension Mapper {
     }
     var targets: [MappingPlan.Target] = []
     var done: Set<TargetKey> = []
+    var tied: [(source: Int, base: TargetKey)] = []
     for key in table.expanded(layers: layers.sorted()) where places[key] != nil && !done.contains(key) {
       guard let index = dialect.ruleOfTensor[key.tensor] else {
         let name = table.name(key)
-        if table.tensors[key.tensor].tiedTo != nil {
+        if let base = table.tensors[key.tensor].tiedTo, let source = places[key],
+          places[TargetKey(tensor: base, layer: key.layer)] != nil
+        {
+          // It may be left out only where it holds the same values: that is found out with the data.
+          tied.append((source, TargetKey(tensor: base, layer: key.layer)))
+        } else if table.tensors[key.tensor].tiedTo != nil {
           report.dropped.append(.init(name: name, rule: "tied", reason: "\(dialectName) has no name for it"))
         } else {
           report.unexpected.append(.init(name: name, nearest: nil, hint: "\(dialectName) has no name for it"))
@@ -72,8 +83,13 @@ extension Mapper {
       let lines = report.problemLines.prefix(20).map { "\n  " + $0 }.joined()
       throw FormatError("the model cannot be written as \(dialectName)\(lines)", file: file)
     }
+    let copies: [MappingPlan.Copy] = tied.compactMap { copy in
+      targets.firstIndex { $0.sources == places[copy.base].map { [$0] } }.map {
+        .init(source: copy.source, target: nil, base: $0, isAlias: true)
+      }
+    }
     return MappingPlan(
-      family: family, dialect: dialectName, config: config, targets: targets, report: report, notes: [])
+      family: family, dialect: dialectName, config: config, targets: targets, report: report, notes: [], copies: copies)
   }
 
   private func canonicalIndex(_ table: MappingTable) -> (String) -> TargetKey? {
