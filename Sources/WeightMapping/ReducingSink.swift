@@ -1,0 +1,259 @@
+import TensorIO
+
+/// The types that a conversion can store weights in.
+public enum StorageType: String, Sendable, CaseIterable {
+  case f32, f16, bf16, int8
+}
+
+/// Passes tensors on to another sink in a smaller type, rounded to nearest, ties to even.
+///
+/// `f32`, `f16` and `bf16` hold every floating-point tensor; NaN stays NaN, and what is too large becomes infinite and is
+/// counted. `int8` holds the matrices whose names end in `.weight`, symmetrically with one scale a row: `X` I8 and, behind
+/// all others, `X_scale` F32, where X = q · scale and q lies in −127 … 127; the other tensors stay as they are.
+public final class ReducingSink: TensorSink {
+  private enum Way {
+    case pass
+    case convert
+    /// The place of the scale.
+    case quantise(scale: Int)
+  }
+
+  private let sink: any TensorSink
+  private let type: StorageType
+  private var tensors: [TensorInfo] = []
+  private var ways: [Way] = []
+  /// The start of a row that is not whole yet, a tensor each.
+  private var rests: [[UInt8]] = []
+  private var overflowing: [Int] = []
+
+  public init(_ sink: any TensorSink, type: StorageType) {
+    self.sink = sink
+    self.type = type
+  }
+
+  /// The tensors in which finite values became infinite, and how many.
+  public var overflows: [(name: String, count: Int)] {
+    zip(tensors, overflowing).filter { $0.1 > 0 }.map { (name: $0.0.name, count: $0.1) }
+  }
+
+  public func begin(_ tensors: [TensorInfo]) throws {
+    self.tensors = tensors
+    rests = tensors.map { _ in [] }
+    overflowing = tensors.map { _ in 0 }
+    var infos: [TensorInfo] = []
+    var scales: [TensorInfo] = []
+    for tensor in tensors {
+      var way = Way.pass
+      var info = tensor
+      if [.f64, .f32, .f16, .bf16].contains(tensor.elementType) {
+        switch type {
+        case .f32: info.elementType = .f32
+        case .f16: info.elementType = .f16
+        case .bf16: info.elementType = .bf16
+        case .int8 where tensor.shape.count == 2 && tensor.name.hasSuffix(".weight"):
+          info.elementType = .i8
+          way = .quantise(scale: tensors.count + scales.count)
+          guard let scale = TensorInfo(name: tensor.name + "_scale", elementType: .f32, shape: [tensor.shape[0]]) else {
+            throw FormatError("the tensor is too large", tensor: tensor.name)
+          }
+          scales.append(scale)
+        case .int8: break
+        }
+        if info.elementType != tensor.elementType, info.elementType != .i8 { way = .convert }
+      }
+      guard let byteCount = checkedByteCount(info.shape, info.elementType) else {
+        throw FormatError("the tensor is too large", tensor: tensor.name)
+      }
+      info.byteCount = byteCount
+      ways.append(way)
+      infos.append(info)
+    }
+    try sink.begin(infos + scales)
+  }
+
+  public func append(_ bytes: RawSpan, toTensorAt index: Int) throws {
+    switch ways[index] {
+    case .pass: try sink.append(bytes, toTensorAt: index)
+    case .convert: try inChunks(bytes) { try convert($0, index) }
+    case .quantise(let scale): try quantise(bytes, index, scale)
+    }
+  }
+
+  public func finish(metadata: [(key: String, value: String)]) throws {
+    for (tensor, rest) in zip(tensors, rests) where !rest.isEmpty {
+      throw FormatError("less data than the tensor's shape and type say", tensor: tensor.name)
+    }
+    try sink.finish(metadata: metadata)
+  }
+
+  public func cancel() { sink.cancel() }
+
+  /// Pieces of at most a mebibyte, so that what is made of a large tensor takes little memory.
+  private func inChunks(_ bytes: RawSpan, _ body: (RawSpan) throws -> Void) throws {
+    var start = 0
+    while start < bytes.byteCount {
+      let end = min(bytes.byteCount, start + 1 << 20)
+      try body(bytes.extracting(start..<end))
+      start = end
+    }
+  }
+
+  // MARK: Floats
+
+  private func convert(_ bytes: RawSpan, _ index: Int) throws {
+    let from = tensors[index].elementType
+    guard let size = from.size, bytes.byteCount % size == 0, let width = target.size else {
+      throw FormatError("a piece of data ends within an element", tensor: tensors[index].name)
+    }
+    let count = bytes.byteCount / size
+    var overflow = 0
+    let type = type
+    let made = Bytes(count: count * width) { out in
+      for element in 0..<count {
+        let bits = Rounding.floatBits(bytes, from, at: element * size, toOdd: type != .f32)
+        let isFinite = bits.value & 0x7F80_0000 != 0x7F80_0000 || bits.isOverflow
+        switch type {
+        case .f16:
+          let half = Rounding.half(bits.value)
+          if isFinite, half & 0x7FFF == 0x7C00 { overflow += 1 }
+          out.storeBytes(of: half.littleEndian, toByteOffset: element * 2, as: UInt16.self)
+        case .bf16:
+          let brain = Rounding.brain(bits.value)
+          if isFinite, brain & 0x7FFF == 0x7F80 { overflow += 1 }
+          out.storeBytes(of: brain.littleEndian, toByteOffset: element * 2, as: UInt16.self)
+        case .f32, .int8:
+          if bits.isOverflow { overflow += 1 }
+          out.storeBytes(of: bits.value.littleEndian, toByteOffset: element * 4, as: UInt32.self)
+        }
+      }
+    }
+    overflowing[index] += overflow
+    try made.withSpan { try sink.append($0, toTensorAt: index) }
+  }
+
+  private var target: ElementType {
+    switch type {
+    case .f32, .int8: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    }
+  }
+
+  // MARK: 8 bits
+
+  private func quantise(_ bytes: RawSpan, _ index: Int, _ scale: Int) throws {
+    let row = tensors[index].shape[1] * (tensors[index].elementType.size ?? 1)
+    guard row > 0 else {
+      // Rows of nothing bring no data, so no scale either: such a tensor is no weight.
+      throw FormatError("a matrix without columns has no 8-bit form", tensor: tensors[index].name)
+    }
+    var start = 0
+    if !rests[index].isEmpty {
+      start = min(row - rests[index].count, bytes.byteCount)
+      rests[index] += bytes.extracting(0..<start).array()
+      guard rests[index].count == row else { return }
+      let whole = Bytes(rests[index])
+      rests[index] = []
+      try whole.withSpan { try quantiseRows($0, index, scale, row) }
+    }
+    let rows = max(1, (1 << 20) / row)
+    while bytes.byteCount - start >= row {
+      let end = start + min(rows, (bytes.byteCount - start) / row) * row
+      try quantiseRows(bytes.extracting(start..<end), index, scale, row)
+      start = end
+    }
+    rests[index] = bytes.extracting(start..<bytes.byteCount).array()
+  }
+
+  private func quantiseRows(_ bytes: RawSpan, _ index: Int, _ scale: Int, _ row: Int) throws {
+    let from = tensors[index].elementType
+    let size = from.size ?? 1
+    let columns = row / size
+    let rows = bytes.byteCount / row
+    var isFinite = true
+    var scales: [UInt8] = []
+    let made = Bytes(count: rows * columns) { out in
+      var values = [Float](repeating: 0, count: columns)
+      for number in 0..<rows {
+        var largest: Float = 0
+        for column in 0..<columns {
+          let bits = Rounding.floatBits(bytes, from, at: number * row + column * size, toOdd: false)
+          let value = Float(bitPattern: bits.value)
+          values[column] = value
+          if !value.isFinite { isFinite = false }
+          largest = max(largest, value.magnitude)
+        }
+        guard isFinite else { return }
+        // Where the quotient would be no normal number, the smallest that is; a row of zeros has any scale.
+        let step = largest == 0 ? 1 : max(largest / 127, .leastNormalMagnitude)
+        for column in 0..<columns {
+          let quotient = (values[column] / step).rounded(.toNearestOrEven)
+          let q = Int8(max(-127, min(127, quotient)))
+          out.storeBytes(of: q, toByteOffset: number * columns + column, as: Int8.self)
+        }
+        let bits = step.bitPattern
+        for shift in [0, 8, 16, 24] as [UInt32] { scales.append(UInt8(truncatingIfNeeded: bits >> shift)) }
+      }
+    }
+    guard isFinite else {
+      throw FormatError(
+        "8 bits cannot hold NaN or infinite values", tensor: tensors[index].name,
+        advice: "Use --dtype f16 or bf16, or look for what is wrong with the checkpoint.")
+    }
+    try made.withSpan { try sink.append($0, toTensorAt: index) }
+    try Bytes(scales).withSpan { try sink.append($0, toTensorAt: scale) }
+  }
+}
+
+/// Rounding to nearest, ties to even, on bit patterns.
+enum Rounding {
+  /// The element as a float. A double is rounded to nearest, or with `toOdd` so that a second rounding to half of the
+  /// width gives what one rounding would. `isOverflow` tells of a finite double that became infinite.
+  @inline(__always)
+  static func floatBits(
+    _ bytes: RawSpan, _ type: ElementType, at offset: Int, toOdd: Bool
+  ) -> (value: UInt32, isOverflow: Bool) {
+    switch type {
+    case .f32: return (bytes.littleEndian(UInt32.self, at: offset), false)
+    case .bf16: return (UInt32(bytes.littleEndian(UInt16.self, at: offset)) << 16, false)
+    case .f16: return (Float(halfBits: bytes.littleEndian(UInt16.self, at: offset)).bitPattern, false)
+    default:
+      let value = Double(bitPattern: bytes.littleEndian(UInt64.self, at: offset))
+      let nearest = Float(value)
+      let isOverflow = nearest.isInfinite && value.isFinite
+      guard toOdd, !isOverflow, Double(nearest) != value, !value.isNaN else { return (nearest.bitPattern, isOverflow) }
+      // Towards zero, then the last bit set.
+      let bits = Double(nearest).magnitude > value.magnitude ? nearest.bitPattern - 1 : nearest.bitPattern
+      return (bits | 1, false)
+    }
+  }
+
+  /// Half precision.
+  @inline(__always)
+  static func half(_ bits: UInt32) -> UInt16 {
+    let sign = UInt16(truncatingIfNeeded: bits >> 16) & 0x8000
+    let magnitude = bits & 0x7FFF_FFFF
+    if magnitude > 0x7F80_0000 { return sign | 0x7E00 | UInt16(truncatingIfNeeded: magnitude >> 13) & 0x03FF }
+    // 65,520 lies half way between the largest half and the next power of two.
+    if magnitude >= 0x477F_F000 { return sign | 0x7C00 }
+    if magnitude >= 0x3880_0000 {
+      let rebased = magnitude - 0x3800_0000
+      return sign | UInt16(truncatingIfNeeded: (rebased + 0x0FFF + (rebased >> 13 & 1)) >> 13)
+    }
+    // Subnormal: multiples of 2⁻²⁴; half of that and less is zero.
+    if magnitude <= 0x3300_0000 { return sign }
+    let shift = 126 - magnitude >> 23
+    let mantissa = magnitude & 0x007F_FFFF | 0x0080_0000
+    let whole = mantissa >> shift
+    let rest = mantissa & (1 << shift - 1)
+    let tie: UInt32 = 1 << (shift - 1)
+    return sign | UInt16(truncatingIfNeeded: rest > tie || rest == tie && whole & 1 == 1 ? whole + 1 : whole)
+  }
+
+  /// bfloat16.
+  @inline(__always)
+  static func brain(_ bits: UInt32) -> UInt16 {
+    if bits & 0x7FFF_FFFF > 0x7F80_0000 { return UInt16(truncatingIfNeeded: bits >> 16) | 0x0040 }
+    return UInt16(truncatingIfNeeded: (bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
+  }
+}
