@@ -1,5 +1,6 @@
 import ArgumentParser
 import CheckpointReaders
+import CheckpointWriters
 import NativeFormat
 import TensorIO
 import WeightMapping
@@ -10,12 +11,14 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
   case safetensors = "safetensors-to-native"
   case numPy = "numpy-to-native"
   case automatic = "auto-to-native"
+  case toTensorFlow = "native-to-tf"
+  case toPyTorch = "native-to-pytorch"
 
   var kind: CheckpointKind? {
     switch self {
     case .tensorFlow: .tensorFlow
     case .pyTorch: .pyTorch
-    case .safetensors: .safetensors
+    case .safetensors, .toTensorFlow, .toPyTorch: .safetensors
     case .numPy: .numPy
     case .automatic: nil
     }
@@ -24,12 +27,13 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Convert a checkpoint to one native file.",
+    abstract: "Convert a checkpoint to one native file, or a native file back.",
     discussion: """
       SRC is a TensorFlow prefix, its .index or .data file, a folder, a SavedModel, or a file of another format; \
       bert_config.json or config.json and vocab.txt beside it are used. Every tensor is accounted for: one that no rule \
       knows stops the conversion unless --allow-unexpected names it. Every checksum that the source has is checked, and \
-      nothing is left behind when something is wrong.
+      nothing is left behind when something is wrong. native-to-tf takes a prefix for OUT and writes bert_config.json \
+      and vocab.txt beside it.
       """)
 
   @Argument(help: "What to convert: \(Route.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -46,12 +50,25 @@ struct Convert: ParsableCommand {
   var table: [String] = []
   @Option(help: "Leave out unexpected tensors whose names match; may be given several times.")
   var allowUnexpected: [String] = []
+  @Option(help: "Store the weights as f32, f16, bf16 or int8; without it they stay as they are.")
+  var dtype: StorageType?
   @Flag(help: "Replace the output if it exists.")
   var force = false
   @Flag(help: "Print the report as JSON.")
   var json = false
 
-  func run() throws { try reportingErrors(convert) }
+  func validate() throws {
+    if dtype != nil, route == .toTensorFlow || route == .toPyTorch {
+      throw ValidationError("--dtype is for conversions to a native file.")
+    }
+  }
+
+  func run() throws {
+    switch route {
+    case .toTensorFlow, .toPyTorch: try reportingErrors(export)
+    default: try reportingErrors(convert)
+    }
+  }
 
   private func convert() throws {
     let checkpoint = try CheckpointOpener().open(source, kind: route.kind)
@@ -78,8 +95,10 @@ struct Convert: ParsableCommand {
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
     let description = try SourceDescription.make(checkpoint, plan: plan, tool: "bertconv \(Bertconv.version)")
-    let writer = try NativeWriter(
+    let native = try NativeWriter(
       path: output, overwrites: force, config: plan.config, vocabulary: vocabulary, source: description)
+    let reducing = dtype.map { ReducingSink(native, type: $0) }
+    let writer: any TensorSink = reducing ?? native
     let total = plan.targets.reduce(0) { $0 + $1.info.byteCount }
     var bar = ProgressBar("converting", total: total)
     do {
@@ -91,7 +110,11 @@ struct Convert: ParsableCommand {
       throw error
     }
     bar.finish()
-    let warnings = checkpoint.warnings + vocabularyWarnings
+    let overflowWarnings = (reducing?.overflows ?? []).map {
+      "\($0.name): \(grouped($0.count)) values are too large for the type and became infinite"
+    }
+    let warnings = checkpoint.warnings + vocabularyWarnings + overflowWarnings
+    let written = FileSystem.size(of: output) ?? 0
     if json {
       var result = plan.report.json()
       result.set("output", .string(output))
@@ -99,6 +122,8 @@ struct Convert: ParsableCommand {
       result.set("family", .string(plan.family))
       result.set("dialect", .string(plan.dialect))
       result.set("bytes", .int(total))
+      result.set("file_bytes", .int(written))
+      if let dtype { result.set("dtype", .string(dtype.rawValue)) }
       result.set("config", plan.config)
       result.set("notes", .strings(plan.notes))
       result.set("warnings", .strings(warnings))
@@ -110,9 +135,80 @@ struct Convert: ParsableCommand {
     Console.error(plan.report.text())
     Console.result(
       "\(printable(output)): \(plan.family) from \(plan.dialect) (\(checkpoint.source.format.rawValue)), "
-        + "\(plan.targets.count) tensors, \(humanBytes(UInt64(total)))")
+        + "\(plan.targets.count) tensors, \(humanBytes(dtype == nil ? UInt64(total) : written))"
+        + (dtype.map { " as \($0.rawValue)" } ?? ""))
+  }
+
+  /// The way back.
+  private func export() throws {
+    let checkpoint = try CheckpointOpener().open(source, kind: route.kind)
+    try NativeModel.open(checkpoint.path).verifyChecksums()
+    let mapper = try makeMapper(tables: table)
+    guard let family = mapper.recognise(checkpoint.source.tensors).family else {
+      throw FormatError("no table knows these tensors", file: checkpoint.path, advice: "Give a table with --table.")
+    }
+    guard
+      let config = try loadConfig(config) ?? SourceDescription.embeddedConfig(checkpoint.source)
+        ?? loadConfig(checkpoint.configPath)
+    else {
+      throw FormatError("the model carries no config", file: checkpoint.path, advice: "Give it with --config.")
+    }
+    let isBundle = route == .toTensorFlow
+    let plan = try mapper.exportPlan(
+      for: checkpoint.source.tensors, file: checkpoint.path, config: config, family: family,
+      dialect: isBundle ? "google-tf1" : "transformers"
+    ).resolvingTies(in: checkpoint.source)
+    var texts: [(path: String, content: String)] = []
+    if isBundle {
+      let folder = FileSystem.folder(of: output)
+      texts.append((FileSystem.join(folder, "bert_config.json"), config.text(pretty: true) + "\n"))
+      let vocabulary = try vocab.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
+      if let vocabulary { texts.append((FileSystem.join(folder, "vocab.txt"), vocabulary)) }
+    }
+    let outputs = isBundle ? [output + ".index", output + ".data-00000-of-00001"] : [output]
+    for path in outputs + texts.map(\.path) {
+      for file in checkpoint.source.files where FileSystem.isSameFile(file.path, path) {
+        throw FormatError("the output is a file of the source", file: path, advice: "Give another name with -o.")
+      }
+      if !force, FileSystem.kind(of: path) != nil {
+        throw FormatError("the output exists already", file: path, advice: "Use --force to replace it.")
+      }
+    }
+    let sink: any TensorSink =
+      isBundle
+      ? try TensorFlowBundleWriter(prefix: output, overwrites: force)
+      : try TorchZipWriter(path: output, overwrites: force)
+    var bar = ProgressBar("writing", total: plan.byteCount)
+    do {
+      try Converter.write(plan, from: checkpoint.source, to: sink, progress: { bar.update($0) })
+      // Before the checkpoint itself, so that it is never there without them.
+      for text in texts { try AtomicFile.write(Array(text.content.utf8), to: text.path, overwrites: force) }
+      try sink.finish(metadata: [])
+    } catch {
+      bar.finish()
+      sink.cancel()
+      throw error
+    }
+    bar.finish()
+    if json {
+      var result = plan.report.json()
+      result.set("output", .strings(outputs + texts.map(\.path)))
+      result.set("family", .string(plan.family))
+      result.set("dialect", .string(plan.dialect))
+      result.set("bytes", .int(plan.byteCount))
+      result.set("warnings", .strings(checkpoint.warnings))
+      Console.result(result.text(pretty: true))
+      return
+    }
+    Console.warn(checkpoint.warnings)
+    Console.error(plan.report.text())
+    Console.result(
+      "\(printable(output)): \(plan.family) as \(plan.dialect), \(plan.targets.count) tensors, "
+        + humanBytes(UInt64(plan.byteCount)))
   }
 }
+
+extension StorageType: ExpressibleByArgument {}
 
 /// What a vocabulary says of itself beside a config.
 enum Vocabulary {
