@@ -116,7 +116,9 @@ extension ModelDifference {
         }
         return (targets[0], targets[1])
       } catch {
-        notes.append("names could not be matched through the tables: \(error)")
+        // The first line says what is wrong; the tensors that it is about are in the comparison anyhow.
+        let reason = "\(error)".split(separator: "\n").first ?? ""
+        notes.append("names could not be matched through the tables: \(reason)")
       }
     } else if found.contains(where: { $0.dialect != nil }) {
       notes.append("no table knows both checkpoints as one family: they are compared by their own names")
@@ -193,7 +195,10 @@ private struct ValueTally {
     sizes = (a.size ?? 1, b.size ?? 1)
     isOneType = a == b
     areFloats = a == .f32 && b == .f32
-    if let x = TensorStatistics.decoder(a), let y = TensorStatistics.decoder(b) {
+    // Whole numbers beside floats are most likely scaled: their difference would say nothing.
+    if a.isFloatingPoint == b.isFloatingPoint, let x = TensorStatistics.decoder(a),
+      let y = TensorStatistics.decoder(b)
+    {
       decoders = (x, y)
     } else {
       decoders = nil

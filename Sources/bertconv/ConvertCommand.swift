@@ -162,7 +162,8 @@ struct Convert: ParsableCommand {
     if isBundle {
       let folder = FileSystem.folder(of: output)
       texts.append((FileSystem.join(folder, "bert_config.json"), config.text(pretty: true) + "\n"))
-      let vocabulary = try vocab.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
+      let vocabulary =
+        try vocab.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
       if let vocabulary { texts.append((FileSystem.join(folder, "vocab.txt"), vocabulary)) }
     }
     let outputs = isBundle ? [output + ".index", output + ".data-00000-of-00001"] : [output]

@@ -22,6 +22,21 @@ struct FakeSource: TensorSource {
     data.append(Bytes(bytes))
   }
 
+  /// Adds a tensor of these bytes.
+  mutating func add(_ name: String, _ shape: [Int], type: ElementType = .f32, bytes: [UInt8]) {
+    guard let info = TensorInfo(name: name, elementType: type, shape: shape) else { return }
+    tensors.append(info)
+    data.append(Bytes(bytes))
+  }
+
+  /// Adds a vector of F32.
+  mutating func add(_ name: String, floats: [Float]) {
+    let bytes = floats.flatMap { value in
+      [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32($0)) }
+    }
+    add(name, [floats.count], bytes: bytes)
+  }
+
   mutating func remove(_ name: String) {
     guard let index = index(ofTensor: name) else { return }
     tensors.remove(at: index)
