@@ -127,7 +127,7 @@ struct EncoderWeights: Sendable {
 
     // A config with fewer layers than the file would give another model's outputs without a word.
     let layerStart = prefix + (family.layer.split(separator: "{", maxSplits: 1).first.map(String.init) ?? family.layer)
-    if let unused = model.tensorNames.first(where: { $0.hasPrefix(layerStart) && !loader.used.contains($0) }) {
+    if let unused = loader.firstUnused(under: layerStart) {
       throw FormatError(
         "the file holds a layer that the config does not name", file: model.path, tensor: unused,
         expected: "\(config.layerCount) layers", advice: "Use the config that belongs to this model.")

@@ -64,6 +64,14 @@ struct WeightLoader {
 
   func has(_ name: String) -> Bool { find(name) != nil }
 
+  /// The first tensor under `prefix` that nothing has loaded; the scales of 8-bit weights go with their weights.
+  func firstUnused(under prefix: String) -> String? {
+    model.tensorNames.first { name in
+      let owner = name.hasSuffix("_scale") ? String(name.dropLast("_scale".count)) : name
+      return name.hasPrefix(prefix) && !used.contains(name) && !used.contains(owner)
+    }
+  }
+
   /// The tensor of that name. The oldest checkpoints, and files made from them, call the two vectors of a layer
   /// normalisation gamma and beta.
   private func find(_ name: String) -> NativeModel.Tensor? {
@@ -110,6 +118,7 @@ struct WeightLoader {
     let tensors = names.compactMap { find($0) }
     let fit = tensors.count == names.count && tensors.allSatisfy { $0.shape == shape }
     if fit, let bytes = try adjacent(tensors) {
+      used.formUnion(tensors.map(\.name))
       let count = bytes.count / 4
       let columns = shape.count == 1 ? count : shape[shape.count - 1]
       return [Weight(rows: count / columns, columns: columns, bytes: bytes)]

@@ -99,6 +99,74 @@ struct EndToEndTests {
     #expect(try contents(tiny + ".index") == before)
   }
 
+  /// A config that names fewer layers than the file has would give another model's outputs.
+  @Test func aConfigWithTooFewLayersIsRefused() throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("m.safetensors")
+    #expect(try Program.run("convert", "tf-to-native", tiny, "-o", output).status == 0)
+    var config = try JSON.parse(try FileSystem.text(fixture("tensorflow/bert-tiny/bert_config.json")))
+    config.set("num_hidden_layers", .int(1))
+    config.set("model_type", .string("bert"))
+    let path = try folder.write(Array(config.text().utf8), "config.json")
+    let result = try Program.run("verify", output, "--fixtures", reference, "--config", path)
+    #expect(result.status == 2)
+    #expect(result.errors.contains("encoder.layer.1"), "\(result.errors)")
+  }
+
+  @Test func aConfigOfTheWrongKindIsRefused() throws {
+    let folder = TemporaryFolder()
+    var config = try JSON.parse(try FileSystem.text(fixture("tensorflow/bert-tiny/bert_config.json")))
+    config.set("layer_norm_eps", .string("tiny"))
+    let path = try folder.write(Array(config.text().utf8), "config.json")
+    let result = try Program.run("convert", "tf-to-native", tiny, "-o", folder.file("m"), "--config", path)
+    #expect(result.status == 2)
+    #expect(result.errors.contains("layer_norm_eps"))
+    #expect(FileSystem.kind(of: folder.file("m")) == nil)
+  }
+
+  /// Google's checkpoints have no output weights of their own, whatever the config says.
+  @Test func aConfigThatUntiesWhatIsTiedIsPutRight() throws {
+    let folder = TemporaryFolder()
+    var config = try JSON.parse(try FileSystem.text(fixture("tensorflow/bert-tiny/bert_config.json")))
+    config.set("tie_word_embeddings", .bool(false))
+    let path = try folder.write(Array(config.text().utf8), "config.json")
+    let output = folder.file("m.safetensors")
+    let result = try Program.run("convert", "tf-to-native", tiny, "-o", output, "--config", path)
+    #expect(result.errors.contains("tie_word_embeddings"))
+    #expect(try Program.run("verify", output, "--fixtures", reference).status == 0)
+  }
+
+  @Test func aTableOfNestedAliasesIsRefusedSoon() throws {
+    let folder = TemporaryFolder()
+    var text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for level in 1..<10 {
+      let before = "*a\(level - 1)"
+      text += "a\(level): &a\(level) [\(Array(repeating: before, count: 10).joined(separator: ", "))]\n"
+    }
+    let path = try folder.write(Array(text.utf8), "bomb.yaml")
+    let result = try Program.run("inspect", tiny, "--table", path)
+    #expect(result.status == 2)
+    #expect(result.errors.contains("more than 200,000 values"))
+  }
+
+  @Test func thereAndBackIsBitForBit() throws {
+    let folder = TemporaryFolder()
+    let native = folder.file("m.safetensors")
+    #expect(try Program.run("convert", "tf-to-native", tiny, "-o", native).status == 0)
+    #expect(try Program.run("convert", "native-to-tf", native, "-o", folder.file("back")).status == 0)
+    #expect(try Program.run("diff", folder.file("back"), tiny).status == 0)
+    #expect(try Program.run("convert", "native-to-pytorch", native, "-o", folder.file("back.bin")).status == 0)
+    let different = try Program.run("diff", folder.file("back.bin"), fixture("torch/bert-2018"))
+    #expect(different.status == 1 || different.status == 2)
+    #expect(try Program.run("convert", "native-to-tf", native, "-o", folder.file("back")).status == 2)
+    let again = folder.file("again.safetensors")
+    let config = fixture("tensorflow/bert-tiny/bert_config.json")
+    #expect(
+      try Program.run("convert", "pytorch-to-native", folder.file("back.bin"), "-o", again, "--config", config).status
+        == 0)
+    #expect(try Program.run("diff", again, native).status == 0)
+  }
+
   @Test func aHostilePickleIsRefusedAndNothingRuns() throws {
     let folder = TemporaryFolder()
     for name in ["system-zip.pt", "system-legacy.pt"] {
