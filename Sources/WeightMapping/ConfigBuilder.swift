@@ -186,6 +186,11 @@ struct ConfigBuilder {
         "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
           + "'architectures' in the config says otherwise")
     }
+    for group in chosen.reads where !present.contains(group) {
+      notes.append(
+        "the tensors make a \(chosen.name), but the file has no \(table.groups[group].name): what goes through it cannot be "
+          + "computed, and other programs make one up")
+    }
     return chosen.name
   }
 

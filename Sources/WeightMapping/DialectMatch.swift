@@ -84,6 +84,17 @@ extension Dialect {
 struct DialectMatcher {
   let tables: [MappingTable]
   let names: [String]
+  /// The names that may tell a scope: where a file holds two models, the user's patterns say which is not meant.
+  private let scopeNames: [String]
+
+  init(tables: [MappingTable], names: [String], ignoring patterns: [String] = []) {
+    self.tables = tables
+    self.names = names
+    let globs = patterns.map { Glob($0) }
+    // Patterns that take in everything say nothing of the scope.
+    let others = globs.isEmpty ? names : names.filter { name in !globs.contains { $0.matches(name) } }
+    scopeNames = others.isEmpty ? names : others
+  }
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
@@ -106,11 +117,11 @@ struct DialectMatcher {
   }
 
   private func scopes(of dialect: Dialect) -> [Scope] {
-    let found = dialect.scopes(in: names)
+    let found = dialect.scopes(in: scopeNames)
     if !found.isEmpty { return found }
     // Where only copies of the weights are there (moving averages), the names they are copies of show the scope.
     let endings = dialect.drops.compactMap(\.beside)
-    let originals = names.compactMap { name in
+    let originals = scopeNames.compactMap { name in
       endings.first { name.hasSuffix($0) }.map { String(name.dropLast($0.count)) }
     }
     return originals.isEmpty ? [] : dialect.scopes(in: originals)

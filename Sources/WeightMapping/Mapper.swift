@@ -47,7 +47,7 @@ public struct Mapper: Sendable {
   public func plan(
     for tensors: [TensorInfo], file: String, config: JSON?, configFile: String?, allowUnexpected: [String]
   ) throws -> MappingPlan {
-    switch find(tensors, modelType: config?["model_type"]?.stringValue) {
+    switch find(tensors, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
     case .known(let family): throw notConvertible(family, file)
     case .unknown: throw unknown(tensors, file)
     case .matched(let match, let names):
@@ -70,7 +70,7 @@ public struct Mapper: Sendable {
   /// What becomes of each tensor, whether or not that makes a model.
   public func report(for tensors: [TensorInfo], config: JSON?, allowUnexpected: [String]) -> MappingReport {
     var report = MappingReport()
-    switch find(tensors, modelType: config?["model_type"]?.stringValue) {
+    switch find(tensors, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
     case .matched(let match, let names):
       return evaluate(match, tensors, names, config, nil, allowUnexpected).report
     case .known(let family):
@@ -99,17 +99,21 @@ public struct Mapper: Sendable {
     case unknown
   }
 
-  private func find(_ tensors: [TensorInfo], modelType: String?) -> Finding {
+  /// What the tensors are. Names that match one of `ignoring` do not decide in which scope the model lies.
+  private func find(_ tensors: [TensorInfo], modelType: String?, ignoring: [String] = []) -> Finding {
     let names = tensors.map(\.name)
-    let finding = find(tensors, names: names, modelType: modelType)
+    let finding = find(tensors, names: names, modelType: modelType, ignoring: ignoring)
     // Object graphs have keys that say where a variable hangs, and beside them the names that it was given.
     if case .unknown = finding, tensors.contains(where: { $0.fullName != nil }) {
-      return find(tensors, names: tensors.map { $0.fullName ?? $0.name }, modelType: modelType)
+      return find(
+        tensors, names: tensors.map { $0.fullName ?? $0.name }, modelType: modelType, ignoring: ignoring)
     }
     return finding
   }
 
-  private func find(_ tensors: [TensorInfo], names: [String], modelType: String?) -> Finding {
+  private func find(
+    _ tensors: [TensorInfo], names: [String], modelType: String?, ignoring: [String]
+  ) -> Finding {
     let known = KnownFamily.find(knownFamilies, in: tensors, names: names)
     if let known, !families.contains(known.family) { return .known(known) }
     // What the names say goes before what a config says: a model must not be taken for another of the same tensors.
@@ -117,7 +121,7 @@ public struct Mapper: Sendable {
       let table = tables.first { $0.family == known.family }
       return table?.isOf(modelType: modelType) == true ? modelType : table?.modelType
     }
-    let match = DialectMatcher(tables: tables, names: names).best(modelType: type ?? modelType)
+    let match = DialectMatcher(tables: tables, names: names, ignoring: ignoring).best(modelType: type ?? modelType)
     if let match, match.isCredible, known == nil || tables[match.table].family == known?.family {
       return .matched(match, names: names)
     }

@@ -157,6 +157,8 @@ struct Architecture: Sendable {
   let groups: [Int]
   /// Architectures of the same tensors.
   let others: [String]
+  /// Groups that its outputs need beside the heads.
+  let reads: [Int]
 }
 
 /// One way of naming and laying out the tensors of a family.

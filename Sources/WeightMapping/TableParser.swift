@@ -90,13 +90,15 @@ struct TableParser {
   private func parseArchitectures(_ value: YAMLValue) throws(FormatError) -> [Architecture] {
     var result: [Architecture] = []
     for item in try value.list("architectures") {
-      let fields = try item.fields("an architecture", ["name", "heads", "or"])
+      let fields = try item.fields("an architecture", ["name", "heads", "or", "reads"])
       var indices: [Int] = []
       for head in try fields["heads"]?.strings("heads") ?? [] { indices.append(try group(head, item)) }
+      var reads: [Int] = []
+      for group in try fields["reads"]?.strings("reads") ?? [] { reads.append(try self.group(group, item)) }
       result.append(
         Architecture(
           name: try require(fields, "name", of: item).string("name"), groups: indices,
-          others: try fields["or"]?.strings("or") ?? []))
+          others: try fields["or"]?.strings("or") ?? [], reads: reads))
     }
     return result
   }

@@ -14,6 +14,38 @@ import WeightMapping
     #expect(plan.report.mapped.count == googleTensors().tensors.count)
   }
 
+  @Test(arguments: ["generator", "discriminator"])
+  func ofTwoModelsInOneFileTheUserChooses(_ wanted: String) throws {
+    var source = FakeSource()
+    for scope in ["generator", "discriminator"] {
+      for tensor in googleTensors(scope: scope + "/", heads: false).tensors { source.add(tensor.name, tensor.shape) }
+    }
+    let other = wanted == "generator" ? "discriminator" : "generator"
+    #expect(failure(source).contains("unexpected"))
+    let plan = try plan(source, allow: [other + "/*"])
+    #expect(plan.report.mapped.allSatisfy { $0.name.hasPrefix(wanted + "/") })
+    #expect(plan.report.dropped.count == source.tensors.count / 2)
+  }
+
+  @Test func aHeadThatReadsAPoolerWhichIsNotThereIsSaid() throws {
+    var source = googleTensors()
+    source.remove("bert/pooler/dense/kernel")
+    source.remove("bert/pooler/dense/bias")
+    #expect(try plan(source).notes.contains { $0.contains("no pooler") })
+    #expect(try !plan(googleTensors()).notes.contains { $0.contains("no pooler") })
+  }
+
+  @Test func adafactorAndKerasOptimizerStateIsDropped() throws {
+    var source = googleTensors()
+    let names = [
+      "output_weights_slot_vr", "output_weights_slot_vc", "output_bias_slot_v", "bert/pooler/dense/bias_slot_v",
+      "optimizer/_variables/3/.ATTRIBUTES/VARIABLE_VALUE",
+    ]
+    for name in names { source.add(name, [3]) }
+    let plan = try plan(source)
+    #expect(Set(plan.report.dropped.map(\.name)) == Set(names))
+  }
+
   @Test func targetsAreInForwardOrder() throws {
     let names = try plan(googleTensors()).names
     #expect(names[0] == "bert.embeddings.word_embeddings.weight")
