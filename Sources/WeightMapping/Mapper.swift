@@ -139,8 +139,7 @@ public struct Mapper: Sendable {
     FormatError(
       families.contains(family.family)
         ? "this is \(family.description), but in a dialect that no table describes"
-        : "this is \(family.description), not \(tables.map(\.description).joined(separator: ", or ")): "
-          + "no table converts '\(family.family)' models",
+        : "this is \(family.description): no table converts '\(family.family)' models",
       file: file, expected: convertible, advice: "A table of your own can be given with --table.")
   }
 

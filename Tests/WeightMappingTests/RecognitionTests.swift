@@ -32,7 +32,7 @@ import WeightMapping
     var source = FakeSource()
     for name in ["0.encoder.weight", "0.rnns.0.module.weight_ih_l0", "1.decoder.weight"] { source.add(name, [4, 4]) }
     let text = failure(source)
-    #expect(text.contains("this is an ULMFiT (AWD-LSTM) language model, not a BERT"))
+    #expect(text.contains("this is an ULMFiT (AWD-LSTM) language model: no table converts"))
     #expect(text.split(separator: "\n").count < 4)
   }
 
