@@ -113,8 +113,11 @@ public struct CheckpointOpener: Sendable {
         "It is a zip archive that holds no checkpoint known: unpack it first (unzip)."
       } else if head.first == UInt8(ascii: "<") {
         "It looks like a web page: the download did not give the file itself."
-      } else if head.first == UInt8(ascii: "{") { "It is JSON: give the checkpoint, and this file with --config." } else
-      { "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file or an npz file." }
+      } else if head.first == UInt8(ascii: "{") {
+        "It is JSON: give the checkpoint, and this file with --config."
+      } else {
+        "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file or an npz file."
+      }
     return FormatError(
       "the file is in no format that is known", file: path, offset: 0, found: hexadecimal(head), advice: guess)
   }

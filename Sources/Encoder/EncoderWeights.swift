@@ -105,7 +105,6 @@ struct EncoderWeights: Sendable {
       loader.has(heads.nextSentence + ".weight") ? try loader.dense(heads.nextSentence, 2, hidden) : nil
     questionAnswering =
       loader.has(heads.questionAnswering + ".weight") ? try loader.dense(heads.questionAnswering, 2, hidden) : nil
-    // The number of labels is nowhere but in the shape; a matrix of no labels or of one dimension is reported as wrong.
     let first = heads.firstTokenHeads.first { loader.has($0.dense + ".weight") }
     classifierTransform =
       if let first {
@@ -114,6 +113,7 @@ struct EncoderWeights: Sendable {
         nil
       }
     let name = first?.output ?? heads.classifier
+    // The number of labels is nowhere but in the shape; a matrix of no labels or of one dimension is reported as wrong.
     let labels = model.tensor(name + ".weight")?.shape.first.map { max($0, 1) }
     classifier = if let labels { try loader.dense(name, labels, hidden) } else { nil }
     if let names = heads.replacedToken, loader.has(names.dense + ".weight") {

@@ -73,11 +73,11 @@ struct Inspect: ParsableCommand {
       }
       bar.finish()
     }
-    let summary = Summary(checkpoint, recognition, config: try? sourceConfig(of: checkpoint))
+    let config = try? sourceConfig(of: checkpoint)
+    let summary = Summary(checkpoint, recognition, config: config)
     if json {
       var result = summary.json
       if unmapped {
-        let config = try? sourceConfig(of: checkpoint)
         result.set("mapping", mapper.report(for: tensors, config: config, allowUnexpected: []).json())
       }
       result.set(
@@ -102,7 +102,6 @@ struct Inspect: ParsableCommand {
     Console.warn(checkpoint.warnings)
     Console.result(summary.text)
     if unmapped {
-      let config = try? sourceConfig(of: checkpoint)
       Console.result(mapper.report(for: tensors, config: config, allowUnexpected: []).text())
       return
     }
@@ -142,10 +141,10 @@ struct Summary {
   private let recognition: Recognition
   private let config: JSON?
 
-  init(_ checkpoint: OpenedCheckpoint, _ recognition: Recognition, config: JSON??) {
+  init(_ checkpoint: OpenedCheckpoint, _ recognition: Recognition, config: JSON?) {
     self.checkpoint = checkpoint
     self.recognition = recognition
-    self.config = config ?? nil
+    self.config = config
   }
 
   private func value(_ keys: String...) -> String? {

@@ -51,8 +51,8 @@ struct Run: ParsableCommand {
     let began = Clock.now
     let native = try NativeModel.open(model)
     if !skipChecksums { try native.verifyChecksums() }
-    let encoder = try namingConfig(native, model, config) {
-      try Encoder(native, config: try modelConfig(native, model, config), threads: threads)
+    let encoder = try ModelConfig(native, model, given: config).use {
+      try Encoder(native, config: $0, threads: threads)
     }
     let loaded = Clock.now - began
     let input = try Fixture(try CheckpointOpener().openFile(inputs)).input

@@ -56,10 +56,8 @@ struct Verify: ParsableCommand {
     }
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
-      let report = try namingConfig(native, model, config) {
-        try Verifier.verify(
-          native, config: try modelConfig(native, model, config), fixture: fixture, tolerance: tolerance,
-          threads: threads)
+      let report = try ModelConfig(native, model, given: config).use {
+        try Verifier.verify(native, config: $0, fixture: fixture, tolerance: tolerance, threads: threads)
       }
       Console.warn(report.warnings)
       result = report.json()
@@ -100,25 +98,36 @@ struct Verify: ParsableCommand {
   }
 }
 
-/// Names the config's file in an error about the config, which the encoder sees without its name.
-func namingConfig<R>(_ native: NativeModel, _ path: String, _ given: String?, _ body: () throws -> R) throws -> R {
-  do {
-    return try body()
-  } catch let error as FormatError {
-    let beside = FileSystem.join(FileSystem.folder(of: path), "config.json")
-    throw error.inFile(given ?? (native.config == nil ? beside : path))
-  }
-}
+/// The config that a model is run with, and the file that it is in.
+struct ModelConfig {
+  private let path: String
+  private let json: JSON?
 
-/// The config of a model: its own, the one given, or for a plain safetensors file the one beside it.
-func modelConfig(_ model: NativeModel, _ path: String, _ given: String?) throws -> JSON? {
-  if let given { return try loadConfig(given) }
-  if let own = model.config { return own }
-  let beside = FileSystem.join(FileSystem.folder(of: path), "config.json")
-  guard FileSystem.isFile(beside) else {
-    throw FormatError(
-      "the file carries no config", file: path,
-      advice: "Give the model's config with --config, or convert it with 'bertconv convert safetensors-to-native'.")
+  /// The config given, else the model's own, or for a plain safetensors file the one beside it.
+  init(_ model: NativeModel, _ modelPath: String, given: String?) throws {
+    if let given {
+      path = given
+      json = try loadConfig(given)
+    } else if let own = model.config {
+      path = modelPath
+      json = own
+    } else {
+      path = FileSystem.join(FileSystem.folder(of: modelPath), "config.json")
+      guard FileSystem.isFile(path) else {
+        throw FormatError(
+          "the file carries no config", file: modelPath,
+          advice: "Give the model's config with --config, or convert it with 'bertconv convert safetensors-to-native'.")
+      }
+      json = try loadConfig(path)
+    }
   }
-  return try loadConfig(beside)
+
+  /// Runs `body` with the config; an error that names no file is one of the config, whose name the encoder does not know.
+  func use<R>(_ body: (JSON?) throws -> R) throws -> R {
+    do {
+      return try body(json)
+    } catch let error as FormatError {
+      throw error.inFile(path)
+    }
+  }
 }
