@@ -99,7 +99,7 @@ struct Convert: ParsableCommand {
       path: output, overwrites: force, config: plan.config, vocabulary: vocabulary, source: description)
     let reducing = dtype.map { ReducingSink(native, type: $0) }
     let writer: any TensorSink = reducing ?? native
-    let total = plan.targets.reduce(0) { $0 + $1.info.byteCount }
+    let total = plan.byteCount
     var bar = ProgressBar("converting", total: total)
     do {
       try Converter.write(plan, from: checkpoint.source, to: writer, progress: { bar.update($0) })
