@@ -167,8 +167,21 @@ public enum FileSystem {
     let array = bytes.array()
     try bytes.checkIntact()
     guard let text = String(validating: array, as: UTF8.self) else {
-      throw FormatError("the file is not UTF-8 text", file: path)
+      let valid = validPrefix(of: array)
+      throw FormatError(
+        "the file is not UTF-8 text", file: path, offset: UInt64(valid), found: hexadecimal(array[valid...].prefix(4)),
+        advice:
+          "Line \(grouped(array[..<valid].count { $0 == 0x0A } + 1)) is in another encoding: save the file as UTF-8.")
     }
     return text
+  }
+
+  /// How many of `bytes` come before the first that is not UTF-8.
+  private static func validPrefix(of bytes: [UInt8]) -> Int {
+    var decoder = UTF8()
+    var iterator = bytes.makeIterator()
+    var count = 0
+    while case .scalarValue(let scalar) = decoder.decode(&iterator) { count += UTF8.width(scalar) }
+    return count
   }
 }

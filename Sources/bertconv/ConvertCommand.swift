@@ -213,9 +213,15 @@ extension StorageType: ExpressibleByArgument {}
 
 /// What a vocabulary says of itself beside a config.
 enum Vocabulary {
+  /// One token a line. Bytes are counted, since to a `String` a CRLF is one character and no newline; nothing but a
+  /// newline ends a line: a lone CR, U+2028 and the like are tokens, or parts of them, in vocabularies of many languages.
+  static func tokenCount(_ text: String) -> Int {
+    let newlines = text.utf8.count { $0 == UInt8(ascii: "\n") }
+    return text.utf8.last == nil || text.utf8.last == UInt8(ascii: "\n") ? newlines : newlines + 1
+  }
+
   static func warnings(_ text: String, config: JSON) -> [String] {
-    var lines = text.split(separator: "\n", omittingEmptySubsequences: false).count
-    if text.hasSuffix("\n") || text.isEmpty { lines -= 1 }
+    let lines = tokenCount(text)
     guard let size = config["vocab_size"]?.intValue, lines != size else { return [] }
     if lines < size {
       return ["the vocabulary has \(grouped(lines)) tokens and the model \(grouped(size)) rows: the rest is padding"]

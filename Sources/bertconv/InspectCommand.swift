@@ -222,7 +222,7 @@ struct Summary {
       ))
     if let model { lines.append(("model", model)) }
     if isNative {
-      let tokens = SourceDescription.embeddedVocabulary(source)?.split(separator: "\n").count
+      let tokens = SourceDescription.embeddedVocabulary(source).map(Vocabulary.tokenCount)
       lines.append(("config", "in the file"))
       lines.append(("vocab", tokens.map { "in the file, \(grouped($0)) tokens" } ?? "none"))
     } else {
