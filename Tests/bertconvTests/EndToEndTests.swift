@@ -23,6 +23,33 @@ struct EndToEndTests {
     #expect(try Program.run("verify", output, "--against", source).status == 0)
   }
 
+  /// The folder that pytorch-pretrained-BERT of 2018 left, as it is: a stream of pickles, `bert_config.json`, `vocab.txt`,
+  /// and layer norms with gamma and beta.
+  @Test(arguments: ["", "/pytorch_model.bin"])
+  func theFolderOf2018(_ name: String) throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("m.safetensors")
+    let source = fixture("torch/bert-2018" + name)
+    let result = try Program.run("convert", "pytorch-to-native", source, "-o", output, "--json")
+    #expect(result.status == 0, "\(result.both)")
+    let report = try JSON.parse(result.output)
+    #expect(report["format"]?.stringValue == "pytorch-legacy" && report["dialect"]?.stringValue == "transformers")
+    #expect(report["warnings"]?.elements?.isEmpty == true, "\(result.output)")
+    let expected = SafetensorsContent(try MappedFile.open(fixture("torch/bert-2018/expected.safetensors")))
+    let actual = SafetensorsContent(try MappedFile.open(output))
+    #expect(!actual.tensors.isEmpty && actual.tensors == expected.tensors)
+    #expect(!actual.tensors.keys.contains { $0.contains("gamma") || $0.contains("decoder.weight") })
+    // The config and the vocabulary that lie beside it.
+    let given = try JSON.parse(try FileSystem.text(fixture("torch/bert-2018/bert_config.json")))
+    for key in ["hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size", "hidden_act"] {
+      #expect(report["config"]?[key] == given[key], "\(key)")
+    }
+    let header = try SafetensorsHeader(try MappedFile.open(output))
+    #expect(try header.value("bertconv.vocab") == FileSystem.text(fixture("torch/bert-2018/vocab.txt")))
+    #expect(try Program.run("verify", output, "--against", source).status == 0)
+    #expect(try Program.run("diff", source, output).status == 0)
+  }
+
   @Test func theWholePath() throws {
     let folder = TemporaryFolder()
     let output = folder.file("m.safetensors")
