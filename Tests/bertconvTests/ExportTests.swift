@@ -1,0 +1,145 @@
+import TensorIO
+import TestSupport
+import Testing
+
+/// What the way back refuses, with nothing written, and what it leaves out.
+@Suite("Export")
+struct ExportTests {
+  private let decoder = "cls.predictions.decoder.weight"
+  private let embeddings = "bert.embeddings.word_embeddings.weight"
+
+  private func native(_ folder: TemporaryFolder, _ model: PlainModel = PlainModel()) throws -> String {
+    let inside = TemporaryFolder()
+    let output = folder.file("native.safetensors")
+    let result = try Program.run("convert", "safetensors-to-native", try model.write(inside), "-o", output)
+    #expect(result.status == 0, "\(result.both)")
+    return output
+  }
+
+  /// The names of a checkpoint's tensors.
+  private func names(_ path: String) throws -> Set<String> {
+    let result = try Program.run("inspect", path, "--json")
+    #expect(result.status == 0, "\(result.both)")
+    return Set((try JSON.parse(result.output)["tensors"]?.elements ?? []).compactMap { $0["name"]?.stringValue })
+  }
+
+  /// Each file that a route writes, there already: refused, and all of them left as they are, until --force.
+  @Test(arguments: [
+    ("native-to-tf", "out", "out.index"), ("native-to-tf", "out", "out.data-00000-of-00001"),
+    ("native-to-tf", "out", "bert_config.json"), ("native-to-tf", "out", "vocab.txt"),
+    ("native-to-pytorch", "out.bin", "out.bin"),
+  ])
+  func anExistingFileIsKept(route: String, output: String, existing: String) throws {
+    let folder = TemporaryFolder()
+    let sources = TemporaryFolder()
+    let vocabulary = try sources.write(Array("a\nb\n".utf8), "words.txt")
+    let model = try native(sources)
+    let precious = Array("precious".utf8)
+    let path = try folder.write(precious, existing)
+    let arguments =
+      ["convert", route, model, "-o", folder.file(output)] + (route == "native-to-tf" ? ["--vocab", vocabulary] : [])
+    let refused = try Program.run(arguments)
+    #expect(refused.status == 2)
+    #expect(refused.errors.contains("\(path): the output exists already"), "\(refused.errors)")
+    #expect(refused.errors.contains("--force"))
+    #expect(try FileSystem.names(inFolder: folder.path) == [existing])
+    #expect(try contents(path) == precious)
+    let forced = try Program.run(arguments + ["--force"])
+    #expect(forced.status == 0, "\(forced.both)")
+    #expect(try contents(path) != precious)
+  }
+
+  /// Nothing may be written over the model that is being read, --force or not, under whatever name it is reached.
+  @Test(arguments: [
+    ("native-to-pytorch", "m.safetensors", "m.safetensors"), ("native-to-pytorch", "m.safetensors", "./m.safetensors"),
+    ("native-to-tf", "m.index", "m"),
+  ])
+  func theSourceIsNotWrittenOver(route: String, source: String, output: String) throws {
+    let folder = TemporaryFolder()
+    let sources = TemporaryFolder()
+    let model = try folder.copy(try native(sources), as: source)
+    let before = try contents(model)
+    let result = try Program.run("convert", route, model, "-o", folder.file(output), "--force")
+    #expect(result.status == 2, "\(result.both)")
+    #expect(result.errors.contains("is a file of the source"), "\(result.errors)")
+    #expect(try contents(model) == before)
+    #expect(try FileSystem.names(inFolder: folder.path) == [source])
+  }
+
+  @Test(arguments: ["native-to-tf", "native-to-pytorch"])
+  func aModelWithoutAConfigNeedsOne(route: String) throws {
+    let folder = TemporaryFolder()
+    let inside = TemporaryFolder()
+    let plain = try PlainModel().write(inside, withConfig: false)
+    let refused = try Program.run("convert", route, plain, "-o", folder.file("out"))
+    #expect(refused.status == 2)
+    #expect(refused.errors.contains("config") && refused.errors.contains("--config"), "\(refused.errors)")
+    #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
+    let config = try inside.write(Array(PlainModel().config.utf8), "other.json")
+    let given = try Program.run("convert", route, plain, "-o", folder.file("out"), "--config", config)
+    #expect(given.status == 0, "\(given.both)")
+  }
+
+  @Test(arguments: ["DistilBertForMaskedLM", "RobertaModel", "ElectraForPreTraining"])
+  func aFamilyThatTheDialectDoesNotHave(head: String) throws {
+    let folder = TemporaryFolder()
+    let sources = TemporaryFolder()
+    let native = sources.file("m.safetensors")
+    #expect(try Program.run("convert", "auto-to-native", fixture("heads/\(head)"), "-o", native).status == 0)
+    let result = try Program.run("convert", "native-to-tf", native, "-o", folder.file("out"))
+    #expect(result.status == 2)
+    #expect(result.errors.contains("no dialect 'google-tf1'"), "\(result.errors)")
+    #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
+    #expect(try Program.run("convert", "native-to-pytorch", native, "-o", folder.file("out.bin")).status == 0)
+    #expect(try Program.run("diff", folder.file("out.bin"), native).status == 0)
+  }
+
+  /// What is no native file at all.
+  @Test(arguments: [
+    "tensorflow/bert-tiny/bert_model.ckpt", "torch/bert-tiny-zip/pytorch_model.bin", "numpy/stored.npz",
+  ])
+  func anotherFormatIsRefused(source: String) throws {
+    let folder = TemporaryFolder()
+    let result = try Program.run("convert", "native-to-pytorch", fixture(source), "-o", folder.file("out"))
+    #expect(result.status == 2, "\(result.both)")
+    #expect(result.errors.contains("native") || result.errors.contains("safetensors"), "\(result.errors)")
+    #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
+  }
+
+  // MARK: The tied decoder
+
+  /// A copy of the embeddings is left out where the model is made, so no export has it.
+  @Test func aDecoderThatIsACopyIsLeftOut() throws {
+    let folder = TemporaryFolder()
+    var model = PlainModel()
+    model.add(decoder, copyOf: embeddings)
+    let made = try native(folder, model)
+    #expect(try !names(made).contains(decoder))
+    #expect(try Program.run("convert", "native-to-tf", made, "-o", folder.file("bert_model.ckpt")).status == 0)
+    #expect(try names(folder.file("bert_model.ckpt")).count == PlainModel().tensors.count)
+    // The same from a plain file, in which the copy still is.
+    let inside = TemporaryFolder()
+    let plain = try Program.run(
+      "convert", "native-to-tf", try model.write(inside), "-o", folder.file("again"), "--force")
+    #expect(plain.status == 0, "\(plain.both)")
+    #expect(plain.errors.contains(decoder), "\(plain.errors)")
+    #expect(try contents(folder.file("again.index")) == contents(folder.file("bert_model.ckpt.index")))
+  }
+
+  /// One of its own is kept; google-research/bert has no name for it, and leaving it out would be another model.
+  @Test func aDecoderOfItsOwnIsKept() throws {
+    let folder = TemporaryFolder()
+    var model = PlainModel()
+    model.add(decoder, [model.vocabularySize, model.hiddenSize])
+    let made = try native(folder, model)
+    #expect(try names(made).contains(decoder))
+    #expect(try Program.run("convert", "native-to-pytorch", made, "-o", folder.file("out.bin")).status == 0)
+    #expect(try names(folder.file("out.bin")).contains(decoder))
+    #expect(try Program.run("diff", folder.file("out.bin"), made).status == 0)
+    let back = TemporaryFolder()
+    let refused = try Program.run("convert", "native-to-tf", made, "-o", back.file("bert_model.ckpt"))
+    #expect(refused.status == 2)
+    #expect(refused.errors.contains(decoder) && refused.errors.contains("different values"), "\(refused.errors)")
+    #expect(try FileSystem.names(inFolder: back.path).isEmpty)
+  }
+}
