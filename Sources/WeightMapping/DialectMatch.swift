@@ -10,6 +10,8 @@ struct DialectMatch {
   /// Tensors that would fill a place that another one has taken.
   let duplicates: [Int: Int]
   let count: Int
+  /// How many of those lie in the scope itself; names outside of it count too, so several scopes may know as many.
+  let countInScope: Int
   /// How many names belong to the dialect once the ending of a copy (a moving average) is taken off.
   let copies: Int
 
@@ -33,7 +35,8 @@ struct Scope: Equatable, Hashable {
 extension Dialect {
   /// The scopes that the anchors show, those of the first anchor that is there.
   ///
-  /// A model inside a model (`discriminator/bert/…` beside `generator/bert/…`) shows several: a few are tried.
+  /// A model inside a model (`discriminator/bert/…` beside `generator/bert/…`) shows several: a few are tried. What a
+  /// drop rule takes (`adam/mu/bert/…`) is no model and shows none.
   func scopes(in names: [String]) -> [Scope] {
     for anchor in anchors {
       let ending = root.isEmpty || !anchor.hasPrefix(root) ? anchor : String(anchor.dropFirst(root.count))
@@ -41,6 +44,7 @@ extension Dialect {
       for name in names where name.utf8.count >= ending.utf8.count && name.hasSuffix(ending) {
         var prefix = String(name.dropLast(ending.count))
         guard prefix.isEmpty || Self.isBoundary(prefix) else { continue }
+        guard !drops.contains(where: { $0.beside == nil && $0.matches(name) }) else { continue }
         var isBare = false
         if ending != anchor {
           isBare = !prefix.hasSuffix(root)
@@ -109,7 +113,11 @@ struct DialectMatcher {
             continue
           }
           let isPreferred = table.isOf(modelType: modelType) && !tables[current.table].isOf(modelType: modelType)
-          if match.count > current.count || (match.count == current.count && isPreferred) { best = match }
+          // A copy of some of the weights in a scope of its own must not pass for the model.
+          let isFuller =
+            match.table == current.table && match.dialect == current.dialect
+            && match.countInScope > current.countInScope
+          if match.count > current.count || (match.count == current.count && (isPreferred || isFuller)) { best = match }
         }
       }
     }
@@ -158,7 +166,9 @@ struct DialectMatcher {
     let copies = names.count { name in
       endings.contains { name.hasSuffix($0) && known.find(String(name.dropLast($0.count)), in: scope) != nil }
     }
+    let inScope = zip(hits, names).count { $0 != nil && $1.hasPrefix(scope.prefix) }
     return DialectMatch(
-      table: table, dialect: dialect, scope: scope, hits: hits, duplicates: duplicates, count: count, copies: copies)
+      table: table, dialect: dialect, scope: scope, hits: hits, duplicates: duplicates, count: count,
+      countInScope: inScope, copies: copies)
   }
 }
