@@ -23,7 +23,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "Scripts")]
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore", CUDA_VISIBLE_DEVICES="")
 
 from generators import FIXTURES, numpy_files, safetensors_files, torch_files, transformers_heads  # noqa: E402, F401
-from generators import tensorflow_bundles, tensorflow_objects  # noqa: E402, F401
+from generators import in_house, tensorflow_bundles, tensorflow_objects  # noqa: E402, F401
 
 
 def main():

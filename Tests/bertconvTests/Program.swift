@@ -36,12 +36,15 @@ enum Program {
   /// Runs the program; its output goes to files, so that no pipe can fill.
   static func run(_ arguments: String...) throws -> Result { try run(arguments) }
 
-  static func run(_ arguments: [String]) throws -> Result {
+  /// `place` is the folder to run it in.
+  static func run(_ arguments: [String], in place: String? = nil) throws -> Result {
     let folder = TemporaryFolder()
-    let quoted = ([path] + arguments).map {
-      "'" + $0.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    func quoted(_ text: String) -> String {
+      "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
-    let command = quoted.joined(separator: " ") + " > '\(folder.file("out"))' 2> '\(folder.file("err"))' < /dev/null"
+    let command =
+      (place.map { "cd \(quoted($0)) && " } ?? "") + ([path] + arguments).map(quoted).joined(separator: " ")
+      + " > '\(folder.file("out"))' 2> '\(folder.file("err"))' < /dev/null"
     let status = unsafe system(command)
     func text(_ name: String) throws -> String { String(decoding: try contents(folder.file(name)), as: UTF8.self) }
     return Result(
