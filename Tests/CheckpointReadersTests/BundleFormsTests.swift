@@ -58,51 +58,10 @@ struct BundleFormsTests {
   }
 }
 
-/// A message written field by field.
-private struct Message {
-  var bytes: [UInt8] = []
-
-  static func varint(_ value: UInt64) -> [UInt8] {
-    var rest = value
-    var result: [UInt8] = []
-    while rest >= 0x80 {
-      result.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-      rest >>= 7
-    }
-    return result + [UInt8(rest)]
-  }
-
-  func number(_ field: UInt64, _ value: Int64) -> Message {
-    Message(bytes: bytes + Self.varint(field << 3) + Self.varint(UInt64(bitPattern: value)))
-  }
-  func message(_ field: UInt64, _ inner: Message) -> Message {
-    Message(bytes: bytes + Self.varint(field << 3 | 2) + Self.varint(UInt64(inner.bytes.count)) + inner.bytes)
-  }
-  func checksum(_ value: UInt32) -> Message {
-    Message(bytes: bytes + [6 << 3 | 5] + (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * UInt32($0))) })
-  }
-
-  static func shape(_ dimensions: [Int64]) -> Message {
-    dimensions.reduce(Message()) { $0.message(2, Message().number(1, $1)) }
-  }
-  static func entry(
-    type: Int64 = 1, shape: [Int64], shard: Int64 = 0, offset: Int64, size: Int64, data: [UInt8] = []
-  ) -> Message {
-    Message().number(1, type).message(2, Self.shape(shape)).number(3, shard).number(4, offset).number(5, size)
-      .checksum(CRC32C.mask(CRC32C.checksum(data)))
-  }
-  static func slice(_ extents: [(Int64, Int64?)]) -> Message {
-    extents.reduce(Message()) { result, extent in
-      let start = Message().number(1, extent.0)
-      return result.message(1, extent.1.map { start.number(2, $0) } ?? start)
-    }
-  }
-}
-
 /// An index whose content is wrong although every checksum is right: what a hostile writer makes.
 @Suite("Indexes that lie")
 struct LyingIndexTests {
-  private static let header = Message().number(1, 1).message(3, Message().number(1, 1)).bytes
+  private static let header = TestMessage().number(1, 1).message(3, TestMessage().number(1, 1)).bytes
 
   private func problem(_ entries: [(String, [UInt8])], header: [UInt8] = header) throws -> String {
     let folder = TemporaryFolder()
@@ -125,7 +84,7 @@ struct LyingIndexTests {
   }
 
   @Test func sizesAndPlaces() throws {
-    func one(_ entry: Message) throws -> String { try problem([("a", entry.bytes)]) }
+    func one(_ entry: TestMessage) throws -> String { try problem([("a", entry.bytes)]) }
     #expect(try one(.entry(shape: [4], offset: 0, size: 12)).contains("does not fit shape"))
     #expect(try one(.entry(shape: [1 << 62, 8], offset: 0, size: 16)).contains("too large"))
     #expect(try one(.entry(shape: [1 << 61], offset: 0, size: 16)).contains("does not fit shape"))
@@ -138,35 +97,36 @@ struct LyingIndexTests {
     #expect(try one(.entry(type: 7, shape: [1 << 40], offset: 0, size: 64)).contains("more strings"))
     #expect(try one(.entry(type: 21, shape: [], offset: 0, size: 16)).contains("VARIANT"))
     #expect(try one(.entry(shape: [4], offset: 0, size: 16, data: [1])).contains("checksum"))
-    #expect(try one(Message(bytes: [0xFF, 0xFF])).contains("protocol buffer"))
+    #expect(try one(TestMessage(bytes: [0xFF, 0xFF])).contains("protocol buffer"))
   }
 
   @Test func overlaps() throws {
     let zeros = [UInt8](repeating: 0, count: 16)
-    let a = Message.entry(shape: [4], offset: 0, size: 16, data: zeros)
-    let b = Message.entry(shape: [4], offset: 8, size: 16, data: zeros)
+    let a = TestMessage.entry(shape: [4], offset: 0, size: 16, data: zeros)
+    let b = TestMessage.entry(shape: [4], offset: 8, size: 16, data: zeros)
     #expect(try problem([("a", a.bytes), ("b", b.bytes)]).contains("overlaps"))
   }
 
   @Test func slices() throws {
-    func tensor(_ slices: [[(Int64, Int64?)]]) -> Message {
-      slices.reduce(Message().number(1, 1).message(2, .shape([4, 2]))) { $0.message(7, .slice($1)) }
+    func tensor(_ slices: [[(Int64, Int64?)]]) -> TestMessage {
+      slices.reduce(TestMessage().number(1, 1).message(2, .shape([4, 2]))) { $0.message(7, .slice($1)) }
     }
     #expect(try problem([("a", tensor([[(0, 2), (0, nil)]]).bytes)]).contains("not in the index"))
     #expect(try problem([("a", tensor([[(-1, 2), (0, nil)]]).bytes)]).contains("negative"))
   }
 
   @Test func headers() throws {
-    #expect(try problem([], header: Message().number(1, 0).bytes).contains("shards"))
-    #expect(try problem([], header: Message().number(1, 1 << 40).bytes).contains("shards"))
-    #expect(try problem([], header: Message().number(1, 1).number(2, 7).bytes).contains("byte order"))
+    #expect(try problem([], header: TestMessage().number(1, 0).bytes).contains("shards"))
+    #expect(try problem([], header: TestMessage().number(1, 1 << 40).bytes).contains("shards"))
+    #expect(try problem([], header: TestMessage().number(1, 1).number(2, 7).bytes).contains("byte order"))
     #expect(
-      try problem([], header: Message().number(1, 1).message(3, Message().number(1, 9).number(2, 9)).bytes).contains(
-        "newer"))
+      try problem([], header: TestMessage().number(1, 1).message(3, TestMessage().number(1, 9).number(2, 9)).bytes)
+        .contains(
+          "newer"))
   }
 
   @Test func keysOutOfOrder() throws {
-    let entry = Message.entry(shape: [0], offset: 0, size: 0).bytes
+    let entry = TestMessage.entry(shape: [0], offset: 0, size: 0).bytes
     #expect(try problem([("b", entry), ("a", entry)]).contains("not in order"))
     #expect(try problem([("a", entry), ("a", entry)]).contains("not in order"))
   }
@@ -179,12 +139,12 @@ struct LyingIndexTests {
     }
     var file: [UInt8] = []
     func block(_ content: [UInt8], _ type: UInt8) -> [UInt8] {
-      let place = Message.varint(UInt64(file.count)) + Message.varint(UInt64(content.count))
+      let place = TestMessage.varint(UInt64(file.count)) + TestMessage.varint(UInt64(content.count))
       file += content + [type] + little(UInt64(CRC32C.mask(CRC32C.checksum(content + [type]))), 4)
       return place
     }
     let empty = little(0, 4) + little(1, 4)
-    let bomb = block(Message.varint(2_000_000_000) + [0, 0], 1)
+    let bomb = block(TestMessage.varint(2_000_000_000) + [0, 0], 1)
     let metaindex = block(empty, 0)
     let index = block([0, 1, UInt8(bomb.count), 0x7A] + bomb + little(0, 4) + little(1, 4), 0)
     let handles = metaindex + index

@@ -126,11 +126,46 @@ struct SafetensorsTests {
     (#""layer.0.a": "#, #""more": "model-00001-of-00002.safetensors", "layer.0.a": "#, "promises"),
     (#""layer.0.a": "#, #""layer.0.a": "../x.safetensors", "layer.1.x": "#, "beside the list"),
     (#""layer.0.a": "#, #""x": "/etc/passwd", "layer.0.a": "#, "beside the list"),
+    (#""layer.0.a": "#, #""x": "sub/x.safetensors", "layer.0.a": "#, "beside the list"),
+    (#""layer.0.a": "#, #""x": "..\\x.safetensors", "layer.0.a": "#, "beside the list"),
+    (#""layer.0.a": "#, #""x": "..", "layer.0.a": "#, "beside the list"),
+    (#""layer.0.a": "#, #""x": "", "layer.0.a": "#, "beside the list"),
+    (#""layer.0.a": "#, #""x": "a\u0000b", "layer.0.a": "#, "beside the list"),
+    (#""layer.0.a": "#, #""layer.0.a": "model-00001-of-00002.safetensors", "layer.0.a": "#, "twice"),
+    (#""weight_map": {"#, #""weight_map": [{"#, "JSON"),
+    (#""weight_map": {"#, #""weight_map": 7, "x": {"#, "weight_map"),
     (#""layer.0.a": "#, #""x": 7, "layer.0.a": "#, "not a name"),
     (#""weight_map""#, #""weights""#, "weight_map"),
   ])
   func listsThatDoNotFit(part: String, other: String, expected: String) throws {
-    #expect(try changed { replacing($0, part, other) }.contains(expected))
+    let text = try changed {
+      #expect($0.contains(part))
+      return replacing($0, part, other)
+    }
+    #expect(text.contains(expected) && text.contains("model"), "\(text)")
+  }
+
+  /// The shards themselves: one in place of the other, of another format, of no format, cut short.
+  @Test(arguments: ["mixed", "format", "garbage", "short", "gone"])
+  func shardsThatDoNotFit(_ damage: String) throws {
+    let folder = TemporaryFolder()
+    let names = (1...2).map { "model-0000\($0)-of-00002.safetensors" }
+    _ = try folder.copy(fixture("safetensors/sharded/" + names[0]))
+    _ = try folder.copy(fixture("safetensors/sharded/model.safetensors.index.json"))
+    let second = try contents(fixture("safetensors/sharded/" + names[1]))
+    switch damage {
+    case "mixed": _ = try folder.copy(fixture("safetensors/sharded/" + names[0]), as: names[1])
+    case "format": _ = try folder.copy(fixture("numpy/stored.npz"), as: names[1])
+    case "garbage": _ = try folder.write(Array("garbage".utf8), names[1])
+    case "short": _ = try folder.write(Array(second.dropLast()), names[1])
+    default: _ = try folder.write([0], names[1] + "x")
+    }
+    let text = failure { _ = try CheckpointOpener().open(folder.path) }
+    let expected = [
+      "mixed": "another shard has too", "format": "of different formats", "garbage": "in no format",
+      "short": "beyond the end", "gone": "a shard is missing",
+    ]
+    #expect(text.contains(try #require(expected[damage])) && text.contains(names[1]), "\(text)")
   }
 
   // MARK: The writer

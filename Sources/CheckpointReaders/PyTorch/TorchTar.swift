@@ -9,10 +9,20 @@ import TensorIO
 ///     sys_info
 enum TorchTar {
   static func recognises(_ file: Bytes) -> Bool {
-    guard file.count >= 1024, file.slice(257, 5)?.array() == Array("ustar".utf8),
-      let names = try? entries(file)
-    else { return false }
+    guard file.count >= 512, file.slice(257, 5)?.array() == Array("ustar".utf8) else { return false }
+    // A damaged archive of torch's is still one, and opening it says what is wrong.
+    if let first = file.slice(0, 100), ["sys_info", "pickle", "tensors", "storages"].contains(name(first.array()[...]))
+    {
+      return true
+    }
+    guard let names = try? entries(file) else { return false }
     return names["pickle"] != nil && names["tensors"] != nil && names["storages"] != nil
+  }
+
+  /// The name in a header's field, which ends at a zero.
+  private static func name(_ field: ArraySlice<UInt8>) -> String {
+    let name = String(decoding: field.prefix { $0 != 0 }, as: UTF8.self)
+    return name.hasPrefix("./") ? String(name.dropFirst(2)) : name
   }
 
   static func open(_ file: Bytes, path: String) throws(FormatError) -> TorchSource {
@@ -50,13 +60,17 @@ enum TorchTar {
       guard let size = octal(header[124..<136]), let content = file.slice(offset + 512, size) else {
         throw damaged("an entry lies outside of the file")
       }
-      let name = String(decoding: header[0..<100].prefix { $0 != 0 }, as: UTF8.self)
       let isFile = header[156] == 0 || header[156] == UInt8(ascii: "0")
       if isFile {
-        let plain = name.hasPrefix("./") ? String(name.dropFirst(2)) : name
+        let plain = name(header[0..<100])
         guard result.updateValue(content, forKey: plain) == nil else { throw damaged("'\(plain)' is there twice") }
       }
       offset += 512 + (size + 511) / 512 * 512
+    }
+    if offset < file.count, file.count - offset < 512, file.byte(at: offset) != 0 {
+      throw FormatError(
+        "the tar archive is damaged: it is cut short", file: file.file, offset: UInt64(offset),
+        advice: "The file was not copied or downloaded whole: fetch it again.")
     }
     return result
   }

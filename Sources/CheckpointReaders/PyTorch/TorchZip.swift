@@ -57,6 +57,10 @@ enum TorchZip {
       warnings.append(
         "\(outside.count) entries of the archive lie outside of its folder, the first being '\(first.name)'")
     }
+    if let newer = try newerVersion(archive, folder, path: path) {
+      warnings.append(
+        "the archive is of version \(newer), of which nothing is known: it is read like version \(newestVersion)")
+    }
     let isBigEndian = try byteOrder(archive, folder, path: path)
     if isBigEndian { metadata.append(("byte order", "big-endian")) }
 
@@ -84,6 +88,24 @@ enum TorchZip {
     return try TorchSource(
       format: .pyTorchZip, file: archive.file, path: path, root: root, machine: machine, contents: contents,
       archive: archive, isBigEndian: isBigEndian, imports: imports, warnings: warnings, metadata: metadata)
+  }
+
+  /// The newest version of the archive that torch reads (kMaxSupportedFileFormatVersion of caffe2/serialize/versions.h).
+  private static let newestVersion = 10
+
+  /// The archive's version, a number and a newline, where it is beyond those known.
+  private static func newerVersion(_ archive: ZipArchive, _ folder: String, path: String) throws(FormatError) -> Int? {
+    guard
+      let index = ["version", ".data/version"].lazy.compactMap({ archive.index(ofEntry: folder + $0) }).first
+    else { return nil }
+    let bytes = try archive.bytes(ofEntryAt: index)
+    let text = bytes.count <= 16 ? bytes.utf8String() : nil
+    guard let text, let version = Int(text.last == "\n" ? String(text.dropLast()) : text), version >= 0 else {
+      throw FormatError(
+        "the version of the archive is no number", file: path, found: text ?? "\(bytes.count) bytes",
+        expected: "a number up to \(newestVersion)", advice: "The archive is damaged: fetch it again.")
+    }
+    return version > newestVersion ? version : nil
   }
 
   private static func byteOrder(_ archive: ZipArchive, _ folder: String, path: String) throws(FormatError) -> Bool {
