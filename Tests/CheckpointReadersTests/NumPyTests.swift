@@ -104,7 +104,8 @@ struct NumPyTests {
     ("__import__('os').system('touch pwned')", "'{'"),
   ])
   func headersThatNumPyDoesNotWrite(text: String, expected: String) {
-    #expect(failure { _ = try open(npy: npy(text, [0, 0, 0, 0, 0, 0, 0, 0])) }.contains(expected))
+    let problem = failure { _ = try open(npy: npy(text, [0, 0, 0, 0, 0, 0, 0, 0])) }
+    #expect(problem.contains(expected) && problem.hasPrefix("x.npy: "), "\(problem)")
   }
 
   @Test func pythonTwoAndOtherSpacing() throws {

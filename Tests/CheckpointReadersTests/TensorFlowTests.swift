@@ -125,6 +125,22 @@ enum BundleDamage: String, CaseIterable, CustomTestStringConvertible {
 
   var testDescription: String { rawValue }
 
+  /// A part of what is said about it.
+  var expected: String {
+    switch self {
+    case .emptyIndex: "the file is empty"
+    case .shortIndex: "too short for a checkpoint index"
+    case .indexCutInHalf, .magic: "wrong magic number"
+    case .footerPadding: "padding is not zero"
+    case .indexBlock, .blockType: "the index block is damaged"
+    case .dataBlock: "a data block is damaged"
+    case .indexHandle: "the metaindex block is damaged"
+    case .dataByte: "its checksum is wrong"
+    case .dataCut, .dataEmpty: "beyond the end of its file"
+    case .dataGone: "the data file is not there"
+    }
+  }
+
   func apply(_ index: inout [UInt8], _ data: inout [UInt8]?) {
     switch self {
     case .emptyIndex: index = []
@@ -159,6 +175,7 @@ struct DamagedBundleTests {
       for index in source.tensors.indices { try source.withBytes(ofTensorAt: index) { _ in } }
     }
     #expect(error?.file?.contains("m.") == true, "\(String(describing: error))")
+    #expect(error?.problem.contains(damage.expected) == true, "\(String(describing: error))")
   }
 
   @Test func noByteOfTheIndexCanChangeUnseen() throws {
