@@ -1,0 +1,168 @@
+import TensorIO
+import TestSupport
+import Testing
+import WeightMapping
+
+/// The table of docs/EXTENDING.md, and what that page says of it.
+@Suite struct ExtendingTests {
+  private func page() throws -> String { try FileSystem.text(TestSupport.fixture("../../docs/EXTENDING.md")) }
+
+  private func yaml() throws -> String {
+    let text = try page()
+    let start = try #require(text.firstRange(of: "```yaml\n"))
+    return String(text[start.upperBound...].prefix { $0 != "`" })
+  }
+
+  private func mapper() throws -> Mapper { Mapper(tables: [try MappingTable(yaml: try yaml(), file: "toy.yaml")]) }
+
+  /// A model of width 8, vocabulary 6 and two layers, in the names of the dialect `ours`.
+  private func toy(_ prefix: String = "net/") -> FakeSource {
+    var source = FakeSource()
+    source.add(prefix + "emb", [6, 8])
+    source.add(prefix + "pos", [8, 32])
+    for layer in 0..<2 {
+      source.add(prefix + "h\(layer)/qk", [16, 8])
+      source.add(prefix + "h\(layer)/m", [32, 8])
+      source.add(prefix + "h\(layer)/n", [8])
+    }
+    return source
+  }
+
+  private func plan(_ source: FakeSource, config: String? = nil) throws -> MappingPlan {
+    try mapper().plan(
+      for: source.tensors, file: "toy", config: try config.map { try JSON.parse($0) }, configFile: "config.json",
+      allowUnexpected: []
+    ).resolvingTies(in: source)
+  }
+
+  private func problem(_ source: FakeSource, config: String? = nil) -> String {
+    do {
+      _ = try plan(source, config: config)
+      return "no problem"
+    } catch { return "\(error)" }
+  }
+
+  @Test func everyKeyOfTheLanguageIsInTheTable() throws {
+    let text = try yaml()
+    let keys = [
+      "family", "description", "model_type", "more_model_types", "config", "config_leaves_out", "labels",
+      "architectures", "tensors", "dialects", "infer", "padded", "of", "head_size", "names", "default", "quiet", "name",
+      "heads", "or", "reads", "dimension", "not_for", "group", "required", "shape", "tied", "root", "anchors",
+      "identity",
+      "rename", "transpose", "reshape", "split", "concat", "alias", "drop", "axis", "into", "from", "glob", "reason",
+      "beside", "hint",
+    ]
+    for key in keys { #expect(text.contains("\(key):"), "\(key)") }
+    // And no key is told of that the parser lacks: the table is read whole.
+    #expect(try MappingTable(yaml: text, file: nil).dialectNames == ["ours", "canonical"])
+  }
+
+  @Test(arguments: ["net/", "", "model/net/", "model/"])
+  func theRootMayBeAbsentAndAScopeInFront(prefix: String) throws {
+    let plan = try plan(toy(prefix))
+    #expect(plan.dialect == "ours" && plan.targets.count == 10)
+    #expect(
+      plan.targets.map(\.info.name).prefix(4) == ["embeddings", "positions", "layer.0.query", "layer.0.key"])
+  }
+
+  @Test func theOperations() throws {
+    var source = toy()
+    source.add("net/pool", [8, 8])
+    source.add("out/b1", [4])
+    source.add("out/b2", [2])
+    let plan = try plan(source)
+    let sink = FakeSink()
+    try Converter.write(plan, from: source, to: sink, progress: nil)
+    #expect(sink.bytes("positions") == source.bytes("net/pos"))
+    #expect(sink.bytes("layer.1.query") + sink.bytes("layer.1.key") == source.bytes("net/h1/qk"))
+    #expect(sink.bytes("words.bias") == source.bytes("out/b1") + source.bytes("out/b2"))
+    let pool = source.bytes("net/pool")
+    var turned: [UInt8] = []
+    for place in 0..<64 {
+      let start = (place % 8 * 8 + place / 8) * 4
+      turned += pool[start..<(start + 4)]
+    }
+    #expect(sink.bytes("pooler") == turned)
+    #expect(plan.config["architectures"] == .strings(["ToyForWords"]))
+    #expect(plan.config["width"]?.intValue == 8 && plan.config["depth"]?.intValue == 2)
+    #expect(plan.config["heads"]?.intValue == 2 && plan.config["dropout"]?.doubleValue == 0.1)
+    #expect(plan.notes.contains { $0.contains("activation") } && !plan.notes.contains { $0.contains("dropout") })
+    // The way back refuses a reshape, and says of what.
+    let failed = #expect(throws: FormatError.self) {
+      try mapper().exportPlan(
+        for: plan.targets.map(\.info), file: "toy", config: plan.config, family: "toy", dialect: "ours")
+    }
+    #expect(failed?.description.contains("positions") == true && failed?.description.contains("reshape") == true)
+    let back = try mapper().exportPlan(
+      for: plan.targets.map(\.info), file: "toy", config: plan.config, family: "toy", dialect: "canonical")
+    #expect(back.targets.map(\.info.name) == plan.targets.map(\.info.name))
+  }
+
+  @Test func aliasesTiesAndDrops() throws {
+    // Another name of the norm: alone, beside an equal one, beside a different one.
+    var alone = toy().renamed { $0 == "net/h1/n" ? "net/h1/scale" : $0 }
+    #expect(try plan(alone).targets.count == 10)
+    alone.add("net/h0/scale", [8], bytes: alone.bytes("net/h0/n"))
+    #expect(try plan(alone).report.dropped.map(\.rule) == ["alias"])
+    var different = toy()
+    different.add("net/h0/scale", [8])
+    #expect(problem(different).contains("hold different values"))
+
+    var words = toy()
+    words.add("out/b1", [3])
+    words.add("out/b2", [3])
+    var tied = words
+    tied.add("out/words", [6, 8], bytes: words.bytes("net/emb"))
+    #expect(try plan(tied).report.dropped.map(\.rule) == ["tied"])
+    words.add("out/words", [6, 8])
+    #expect(try plan(words).config["tie_word_embeddings"] == .bool(false))
+
+    var dropped = toy()
+    for name in ["adam/m/net/emb", "net/emb/ema"] { dropped.add(name, [6, 8]) }
+    #expect(try plan(dropped).report.dropped.map(\.rule) == ["adam/*", "*/ema"])
+    dropped.add("net/gone/ema", [6, 8])
+    #expect(problem(dropped).contains("net/gone/ema (a moving average whose weight is not in the file)"))
+  }
+
+  @Test func theConfig() throws {
+    let plan = try plan(
+      toy(),
+      config:
+        #"{"model_type": "plaything", "d_model": 8, "vocab_size": 5, "created_at": 1, "note": "kept", "depth": null}"#)
+    #expect(plan.config["model_type"]?.stringValue == "plaything" && plan.config["width"]?.intValue == 8)
+    #expect(plan.config["created_at"] == nil && plan.config["note"]?.stringValue == "kept")
+    #expect(plan.config["vocab_size"]?.intValue == 6 && plan.notes.contains { $0.contains("padding") })
+    #expect(problem(toy(), config: #"{"hidden": 9}"#).contains("hidden of config.json is 9, but the weights have 8"))
+    #expect(problem(toy(), config: #"{"depth": 3}"#).contains("the layers found are 2"))
+    #expect(problem(toy(), config: #"{"model_type": "bert"}"#).contains("model_type of config.json is 'bert'"))
+    #expect(problem(toy(), config: #"{"activation": 7}"#).contains("not a word"))
+    var classes = toy()
+    classes.add("out/c", [8, 3])
+    let made = try self.plan(classes)
+    #expect(made.config["id2label"]?.members?.count == 3)
+    #expect(made.notes.contains { $0.contains("no pooler") })
+    #expect(try self.plan(classes, config: #"{"architectures": ["ToyForChoice"]}"#).config["id2label"] == nil)
+    #expect(problem(classes, config: #"{"id2label": {"0": "a"}}"#).contains("has 1 labels, but the head has 3"))
+  }
+
+  /// The faults that the page lists, in the words that it shows.
+  @Test(arguments: [
+    ("    rename:", "    renam: {}\n    rename:", "unknown key 'renam' in the dialect 'ours'"),
+    ("      out/words: words.weight", "      net/pos: words.weight", "two rules take 'net/pos'"),
+    ("    reshape:\n      net/pos: positions", "    reshape: {}", "makes the required 'positions'"),
+    ("net/emb: embeddings", "net/emb: embedings", "unknown target 'embedings'"),
+    ("positions: [32, width]", "positions: [32, widht]", "unknown dimension 'widht'"),
+    ("{axis: 0, into", "{axis: 2, into", "axis 2 is beyond a target's shape"),
+    ("layer.{layer}.key: [width, width]", "layer.{layer}.key: [width, 4]", "the targets differ in another axis"),
+    ("anchors: [embeddings]", "anchors: [x]", "the anchor 'x' is the name of no rule"),
+    ("      out/c: classifier", "      net/h0/m: classifier", "both 'net/h0/m' and 'net/h{layer}/m' take 'net/h0/m'"),
+    ("      out/c: classifier", "      pool: classifier", "cannot be told apart"),
+  ])
+  func theFaults(part: String, other: String, expected: String) throws {
+    let whole = try yaml()
+    let changed = whole.replacing(part, with: other, maxReplacements: 1)
+    #expect(changed != whole)
+    let error = #expect(throws: FormatError.self) { try MappingTable(yaml: changed, file: "toy.yaml") }
+    #expect(error?.description.contains(expected) == true, "\(String(describing: error))")
+  }
+}
