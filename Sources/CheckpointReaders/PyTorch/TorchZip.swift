@@ -96,11 +96,12 @@ enum TorchZip {
   /// The archive's version, a number and a newline, where it is beyond those known.
   private static func newerVersion(_ archive: ZipArchive, _ folder: String, path: String) throws(FormatError) -> Int? {
     guard
-      let index = ["version", ".data/version"].lazy.compactMap({ archive.index(ofEntry: folder + $0) }).first
+      let index = [".data/version", "version"].lazy.compactMap({ archive.index(ofEntry: folder + $0) }).first
     else { return nil }
     let bytes = try archive.bytes(ofEntryAt: index)
     let text = bytes.count <= 16 ? bytes.utf8String() : nil
-    guard let text, let version = Int(text.last == "\n" ? String(text.dropLast()) : text), version >= 0 else {
+    // As torch does: what follows the digits does not count.
+    guard let text, let version = Int(text.prefix { $0.isASCII && $0.isWholeNumber }) else {
       throw FormatError(
         "the version of the archive is no number", file: path, found: text ?? "\(bytes.count) bytes",
         expected: "a number up to \(newestVersion)", advice: "The archive is damaged: fetch it again.")
