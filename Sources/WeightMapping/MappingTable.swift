@@ -2,7 +2,7 @@ import TensorIO
 
 /// One family of models as a table: its canonical tensors, its config, and the names that its dialects give them.
 ///
-/// A table is data. What it may say is documented in `Tables/bert.yaml`; reading it checks that it is unambiguous.
+/// A table is data. What it may say is specified in `docs/EXTENDING.md`; reading it checks that it is unambiguous.
 public struct MappingTable: Sendable {
   public let family: String
   /// The family with its article, as in "a BERT".

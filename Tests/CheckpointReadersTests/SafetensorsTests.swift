@@ -59,6 +59,17 @@ struct SafetensorsTests {
     #expect(text.contains(expected) && text.contains("x.safetensors"))
   }
 
+  /// The eight bytes in front of the header.
+  @Test(arguments: [
+    (100_000_001, "longer than the format allows"), (-1, "longer than the format allows"), (1 << 20, "cut short"),
+    (0, "begin with '{'"),
+  ])
+  func lengthsThatAreWrong(length: Int, expected: String) {
+    let bytes = ZipTestBuilder.number(length, 8) + Array("{}".utf8)
+    let text = failure { _ = try SafetensorsSource(Bytes(bytes, file: "x.safetensors"), path: "x.safetensors") }
+    #expect(text.contains(expected) && text.hasPrefix("x.safetensors: "), "\(text)")
+  }
+
   @Test func everyShorterFileIsRefused() throws {
     let good = try contents(fixture("safetensors/dtypes.safetensors"))
     for count in stride(from: 0, to: good.count, by: 7) {

@@ -74,6 +74,8 @@ struct VocabularyTests {
     }
     #expect(try carried(native) == vocabulary)
     #expect(try Program.run("inspect", native).output.contains("in the file, \(count) tokens"))
+    let listed = try JSON.parse(try Program.run("inspect", native, "--json").output)
+    #expect(listed["metadata"]?["bertconv.vocab"]?.stringValue.map { Array($0.utf8) } == vocabulary)
   }
 
   /// A native file's metadata are JSON, which has no form for bytes of another encoding: said, with the place.
