@@ -9,9 +9,11 @@ The model runs in float32, in evaluation mode, with the plain ("eager") attentio
 inputs `input_ids`, `attention_mask` and `token_type_ids` (int64, [batch, sequence]) and every output of the model, in
 float32 and named as `transformers` names it: `hidden_states.0` (the embeddings) to `hidden_states.L`,
 `last_hidden_state`, `pooler_output`, and the head's `prediction_logits`, `seq_relationship_logits`, `logits`,
-`start_logits`, `end_logits`. Outputs that rest on weights which the folder does not hold are left out, and said.
+`start_logits`, `end_logits`. Outputs that rest on weights which the folder does not hold are left out, and said. A folder
+with a `modules.json` gives the `sentence_embedding` of sentence-transformers as well.
 
-Needs torch and transformers; nothing is downloaded, and no code from the folder is run.
+Needs torch and transformers, and sentence-transformers for its folders; nothing is downloaded, and no code from the
+folder is run.
 """
 
 import argparse
@@ -162,6 +164,28 @@ def reference(model, inputs, missing=()):
     return {name: np.asarray(value, order="C") for name, value in fixture.items()}
 
 
+def sentence_reference(model, inputs):
+    """What a SentenceTransformer makes of the inputs: its `sentence_embedding`, as {name: array}."""
+    import torch
+
+    accepted = set(inspect.signature(model[0].auto_model.forward).parameters)
+    features = {key: torch.from_numpy(inputs[key]) for key in INPUTS if key in accepted}
+    with torch.no_grad():
+        return {"sentence_embedding": model(features)["sentence_embedding"].float().numpy()}
+
+
+def load_sentence_model(folder):
+    """The SentenceTransformer of a folder, in float32; `None` where the folder is not one."""
+    folder = pathlib.Path(folder)
+    if not (folder / "modules.json").is_file():
+        return None
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise FixtureError(f"{folder} is a folder of sentence-transformers, which is not installed") from None
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False).float().eval()
+
+
 def write_fixture(path, fixture):
     """Write a fixture as `.npz` or `.safetensors`, by the suffix of `path`."""
     path = pathlib.Path(path)
@@ -224,6 +248,9 @@ def _make(options):
             raise FixtureError(f"--batch must be at least 1, and --length from 1 to {limit} for this model")
         inputs = random_inputs(model, options.batch, length, np.random.default_rng(options.seed))
     fixture = reference(model, inputs, missing)
+    sentences = load_sentence_model(options.model)
+    if sentences is not None:
+        fixture |= sentence_reference(sentences, inputs)
     write_fixture(options.output, fixture)
 
     print(f"{options.output}: {type(model).__name__}, {inputs['attention_mask'].sum()} tokens in")

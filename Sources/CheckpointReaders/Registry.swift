@@ -53,8 +53,16 @@ public struct OpenedCheckpoint: Sendable {
   public let path: String
   public let configPath: String?
   public let vocabularyPath: String?
+  /// What the config is to say under ``SentenceModule/configKey``, where the folder is one of sentence-transformers.
+  public let sentenceModules: JSON?
   /// What had to be decided on the way, and the source's own warnings.
   public let warnings: [String]
+
+  func adding(warnings others: [String]) -> OpenedCheckpoint {
+    OpenedCheckpoint(
+      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
+      sentenceModules: sentenceModules, warnings: warnings + others)
+  }
 }
 
 /// Finds and opens checkpoints. A format is recognised by its content, never by its name.
@@ -74,7 +82,35 @@ public struct CheckpointOpener: Sendable {
   public init(formats: [any CheckpointFormat] = CheckpointOpener.builtIn) { self.formats = formats }
 
   /// Opens what `path` names: a file, a TensorFlow prefix or a folder. `kind` narrows what is looked for.
+  ///
+  /// Of a folder as sentence-transformers saves it the source holds the tensors of the modules too, as
+  /// ``SentenceModule`` names them.
   public func open(_ path: String, kind: CheckpointKind? = nil) throws(FormatError) -> OpenedCheckpoint {
+    if SentenceTransformersFolder.isOne(path) { return try openSentenceTransformer(path, kind: kind) }
+    let opened = try openAlone(path, kind: kind)
+    let folder = FileSystem.folder(of: opened.path)
+    guard opened.source.format != .native, SentenceTransformersFolder.isOne(folder) else { return opened }
+    return opened.adding(warnings: [
+      "this is the transformer alone: for the modules that \(folder)/modules.json names beside it give the folder"
+    ])
+  }
+
+  /// Opens a transformer with the modules after it.
+  private func openSentenceTransformer(_ path: String, kind: CheckpointKind?) throws(FormatError) -> OpenedCheckpoint {
+    let folder = try SentenceTransformersFolder(path)
+    let transformer = try openAlone(folder.transformer, kind: kind)
+    var parts: [(prefix: String, source: any TensorSource)] = [("", transformer.source)]
+    for (name, place) in folder.weightFolders {
+      parts.append((SentenceModule.tensorName(name, ""), try openAlone(place, kind: nil).source))
+    }
+    let source = CompositeSource(parts, metadata: [(SentenceModule.configKey, folder.config.text())])
+    return OpenedCheckpoint(
+      source: source, path: transformer.path, configPath: transformer.configPath,
+      vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.config,
+      warnings: transformer.warnings + folder.warnings + parts.dropFirst().flatMap(\.source.warnings))
+  }
+
+  private func openAlone(_ path: String, kind: CheckpointKind?) throws(FormatError) -> OpenedCheckpoint {
     let resolved = try PathResolution(kind: kind).resolve(path)
     let source = try openFile(resolved.path)
     if let kind, CheckpointKind(source.format) != kind {
@@ -85,7 +121,8 @@ public struct CheckpointOpener: Sendable {
     let folder = FileSystem.folder(of: resolved.path)
     return OpenedCheckpoint(
       source: source, path: resolved.path, configPath: Self.config(near: folder),
-      vocabularyPath: Self.vocabulary(near: folder), warnings: resolved.warnings + source.warnings)
+      vocabularyPath: Self.vocabulary(near: folder), sentenceModules: nil,
+      warnings: resolved.warnings + source.warnings)
   }
 
   /// Opens one file by its content.

@@ -133,6 +133,7 @@ public final class Encoder: Sendable {
     case .pooled: [input.batch, config.hiddenSize]
     case .prediction: [input.batch, input.sequence, config.vocabularySize]
     case .nextSentence: [input.batch, 2]
+    case .sentence: [input.batch, weights.sentence?.size ?? 0]
     case .sequenceClassification: [input.batch, weights.classifier?.weight.rows ?? 0]
     case .tokenClassification: [input.batch, input.sequence, weights.classifier?.weight.rows ?? 0]
     case .multipleChoice: [input.batch / (input.choices ?? 1), input.choices ?? 1]
@@ -206,6 +207,9 @@ extension ForwardPass {
     if let head = weights.questionAnswering, !answers.isEmpty {
       let scores = classify(hidden, head)  // [T, 2]
       for (index, result) in answers { scatter(scores.columns(index..<(index + 1)), to: result) }
+    }
+    if let head = weights.sentence, let result = results[.sentence] {
+      Kernels.scatter(embedSentences(head), to: rows, of: &result.values)  // [sequences, size]
     }
     if let head = weights.prediction, let result = results[.prediction] {
       predict(head, sequenceLength: sequenceLength, into: &result.values)

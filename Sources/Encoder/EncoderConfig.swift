@@ -48,6 +48,8 @@ public struct EncoderConfig: Sendable {
   /// Whether the config says that the masked LM head uses the word embeddings; `nil` where it says nothing.
   public let tiesWordEmbeddings: Bool?
   package let family: ModelFamily
+  /// The modules of sentence-transformers behind the model; empty where there are none.
+  let sentenceModules: [SentenceModule]
 
   /// H / A
   public var headSize: Int { hiddenSize / headCount }
@@ -137,6 +139,7 @@ public struct EncoderConfig: Sendable {
           expected: "0 to \(positionCount - 2)")
       }
     }
+    sentenceModules = try Self.sentenceModules(json, file: file)
     tiesWordEmbeddings = json["tie_word_embeddings"]?.boolValue
 
     // Settings that change what is computed, and that the pass does not have.

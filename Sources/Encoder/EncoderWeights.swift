@@ -41,6 +41,7 @@ struct EncoderWeights: Sendable {
   let classifierTransform: TransformWeights?  // [H, H]
   let replacedToken: (transform: TransformWeights, output: DenseWeights)?  // [H, H], [1, H]
   let questionAnswering: DenseWeights?  // [2, H]
+  let sentence: SentenceWeights?
 
   init(_ model: NativeModel, _ config: EncoderConfig) throws(FormatError) {
     let family = config.family
@@ -124,6 +125,8 @@ struct EncoderWeights: Sendable {
     } else {
       replacedToken = nil
     }
+
+    sentence = try SentenceWeights(&loader, config)
 
     // A config with fewer layers than the file would give another model's outputs without a word.
     let layerStart = prefix + (family.layer.split(separator: "{", maxSplits: 1).first.map(String.init) ?? family.layer)

@@ -126,6 +126,34 @@ enum Kernels {
     unsafe x.withStart { x0 in unsafe bertconv_softmax(x0, x.rows, x.columns, x.stride) }
   }
 
+  /// The largest value of each column of `x`, which has rows, in the one row of `y`.
+  static func maximum(of x: Matrix, into y: Matrix) {
+    precondition(x.rows > 0 && y.rows == 1 && x.columns == y.columns)
+    gather(x, [0], into: y)
+    unsafe x.withStart { x0 in
+      unsafe y.withStart { y0 in
+        for row in 1..<max(x.rows, 1) {
+          for column in 0..<x.columns where unsafe x0[row * x.stride + column] > y0[column] {
+            unsafe y0[column] = unsafe x0[row * x.stride + column]
+          }
+        }
+      }
+    }
+  }
+
+  /// Each row of `x` to a Euclidean length of 1; one shorter than 1e-12 is divided by that, as torch does.
+  static func normalize(_ x: Matrix) {
+    unsafe x.withStart { x0 in
+      for row in 0..<x.rows {
+        let start = unsafe x0 + row * x.stride
+        var sum = 0.0
+        for column in 0..<x.columns { unsafe sum += Double(start[column]) * Double(start[column]) }
+        let factor = Float(1 / max(sum.squareRoot(), 1e-12))
+        for column in 0..<x.columns { unsafe start[column] *= factor }
+      }
+    }
+  }
+
   /// `x[row] = table[index]`, or `x[row] += table[index]`, for each row's index.
   static func gather(_ table: Weight, _ indices: [Int], into x: Matrix, adding: Bool) {
     precondition(x.columns == table.columns && indices.count == x.rows)

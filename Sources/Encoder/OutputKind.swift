@@ -12,6 +12,8 @@ package enum OutputKind: Hashable, Sendable {
   case multipleChoice
   /// How much a token looks replaced.
   case replacedToken
+  /// What the modules of sentence-transformers make of a sequence.
+  case sentence
   /// Scores of the first (0) or last (1) token of an answer.
   case answer(Int)
 
@@ -27,6 +29,7 @@ package enum OutputKind: Hashable, Sendable {
     case .tokenClassification: "the token classification head"
     case .multipleChoice: "the multiple choice head"
     case .replacedToken: "the discriminator's head"
+    case .sentence: "the modules of sentence-transformers"
     case .answer: "the question answering head"
     }
   }
@@ -64,6 +67,7 @@ extension EncoderWeights {
       outputs.append(("start_logits", .answer(0)))
       outputs.append(("end_logits", .answer(1)))
     }
+    if sentence != nil { outputs.append(("sentence_embedding", .sentence)) }
     return outputs
   }
 

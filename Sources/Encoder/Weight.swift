@@ -17,6 +17,12 @@ struct Weight: Sendable {
     self.bytes = bytes
   }
 
+  /// A vector of zeros, for a bias that is not there.
+  static func zeros(_ count: Int) -> Weight {
+    // Memory of this size is aligned for any number.
+    Weight(rows: 1, columns: count, bytes: Bytes(count: count * 4, filledBy: { _ in }))
+  }
+
   /// Calls `body` with the address of the first element.
   @unsafe
   func withStart<R>(_ body: (UnsafePointer<Float>) -> R) -> R {

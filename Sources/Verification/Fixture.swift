@@ -13,6 +13,7 @@ import TensorIO
 /// | `seq_relationship_logits`, `sop_logits` | `[batch, 2]` | |
 /// | `logits` | as the model's head has it | |
 /// | `start_logits`, `end_logits` | `[batch, sequence]` | |
+/// | `sentence_embedding` | `[batch, size]` | what sentence-transformers makes of a sequence |
 public struct Fixture: Sendable {
   /// An output of the reference.
   public struct Reference: Sendable {
@@ -31,7 +32,7 @@ public struct Fixture: Sendable {
 
   private static let knownOutputs = [
     "last_hidden_state", "pooler_output", "prediction_logits", "seq_relationship_logits", "sop_logits", "logits",
-    "start_logits", "end_logits",
+    "start_logits", "end_logits", "sentence_embedding",
   ]
 
   /// Reads the inputs, and lists the outputs without reading them.

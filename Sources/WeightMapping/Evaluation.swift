@@ -198,11 +198,7 @@ struct Evaluation {
           continue
         }
       }
-      if let glob = allowed.first(where: { $0.matches(info.name) || $0.matches(name) }) {
-        let rule = "--allow-unexpected \(glob.pattern)"
-        report.dropped.append(.init(name: info.name, rule: rule, reason: "allowed by the user: \(glob.pattern)"))
-        continue
-      }
+      if report.drop(info.name, known: name, allowedBy: allowed) { continue }
       // The nearest name costs a comparison with every known one, so only the first few get it.
       let nearest = hint == nil && report.unexpected.count < 100 ? nearest(to: name) : nil
       report.unexpected.append(.init(name: info.name, nearest: nearest, hint: hint))

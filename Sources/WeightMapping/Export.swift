@@ -30,6 +30,12 @@ extension Mapper {
     report.dialect = dialectName
     report.description = table.description
     for (index, info) in tensors.enumerated() {
+      guard !info.name.hasPrefix(SentenceModule.tensorPrefix) else {
+        report.dropped.append(
+          .init(name: info.name, rule: "model alone", reason: "a module of sentence-transformers, which is not written")
+        )
+        continue
+      }
       guard let key = canonical(info.name) else {
         report.unexpected.append(.init(name: info.name, nearest: nil, hint: "the family's table has no such tensor"))
         continue

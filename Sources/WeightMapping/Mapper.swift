@@ -29,7 +29,7 @@ public struct Mapper: Sendable {
 
   /// What family and dialect the names are of. Cheap: no data is read.
   public func recognise(_ tensors: [TensorInfo]) -> Recognition {
-    switch find(tensors, modelType: nil) {
+    switch find(SentenceModules(tensors, config: nil).modelTensors, modelType: nil) {
     case .known(let family):
       Recognition(family: family.family, dialect: nil, description: family.description, matched: 0)
     case .matched(let match, _):
@@ -47,16 +47,25 @@ public struct Mapper: Sendable {
   public func plan(
     for tensors: [TensorInfo], file: String, config: JSON?, configFile: String?, allowUnexpected: [String]
   ) throws -> MappingPlan {
-    switch find(tensors, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
+    let modules = SentenceModules(tensors, config: config)
+    let model = modules.modelTensors
+    switch find(model, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
     case .known(let family): throw notConvertible(family, file)
     case .unknown: throw unknown(tensors, file)
     case .matched(let match, let names):
-      let result = evaluate(match, tensors, names, config, configFile, allowUnexpected)
-      guard result.report.isComplete else { throw problems(result.report, file) }
-      return MappingPlan(
+      let result = evaluate(match, model, names, config, configFile, allowUnexpected)
+      var report = result.report
+      let others = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
+      guard report.isComplete else { throw problems(report, file) }
+      var plan = MappingPlan(
         family: tables[match.table].family, dialect: tables[match.table].dialects[match.dialect].name,
-        config: result.config, targets: result.targets, report: result.report, notes: result.notes,
+        config: result.config, targets: result.targets, report: report, notes: result.notes,
         copies: result.copies, tiedTargets: tiedTargets(of: tables[match.table], in: result.targets))
+      if !modules.areAbsent {
+        plan.renumberSources(modules.others)
+        plan.targets += others
+      }
+      return plan
     }
   }
 
@@ -70,9 +79,14 @@ public struct Mapper: Sendable {
   /// What becomes of each tensor, whether or not that makes a model.
   public func report(for tensors: [TensorInfo], config: JSON?, allowUnexpected: [String]) -> MappingReport {
     var report = MappingReport()
-    switch find(tensors, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
+    let modules = SentenceModules(tensors, config: config)
+    let model = modules.modelTensors
+    switch find(model, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
     case .matched(let match, let names):
-      return evaluate(match, tensors, names, config, nil, allowUnexpected).report
+      let result = evaluate(match, model, names, config, nil, allowUnexpected)
+      report = result.report
+      _ = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
+      return report
     case .known(let family):
       report.family = family.family
       report.description = family.description

@@ -42,6 +42,18 @@ public struct MappingPlan: Sendable {
 }
 
 extension MappingPlan {
+  /// Makes a plan for some of a source's tensors, of which `indices` are the places in the whole, one for the whole.
+  mutating func renumberSources(_ indices: [Int]) {
+    targets = targets.map { target in
+      Target(info: target.info, operation: target.operation, sources: target.sources.map { indices[$0] })
+    }
+    copies = copies.map { copy in
+      Copy(source: indices[copy.source], target: copy.target, base: copy.base, isAlias: copy.isAlias)
+    }
+  }
+}
+
+extension MappingPlan {
   /// The plan without the tensors that are copies of what they are tied to.
   ///
   /// Compares their bytes. A tied tensor that differs is kept, with a note; a second name of a tensor that differs from

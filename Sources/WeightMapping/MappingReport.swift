@@ -60,6 +60,17 @@ public struct MappingReport: Sendable {
 }
 
 extension MappingReport {
+  /// Drops the tensor if the user allowed one of these names to be left out; whether that is so.
+  mutating func drop(_ name: String, known other: String? = nil, allowedBy globs: [Glob]) -> Bool {
+    guard let glob = globs.first(where: { $0.matches(name) || other.map($0.matches) == true }) else { return false }
+    dropped.append(
+      .init(
+        name: name, rule: "--allow-unexpected \(glob.pattern)", reason: "allowed by the user: \(glob.pattern)"))
+    return true
+  }
+}
+
+extension MappingReport {
   /// The report for people: every tensor that was not simply mapped, and the totals.
   public func text() -> String {
     var out = ""

@@ -72,9 +72,9 @@ struct Convert: ParsableCommand {
 
   private func convert() throws {
     let checkpoint = try CheckpointOpener().open(source, kind: route.kind)
-    let configPath = config ?? checkpoint.configPath
+    let modelConfig = try SourceConfig(checkpoint, given: config)
     let vocabularyPath = vocab ?? checkpoint.vocabularyPath
-    for file in checkpoint.source.files.map(\.path) + [configPath, vocabularyPath].compactMap(\.self)
+    for file in checkpoint.source.files.map(\.path) + [modelConfig.path, vocabularyPath].compactMap(\.self)
     where FileSystem.isSameFile(file, output) {
       throw FormatError("the output is a file of the source", file: output, advice: "Give another name with -o.")
     }
@@ -88,8 +88,7 @@ struct Convert: ParsableCommand {
     }
     let plan = try makeMapper(tables: table).plan(
       for: checkpoint.source.tensors, file: checkpoint.path,
-      config: try loadConfig(configPath) ?? SourceDescription.embeddedConfig(checkpoint.source), configFile: configPath,
-      allowUnexpected: allowUnexpected
+      config: modelConfig.json, configFile: modelConfig.path, allowUnexpected: allowUnexpected
     ).resolvingTies(in: checkpoint.source)
     let vocabulary =
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
@@ -147,10 +146,7 @@ struct Convert: ParsableCommand {
     guard let family = mapper.recognise(checkpoint.source.tensors).family else {
       throw FormatError("no table knows these tensors", file: checkpoint.path, advice: "Give a table with --table.")
     }
-    guard
-      let config = try loadConfig(config) ?? SourceDescription.embeddedConfig(checkpoint.source)
-        ?? loadConfig(checkpoint.configPath)
-    else {
+    guard let config = try SourceConfig(checkpoint, given: config).json else {
       throw FormatError("the model carries no config", file: checkpoint.path, advice: "Give it with --config.")
     }
     let isBundle = route == .toTensorFlow

@@ -36,8 +36,8 @@ struct Diff: ParsableCommand {
     let inputs = try [a, b].map { path in
       let checkpoint = try CheckpointOpener().open(path)
       Console.warn(checkpoint.warnings)
-      let config = try loadConfig(checkpoint.configPath) ?? SourceDescription.embeddedConfig(checkpoint.source)
-      return ModelDifference.Input(checkpoint.source, name: path, config: config)
+      return ModelDifference.Input(
+        checkpoint.source, name: path, config: try SourceConfig(checkpoint, given: nil).json)
     }
     defer { bar?.finish() }
     let result = try ModelDifference(inputs[0], inputs[1], mapper: makeMapper(tables: table), tolerance: tolerance) {

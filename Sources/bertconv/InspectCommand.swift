@@ -73,7 +73,7 @@ struct Inspect: ParsableCommand {
       }
       bar.finish()
     }
-    let config = try? sourceConfig(of: checkpoint)
+    let config = (try? SourceConfig(checkpoint, given: nil))?.json
     let summary = Summary(checkpoint, recognition, config: config)
     if json {
       var result = summary.json
@@ -127,12 +127,6 @@ struct Inspect: ParsableCommand {
     Console.result(listing.text)
     if shown.count < tensors.count { Console.result("\(shown.count) of \(tensors.count) tensors shown") }
   }
-}
-
-/// The config that goes with a checkpoint: the one that a native file carries, else the one beside it.
-func sourceConfig(of checkpoint: OpenedCheckpoint) throws -> JSON? {
-  if let own = try SourceDescription.embeddedConfig(checkpoint.source) { return own }
-  return try loadConfig(checkpoint.configPath)
 }
 
 /// The lines above the listing: what one wants to know before trusting a file.
@@ -221,6 +215,9 @@ struct Summary {
           .map { "\($0.key.rawValue) × \(grouped($0.value))" }.joined(separator: ", ")
       ))
     if let model { lines.append(("model", model)) }
+    if let modules = SentenceModule.all(inConfig: config) {
+      lines.append(("modules", printable(modules.map(\.description).joined(separator: ", then "))))
+    }
     if isNative {
       let tokens = SourceDescription.embeddedVocabulary(source).map(Vocabulary.tokenCount)
       lines.append(("config", "in the file"))

@@ -126,6 +126,32 @@ func loadConfig(_ path: String?) throws -> JSON? {
   return config
 }
 
+/// The config that goes with a checkpoint, and the file that it is in.
+struct SourceConfig {
+  /// `nil` where nothing says anything.
+  let json: JSON?
+  /// `nil` for one that the checkpoint itself carries.
+  let path: String?
+
+  /// The config given, else the one that a native file carries, else the one beside the checkpoint. What a folder says of
+  /// the modules behind the model is part of it in any case.
+  init(_ checkpoint: OpenedCheckpoint, given: String?) throws {
+    var config: JSON?
+    if given == nil, let own = try SourceDescription.embeddedConfig(checkpoint.source) {
+      config = own
+      path = nil
+    } else {
+      path = given ?? checkpoint.configPath
+      config = try loadConfig(path)
+    }
+    if let modules = checkpoint.sentenceModules {
+      config = config ?? .object([])
+      config?.set(SentenceModule.configKey, modules)
+    }
+    json = config
+  }
+}
+
 /// The mapper with the tables built in, and the user's first.
 func makeMapper(tables paths: [String]) throws -> Mapper {
   let own = try paths.map { try MappingTable(yaml: try FileSystem.text($0, limit: 16 << 20), file: $0) }

@@ -88,11 +88,10 @@ struct Verify: ParsableCommand {
 
   private func compare(_ native: NativeModel, _ path: String) throws -> [TensorDifference] {
     let checkpoint = try CheckpointOpener().open(path)
-    let configPath = config ?? checkpoint.configPath
+    let modelConfig = try SourceConfig(checkpoint, given: config)
     let plan = try makeMapper(tables: table).plan(
       for: checkpoint.source.tensors, file: checkpoint.path,
-      config: try loadConfig(configPath) ?? SourceDescription.embeddedConfig(checkpoint.source), configFile: configPath,
-      allowUnexpected: allowUnexpected
+      config: modelConfig.json, configFile: modelConfig.path, allowUnexpected: allowUnexpected
     ).resolvingTies(in: checkpoint.source)
     return try Converter.compare(plan, from: checkpoint.source, with: try CheckpointOpener().openFile(model))
   }

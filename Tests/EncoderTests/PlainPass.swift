@@ -150,7 +150,7 @@ struct PlainPass {
     case .nextSentence: return pooled.flatMap { dense(heads.nextSentence, $0) }
     case .sequenceClassification, .multipleChoice: return pooled.flatMap { dense(heads.classifier, $0) }
     case .tokenClassification: return tokens({ dense(heads.classifier, $0) }, of: last)
-    case .replacedToken: preconditionFailure("no head of BERT's")
+    case .replacedToken, .sentence: preconditionFailure("no head of BERT's")
     case .answer(let index): return tokens({ [dense(heads.questionAnswering, $0)[index]] }, of: last)
     }
   }

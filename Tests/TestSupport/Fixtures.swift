@@ -28,6 +28,13 @@ public final class TemporaryFolder: Sendable {
     return file(name)
   }
 
+  /// Makes a folder in the folder and returns its path.
+  @discardableResult
+  public func makeFolder(_ name: String) -> String {
+    unsafe _ = mkdir(file(name), 0o755)
+    return file(name)
+  }
+
   /// Copies a file into the folder and returns the copy's path.
   public func copy(_ source: String, as name: String? = nil) throws -> String {
     try write(try contents(source), name ?? FileSystem.baseName(source))

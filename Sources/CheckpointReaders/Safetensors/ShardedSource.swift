@@ -7,14 +7,7 @@ import TensorIO
 ///
 /// The shards lie beside the list. List and shards must name the same tensors, each once.
 public final class ShardedSource: TensorSource {
-  public let format: FormatName
-  public let files: [SourceFile]
-  public let tensors: [TensorInfo]
-  public let warnings: [String]
-  public let imports: [ImportedGlobal]
-  public let metadata: [(key: String, value: String)]
-  private let shards: [any TensorSource]
-  private let places: [(shard: Int, index: Int)]
+  private let whole: CompositeSource
 
   private static let largestIndex = 64 << 20
 
@@ -57,13 +50,7 @@ public final class ShardedSource: TensorSource {
         advice: "Fetch the missing files into \(folder).")
     }
 
-    var files = [SourceFile(path: path, size: UInt64(file.count))]
-    var tensors: [TensorInfo] = []
-    var warnings: [String] = []
-    var imports: [ImportedGlobal] = []
     var shards: [any TensorSource] = []
-    var places: [(shard: Int, index: Int)] = []
-    var storages = 0
     for name in names {
       let shardPath = FileSystem.join(folder, name)
       let shard = try opening(shardPath)
@@ -72,7 +59,7 @@ public final class ShardedSource: TensorSource {
           "the shards are of different formats", file: shardPath, found: shard.format.rawValue,
           expected: shards[0].format.rawValue)
       }
-      for (index, tensor) in shard.tensors.enumerated() {
+      for tensor in shard.tensors {
         guard let expected = listed.removeValue(forKey: tensor.name) else {
           throw FormatError(
             "the shard holds a tensor that the list does not name, or another shard has too", file: shardPath,
@@ -83,16 +70,7 @@ public final class ShardedSource: TensorSource {
             "the tensor is in another shard than the list says", file: shardPath, tensor: tensor.name, found: name,
             expected: expected)
         }
-        var info = tensor
-        info.location?.file += files.count
-        if let storage = tensor.sharedStorage { info.sharedStorage = storages + storage }
-        tensors.append(info)
-        places.append((shards.count, index))
       }
-      storages += (shard.tensors.compactMap(\.sharedStorage).max() ?? -1) + 1
-      files += shard.files
-      warnings += shard.warnings
-      for item in shard.imports where !imports.contains(item) { imports.append(item) }
       shards.append(shard)
     }
     let absent = listed.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -102,25 +80,27 @@ public final class ShardedSource: TensorSource {
         tensor: first, found: absent.count > 1 ? "\(absent.count) such tensors" : nil,
         advice: "Shards of two checkpoints may have been mixed: fetch them again.")
     }
-    format = shards.first?.format ?? .safetensors
-    self.files = files
-    self.tensors = tensors
-    self.warnings = warnings
-    self.imports = imports
-    self.shards = shards
-    self.places = places
-    metadata = [("shards", "\(names.count)")] + (shards.first?.metadata ?? [])
+    whole = CompositeSource(
+      shards.map { ("", $0) }, leading: [SourceFile(path: path, size: UInt64(file.count))],
+      metadata: [("shards", "\(names.count)")])
   }
 
+  public var format: FormatName { whole.format }
+  public var files: [SourceFile] { whole.files }
+  public var tensors: [TensorInfo] { whole.tensors }
+  public var warnings: [String] { whole.warnings }
+  public var imports: [ImportedGlobal] { whole.imports }
+  public var metadata: [(key: String, value: String)] { whole.metadata }
+
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
-    try shards[places[index].shard].withBytes(ofTensorAt: places[index].index, body)
+    try whole.withBytes(ofTensorAt: index, body)
   }
 
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
-    try shards[places[index].shard].streamBytes(ofTensorAt: places[index].index, body)
+    try whole.streamBytes(ofTensorAt: index, body)
   }
 
   public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
-    try shards[places[index].shard].strings(ofTensorAt: places[index].index)
+    try whole.strings(ofTensorAt: index)
   }
 }

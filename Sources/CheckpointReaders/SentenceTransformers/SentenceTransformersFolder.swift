@@ -1,0 +1,160 @@
+import TensorIO
+
+/// A folder as sentence-transformers saves it: a transformer, and what makes a sentence embedding of its hidden states.
+///
+///     modules.json              [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}, …]
+///     config.json, weights      of the transformer, where its path is "" (older: in 0_Transformer/ or 0_BERT/)
+///     1_Pooling/config.json     {"word_embedding_dimension": 384, "pooling_mode_mean_tokens": true, …}
+///     2_Dense/config.json       {"in_features": 384, "out_features": 256, "bias": true, "activation_function": "torch.nn…Tanh"}
+///     2_Dense/model.safetensors or pytorch_model.bin: linear.weight, linear.bias
+///
+/// Source: sentence-transformers 5.7, base/model.py and the modules' files; models saved since 2019 have this form.
+struct SentenceTransformersFolder {
+  /// The folder of the transformer.
+  private(set) var transformer: String
+  /// What follows the transformer, in order.
+  private(set) var modules: [SentenceModule] = []
+  /// The folders of modules that may hold weights, and the modules' names.
+  private(set) var weightFolders: [(name: String, folder: String)] = []
+  private(set) var warnings: [String] = []
+  /// The most tokens that the transformer was made to be given.
+  private(set) var maximumSequence: Int?
+
+  static let listName = "modules.json"
+
+  static func isOne(_ folder: String) -> Bool { FileSystem.isFile(FileSystem.join(folder, listName)) }
+
+  init(_ folder: String) throws(FormatError) {
+    let list = FileSystem.join(folder, Self.listName)
+    let json = try JSON.parse(try FileSystem.text(list, limit: 1 << 20), file: list)
+    guard let entries = json.elements, let first = entries.first, entries.count <= SentenceModule.mostModules else {
+      throw FormatError(
+        "not a list of modules", file: list, expected: "a JSON array of 1 to \(SentenceModule.mostModules) modules",
+        advice: "Give the transformer's own file to convert it alone.")
+    }
+    transformer = try Self.path(first, in: folder, list: list)
+    guard Self.transformerClasses.contains(Self.className(first)) else {
+      throw FormatError(
+        "the first module is not a transformer", file: list, found: first["type"]?.stringValue,
+        expected: "sentence_transformers.models.Transformer",
+        advice: "Only sentence-transformers models made of a transformer and modules after it can be read.")
+    }
+    let settings = FileSystem.join(transformer, "sentence_bert_config.json")
+    if FileSystem.isFile(settings) {
+      maximumSequence = try JSON.parse(try FileSystem.text(settings, limit: 1 << 20), file: settings)["max_seq_length"]?
+        .intValue
+    }
+    for (index, entry) in entries.enumerated().dropFirst() { try add(entry, index, in: folder, list: list) }
+    if modules.isEmpty {
+      // As the library does for a model that is a transformer alone.
+      modules = [.pooling([.mean])]
+      warnings.append("\(list) names no pooling: the mean of the tokens is taken, as sentence-transformers does")
+    }
+  }
+
+  /// What the config of the model is to say.
+  var config: JSON {
+    var value = JSON.object([])
+    if let maximumSequence { value.set("max_seq_length", .int(maximumSequence)) }
+    value.set("modules", .array(modules.map(\.json)))
+    return value
+  }
+
+  // MARK: Modules
+
+  /// `Transformer`, and the names of it before 2020.
+  private static let transformerClasses: Set = [
+    "Transformer", "BERT", "RoBERTa", "DistilBERT", "ALBERT", "XLMRoBERTa", "CamemBERT",
+  ]
+
+  private static func className(_ entry: JSON) -> String {
+    (entry["type"]?.stringValue ?? "").split(separator: ".").last.map(String.init) ?? ""
+  }
+
+  /// The folder of a module, which must lie in the model's.
+  private static func path(_ entry: JSON, in folder: String, list: String) throws(FormatError) -> String {
+    guard let path = entry["path"]?.stringValue else {
+      throw FormatError("a module has no path", file: list, found: entry.text())
+    }
+    if path.isEmpty { return folder }
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    guard parts.allSatisfy(FileSystem.isPlainName), !path.contains("\\") else {
+      throw FormatError(
+        "a module's path leads out of the model's folder", file: list, found: path,
+        expected: "a folder in it, as 1_Pooling",
+        advice: "A list that points elsewhere is not followed.")
+    }
+    return FileSystem.join(folder, path)
+  }
+
+  private mutating func add(_ entry: JSON, _ index: Int, in folder: String, list: String) throws(FormatError) {
+    let path = try Self.path(entry, in: folder, list: list)
+    // The name in the state dict of the whole model; a number unless the user chose another.
+    let name = entry["name"]?.stringValue ?? "\(index)"
+    func config() throws(FormatError) -> JSON {
+      let file = FileSystem.join(path, "config.json")
+      return try JSON.parse(try FileSystem.text(file, limit: 1 << 20), file: file)
+    }
+    switch Self.className(entry) {
+    case "Pooling": modules.append(Self.pooling(try config()))
+    case "Dense":
+      modules.append(Self.dense(try config(), name))
+      weightFolders.append((name, path))
+    case "LayerNorm":
+      modules.append(.layerNorm(name: name))
+      weightFolders.append((name, path))
+    case "Normalize": modules.append(.normalize)
+    // Does nothing but in training.
+    case "Dropout": break
+    default:
+      modules.append(.unsupported(entry["type"]?.stringValue ?? entry.text()))
+      if path != folder, FileSystem.isFolder(path) { weightFolders.append((name, path)) }
+    }
+  }
+
+  /// Flags of before version 5, in the order in which their results are put side by side.
+  private static let flags: KeyValuePairs<String, SentenceModule.PoolingMode> = [
+    "pooling_mode_cls_token": .cls, "pooling_mode_max_tokens": .max, "pooling_mode_mean_tokens": .mean,
+    "pooling_mode_mean_sqrt_len_tokens": .meanSqrtLength, "pooling_mode_weightedmean_tokens": .weightedMean,
+    "pooling_mode_lasttoken": .lastToken,
+  ]
+
+  private static func pooling(_ config: JSON) -> SentenceModule {
+    // Nothing in the inputs tells which tokens are a prompt's.
+    if config["include_prompt"]?.boolValue == false { return .unsupported("pooling with include_prompt false") }
+    let modes: [SentenceModule.PoolingMode?]
+    switch config["pooling_mode"] {
+    case .string(let mode)?: modes = [.init(rawValue: mode)]
+    case .array(let list)?: modes = list.map { $0.stringValue.flatMap(SentenceModule.PoolingMode.init) }
+    default:
+      let set = flags.filter { config[$0.key]?.boolValue == true }.map(\.value)
+      modes = set.isEmpty ? [.mean] : set
+    }
+    let known = modes.compactMap(\.self)
+    guard !known.isEmpty, known.count == modes.count, known.count <= SentenceModule.mostModes else {
+      return .unsupported("pooling_mode \(config["pooling_mode"]?.text() ?? "")")
+    }
+    return .pooling(known)
+  }
+
+  /// The classes of torch by the ends of their names; an absent one is the library's default.
+  private static let activations: KeyValuePairs<String, SentenceModule.Activation> = [
+    "Tanh": .tanh, "Identity": .identity, "ReLU": .relu, "GELU": .gelu,
+  ]
+
+  private static func dense(_ config: JSON, _ name: String) -> SentenceModule {
+    for key in ["module_input_name", "module_output_name"] {
+      if let place = config[key]?.stringValue, place != "sentence_embedding" {
+        return .unsupported("a dense module with \(key) '\(place)'")
+      }
+    }
+    guard let function = config["activation_function"], function != .null else {
+      return .dense(name: name, activation: .tanh)
+    }
+    let last = function.stringValue.flatMap { $0.split(separator: ".").last.map(String.init) }
+    guard let known = activations.first(where: { $0.key == last })?.value else {
+      return .unsupported("a dense module with activation_function \(function.text())")
+    }
+    return .dense(name: name, activation: known)
+  }
+}
