@@ -1,12 +1,5 @@
 import TensorIO
 
-/// Where a model differs from what a plan makes of its source.
-public struct TensorDifference: Sendable, Equatable {
-  /// Canonical name.
-  public let name: String
-  public let problem: String
-}
-
 /// Carries out plans. At most one tensor is in memory at a time, and none that keeps its bytes.
 public enum Converter {
   /// Streams every target of `plan` from `source` to `sink`: ``TensorSink/begin(_:)`` and the data, but not
@@ -26,40 +19,6 @@ public enum Converter {
         progress?(written)
       }
     }
-  }
-
-  /// Compares every target, bit for bit, with the tensor of its name in `other`; in forward order, then what `other`
-  /// has beside them.
-  public static func compare(
-    _ plan: MappingPlan, from source: any TensorSource, with other: any TensorSource
-  ) throws -> [TensorDifference] {
-    let plan = try plan.resolvingTies(in: source)
-    var places: [String: Int] = [:]
-    for (index, info) in other.tensors.enumerated() { places[info.name] = index }
-    var differences: [TensorDifference] = []
-    for target in plan.targets {
-      let name = target.info.name
-      guard let place = places.removeValue(forKey: name) else {
-        differences.append(.init(name: name, problem: "not in the model"))
-        continue
-      }
-      let info = other.tensors[place]
-      guard info.elementType == target.info.elementType, info.shape == target.info.shape else {
-        let found = "\(info.elementType.rawValue) \(shapeText(info.shape))"
-        let wanted = "\(target.info.elementType.rawValue) \(shapeText(target.info.shape))"
-        differences.append(.init(name: name, problem: "\(found) in the model, \(wanted) from the source"))
-        continue
-      }
-      var tally = Tally(shape: info.shape, size: info.elementType.size ?? 1)
-      try other.withBytes(ofTensorAt: place) { theirs in
-        try stream(target, from: source) { ours in tally.add(ours, theirs) }
-      }
-      if let problem = tally.problem { differences.append(.init(name: name, problem: problem)) }
-    }
-    for info in other.tensors where places[info.name] != nil {
-      differences.append(.init(name: info.name, problem: "in the model, but not from the source"))
-    }
-    return differences
   }
 
   /// Whether two targets of one source hold the same bytes.
@@ -181,7 +140,7 @@ public enum Converter {
 }
 
 /// Counts the elements that differ between the pieces of a tensor and the whole of another.
-private struct Tally {
+struct Tally {
   let shape: [Int]
   let size: Int
   private var position = 0

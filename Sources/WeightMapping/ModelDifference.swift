@@ -3,6 +3,7 @@ import TensorIO
 /// What a comparison of two checkpoints found, tensor by tensor.
 public struct ModelDifference: Sendable {
   public struct Side: Sendable, Equatable {
+    /// The type that it is stored in; 8-bit weights are compared as the numbers that they stand for.
     public let elementType: ElementType
     public let shape: [Int]
     /// The tensors of the checkpoint that it is made of, where their names are others.
@@ -34,6 +35,8 @@ public struct ModelDifference: Sendable {
   public internal(set) var equalCount = 0
   /// The largest difference among those counted as equal: not zero only with a tolerance.
   public internal(set) var largestTolerated = 0.0
+  /// How many of those counted as equal are of another type: none without a tolerance.
+  public internal(set) var toleratedTypes = 0
   /// What was left out or could not be done, a sentence each.
   public internal(set) var notes: [String] = []
 
@@ -49,7 +52,8 @@ extension ModelDifference {
     let config: JSON?
 
     public init(_ source: any TensorSource, name: String, config: JSON?) {
-      self.source = source
+      // Integers and their scales are compared as the numbers that they stand for.
+      self.source = DequantisedSource(source) ?? source
       self.name = name
       self.config = config
     }
@@ -58,7 +62,8 @@ extension ModelDifference {
   /// Compares `a` with `b`.
   ///
   /// Where a table knows both, and as one family, tensors are compared as it names and turns them; otherwise as they
-  /// are. Without a tolerance two tensors are equal when every bit is; with one, when no two values differ by more.
+  /// are. Without a tolerance two tensors are equal when their type and every bit are; with one, when no two values
+  /// differ by more, whatever their types.
   /// `progress` is told how many bytes of A, of those given first, have been compared.
   public init(
     _ a: Input, _ b: Input, mapper: Mapper, tolerance: Double, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
@@ -143,7 +148,8 @@ extension ModelDifference {
   private func side(_ target: MappingPlan.Target, _ source: any TensorSource) -> Side {
     let names = target.sources.map { source.tensors[$0].name }
     return Side(
-      elementType: target.info.elementType, shape: target.info.shape,
+      elementType: target.sources.first.map { source.storedType(ofTensorAt: $0) } ?? target.info.elementType,
+      shape: target.info.shape,
       sources: names == [target.info.name] ? [] : names)
   }
 
@@ -166,10 +172,11 @@ extension ModelDifference {
     guard tally.isWhole(x.info.elementCount) else {
       throw FormatError("a checkpoint has not the bytes that the tensor's shape says", tensor: name)
     }
-    let isRetyped = x.info.elementType != y.info.elementType
-    let isTolerated = tally.differing == 0 || tolerance > 0 && tally.maximum.map { $0 <= tolerance } == true
-    if !isRetyped, isTolerated {
+    let isRetyped = sides.0.elementType != sides.1.elementType
+    let isWithin = tolerance > 0 && tally.maximum.map { $0 <= tolerance } == true
+    if isWithin || !isRetyped && tally.differing == 0 {
       equalCount += 1
+      if isRetyped { toleratedTypes += 1 }
       largestTolerated = max(largestTolerated, tally.maximum ?? 0)
       return
     }
@@ -181,7 +188,7 @@ extension ModelDifference {
 }
 
 /// Compares values of any two numeric types.
-private struct ValueTally {
+struct ValueTally {
   private let sizes: (Int, Int)
   private let isOneType: Bool
   private let decoders: ((RawSpan, Int) -> Double, (RawSpan, Int) -> Double)?
@@ -259,7 +266,7 @@ extension ModelDifference {
       "matched_by": .string(isMatchedByTable ? "table" : "name"), "family": family.map { .string($0) } ?? .null,
       "dialects": .array(dialects.map { $0.map { .string($0) } ?? .null }),
     ])
-    var counts = JSON.object(["equal": .int(equalCount)])
+    var counts = JSON.object(["equal": .int(equalCount), "equal_of_other_types": .int(toleratedTypes)])
     for kind in Kind.allCases { counts.set(kind.rawValue, .int(count(kind))) }
     result.set("counts", counts)
     for kind in Kind.allCases {
@@ -290,6 +297,7 @@ extension ModelDifference {
     if entries.count > limit { lines.append("and \(grouped(entries.count - limit)) more: --json lists them all") }
     var summary = "\(grouped(equalCount)) equal"
     for kind in Kind.allCases where count(kind) > 0 { summary += ", \(grouped(count(kind))) \(kind.rawValue)" }
+    if toleratedTypes > 0 { summary += " (\(grouped(toleratedTypes)) of other types)" }
     if tolerance > 0 { summary += " (tolerance \(tolerance), largest difference within it \(largestTolerated))" }
     summary += isMatchedByTable ? "; names matched as \(family ?? "a model")" : "; names as they are"
     return (lines + [summary]).joined(separator: "\n")

@@ -75,3 +75,107 @@ import Testing
     #expect(throws: FormatError.self) { try reduced(source, .int8) }
   }
 }
+
+/// A model in a smaller type beside its source.
+@Suite struct ReducedModelTests {
+  /// A BERT of small values: random bits would hold NaN, which 8 bits cannot.
+  private func small(_ source: FakeSource) -> FakeSource {
+    var copy = FakeSource()
+    for tensor in source.tensors {
+      let bytes = source.bytes(tensor.name)
+      let floats = (0..<tensor.elementCount).flatMap { index in
+        let value = Float(bytes[index * 4]) / 64 - 2 + Float(bytes[index * 4 + 1]) / 4096
+        return [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32($0)) }
+      }
+      copy.add(tensor.name, tensor.shape, bytes: floats)
+    }
+    return copy
+  }
+
+  private func model(of source: FakeSource, _ type: StorageType) throws -> FakeSource {
+    let sink = FakeSink()
+    let reducing = ReducingSink(sink, type: type)
+    try Converter.write(try plan(source), from: source, to: reducing, progress: nil)
+    try reducing.finish(metadata: [])
+    var model = FakeSource()
+    for (info, data) in zip(sink.infos, sink.data) {
+      model.add(info.name, info.shape, type: info.elementType, bytes: data)
+    }
+    return model
+  }
+
+  @Test(arguments: [(StorageType.int8, ElementType.i8, 0.01), (.f16, .f16, 0.001), (.bf16, .bf16, 0.01)])
+  func theRoundingOfATypeIsProved(type: StorageType, stored: ElementType, most: Double) throws {
+    let source = small(googleTensors())
+    let model = try model(of: source, type)
+    let result = try Converter.compare(plan(source), from: source, with: model)
+    #expect(result.differences.isEmpty, "\(result.differences)")
+    #expect(result.reductions.map(\.stored) == [stored])
+    let reduction = try #require(result.reductions.first)
+    #expect(reduction.largest > 0 && reduction.largest < most && reduction.tensor != nil)
+    #expect(result.text(source: "x").last?.contains("after the rounding that its type implies") == true)
+  }
+
+  @Test func aChangedIntegerOrScaleIsNamed() throws {
+    let source = small(googleTensors())
+    let whole = try model(of: source, .int8)
+    for (name, byte) in [("bert.pooler.dense.weight", 0), ("bert.pooler.dense.weight_scale", 0)] {
+      var changed = FakeSource()
+      for tensor in whole.tensors {
+        var bytes = whole.bytes(tensor.name)
+        if tensor.name == name { bytes[byte] ^= 1 }
+        changed.add(tensor.name, tensor.shape, type: tensor.elementType, bytes: bytes)
+      }
+      let result = try Converter.compare(plan(source), from: source, with: changed)
+      #expect(result.differences.map(\.name) == ["bert.pooler.dense.weight"])
+      let tolerated = try Converter.compare(plan(source), from: source, with: changed, tolerance: 0.1)
+      #expect(tolerated.differences.isEmpty && tolerated.toleratedCount == 1)
+    }
+  }
+
+  @Test func diffShowsEightBitWeightsAsRetyped() throws {
+    let source = small(googleTensors())
+    let (whole, reduced) = (try model(of: source, .f32), try model(of: source, .int8))
+    func difference(_ tolerance: Double) throws -> ModelDifference {
+      try ModelDifference(
+        .init(whole, name: "a", config: config), .init(reduced, name: "b", config: config), mapper: mapper(),
+        tolerance: tolerance)
+    }
+    let result = try difference(0)
+    let weights = reduced.tensors.filter { $0.elementType == .i8 }.map(\.name)
+    #expect(result.isMatchedByTable && result.entries.map(\.name) == weights)
+    #expect(result.entries.allSatisfy { $0.kind == .retyped && $0.a?.elementType == .f32 && $0.b?.elementType == .i8 })
+    #expect(result.entries.allSatisfy { ($0.maximum ?? 1) > 0 && ($0.maximum ?? 1) < 0.01 })
+    let tolerant = try difference(0.01)
+    #expect(tolerant.isEqual && tolerant.toleratedTypes == weights.count)
+    #expect(try !difference(1e-6).isEqual)
+  }
+
+  @Test func dequantisedValuesAreTheIntegersTimesTheScalesOfTheirRows() throws {
+    var source = FakeSource()
+    source.add("a.weight", [2, 3], type: .i8, bytes: [127, 0x81, 0, 1, 2, 3])
+    source.add("a.weight_scale", floats: [0.5, 2])
+    source.add("b.weight", [1, 1], type: .i8, bytes: [7])
+    let model = try #require(DequantisedSource(source))
+    #expect(model.tensors.map(\.name) == ["a.weight", "b.weight"] && model.count == 1)
+    #expect(model.tensors.map(\.elementType) == [.f32, .i8])
+    #expect(try model.withBytes(ofTensorAt: 0) { $0.floats() } == [63.5, -63.5, 0, 2, 4, 6])
+    #expect(DequantisedSource(googleTensors()) == nil)
+  }
+
+  @Test func eightBitsHaveAWayBackAsFloats() throws {
+    let reduced = try model(of: small(googleTensors()), .int8)
+    let model = try #require(DequantisedSource(reduced))
+    let back = try mapper().exportPlan(
+      for: model.tensors, file: "m", config: config, family: "bert", dialect: "transformers")
+    let out = FakeSink()
+    try Converter.write(back, from: model, to: out, progress: nil)
+    #expect(out.infos.count == model.tensors.count && out.infos.allSatisfy { $0.elementType == .f32 })
+    let name = "bert.pooler.dense.weight"
+    let scale = Bytes(reduced.bytes(name + "_scale")).withSpan { $0.floats() }
+    let expected = reduced.bytes(name).enumerated().map {
+      Float(Int8(bitPattern: $1)) * scale[$0 / Size.hidden]
+    }
+    #expect(Bytes(out.bytes(name)).withSpan { $0.floats() } == expected)
+  }
+}

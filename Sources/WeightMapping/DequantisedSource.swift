@@ -1,0 +1,104 @@
+import TensorIO
+
+/// A checkpoint whose 8-bit weights are seen as the numbers that they stand for.
+///
+/// `X` I8 `[rows, columns]` with `X_scale` F32 `[rows]` beside it (docs/FORMAT.md, section 6) is one tensor `X` F32, each
+/// value the integer times the scale of its row, rounded to F32 once; all other tensors are passed on.
+public struct DequantisedSource: TensorSource {
+  public let tensors: [TensorInfo]
+  private let base: any TensorSource
+  /// The places in `base` of each tensor and of its scales.
+  private let places: [(tensor: Int, scale: Int?)]
+
+  /// `nil` when `base` has no 8-bit weights of this form.
+  public init?(_ base: any TensorSource) {
+    var indices: [String: Int] = [:]
+    for (index, info) in base.tensors.enumerated() where info.name.hasSuffix(Self.suffix) { indices[info.name] = index }
+    var scales: [Int: Int] = [:]
+    for (index, info) in base.tensors.enumerated() where info.elementType == .i8 && info.shape.count == 2 {
+      guard let scale = indices[info.name + Self.suffix], base.tensors[scale].elementType == .f32,
+        base.tensors[scale].shape == [info.shape[0]]
+      else { continue }
+      scales[index] = scale
+    }
+    guard !scales.isEmpty else { return nil }
+    let hidden = Set(scales.values)
+    var tensors: [TensorInfo] = []
+    var places: [(tensor: Int, scale: Int?)] = []
+    for (index, info) in base.tensors.enumerated() where !hidden.contains(index) {
+      var seen = info
+      if scales[index] != nil {
+        // One whose numbers would not fit into memory is left as it is, without its scales: it fails where it is read.
+        guard let whole = TensorInfo(name: info.name, elementType: .f32, shape: info.shape) else { return nil }
+        seen = whole
+      }
+      tensors.append(seen)
+      places.append((index, scales[index]))
+    }
+    self.base = base
+    self.tensors = tensors
+    self.places = places
+  }
+
+  static let suffix = "_scale"
+
+  /// The number of tensors that are stored in 8 bits.
+  public var count: Int { places.count { $0.scale != nil } }
+
+  public var format: FormatName { base.format }
+  public var files: [SourceFile] { base.files }
+  public var warnings: [String] { base.warnings }
+  public var imports: [ImportedGlobal] { base.imports }
+  public var metadata: [(key: String, value: String)] { base.metadata }
+
+  /// The type in which a tensor is stored.
+  func storedType(ofTensorAt index: Int) -> ElementType { base.tensors[places[index].tensor].elementType }
+
+  public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+    guard places[index].scale != nil else { return try base.withBytes(ofTensorAt: places[index].tensor, body) }
+    var out: [UInt8] = []
+    out.reserveCapacity(tensors[index].byteCount)
+    try streamBytes(ofTensorAt: index) { out += $0.array() }
+    return try Bytes(out).withSpan(body)
+  }
+
+  public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+    let place = places[index]
+    guard let scale = place.scale else { return try base.streamBytes(ofTensorAt: place.tensor, body) }
+    let info = tensors[index]
+    let columns = info.shape[1]
+    let scales = try base.withBytes(ofTensorAt: scale) { $0.floats() }
+    var position = 0
+    try base.streamBytes(ofTensorAt: place.tensor) { piece in
+      guard scales.count == info.shape[0], position + piece.byteCount <= info.elementCount else {
+        throw FormatError("the source has not the bytes that its shape says", tensor: info.name)
+      }
+      var start = 0
+      while start < piece.byteCount {
+        // Four bytes are made of each: pieces of at most a mebibyte.
+        let count = min(piece.byteCount - start, 1 << 18)
+        let made = Bytes(count: count * 4) { out in
+          for element in 0..<count {
+            let q = Float(Int8(bitPattern: piece.unsafeByte(start + element)))
+            let value = q * scales[(position + start + element) / columns]
+            out.storeBytes(of: value.bitPattern.littleEndian, toByteOffset: element * 4, as: UInt32.self)
+          }
+        }
+        try made.withSpan(body)
+        start += count
+      }
+      position += piece.byteCount
+    }
+  }
+
+  public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
+    try base.strings(ofTensorAt: places[index].tensor)
+  }
+}
+
+extension TensorSource {
+  /// The type in which a tensor is stored, which for 8-bit weights is not the one that it is read in.
+  func storedType(ofTensorAt index: Int) -> ElementType {
+    (self as? DequantisedSource)?.storedType(ofTensorAt: index) ?? tensors[index].elementType
+  }
+}
