@@ -50,7 +50,11 @@ struct Convert: ParsableCommand {
   var table: [String] = []
   @Option(help: "Leave out unexpected tensors whose names match; may be given several times.")
   var allowUnexpected: [String] = []
-  @Option(help: "Store the weights as f32, f16, bf16 or int8; without it they stay as they are.")
+  @Option(
+    help: """
+      Store the weights as f32, f16, bf16 or int8; without it they stay as they are. On the way back not int8: 8-bit \
+      weights become f32.
+      """)
   var dtype: StorageType?
   @Flag(help: "Replace the output if it exists.")
   var force = false
@@ -58,8 +62,8 @@ struct Convert: ParsableCommand {
   var json = false
 
   func validate() throws {
-    if dtype != nil, route == .toTensorFlow || route == .toPyTorch {
-      throw ValidationError("--dtype is for conversions to a native file.")
+    if dtype == .int8, route == .toTensorFlow || route == .toPyTorch {
+      throw ValidationError("Other programs' checkpoints have no form of 8-bit weights: --dtype f32, f16 or bf16.")
     }
   }
 
@@ -142,8 +146,10 @@ struct Convert: ParsableCommand {
   private func export() throws {
     let checkpoint = try CheckpointOpener().open(source, kind: route.kind)
     try NativeModel.open(checkpoint.path).verifyChecksums()
+    let dequantised = DequantisedSource(checkpoint.source)
+    let model = dequantised ?? checkpoint.source
     let mapper = try makeMapper(tables: table)
-    guard let family = mapper.recognise(checkpoint.source.tensors).family else {
+    guard let family = mapper.recognise(model.tensors).family else {
       throw FormatError("no table knows these tensors", file: checkpoint.path, advice: "Give a table with --table.")
     }
     guard let config = try SourceConfig(checkpoint, given: config).json else {
@@ -151,9 +157,15 @@ struct Convert: ParsableCommand {
     }
     let isBundle = route == .toTensorFlow
     let plan = try mapper.exportPlan(
-      for: checkpoint.source.tensors, file: checkpoint.path, config: config, family: family,
+      for: model.tensors, file: checkpoint.path, config: config, family: family,
       dialect: isBundle ? "google-tf1" : "transformers"
-    ).resolvingTies(in: checkpoint.source)
+    ).resolvingTies(in: model)
+    var notes = plan.notes
+    if let dequantised {
+      notes.append(
+        "\(grouped(dequantised.count)) tensors are stored in 8 bits: written as the numbers that they stand for, in F32, "
+          + "which are not those that the model was made from")
+    }
     var texts: [(path: String, content: String)] = []
     if isBundle {
       let folder = FileSystem.folder(of: output)
@@ -171,13 +183,15 @@ struct Convert: ParsableCommand {
         throw FormatError("the output exists already", file: path, advice: "Use --force to replace it.")
       }
     }
-    let sink: any TensorSink =
+    let written: any TensorSink =
       isBundle
       ? try TensorFlowBundleWriter(prefix: output, overwrites: force)
       : try TorchZipWriter(path: output, overwrites: force)
+    let reducing = dtype.map { ReducingSink(written, type: $0) }
+    let sink = reducing ?? written
     var bar = ProgressBar("writing", total: plan.byteCount)
     do {
-      try Converter.write(plan, from: checkpoint.source, to: sink, progress: { bar.update($0) })
+      try Converter.write(plan, from: model, to: sink, progress: { bar.update($0) })
       // Before the checkpoint itself, so that it is never there without them.
       for text in texts { try AtomicFile.write(Array(text.content.utf8), to: text.path, overwrites: force) }
       try sink.finish(metadata: [])
@@ -187,25 +201,35 @@ struct Convert: ParsableCommand {
       throw error
     }
     bar.finish()
+    let warnings = checkpoint.warnings + (reducing?.overflowWarnings ?? [])
     if json {
       var result = plan.report.json()
       result.set("output", .strings(outputs + texts.map(\.path)))
       result.set("family", .string(plan.family))
       result.set("dialect", .string(plan.dialect))
       result.set("bytes", .int(plan.byteCount))
-      result.set("warnings", .strings(checkpoint.warnings))
+      if let dtype { result.set("dtype", .string(dtype.rawValue)) }
+      result.set("notes", .strings(notes))
+      result.set("warnings", .strings(warnings))
       Console.result(result.text(pretty: true))
       return
     }
-    Console.warn(checkpoint.warnings)
+    Console.warn(warnings)
+    for note in notes { Console.error("note: \(printable(note))") }
     Console.error(plan.report.text())
     Console.result(
       "\(printable(output)): \(plan.family) as \(plan.dialect), \(plan.targets.count) tensors, "
-        + humanBytes(UInt64(plan.byteCount)))
+        + "\(humanBytes(UInt64(plan.byteCount)))" + (dtype.map { " stored as \($0.rawValue)" } ?? ""))
   }
 }
 
 extension StorageType: ExpressibleByArgument {}
+
+extension ReducingSink {
+  fileprivate var overflowWarnings: [String] {
+    overflows.map { "\($0.name): \(grouped($0.count)) values are too large for the type and became infinite" }
+  }
+}
 
 /// What a vocabulary says of itself beside a config.
 enum Vocabulary {

@@ -71,6 +71,37 @@ struct EndToEndTests {
     #expect(try JSON.parse(asFixture.output)["tensors"]?.elements?.count == 4)
   }
 
+  /// Every smaller type is proved to be the source rounded, compared by value, and exported.
+  @Test(arguments: [("int8", "I8"), ("f16", "F16"), ("bf16", "BF16")])
+  func smallerTypesAreComparedByValueAndExported(type: String, name: String) throws {
+    let folder = TemporaryFolder()
+    let (full, small) = (folder.file("f.safetensors"), folder.file("s.safetensors"))
+    #expect(try Program.run("convert", "tf-to-native", tiny, "-o", full).status == 0)
+    #expect(try Program.run("convert", "tf-to-native", tiny, "-o", small, "--dtype", type).status == 0)
+    let verified = try Program.run("verify", small, "--against", tiny, "--json")
+    #expect(verified.status == 0)
+    let reduced = try #require(try JSON.parse(verified.output)["reduced"]?.elements?.first)
+    #expect(reduced["stored"] == .string(name) && reduced["max_abs_error"]?.doubleValue ?? 0 > 0)
+    let diff = try Program.run("diff", full, small)
+    #expect(diff.status == 1 && diff.output.contains("retyped: bert.embeddings.word_embeddings.weight: F32"))
+    #expect(!diff.output.contains("_scale"))
+    #expect(try Program.run("diff", full, small, "--tolerance", "0.1").status == 0)
+    #expect(try Program.run("verify", small, "--against", fixture("tensorflow/bert-training")).status == 1)
+    for (route, output) in [("native-to-tf", folder.file("x.ckpt")), ("native-to-pytorch", folder.file("x.bin"))] {
+      let exported = try Program.run("convert", route, small, "-o", output, "--force")
+      #expect(exported.status == 0, "\(exported.both)")
+      #expect(exported.errors.contains("stored in 8 bits") == (type == "int8"))
+      // The types are kept but for 8 bits, which others have no form of.
+      let same = try Program.run("diff", small, output, "--tolerance", "1e-30", "--json")
+      #expect(same.status == 0, "\(same.both)")
+      let wide = try Program.run("convert", route, small, "-o", output, "--force", "--dtype", "f32")
+      #expect(wide.status == 0, "\(wide.both)")
+      let listing = try JSON.parse(try Program.run("inspect", output, "--json").output)
+      #expect(listing["tensors"]?.elements?.allSatisfy { $0["dtype"] == .string("F32") } == true)
+    }
+    #expect(try Program.run("convert", "native-to-tf", small, "-o", folder.file("y"), "--dtype", "int8").status == 64)
+  }
+
   @Test func theSameInputGivesTheSameFile() throws {
     let folder = TemporaryFolder()
     for name in ["a", "b"] {
