@@ -42,6 +42,7 @@ struct ConfigBuilder {
       case .dimension(let padded): addDimension(key, given, padded: padded, &inferred)
       case .layers: addLayers(key, given, &inferred)
       case .heads(let size, let headSize): addHeads(key, given, of: size, headSize: headSize)
+      case .groups(let names): addGroups(key, given, names)
       }
     }
     if !inferred.isEmpty {
@@ -141,20 +142,34 @@ struct ConfigBuilder {
         + "give a config if that is wrong")
   }
 
+  private mutating func addGroups(_ key: ConfigKey, _ given: (name: String, value: JSON)?, _ names: [String]) {
+    let present = Set(assembly.presentGroups.map { table.groups[$0].name })
+    let count = names.count(where: present.contains)
+    config.set(key.name, .int(count))
+    if let wanted = positive(given), wanted != count {
+      conflicts.append("\(given?.name ?? key.name) of \(sourceName) is \(wanted), but the weights have \(count)")
+    }
+  }
+
   private mutating func assume(_ key: ConfigKey, _ given: JSON?) {
     if let given {
       let isOfKind =
         switch key.defaultValue {
         case .number: given.doubleValue != nil
         case .string: given.stringValue != nil
+        case nil where key.isRequired: given.intValue.map { $0 > 0 } == true
         default: true
         }
       if !isOfKind {
         conflicts.append(
-          "\(key.name) of \(sourceName) is \(given.text()), not \(key.defaultValue?.doubleValue == nil ? "a word" : "a number")"
+          "\(key.name) of \(sourceName) is \(given.text()), not \(key.isRequired || key.defaultValue?.doubleValue != nil ? "a number" : "a word")"
         )
       }
       config.set(key.name, given)
+    } else if key.isRequired {
+      conflicts.append(
+        "\(key.name) is told by no shape, and \(source == nil ? "no config was given" : "\(sourceName) has none"): the "
+          + "model cannot be computed without it")
     } else if let value = key.defaultValue {
       config.set(key.name, value)
       if !key.isQuiet {

@@ -102,10 +102,14 @@ struct DialectMatcher {
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
-  func best(modelType: String?) -> DialectMatch? {
+  /// A variant is looked at only where a config asks for it, and then goes before what it stands for.
+  func best(modelType: String?, architectures: [String] = []) -> DialectMatch? {
     var best: DialectMatch?
     for (t, table) in tables.enumerated() {
-      for (d, dialect) in table.dialects.enumerated() {
+      let asked = table.dialects.filter { $0.variant != nil && $0.isOpen(to: architectures) }
+      let replaced = asked.filter { !$0.scopes(in: scopeNames).isEmpty }.compactMap { $0.variant?.of }
+      for (d, dialect) in table.dialects.enumerated()
+      where dialect.isOpen(to: architectures) && !replaced.contains(dialect.name) {
         for scope in scopes(of: dialect) {
           let match = self.match(table: t, dialect: d, scope: scope)
           guard let current = best else {

@@ -24,6 +24,7 @@ struct DialectParser {
       "the dialect '\(name)'",
       [
         "root", "anchors", "identity", "rename", "transpose", "reshape", "split", "concat", "alias", "drop",
+        "variant_of", "for",
       ])
     let root = try fields["root"]?.string("root") ?? ""
     if try fields["identity"]?.bool("identity") == true {
@@ -59,9 +60,15 @@ struct DialectParser {
       throw value.fail("the anchor '\(anchor)' is the name of no rule", advice: "An anchor is a whole source name.")
     }
     guard !anchors.isEmpty else { throw value.fail("the dialect '\(name)' has no anchors") }
+    var variant: (of: String, architectures: [String])?
+    if let base = try fields["variant_of"]?.string("variant_of"), let names = try fields["for"]?.strings("for") {
+      variant = (base, names)
+    } else if fields["variant_of"] != nil || fields["for"] != nil {
+      throw value.fail("'variant_of' and 'for' need each other")
+    }
     return Dialect(
       name: name, root: root, anchors: anchors, rules: rules, drops: drops, literals: literals, patterns: patterns,
-      ruleOfTensor: ruleOfTensor)
+      ruleOfTensor: ruleOfTensor, variant: variant)
   }
 
   private func list(

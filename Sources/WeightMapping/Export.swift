@@ -12,11 +12,14 @@ extension Mapper {
       throw FormatError(
         "no table knows the family '\(family)'", file: file, expected: tables.map(\.family).joined(separator: ", "))
     }
-    guard let dialect = table.dialects.first(where: { $0.name == dialectName }) else {
+    let architectures = config["architectures"]?.elements?.compactMap(\.stringValue) ?? []
+    let variant = table.dialects.first { $0.variant?.of == dialectName && $0.isOpen(to: architectures) }
+    guard let dialect = variant ?? table.dialects.first(where: { $0.name == dialectName }) else {
       throw FormatError(
-        "the family '\(family)' has no dialect '\(dialectName)'", file: file,
+        "the family '\(family)' has no dialect '\(dialectName)': it cannot be written so", file: file,
         expected: table.dialectNames.joined(separator: ", "))
     }
+    let dialectName = dialect.name
     if let small = tensors.first(where: { $0.elementType == .i8 }) {
       throw FormatError(
         "8-bit weights have no way back", file: file, tensor: small.name,

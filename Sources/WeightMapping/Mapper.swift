@@ -29,7 +29,7 @@ public struct Mapper: Sendable {
 
   /// What family and dialect the names are of. Cheap: no data is read.
   public func recognise(_ tensors: [TensorInfo]) -> Recognition {
-    switch find(SentenceModules(tensors, config: nil).modelTensors, modelType: nil) {
+    switch find(SentenceModules(tensors, config: nil).modelTensors, config: nil) {
     case .known(let family):
       Recognition(family: family.family, dialect: nil, description: family.description, matched: 0)
     case .matched(let match, _):
@@ -49,7 +49,7 @@ public struct Mapper: Sendable {
   ) throws -> MappingPlan {
     let modules = SentenceModules(tensors, config: config)
     let model = modules.modelTensors
-    switch find(model, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
+    switch find(model, config: config, ignoring: allowUnexpected) {
     case .known(let family): throw notConvertible(family, file)
     case .unknown: throw unknown(tensors, file)
     case .matched(let match, let names):
@@ -81,7 +81,7 @@ public struct Mapper: Sendable {
     var report = MappingReport()
     let modules = SentenceModules(tensors, config: config)
     let model = modules.modelTensors
-    switch find(model, modelType: config?["model_type"]?.stringValue, ignoring: allowUnexpected) {
+    switch find(model, config: config, ignoring: allowUnexpected) {
     case .matched(let match, let names):
       let result = evaluate(match, model, names, config, nil, allowUnexpected)
       report = result.report
@@ -114,20 +114,22 @@ public struct Mapper: Sendable {
   }
 
   /// What the tensors are. Names that match one of `ignoring` do not decide in which scope the model lies.
-  private func find(_ tensors: [TensorInfo], modelType: String?, ignoring: [String] = []) -> Finding {
+  private func find(_ tensors: [TensorInfo], config: JSON?, ignoring: [String] = []) -> Finding {
     let names = tensors.map(\.name)
-    let finding = find(tensors, names: names, modelType: modelType, ignoring: ignoring)
+    let finding = find(tensors, names: names, config: config, ignoring: ignoring)
     // Object graphs have keys that say where a variable hangs, and beside them the names that it was given.
     if case .unknown = finding, tensors.contains(where: { $0.fullName != nil }) {
       return find(
-        tensors, names: tensors.map { $0.fullName ?? $0.name }, modelType: modelType, ignoring: ignoring)
+        tensors, names: tensors.map { $0.fullName ?? $0.name }, config: config, ignoring: ignoring)
     }
     return finding
   }
 
   private func find(
-    _ tensors: [TensorInfo], names: [String], modelType: String?, ignoring: [String]
+    _ tensors: [TensorInfo], names: [String], config: JSON?, ignoring: [String]
   ) -> Finding {
+    let modelType = config?["model_type"]?.stringValue
+    let architectures = config?["architectures"]?.elements?.compactMap(\.stringValue) ?? []
     let known = KnownFamily.find(knownFamilies, in: tensors, names: names)
     if let known, !families.contains(known.family) { return .known(known) }
     // What the names say goes before what a config says: a model must not be taken for another of the same tensors.
@@ -135,7 +137,8 @@ public struct Mapper: Sendable {
       let table = tables.first { $0.family == known.family }
       return table?.isOf(modelType: modelType) == true ? modelType : table?.modelType
     }
-    let match = DialectMatcher(tables: tables, names: names, ignoring: ignoring).best(modelType: type ?? modelType)
+    let match = DialectMatcher(tables: tables, names: names, ignoring: ignoring).best(
+      modelType: type ?? modelType, architectures: architectures)
     if let match, match.isCredible, known == nil || tables[match.table].family == known?.family {
       return .matched(match, names: names)
     }

@@ -132,6 +132,8 @@ struct ConfigKey: Sendable {
     case layers
     /// Not told by any shape: `of` divided by `headSize` where that goes.
     case heads(of: String, headSize: Int)
+    /// How many of the groups of these names are there.
+    case groups([String])
   }
 
   let name: String
@@ -141,6 +143,8 @@ struct ConfigKey: Sendable {
   let defaultValue: JSON?
   /// Whether an assumed value needs no note.
   let isQuiet: Bool
+  /// Whether only a config can give it: without one the model is refused.
+  let isRequired: Bool
 
   var isDimension: Bool { if case .dimension = inference { true } else { false } }
 }
@@ -173,6 +177,13 @@ struct Dialect: Sendable {
   let patterns: [String: RuleSource]
   /// The rule that gives a tensor its own name in the dialect.
   let ruleOfTensor: [Int: Int]
+  /// The dialect that it stands for where a config names one of the architectures.
+  let variant: (of: String, architectures: [String])?
+
+  /// Whether the dialect may be taken for a source whose config names `architectures`.
+  func isOpen(to architectures: [String]) -> Bool {
+    variant.map { !Set($0.architectures).isDisjoint(with: architectures) } ?? true
+  }
 
   func find(_ name: String) -> Hit? {
     if let source = literals[name] { return Hit(source: source, layer: nil) }

@@ -35,6 +35,11 @@ struct TableParser {
       dialects.append(try parser.parse(value))
     }
     guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }
+    for dialect in dialects {
+      if let variant = dialect.variant, !dialects.contains(where: { $0.name == variant.of && $0.variant == nil }) {
+        throw root.fail("'\(dialect.name)' is a variant of '\(variant.of)', which is no dialect of its own")
+      }
+    }
     return MappingTable(
       family: family, description: try fields["description"]?.string("description") ?? "a \(family)",
       modelType: try fields["model_type"]?.string("model_type") ?? family,
@@ -57,7 +62,7 @@ struct TableParser {
     var names: Set<String> = []
     for (name, entry) in try value.map("config") {
       let fields = try entry.fields(
-        "config key '\(name)'", ["infer", "padded", "of", "head_size", "names", "default", "quiet"])
+        "config key '\(name)'", ["infer", "padded", "of", "head_size", "names", "default", "quiet", "required"])
       let others = try fields["names"]?.strings("names") ?? []
       for known in [name] + others where !names.insert(known).inserted {
         throw entry.fail("the config key '\(known)' is there twice")
@@ -71,13 +76,15 @@ struct TableParser {
         inference = .heads(
           of: try require(fields, "of", of: entry).string("of"),
           headSize: max(1, try require(fields, "head_size", of: entry).int("head_size")))
+      case "groups": inference = .groups(try require(fields, "of", of: entry).strings("of"))
       case let other?:
-        throw entry.fail("unknown inference '\(other)'", expected: "dimension, layers or heads")
+        throw entry.fail("unknown inference '\(other)'", expected: "dimension, layers, heads or groups")
       }
       keys.append(
         ConfigKey(
           name: name, otherNames: others, inference: inference, defaultValue: try fields["default"]?.json("default"),
-          isQuiet: try fields["quiet"]?.bool("quiet") ?? false))
+          isQuiet: try fields["quiet"]?.bool("quiet") ?? false,
+          isRequired: try fields["required"]?.bool("required") ?? false))
     }
     for key in keys {
       if case .heads(let size, _) = key.inference, !keys.contains(where: { $0.name == size && $0.isDimension }) {
@@ -201,6 +208,11 @@ struct TableParser {
     }
     if let unused = symbols.sorted().first(where: { !used.contains($0) }) {
       throw root.fail("no shape uses the dimension '\(unused)'")
+    }
+    for key in keys {
+      if case .groups(let names) = key.inference {
+        for name in names { _ = try group(name, root) }
+      }
     }
     let hasLayers = tensors.contains { $0.pattern.isPerLayer }
     if !hasLayers, let key = keys.first(where: { $0.inference == .layers }) {

@@ -90,9 +90,29 @@ import WeightMapping
     let (fake, config) = try fake("AlbertModel")
     let given = try plan(fake, config)
     #expect(given.config["num_hidden_layers"] == .int(4) && given.config["num_hidden_groups"] == .int(2))
-    let assumed = try plan(fake, nil)
-    #expect(assumed.config["num_hidden_layers"] == .int(12) && assumed.config["num_hidden_groups"] == .int(2))
-    #expect(assumed.notes.contains { $0.contains("num_hidden_layers is told by no shape: assumed 12") })
+    #expect(given.config["inner_group_num"] == .int(2))
+    // Models of the same shapes differ in it: a guess would be a model that computes something else.
+    #expect(failure(fake, nil).contains("num_hidden_layers is told by no shape, and no config was given"))
+    let lost = JSON.object((config.members ?? []).filter { $0.key != "num_hidden_layers" })
+    #expect(failure(fake, lost).contains("num_hidden_layers is told by no shape, and bert_config.json has none"))
+    #expect(failure(fake, config.changing("num_hidden_layers", .string("4"))).contains("num_hidden_layers of"))
+  }
+
+  @Test func theInnerLayersOfAnALBERTAreCounted() throws {
+    var (fake, config) = try fake("AlbertModel")
+    let lost = JSON.object((config.members ?? []).filter { $0.key != "inner_group_num" })
+    #expect(try plan(fake, lost).config["inner_group_num"] == .int(2))
+    let one = fake.renamed { $0.contains("albert_layers.1.") ? nil : $0 }
+    #expect(try plan(one, lost).config["inner_group_num"] == .int(1))
+    #expect(failure(one, config).contains("inner_group_num of bert_config.json is 2, but the weights have 1"))
+    #expect(failure(fake, config.changing("inner_group_num", .int(1))).contains("is 1, but the weights have 2"))
+    // More than the table has names for are refused, not left out.
+    for tensor in fake.tensors where tensor.name.contains("albert_layers.1.") {
+      let parts = tensor.name.split(separator: ".").map(String.init)
+      guard let place = parts.firstIndex(of: "albert_layers") else { continue }
+      fake.add((parts[...place] + ["2"] + parts[(place + 2)...]).joined(separator: "."), tensor.shape)
+    }
+    #expect(failure(fake, config).contains("unexpected: encoder.albert_layer_groups.0.albert_layers.2."))
   }
 
   @Test func otherNamesOfARoBERTaAreKept() throws {
@@ -111,8 +131,11 @@ import WeightMapping
   }
 
   @Test func aDialectThatTheTableLacksIsRefused() {
-    let source = googleTensors(heads: false).renamed { "electra" + $0.dropFirst(4) }
-    #expect(failure(source).contains("this is an ELECTRA, but in a dialect that no table describes"))
+    var source = FakeSource()
+    for part in ["q_lin", "k_lin", "v_lin", "out_lin"] {
+      source.add("tf_distil_bert_model/distilbert/transformer/layer_._0/attention/\(part)/kernel:0", [6, 6])
+    }
+    #expect(failure(source).contains("this is a DistilBERT, but in a dialect that no table describes"))
   }
 
   /// The names of google-research/albert, from its modeling.py.
