@@ -50,6 +50,9 @@ private func failure(replacing text: String, with other: String) -> String {
   @Test(arguments: [
     ("anchors: [e]", "anchors: [e]\n    renam: {}", "unknown key 'renam'"),
     ("rename: {e: emb}", "rename: {e: embb}", "unknown target 'embb'"),
+    ("rename: {e: emb}", "variant_of: x\n    rename: {e: emb}", "'variant_of' and 'for' need each other"),
+    ("rename: {e: emb}", "variant_of: x\n    for: [A]\n    rename: {e: emb}", "which is no dialect of its own"),
+    ("layers: {infer: layers}", "layers: {infer: layers}\n  n: {infer: groups, of: [al]}", "unknown group 'al'"),
     ("rename: {e: emb}", "rename: {e: emb, f: emb}", "two rules make 'emb'"),
     ("reshape: {matrix: flat}", "reshape: {e: flat}", "two rules take 'e'"),
     ("rename: {e: emb}", "rename: {e: emb, e: emb}", "not valid YAML"),
