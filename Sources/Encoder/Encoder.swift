@@ -110,11 +110,19 @@ public final class Encoder: Sendable {
     return result.values
   }
 
-  /// The weights of the layer normalisation that a layer ends with, [H] each.
-  package func outputNorm(ofLayer index: Int) -> (gamma: [Float], beta: [Float]) {
-    let blocks = weights.layers[index]
-    let norm = blocks[blocks.count - 1].outputNorm
-    return (norm.gamma.array(), norm.beta.array())
+  /// The weights of the layer normalisation that a layer ends with, [H] each, and its name; `nil` where it ends with a
+  /// plain sum.
+  package func outputNorm(ofLayer index: Int) -> (name: String, gamma: [Float], beta: [Float])? {
+    let family = config.family
+    let isLast = index == config.layerCount - 1
+    switch family.normPlacement {
+    case .afterSum:
+      guard let norm = weights.layers[index].last?.outputNorm else { return nil }
+      return (family.outputNorm, norm.gamma.array(), norm.beta.array())
+    case .beforeBlock:
+      guard isLast, let name = family.finalNorm, let norm = weights.finalNorm else { return nil }
+      return (name, norm.gamma.array(), norm.beta.array())
+    }
   }
 
   /// Calls `body` for each group of sequences, with buffers that serve all of them.

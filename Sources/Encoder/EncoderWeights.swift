@@ -5,6 +5,7 @@ import TensorIO
 struct LayerWeights: Sendable {
   let projection: ProjectionWeights  // [3H, H]
   let attentionOutput: DenseWeights  // [H, H]
+  /// Before attention or after its sum, as the family says; and so that of the feed-forward.
   let attentionNorm: NormWeights
   let intermediate: DenseWeights  // [I, H]
   let output: DenseWeights  // [H, I]
@@ -29,10 +30,12 @@ struct EncoderWeights: Sendable {
   let wordEmbeddings: Weight  // [V, E]
   let positionEmbeddings: Weight  // [positions, E]
   let tokenTypeEmbeddings: Weight?  // [types, E]
-  let embeddingNorm: NormWeights
+  let embeddingNorm: NormWeights?
   let embeddingProjection: DenseWeights?  // [H, E]
   /// The blocks of each layer.
   let layers: [[LayerWeights]]
+  /// What the last layer's result goes through.
+  let finalNorm: NormWeights?
   let pooler: TransformWeights?  // [H, H]
   let prediction: PredictionWeights?
   let nextSentence: DenseWeights?  // [2, H]
@@ -64,7 +67,7 @@ struct EncoderWeights: Sendable {
     } else {
       tokenTypeEmbeddings = nil
     }
-    embeddingNorm = try loader.norm(prefix + family.embeddingNorm, size)
+    embeddingNorm = if let name = family.embeddingNorm { try loader.norm(prefix + name, size) } else { nil }
     if let name = family.embeddingProjection, size != hidden || loader.has(prefix + name + ".weight") {
       embeddingProjection = try loader.dense(prefix + name, hidden, size)
     } else {
@@ -94,6 +97,7 @@ struct EncoderWeights: Sendable {
       layers.append(layer)
     }
     self.layers = layers
+    finalNorm = if let name = family.finalNorm { try loader.norm(prefix + name, hidden) } else { nil }
 
     if let name = family.pooler, loader.has(prefix + name + ".weight") {
       pooler = TransformWeights(dense: try loader.dense(prefix + name, hidden, hidden), activation: .tanh)

@@ -24,7 +24,8 @@ struct EncoderState {
   }
 }
 
-/// BERT's encoder (Devlin et al., 2018; Vaswani et al., 2017) on one group of packed sequences.
+/// BERT's encoder (Devlin et al., 2018; Vaswani et al., 2017) on one group of packed sequences: post-norm
+/// as published, or pre-norm as Megatron-LM has it (Shoeybi et al., 2019).
 ///
 /// T rows in the group, S in a sequence; H hidden size, A heads of D = H / A, I intermediate size, E embedding size.
 struct ForwardPass {
@@ -35,44 +36,80 @@ struct ForwardPass {
 
   var hidden: Matrix { state.hidden.matrix(group.tokens, config.hiddenSize) }
 
-  /// `hidden` = layerNorm(word + token type + position), projected from E to H where the two differ.
+  /// `hidden` = layerNorm(word + token type + position), projected from E to H where the two differ. Pre-norm families
+  /// leave the sum as it is.
   func embed() {
     let projection = weights.embeddingProjection
     let x = projection == nil ? hidden : state.context.matrix(group.tokens, config.embeddingSize)
     Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)  // [T, E]
     if let types = weights.tokenTypeEmbeddings { Kernels.gather(types, group.types, into: x, adding: true) }
     Kernels.gather(weights.positionEmbeddings, group.positions, into: x, adding: true)
-    Kernels.layerNorm(x, weights.embeddingNorm, epsilon: config.layerNormEpsilon)
+    if let norm = weights.embeddingNorm { Kernels.layerNorm(x, norm, epsilon: config.layerNormEpsilon) }
     if let projection {
       Kernels.multiply(x, by: projection.weight, into: hidden)  // [T, E] · [H, E]ᵀ
       Kernels.add(bias: projection.bias, to: hidden)
     }
   }
 
-  /// All blocks of a layer.
+  /// All blocks of a layer. The last layer's result is normalised once more where the model ends so: that is what
+  /// `transformers` gives as the last of `hidden_states`.
   func run(layer index: Int) {
-    for block in weights.layers[index] { run(block) }
+    for block in weights.layers[index] {
+      switch config.family.normPlacement {
+      case .afterSum: runPostNorm(block)
+      case .beforeBlock: runPreNorm(block)
+      }
+    }
+    if index == config.layerCount - 1, let norm = weights.finalNorm {
+      Kernels.layerNorm(hidden, norm, epsilon: config.layerNormEpsilon)
+    }
   }
 
-  /// One post-norm block: `hidden` = layerNorm(a + feedForward(a)) with a = layerNorm(hidden + attention(hidden)).
-  private func run(_ layer: LayerWeights) {
+  /// `hidden` = layerNorm(a + feedForward(a)) with a = layerNorm(hidden + attention(hidden)).
+  private func runPostNorm(_ layer: LayerWeights) {
     let epsilon = config.layerNormEpsilon
     let attended = state.attended.matrix(group.tokens, config.hiddenSize)
-    let inner = state.inner.matrix(group.tokens, config.intermediateSize)
 
-    let context = attend(layer.projection)  // [T, H]
-    Kernels.multiply(context, by: layer.attentionOutput.weight, into: attended)  // [T, H] · [H, H]ᵀ
+    attention(of: hidden, layer, into: attended)
     Kernels.residualLayerNorm(
       attended, bias: layer.attentionOutput.bias, residual: hidden, layer.attentionNorm, epsilon: epsilon)
 
-    Kernels.multiply(attended, by: layer.intermediate.weight, into: inner)  // [T, H] · [I, H]ᵀ
-    Kernels.activate(inner, config.activation, bias: layer.intermediate.bias)
-    Kernels.multiply(inner, by: layer.output.weight, into: hidden)  // [T, I] · [H, I]ᵀ
+    feedForward(of: attended, layer, into: hidden)
     Kernels.residualLayerNorm(hidden, bias: layer.output.bias, residual: attended, layer.outputNorm, epsilon: epsilon)
   }
 
+  /// `hidden` = a + feedForward(layerNorm(a)) with a = hidden + attention(layerNorm(hidden)).
+  private func runPreNorm(_ layer: LayerWeights) {
+    let epsilon = config.layerNormEpsilon
+    let attended = state.attended.matrix(group.tokens, config.hiddenSize)
+    let context = state.context.matrix(group.tokens, config.hiddenSize)
+
+    Kernels.layerNorm(hidden, layer.attentionNorm, epsilon: epsilon, into: attended)
+    // Nothing reads the normalised input once the heads are done, so their projection may take its place.
+    attention(of: attended, layer, into: attended)
+    Kernels.addResidual(attended, bias: layer.attentionOutput.bias, residual: hidden)
+
+    Kernels.layerNorm(attended, layer.outputNorm, epsilon: epsilon, into: context)
+    feedForward(of: context, layer, into: hidden)
+    Kernels.addResidual(hidden, bias: layer.output.bias, residual: attended)
+  }
+
+  /// `y` = the heads' results for `x`, projected; without the last bias, which is added with the residual.
+  private func attention(of x: Matrix, _ layer: LayerWeights, into y: Matrix) {
+    let context = attend(to: x, layer.projection)  // [T, H]
+    Kernels.multiply(context, by: layer.attentionOutput.weight, into: y)  // [T, H] · [H, H]ᵀ
+  }
+
+  /// `y` = activation(x · [I, H]ᵀ + bias) · [H, I]ᵀ; without the last bias, which is added with the residual.
+  private func feedForward(of x: Matrix, _ layer: LayerWeights, into y: Matrix) {
+    let inner = state.inner.matrix(group.tokens, config.intermediateSize)
+    Kernels.multiply(x, by: layer.intermediate.weight, into: inner)  // [T, H] · [I, H]ᵀ
+    Kernels.activate(inner, config.activation, bias: layer.intermediate.bias)
+    Kernels.multiply(inner, by: layer.output.weight, into: y)  // [T, I] · [H, I]ᵀ
+  }
+
   /// softmax(Q Kᵀ / √D) V for each head of each sequence; the result is in `state.context`.
-  private func attend(_ projection: ProjectionWeights) -> Matrix {
+  private func attend(to x: Matrix, _ projection: ProjectionWeights) -> Matrix {
     let width = config.hiddenSize
     let projected = state.projected.matrix(group.tokens, 3 * width)
     let context = state.context.matrix(group.tokens, width)
@@ -80,7 +117,7 @@ struct ForwardPass {
 
     var column = 0
     for weight in projection.weights {  // one [3H, H], or three [H, H]
-      Kernels.multiply(hidden, by: weight, into: projected.columns(column..<(column + weight.rows)))
+      Kernels.multiply(x, by: weight, into: projected.columns(column..<(column + weight.rows)))
       column += weight.rows
     }
     column = 0

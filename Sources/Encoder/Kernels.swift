@@ -104,6 +104,29 @@ enum Kernels {
     }
   }
 
+  /// `y = layerNorm(x)`.
+  static func layerNorm(_ x: Matrix, _ norm: NormWeights, epsilon: Float, into y: Matrix) {
+    copy(x, to: y)
+    layerNorm(y, norm, epsilon: epsilon)
+  }
+
+  /// `x += bias + residual`, bias [columns].
+  static func addResidual(_ x: Matrix, bias: Weight, residual: Matrix) {
+    precondition(x.isContiguous && residual.isContiguous && x.rows == residual.rows && x.columns == residual.columns)
+    add(bias: bias, to: x)
+    unsafe x.withStart { x0 in
+      unsafe residual.withStart { r in unsafe bertconv_add(x0, r, x.rows * x.columns) }
+    }
+  }
+
+  /// `y = x`.
+  private static func copy(_ x: Matrix, to y: Matrix) {
+    precondition(x.isContiguous && y.isContiguous && x.rows == y.rows && x.columns == y.columns)
+    unsafe x.withStart { x0 in
+      unsafe y.withStart { y0 in unsafe y0.update(from: x0, count: x.rows * x.columns) }
+    }
+  }
+
   /// `x = layerNorm(x + bias + residual)`.
   static func residualLayerNorm(_ x: Matrix, bias: Weight, residual: Matrix, _ norm: NormWeights, epsilon: Float) {
     precondition(x.isContiguous && residual.isContiguous && x.rows == residual.rows && x.columns == residual.columns)

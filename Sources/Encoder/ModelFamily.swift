@@ -10,6 +10,14 @@ package struct ModelFamily: Sendable {
     case countedFromPadding
   }
 
+  /// Where the blocks of a layer are normalised.
+  package enum NormPlacement: Sendable {
+    /// Post-norm: the sum of a block and its residual is normalised (Vaswani et al., 2017).
+    case afterSum
+    /// Pre-norm: a block reads its input normalised, and the sum stays as it is (Shoeybi et al., 2019).
+    case beforeBlock
+  }
+
   package var name = "bert"
   /// Values of `model_type` in the config.
   package var modelTypes = ["bert"]
@@ -20,7 +28,8 @@ package struct ModelFamily: Sendable {
   package var positionEmbeddings = "embeddings.position_embeddings"
   /// `nil` for families without token types.
   package var tokenTypeEmbeddings: String? = "embeddings.token_type_embeddings"
-  package var embeddingNorm = "embeddings.LayerNorm"
+  /// `nil` for families whose first layer takes the plain sum of the embeddings.
+  package var embeddingNorm: String? = "embeddings.LayerNorm"
   /// From the embeddings' size to the hidden size, for families where the two differ.
   package var embeddingProjection: String? = nil
   package var positions = PositionRule.column
@@ -41,6 +50,10 @@ package struct ModelFamily: Sendable {
   package var intermediate = "intermediate.dense"
   package var output = "output.dense"
   package var outputNorm = "output.LayerNorm"
+  /// Whether ``attentionNorm`` and ``outputNorm`` stand before attention and feed-forward or after their sums.
+  package var normPlacement = NormPlacement.afterSum
+  /// A normalisation after the last layer, for pre-norm families.
+  package var finalNorm: String? = nil
 
   package var pooler: String? = "pooler.dense"
   package var heads = HeadNames()
@@ -190,6 +203,18 @@ package struct ModelFamily: Sendable {
     return family
   }()
 
+  package static let megatronBERT: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "megatron-bert"
+    family.modelTypes = ["megatron-bert"]
+    family.embeddingNorm = nil
+    family.attentionNorm = "attention.ln"
+    family.outputNorm = "ln"
+    family.normPlacement = .beforeBlock
+    family.finalNorm = "encoder.ln"
+    return family
+  }()
+
   /// All that the encoder runs.
-  package static let all = [bert, distilBERT, roBERTa, electra, albert]
+  package static let all = [bert, distilBERT, roBERTa, electra, albert, megatronBERT]
 }

@@ -93,9 +93,9 @@ struct Bisection {
     let size = alone.maxAbsError.isNaN ? "not finite" : significant(alone.maxAbsError)
     var text =
       "\(subject) \(plural ? "are" : "is") off by \(size): \(plural ? "their" : "its") own weights or settings differ"
-    let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1)
-    if !isNormalised(expected, norm), isNormalised(values, norm) {
-      text += ", output.LayerNorm among them"
+    if let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1) {
+      let weights = (norm.gamma, norm.beta)
+      if !isNormalised(expected, weights), isNormalised(values, weights) { text += ", \(norm.name) among them" }
     }
     return text
   }

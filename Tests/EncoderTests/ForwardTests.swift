@@ -31,6 +31,18 @@ private let models: [(label: String, model: TinyModel)] = [
   ("bfloat16", TinyModel(storage: .bf16)), ("bfloat16, apart", TinyModel(isFused: false, storage: .bf16)),
   ("double precision", TinyModel(storage: .f64)),
   ("8 bits", TinyModel(hasPrediction: true, labels: 2, storage: .i8)),
+  (
+    "pre-norm",
+    TinyModel(
+      layers: 3, epsilon: "1e-5", hasPrediction: true, hasNextSentence: true, family: .megatronBERT,
+      modelType: "megatron-bert")
+  ),
+  (
+    "pre-norm, query, key and value apart",
+    TinyModel(
+      hidden: 66, heads: 6, layers: 1, hasAnswers: true, family: .megatronBERT, modelType: "megatron-bert", seed: 5,
+      isFused: false)
+  ),
 ]
 
 @Suite("The forward pass")
@@ -241,6 +253,21 @@ struct ForwardTests {
     let states = try encoder.run(input, outputs: ["hidden_states.1", "hidden_states.3"])
     let got = try encoder.run(layers: 1..<3, on: input, hidden: states[0].values)
     #expect(distance(got, states[1].values) < 1e-6)
+  }
+
+  /// The last of the hidden states is the normalised one, however far the pass goes and wherever it starts.
+  @Test func theLastNormalisationBelongsToTheLastLayer() throws {
+    let folder = TemporaryFolder()
+    let model = TinyModel(layers: 3, family: .megatronBERT, modelType: "megatron-bert")
+    let encoder = try model.encoder(folder)
+    let input = model.input()
+    let plain = PlainPass(model, input)
+    let second = try encoder.run(input, outputs: ["hidden_states.2"])[0].values
+    #expect(distance(second, plain.output(.hidden(2))) <= 1e-5)
+    let alone = try encoder.run(layers: 2..<3, on: input, hidden: second)
+    #expect(distance(alone, plain.output(.hidden(3))) <= 1e-5)
+    #expect(encoder.outputNorm(ofLayer: 1) == nil)
+    #expect(encoder.outputNorm(ofLayer: 2)?.name == "encoder.ln")
   }
 
   @Test func theNumberOfThreadsChangesNothing() throws {

@@ -24,6 +24,9 @@ struct PlainPass {
       let below = hidden[layer]
       hidden.append((0..<input.batch).map { row in self.layer(name, below[row], row) })
     }
+    if let name = model.family.finalNorm {
+      hidden[model.layers] = hidden[model.layers].map { $0.map { norm(model.prefix + name, $0) } }
+    }
   }
 
   private func tensor(_ name: String) -> [Float] { values[name] ?? [] }
@@ -81,7 +84,7 @@ struct PlainPass {
         }
         return sum
       }
-      let normed = norm(model.prefix + family.embeddingNorm, sum)
+      let normed = family.embeddingNorm.map { norm(model.prefix + $0, sum) } ?? sum
       guard let projection = family.embeddingProjection else { return normed }
       return dense(model.prefix + projection, normed)
     }
@@ -89,9 +92,11 @@ struct PlainPass {
 
   private func layer(_ name: String, _ x: [[Double]], _ row: Int) -> [[Double]] {
     let family = model.family
-    let query = x.map { dense(name + family.query, $0) }
-    let key = x.map { dense(name + family.key, $0) }
-    let value = x.map { dense(name + family.value, $0) }
+    let isPreNorm = if case .beforeBlock = family.normPlacement { true } else { false }
+    let read = isPreNorm ? x.map { norm(name + family.attentionNorm, $0) } : x
+    let query = read.map { dense(name + family.query, $0) }
+    let key = read.map { dense(name + family.key, $0) }
+    let value = read.map { dense(name + family.value, $0) }
     let size = model.hidden / model.heads
     return x.indices.map { column in
       var context = Array(repeating: 0.0, count: model.hidden)
@@ -106,9 +111,11 @@ struct PlainPass {
         for index in own { context[index] = x.indices.reduce(0) { $0 + weights[$1] * value[$1][index] } }
       }
       let attention = zip(dense(name + family.attentionOutput, context), x[column]).map { $0 + $1 }
-      let attended = norm(name + family.attentionNorm, attention)
-      let inner = activate(dense(name + family.intermediate, attended))
-      return norm(name + family.outputNorm, zip(dense(name + family.output, inner), attended).map { $0 + $1 })
+      let attended = isPreNorm ? attention : norm(name + family.attentionNorm, attention)
+      let entering = isPreNorm ? norm(name + family.outputNorm, attended) : attended
+      let inner = activate(dense(name + family.intermediate, entering))
+      let sum = zip(dense(name + family.output, inner), attended).map { $0 + $1 }
+      return isPreNorm ? sum : norm(name + family.outputNorm, sum)
     }
   }
 

@@ -82,7 +82,7 @@ struct TinyModel {
     list.append((prefix + family.wordEmbeddings + ".weight", [vocabulary, embeddingSize]))
     list.append((prefix + family.positionEmbeddings + ".weight", [positions, embeddingSize]))
     if let name = family.tokenTypeEmbeddings { list.append((prefix + name + ".weight", [types, embeddingSize])) }
-    norm(prefix + family.embeddingNorm, embeddingSize)
+    if let name = family.embeddingNorm { norm(prefix + name, embeddingSize) }
     if let name = family.embeddingProjection { dense(prefix + name, hidden, embeddingSize) }
     for layer in 0..<(family.layer.contains("{layer}") ? layers : 1) {
       let base = layerName(layer)
@@ -99,6 +99,7 @@ struct TinyModel {
       dense(base + family.output, hidden, intermediate)
       norm(base + family.outputNorm, hidden)
     }
+    if let name = family.finalNorm { norm(prefix + name, hidden) }
     if hasPooler, let pooler = family.pooler { dense(prefix + pooler, hidden, hidden) }
     if hasPrediction {
       dense(family.heads.predictionTransform, embeddingSize, hidden)
@@ -122,7 +123,7 @@ struct TinyModel {
     var random = Random(seed)
     var values: [String: [Float]] = [:]
     for (name, shape) in shapes {
-      let isGamma = name.hasSuffix("Norm.weight") || name.hasSuffix("norm.weight")
+      let isGamma = ["Norm.weight", "norm.weight", ".ln.weight"].contains { name.hasSuffix($0) }
       let numbers = (0..<shape.reduce(1, *)).map { _ in (isGamma ? 1 : 0) + random.uniform() * (isGamma ? 0.3 : 0.5) }
       values[name] = Self.stored(numbers, shape, storage).values
     }
