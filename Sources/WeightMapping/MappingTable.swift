@@ -27,7 +27,7 @@ public struct MappingTable: Sendable {
     try [
       ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
       ("roberta.yaml", PackageResources.roberta_yaml), ("electra.yaml", PackageResources.electra_yaml),
-      ("albert.yaml", PackageResources.albert_yaml),
+      ("albert.yaml", PackageResources.albert_yaml), ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
     ].map { try MappingTable(yaml: String(decoding: $1, as: UTF8.self), file: $0) }
   }
 

@@ -266,6 +266,9 @@ struct VerificationTests {
     "ElectraForQuestionAnswering", "ElectraForMultipleChoice",
     "AlbertModel", "AlbertForMaskedLM", "AlbertForPreTraining", "AlbertForSequenceClassification",
     "AlbertForTokenClassification", "AlbertForQuestionAnswering", "AlbertForMultipleChoice",
+    "MegatronBertModel", "MegatronBertForMaskedLM", "MegatronBertForPreTraining",
+    "MegatronBertForNextSentencePrediction", "MegatronBertForSequenceClassification",
+    "MegatronBertForTokenClassification", "MegatronBertForQuestionAnswering", "MegatronBertForMultipleChoice",
   ])
   func headsOfTransformers(name: String) throws {
     let base = TestSupport.fixture("heads/\(name)")

@@ -24,12 +24,12 @@ import WeightMapping
 
   @Test(arguments: [
     ("distilbert", "distilbert.", "DistilBert"), ("roberta", "roberta.", "Roberta"), ("electra", "electra.", "Electra"),
-    ("albert", "albert.", "Albert"),
+    ("albert", "albert.", "Albert"), ("megatron-bert", "bert.", "MegatronBert"),
   ])
   func everyHeadOfTransformersIsTakenAsItIs(family: String, root: String, name: String) throws {
     for head in [
-      "Model", "ForMaskedLM", "ForPreTraining", "ForSequenceClassification", "ForTokenClassification",
-      "ForQuestionAnswering", "ForMultipleChoice",
+      "Model", "ForMaskedLM", "ForPreTraining", "ForNextSentencePrediction", "ForSequenceClassification",
+      "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
     ] where FileSystem.isFile(TestSupport.fixture("heads/\(name)\(head)/config.json")) {
       let (fake, config) = try fake(name + head)
       let plan = try plan(fake, config)
@@ -56,6 +56,7 @@ import WeightMapping
     ("ElectraForMaskedLM", "generator_lm_head.weight", "electra.embeddings.word_embeddings.weight"),
     ("AlbertForMaskedLM", "predictions.decoder.weight", "albert.embeddings.word_embeddings.weight"),
     ("AlbertForMaskedLM", "predictions.decoder.bias", "predictions.bias"),
+    ("MegatronBertForMaskedLM", "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
   ])
   func tiedCopiesAreLeftOutAndOthersKept(name: String, copy: String, original: String) throws {
     var (tied, config) = try fake(name)
@@ -73,7 +74,7 @@ import WeightMapping
     for (family, name) in [
       ("distilbert", "DistilBertForQuestionAnswering"), ("roberta", "RobertaForTokenClassification"),
       ("electra", "ElectraForTokenClassification"), ("albert", "AlbertForQuestionAnswering"),
-      ("bert", "BertForQuestionAnswering"),
+      ("megatron-bert", "MegatronBertForQuestionAnswering"), ("bert", "BertForQuestionAnswering"),
     ] {
       let (fake, _) = try fake(name)
       let recognition = try mapper().recognise(fake.tensors)
@@ -128,6 +129,27 @@ import WeightMapping
     let (fake, config) = try fake("RobertaForTokenClassification")
     let text = failure(fake, config.changing("model_type", .string("bert")))
     #expect(text.contains("model_type of bert_config.json is 'bert', but the tensors are named like a RoBERTa"))
+  }
+
+  @Test func aMegatronBERTWithoutItsLastNormalisationIsRefused() throws {
+    var (fake, config) = try fake("MegatronBertForMaskedLM")
+    for part in ["weight", "bias"] { fake.remove("bert.encoder.ln.\(part)") }
+    let text = failure(fake, config)
+    #expect(text.contains("the tensors do not make a Megatron-BERT (dialect transformers): 2 missing"), "\(text)")
+    #expect(text.contains("bert.encoder.ln.weight"), "\(text)")
+  }
+
+  @Test func aMegatronBERTIsReadInTheOrderOfItsPass() throws {
+    let (fake, config) = try fake("MegatronBertForMaskedLM")
+    let names = try plan(fake, config).names
+    let layer = "bert.encoder.layer.1."
+    let order = [
+      "attention.ln.weight", "attention.self.query.weight", "attention.self.key.weight", "attention.self.value.weight",
+      "attention.output.dense.weight", "ln.weight", "intermediate.dense.weight", "output.dense.weight",
+    ].map { layer + $0 }
+    #expect(names.filter(order.contains) == order)
+    let last = try #require(names.lastIndex { $0.hasPrefix(layer) })
+    #expect(names[last + 1] == "bert.encoder.ln.weight")
   }
 
   @Test func aDialectThatTheTableLacksIsRefused() {

@@ -15,6 +15,7 @@ import WeightMapping
     ("roberta", ["roberta.embeddings.word_embeddings.weight", "roberta.encoder.layer.0.output.dense.weight"]),
     ("albert", ["albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"]),
     ("albert", ["bert/encoder/transformer/group_0/inner_group_0/attention_1/self/query/kernel"]),
+    ("megatron-bert", ["bert.encoder.layer.7.attention.ln.weight"]),
     ("electra", ["electra/embeddings/word_embeddings"]),
     ("codertimo", ["bert.transformer_blocks.0.attention.linear_layers.0.weight"]),
     ("t5", ["encoder.block.0.layer.0.SelfAttention.q.weight"]),

@@ -32,6 +32,11 @@ OTHER_HEADS = {
         ForSequenceClassification=dict(num_labels=3), ForTokenClassification=dict(num_labels=5),
         ForQuestionAnswering={}, ForMultipleChoice={},
     ),
+    "MegatronBert": dict(
+        Model=dict(num_hidden_layers=3, layer_norm_eps=1e-5), ForMaskedLM=dict(hidden_act="relu"), ForPreTraining={},
+        ForNextSentencePrediction={}, ForSequenceClassification=dict(num_labels=3),
+        ForTokenClassification=dict(num_labels=5), ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
 }  # fmt: skip
 
 
