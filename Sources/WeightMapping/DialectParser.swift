@@ -169,7 +169,9 @@ struct DialectParser {
   // MARK: The dialect as a whole
 
   private func checkWhole(_ place: YAMLValue, root: String) throws(FormatError) {
-    for (index, tensor) in tensors.enumerated() where groups[tensor.group].isRequired && tensor.tiedTo == nil {
+    for (index, tensor) in tensors.enumerated()
+    where (groups[tensor.group].isRequired || !groups[tensor.group].requiredWhereDiffer.isEmpty) && tensor.tiedTo == nil
+    {
       guard ruleOfTensor[index] != nil else {
         throw place.fail("no rule of the dialect '\(name)' makes the required '\(tensor.pattern.text)'")
       }

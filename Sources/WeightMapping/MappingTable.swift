@@ -114,6 +114,15 @@ enum Dimension: Sendable, Equatable {
 struct TensorGroup: Sendable {
   let name: String
   let isRequired: Bool
+  /// Two dimensions between which the group stands: it is required where they differ.
+  var requiredWhereDiffer: [String] = []
+
+  /// Whether a model of these sizes needs it; a size that nothing tells makes no demand.
+  func isRequired(_ dimensions: [String: Int]) -> Bool {
+    guard !isRequired, requiredWhereDiffer.count == 2 else { return isRequired }
+    guard let a = dimensions[requiredWhereDiffer[0]], let b = dimensions[requiredWhereDiffer[1]] else { return false }
+    return a != b
+  }
 }
 
 struct TableTensor: Sendable {

@@ -133,10 +133,13 @@ struct TableParser {
     var ties: [(tensor: Int, base: String, place: YAMLValue)] = []
     var shapes: [(pattern: NamePattern, shape: [Dimension], group: Int)] = []
     for item in try value.list("tensors") {
-      let fields = try item.fields("a group of tensors", ["group", "required", "tensors"])
+      let fields = try item.fields("a group of tensors", ["group", "required", "required_where_differ", "tensors"])
       let name = try require(fields, "group", of: item).string("group")
       guard !groups.contains(where: { $0.name == name }) else { throw item.fail("the group '\(name)' is there twice") }
-      groups.append(TensorGroup(name: name, isRequired: try fields["required"]?.bool("required") ?? false))
+      groups.append(
+        TensorGroup(
+          name: name, isRequired: try fields["required"]?.bool("required") ?? false,
+          requiredWhereDiffer: try fields["required_where_differ"].map(parseCondition) ?? []))
       for (tensor, entry) in try require(fields, "tensors", of: item).map("tensors") {
         guard let pattern = NamePattern(tensor) else { throw entry.fail("'\(tensor)' has {layer} twice") }
         guard tensorIndex[tensor] == nil else { throw entry.fail("the tensor '\(tensor)' is there twice") }
@@ -165,6 +168,19 @@ struct TableParser {
       tensors.append(
         TableTensor(pattern: entry.pattern, shape: entry.shape, group: entry.group, tiedTo: bases[index]))
     }
+  }
+
+  /// Two different dimensions.
+  private func parseCondition(_ value: YAMLValue) throws(FormatError) -> [String] {
+    let names = try value.strings("required_where_differ")
+    guard names.count == 2, names[0] != names[1] else {
+      throw value.fail("'required_where_differ' needs two dimensions", found: names.joined(separator: ", "))
+    }
+    for item in try value.list("required_where_differ") { _ = try parseDimension(item) }
+    guard names.allSatisfy(symbols.contains) else {
+      throw value.fail("'required_where_differ' needs the names of dimensions", found: names.joined(separator: ", "))
+    }
+    return names
   }
 
   private func nearest(_ name: String) -> String? {

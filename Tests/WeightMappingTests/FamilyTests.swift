@@ -131,6 +131,19 @@ import WeightMapping
     #expect(text.contains("model_type of bert_config.json is 'bert', but the tensors are named like a RoBERTa"))
   }
 
+  @Test func anELECTRANeedsItsProjectionWhereTheSizesDiffer() throws {
+    var (small, config) = try fake("ElectraForMaskedLM")
+    for part in ["weight", "bias"] { small.remove("electra.embeddings_project.\(part)") }
+    for config in [config, nil] {
+      let text = failure(small, config)
+      #expect(text.contains("the tensors do not make an ELECTRA (dialect transformers): 2 missing"), "\(text)")
+      #expect(text.contains("electra.embeddings_project.weight"), "\(text)")
+    }
+    // Of one size they need none.
+    let (equal, other) = try fake("ElectraForPreTraining")
+    #expect(try !plan(equal, other).names.contains { $0.contains("embeddings_project") })
+  }
+
   @Test func aMegatronBERTWithoutItsLastNormalisationIsRefused() throws {
     var (fake, config) = try fake("MegatronBertForMaskedLM")
     for part in ["weight", "bias"] { fake.remove("bert.encoder.ln.\(part)") }
