@@ -94,6 +94,15 @@ struct Assembly {
     }
   }
 
+  /// A tensor that is cut by the number of heads that the config key tells.
+  func tensor(cutBy key: String) -> TensorInfo? {
+    let sources = fillings.values.compactMap { filling -> Int? in
+      guard case .splitHeads(_, key, _) = filling.operation else { return nil }
+      return filling.sources[0]
+    }
+    return sources.min().map { tensors[$0] }
+  }
+
   /// Every target of the layers found, in forward order.
   var keys: [TargetKey] { table.expanded(layers: layers) }
 
@@ -112,8 +121,8 @@ struct Assembly {
     switch filling.operation {
     case .rename, .alias, .drop: return shape
     case .transpose: return shape.count == 2 ? [shape[1], shape[0]] : nil
-    case .reshape: return nil
-    case .split(let axis):
+    case .reshape, .joinHeads: return nil
+    case .split(let axis), .splitHeads(let axis, _, _):
       // Cut into equal parts only: others have no size of their own before the dimensions are known.
       let parts = dialect.rules[filling.rule].targets
       let extents = Set(parts.map { table.tensors[$0].shape[axis].text([:]) })

@@ -5,6 +5,7 @@ struct ConfigBuilder {
   let assembly: Assembly
   let source: JSON?
   let sourceName: String
+  let values: SourceValues
   private(set) var dimensions: Dimensions
   private(set) var config = JSON.object([JSON.Member]())
   private(set) var notes: [String] = []
@@ -12,20 +13,51 @@ struct ConfigBuilder {
 
   private var table: MappingTable { assembly.table }
 
-  init(assembly: Assembly, source: JSON?, sourceName: String?) {
+  init(assembly: Assembly, source: JSON?, sourceName: String?, values: SourceValues) {
     self.assembly = assembly
     self.source = source
     self.sourceName = sourceName ?? "the config"
+    self.values = values
     dimensions = Dimensions(assembly)
     if let source, source.members == nil { conflicts.append("\(self.sourceName) is not a JSON object") }
     build()
   }
 
-  private func sourceValue(_ key: ConfigKey) -> (name: String, value: JSON)? {
+  /// A value that was found for a key, under what name and where.
+  private struct Given {
+    let name: String
+    let value: JSON
+    let place: String
+  }
+
+  private func configValue(_ key: ConfigKey) -> Given? {
     for name in [key.name] + key.otherNames {
-      if let value = source?[name], value != .null { return (name, value) }
+      if let value = source?[name], value != .null { return Given(name: name, value: value, place: sourceName) }
     }
     return nil
+  }
+
+  /// What the checkpoint itself says of a key, where the dialect tells under which name it does.
+  private func carriedValue(_ key: ConfigKey) -> Given? {
+    guard let name = assembly.dialect.configValues[key.name], let text = values.ownValue(name) else { return nil }
+    let number = (try? JSON.parse(text)).flatMap { $0.doubleValue == nil ? nil : $0 }
+    return Given(name: name, value: number ?? .string(text), place: "the checkpoint")
+  }
+
+  /// What the config says goes before what the checkpoint carries, since it may have been mended; but two numbers of
+  /// heads cannot both be right, and the wrong one would pass unseen.
+  private mutating func given(_ key: ConfigKey, _ carried: inout [String]) -> Given? {
+    guard let own = carriedValue(key) else { return configValue(key) }
+    guard let told = configValue(key) else {
+      carried.append("\(key.name) \(own.value.stringValue ?? own.value.text()) (\(own.name))")
+      return own
+    }
+    if !SourceValues.isSame(own.value.text(), told.value.text()) {
+      let text =
+        "\(told.name) of \(sourceName) is \(told.value.text()), but \(own.name) of the checkpoint is \(own.value.text())"
+      if case .heads = key.inference { conflicts.append(text) } else { notes.append(text + ": the config's is taken") }
+    }
+    return told
   }
 
   private mutating func build() {
@@ -35,15 +67,19 @@ struct ConfigBuilder {
     let type = source?["model_type"]?.stringValue
     config.set("model_type", .string(type.flatMap { table.isOf(modelType: $0) ? $0 : nil } ?? table.modelType))
     var inferred: [String] = []
+    var carried: [String] = []
     for key in table.configKeys {
-      let given = sourceValue(key)
+      let given = given(key, &carried)
       switch key.inference {
-      case .nothing: assume(key, given?.value)
+      case .nothing: assume(key, given)
       case .dimension(let padded): addDimension(key, given, padded: padded, &inferred)
       case .layers: addLayers(key, given, &inferred)
       case .heads(let size, let headSize): addHeads(key, given, of: size, headSize: headSize)
       case .groups(let names): addGroups(key, given, names)
       }
+    }
+    if !carried.isEmpty {
+      notes.append("taken from the values of the checkpoint: \(carried.joined(separator: ", "))")
     }
     if !inferred.isEmpty {
       let origin = source == nil ? "no config was given" : "not in \(sourceName)"
@@ -60,15 +96,15 @@ struct ConfigBuilder {
 
   // MARK: Numbers
 
-  private mutating func positive(_ given: (name: String, value: JSON)?) -> Int? {
+  private mutating func positive(_ given: Given?) -> Int? {
     guard let given else { return nil }
     if let value = given.value.intValue, value > 0 { return value }
-    conflicts.append("\(given.name) of \(sourceName) is \(given.value.text()), not a whole number above 0")
+    conflicts.append("\(given.name) of \(given.place) is \(given.value.text()), not a whole number above 0")
     return nil
   }
 
   private mutating func addDimension(
-    _ key: ConfigKey, _ given: (name: String, value: JSON)?, padded: Bool, _ inferred: inout [String]
+    _ key: ConfigKey, _ given: Given?, padded: Bool, _ inferred: inout [String]
   ) {
     let wanted = positive(given)
     guard let found = dimensions.values[key.name] else {
@@ -88,15 +124,15 @@ struct ConfigBuilder {
     let place = witness.map { "'\($0.name)' of shape \(shapeText($0.shape))" } ?? "the weights"
     if padded, found > wanted {
       notes.append(
-        "\(key.name) is \(found), not the \(wanted) of \(sourceName): \(place) has the rows, as a rule padding")
+        "\(key.name) is \(found), not the \(wanted) of \(given?.place ?? sourceName): \(place) has the rows, as a rule padding")
     } else {
       conflicts.append(
-        "\(given?.name ?? key.name) of \(sourceName) is \(wanted), but the weights have \(found): \(place)")
+        "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(found): \(place)")
     }
   }
 
   private mutating func addLayers(
-    _ key: ConfigKey, _ given: (name: String, value: JSON)?, _ inferred: inout [String]
+    _ key: ConfigKey, _ given: Given?, _ inferred: inout [String]
   ) {
     let layers = assembly.layers
     let wanted = positive(given)
@@ -107,14 +143,14 @@ struct ConfigBuilder {
     } else if let wanted, wanted != layers.count {
       let range = layers.count == 1 ? "layer 0" : "0 to \(layers.count - 1)"
       let found = layers.isEmpty ? "none" : "\(layers.count) (\(range))"
-      conflicts.append("\(given?.name ?? key.name) of \(sourceName) is \(wanted), but the layers found are \(found)")
+      conflicts.append("\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the layers found are \(found)")
     } else if wanted == nil {
       inferred.append("\(key.name) \(layers.count)")
     }
   }
 
   private mutating func addHeads(
-    _ key: ConfigKey, _ given: (name: String, value: JSON)?, of size: String, headSize: Int
+    _ key: ConfigKey, _ given: Given?, of size: String, headSize: Int
   ) {
     let wanted = positive(given)
     guard let whole = dimensions.values[size], whole > 0 else {
@@ -125,11 +161,18 @@ struct ConfigBuilder {
       config.set(key.name, .int(wanted))
       if whole % wanted != 0 {
         conflicts.append(
-          "\(given?.name ?? key.name) of \(sourceName) is \(wanted), which does not divide \(size) \(whole)")
+          "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), which does not divide \(size) \(whole)")
       }
       return
     }
     guard given == nil else { return }
+    // Cut by a wrong number of heads, the rows would be mixed up and every shape still fit.
+    if let cut = assembly.tensor(cutBy: key.name) {
+      conflicts.append(
+        "\(key.name) is told by no shape, and \(source == nil ? "no config was given" : "\(sourceName) has none"): the rows of "
+          + "'\(cut.name)' lie by head, and cannot be told apart without it")
+      return
+    }
     let heads: Int
     if whole % headSize == 0 {
       heads = whole / headSize
@@ -142,30 +185,32 @@ struct ConfigBuilder {
         + "give a config if that is wrong")
   }
 
-  private mutating func addGroups(_ key: ConfigKey, _ given: (name: String, value: JSON)?, _ names: [String]) {
+  private mutating func addGroups(_ key: ConfigKey, _ given: Given?, _ names: [String]) {
     let present = Set(assembly.presentGroups.map { table.groups[$0].name })
     let count = names.count(where: present.contains)
     config.set(key.name, .int(count))
     if let wanted = positive(given), wanted != count {
-      conflicts.append("\(given?.name ?? key.name) of \(sourceName) is \(wanted), but the weights have \(count)")
+      conflicts.append("\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(count)")
     }
   }
 
-  private mutating func assume(_ key: ConfigKey, _ given: JSON?) {
+  private mutating func assume(_ key: ConfigKey, _ given: Given?) {
     if let given {
+      let value = given.value
       let isOfKind =
         switch key.defaultValue {
-        case .number: given.doubleValue != nil
-        case .string: given.stringValue != nil
-        case nil where key.isRequired: given.intValue.map { $0 > 0 } == true
+        case .number: value.doubleValue != nil
+        case .string: value.stringValue != nil
+        case nil where key.isRequired: value.intValue.map { $0 > 0 } == true
         default: true
         }
       if !isOfKind {
-        conflicts.append(
-          "\(key.name) of \(sourceName) is \(given.text()), not \(key.isRequired || key.defaultValue?.doubleValue != nil ? "a number" : "a word")"
-        )
+        let kind = key.isRequired || key.defaultValue?.doubleValue != nil ? "a number" : "a word"
+        conflicts.append("\(given.name) of \(given.place) is \(value.text()), not \(kind)")
+      } else if let limits = key.limits(against: value) {
+        conflicts.append("\(given.name) of \(given.place) is \(value.text()), not \(limits)")
       }
-      config.set(key.name, given)
+      config.set(key.name, value)
     } else if key.isRequired {
       conflicts.append(
         "\(key.name) is told by no shape, and \(source == nil ? "no config was given" : "\(sourceName) has none"): the "

@@ -96,7 +96,56 @@ public enum Converter {
       try made.withSpan(body)
     case .concatenate(let axis):
       try concatenate(target, axis: axis, from: source, size: size).withSpan(body)
+    case .takeHeads(let axis, let part, let layout):
+      let inner = shape[(axis + 1)...].reduce(size, *)
+      let outer = shape[..<axis].reduce(1, *)
+      let made = try source.withBytes(ofTensorAt: first) { bytes in
+        try check(bytes, target, parts: layout.parts, of: 1)
+        return Bytes(
+          count: target.info.byteCount,
+          filledBy: { out in
+            guard !out.isEmpty else { return }
+            for block in 0..<outer {
+              layout.forEachRun(ofPart: part) { inWhole, inPart, count in
+                let from = (block * layout.whole + inWhole) * inner
+                out.copy(
+                  bytes.extracting(from..<(from + count * inner)), to: (block * layout.part + inPart) * inner)
+              }
+            }
+          })
+      }
+      try made.withSpan(body)
+    case .joinHeads(let axis, let layout):
+      try joinHeads(target, axis: axis, layout, from: source, size: size).withSpan(body)
     }
+  }
+
+  private static func joinHeads(
+    _ target: MappingPlan.Target, axis: Int, _ layout: HeadLayout, from source: any TensorSource, size: Int
+  ) throws -> Bytes {
+    let inner = target.info.shape[(axis + 1)...].reduce(size, *)
+    let outer = target.info.shape[..<axis].reduce(1, *)
+    var parts: [Bytes] = []
+    for index in target.sources { parts.append(try source.withBytes(ofTensorAt: index) { Bytes($0.array()) }) }
+    guard parts.count == layout.parts, layout.whole * inner * outer == target.info.byteCount,
+      parts.allSatisfy({ $0.count == layout.part * inner * outer })
+    else { throw FormatError("a part has not the size that its shape says", tensor: target.info.name) }
+    return Bytes(
+      count: target.info.byteCount,
+      filledBy: { out in
+        guard !out.isEmpty else { return }
+        for (number, part) in parts.enumerated() {
+          part.withSpan { bytes in
+            for block in 0..<outer {
+              layout.forEachRun(ofPart: number) { inWhole, inPart, count in
+                let from = (block * layout.part + inPart) * inner
+                out.copy(
+                  bytes.extracting(from..<(from + count * inner)), to: (block * layout.whole + inWhole) * inner)
+              }
+            }
+          }
+        }
+      })
   }
 
   private static func concatenate(

@@ -90,9 +90,11 @@ struct DialectMatcher {
   let names: [String]
   /// The names that may tell a scope: where a file holds two models, the user's patterns say which is not meant.
   private let scopeNames: [String]
+  private let values: SourceValues
 
-  init(tables: [MappingTable], names: [String], ignoring patterns: [String] = []) {
+  init(tables: [MappingTable], names: [String], values: SourceValues, ignoring patterns: [String] = []) {
     self.tables = tables
+    self.values = values
     self.names = names
     let globs = patterns.map { Glob($0) }
     // Patterns that take in everything say nothing of the scope.
@@ -102,6 +104,8 @@ struct DialectMatcher {
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
+  /// Of dialects that differ in what they ask for beside the names, the one that gets it; where none does, the match is
+  /// one that ``MappingTable/objections(to:_:)`` has something to say against.
   /// A variant is looked at only where a config asks for it, and then goes before what it stands for.
   func best(modelType: String?, architectures: [String] = []) -> DialectMatch? {
     var best: DialectMatch?
@@ -121,7 +125,10 @@ struct DialectMatcher {
           let isFuller =
             match.table == current.table && match.dialect == current.dialect
             && match.countInScope > current.countInScope
-          if match.count > current.count || (match.count == current.count && (isPreferred || isFuller)) { best = match }
+          let isAllowed = dialect.isAllowed(by: values)
+          let isFirstAllowed = isAllowed && !tables[current.table].dialects[current.dialect].isAllowed(by: values)
+          let wins = isFirstAllowed || isAllowed && isPreferred || isFuller
+          if match.count > current.count || (match.count == current.count && wins) { best = match }
         }
       }
     }

@@ -6,13 +6,17 @@ struct DialectParser {
   let tensors: [TableTensor]
   let groups: [TensorGroup]
   let tensorIndex: [String: Int]
+  let configKeys: [ConfigKey]
 
   private var rules: [Rule] = []
   private var literals: [String: RuleSource] = [:]
   private var patterns: [String: RuleSource] = [:]
   private var ruleOfTensor: [Int: Int] = [:]
 
-  init(name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int]) {
+  init(
+    name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int], configKeys: [ConfigKey]
+  ) {
+    self.configKeys = configKeys
     self.name = name
     self.tensors = tensors
     self.groups = groups
@@ -24,7 +28,7 @@ struct DialectParser {
       "the dialect '\(name)'",
       [
         "root", "anchors", "identity", "rename", "transpose", "reshape", "split", "concat", "alias", "drop",
-        "variant_of", "for",
+        "variant_of", "for", "when", "config", "spellings", "note",
       ])
     let root = try fields["root"]?.string("root") ?? ""
     if try fields["identity"]?.bool("identity") == true {
@@ -38,10 +42,10 @@ struct DialectParser {
       }
     }
     for (source, entry) in try fields["split"]?.map("split") ?? [] {
-      let parts = try entry.fields("split", ["axis", "into"])
+      let parts = try entry.fields("split", ["axis", "into", "heads", "order"])
       var targets: [Int] = []
       for target in try list(parts, "into", entry) { targets.append(try tensor(target)) }
-      try add(.split(axis: try parts["axis"]?.int("axis") ?? 0), [source], targets, at: entry)
+      try add(try split(parts, entry), [source], targets, at: entry)
     }
     for (target, entry) in try fields["concat"]?.map("concat") ?? [] {
       let parts = try entry.fields("concat", ["axis", "from"])
@@ -68,7 +72,73 @@ struct DialectParser {
     }
     return Dialect(
       name: name, root: root, anchors: anchors, rules: rules, drops: drops, literals: literals, patterns: patterns,
-      ruleOfTensor: ruleOfTensor, variant: variant)
+      ruleOfTensor: ruleOfTensor, variant: variant, conditions: try fields["when"].map(parseConditions) ?? [],
+      configValues: try fields["config"].map(parseConfigValues) ?? [:],
+      spellings: try fields["spellings"].map(parseSpellings) ?? [], note: try fields["note"]?.string("note"))
+  }
+
+  /// Along an axis in one piece after the other, or by head.
+  private func split(_ fields: [String: YAMLValue], _ place: YAMLValue) throws(FormatError) -> RuleOperation {
+    let axis = try fields["axis"]?.int("axis") ?? 0
+    guard let heads = fields["heads"], let order = fields["order"] else {
+      guard fields["heads"] == nil, fields["order"] == nil else {
+        throw place.fail("'heads' and 'order' need each other")
+      }
+      return .split(axis: axis)
+    }
+    let key = try heads.string("heads")
+    let known = configKeys.filter { if case .heads = $0.inference { true } else { false } }.map(\.name)
+    guard known.contains(key) else {
+      throw heads.fail("'\(key)' counts no heads", expected: "a config key with 'infer: heads'")
+    }
+    let names = try order.strings("order")
+    guard let order = HeadOrder(names) else {
+      throw place.fail(
+        "an order that does not have each axis once", found: names.joined(separator: ", "),
+        expected: "\(HeadOrder.names.joined(separator: ", ")), the outermost first")
+    }
+    return .splitHeads(axis: axis, heads: key, order: order)
+  }
+
+  // MARK: What is asked for beside the names
+
+  private func parseConditions(_ value: YAMLValue) throws(FormatError) -> [Condition] {
+    var result: [Condition] = []
+    for (key, entry) in try value.map("when") {
+      var values: [String] = []
+      var allowsAbsence = false
+      for item in try entry.list("the values of '\(key)'") {
+        if item.isNull { allowsAbsence = true } else { values.append(try item.string("a value of '\(key)'")) }
+      }
+      guard allowsAbsence || !values.isEmpty else { throw entry.fail("'\(key)' has no value that would do") }
+      result.append(Condition(key: key, values: values, allowsAbsence: allowsAbsence))
+    }
+    return result
+  }
+
+  private func parseConfigValues(_ value: YAMLValue) throws(FormatError) -> [String: String] {
+    var result: [String: String] = [:]
+    for (key, entry) in try value.map("config") {
+      guard configKeys.contains(where: { $0.name == key }) else {
+        let advice = nearestName(to: key, among: configKeys.map(\.name)).map { "Did you mean '\($0)'?" }
+        throw entry.fail("'\(key)' is no key of the table's config", advice: advice)
+      }
+      result[key] = try entry.string("the name of a value")
+    }
+    return result
+  }
+
+  private func parseSpellings(_ value: YAMLValue) throws(FormatError) -> [(other: String, ours: String)] {
+    var result: [(other: String, ours: String)] = []
+    for (other, ours) in try value.map("spellings") {
+      guard !other.isEmpty else { throw ours.fail("a spelling of nothing") }
+      // A name of the rules that was respelled would lead to another rule, or to none.
+      if let known = (literals.keys.sorted() + patterns.keys.sorted()).first(where: { $0.contains(other) }) {
+        throw ours.fail("'\(other)' is a part of '\(known)', which a rule takes as it is")
+      }
+      result.append((other, try ours.string("a spelling")))
+    }
+    return result
   }
 
   private func list(
@@ -134,7 +204,7 @@ struct DialectParser {
     switch operation {
     case .transpose:
       guard ranks == [2] else { throw place.fail("only a matrix can be transposed") }
-    case .split(let axis), .concat(let axis):
+    case .split(let axis), .concat(let axis), .splitHeads(let axis, _, _), .joinHeads(let axis, _, _):
       guard ranks.allSatisfy({ $0 == ranks[0] && axis < $0 }) else {
         throw place.fail("axis \(axis) is beyond a target's shape, or the targets' ranks differ")
       }
@@ -142,6 +212,9 @@ struct DialectParser {
         guard Set(targets.map { tensors[$0].shape[other].text([:]) }).count == 1 else {
           throw place.fail("the targets differ in another axis than \(axis)")
         }
+      }
+      if case .splitHeads = operation, Set(targets.map { tensors[$0].shape[axis].text([:]) }).count > 1 {
+        throw place.fail("targets whose rows lie by head must be of one size")
       }
     case .rename, .reshape, .alias, .drop: break
     }

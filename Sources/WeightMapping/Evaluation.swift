@@ -15,17 +15,17 @@ struct Evaluation {
   private var tensors: [TensorInfo] { assembly.tensors }
   private var names: [String] { assembly.names }
 
-  init(assembly: Assembly, config source: JSON?, configName: String?, allowUnexpected: [String]) {
+  init(assembly: Assembly, config source: JSON?, configName: String?, values: SourceValues, allowUnexpected: [String]) {
     self.assembly = assembly
-    let builder = ConfigBuilder(assembly: assembly, source: source, sourceName: configName)
+    let builder = ConfigBuilder(assembly: assembly, source: source, sourceName: configName, values: values)
     config = builder.config
-    notes = builder.notes
+    notes = [assembly.dialect.note].compactMap(\.self) + builder.notes
     dimensions = builder.dimensions
     report.family = assembly.table.family
     report.description = assembly.table.description
     report.dialect = assembly.dialect.name
     report.scope = assembly.match.scope.prefix
-    report.conflicts = builder.conflicts
+    report.conflicts = assembly.table.objections(to: assembly.dialect, values) + builder.conflicts
     place()
     addMissing()
     addOthers(allowUnexpected)
@@ -50,11 +50,12 @@ struct Evaluation {
       let info = tensors[filling.sources[0]]
       let shape = table.tensors[key.tensor].shape.compactMap { $0.value(dimensions.values) }
       guard problems.isEmpty, shape.count == table.tensors[key.tensor].shape.count,
-        let target = TensorInfo(name: name, elementType: info.elementType, shape: shape)
+        let target = TensorInfo(name: name, elementType: info.elementType, shape: shape),
+        let operation = concrete(filling, shape)
       else { continue }
       targetIndex[key] = targets.count
       targets.append(
-        MappingPlan.Target(info: target, operation: concrete(filling, shape), sources: filling.sources))
+        MappingPlan.Target(info: target, operation: operation, sources: filling.sources))
     }
     for (source, parts) in made.sorted(by: { $0.key < $1.key }) where !isBad.contains(source) {
       let names = parts.sorted { $0.part < $1.part }.map(\.name)
@@ -79,7 +80,8 @@ struct Evaluation {
     }
   }
 
-  private func concrete(_ filling: Filling, _ shape: [Int]) -> Operation {
+  /// `nil` only for what a check has found wrong, or a number of heads that the config does not tell.
+  private func concrete(_ filling: Filling, _ shape: [Int]) -> Operation? {
     switch filling.operation {
     case .rename, .alias, .drop: return .rename
     case .transpose: return .transpose
@@ -89,6 +91,13 @@ struct Evaluation {
       let before = dialect.rules[filling.rule].targets.prefix(filling.part)
       let start = before.reduce(0) { $0 + (table.tensors[$1].shape[axis].value(dimensions.values) ?? 0) }
       return .slice(axis: axis, start: start, count: shape[axis])
+    case .splitHeads(let axis, let heads, let order):
+      guard let heads = config[heads]?.intValue,
+        let layout = HeadLayout(
+          parts: dialect.rules[filling.rule].targets.count, size: shape[axis], heads: heads, order: order)
+      else { return nil }
+      return .takeHeads(axis: axis, part: filling.part, layout: layout)
+    case .joinHeads: return nil
     }
   }
 
@@ -115,7 +124,7 @@ struct Evaluation {
       if count == nil || count != checkedElementCount(found) {
         return [(source, misshapen(source, "as many elements as \(text(shape))"))]
       }
-    case .split(let axis):
+    case .split(let axis), .splitHeads(let axis, _, _):
       // The whole must have what its parts have together.
       let parts = dialect.rules[filling.rule].targets.map { table.tensors[$0].shape }
       var wanted = shape.map { $0.value(symbols) }
@@ -128,10 +137,16 @@ struct Evaluation {
         let sizes = wanted.map { $0.map(String.init) ?? "?" }.joined(separator: ", ")
         return [(source, misshapen(source, "[\(sizes)]"))]
       }
+      if case .splitHeads(_, let key, _) = filling.operation, let heads = config[key]?.intValue,
+        let size = shape[axis].value(symbols), heads < 1 || size % heads != 0
+      {
+        return [(source, misshapen(source, "\(size) rows a part, in \(heads) heads of one size (\(key))"))]
+      }
     case .concat(let axis):
       if assembly.foundShape(filling) != shape.compactMap({ $0.value(symbols) }) {
         return filling.sources.map { ($0, misshapen($0, "\(text(shape)) when joined along axis \(axis)")) }
       }
+    case .joinHeads: break
     }
     return []
   }

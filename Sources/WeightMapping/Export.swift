@@ -74,12 +74,12 @@ extension Mapper {
         }
         continue
       }
-      let made = Self.inverse(rule, layer: key.layer, sources: sources, tensors: tensors)
+      let made = Self.inverse(rule, layer: key.layer, sources: sources, tensors: tensors, config: config)
       guard !made.isEmpty else {
         report.misshapen.append(
           .init(
             name: tensors[sources[0]].name, found: shapeText(tensors[sources[0]].shape),
-            expected: "a shape that \(rule.operation.name) leads back from"))
+            expected: Self.expected(rule.operation)))
         continue
       }
       targets += made
@@ -101,6 +101,11 @@ extension Mapper {
       family: family, dialect: dialectName, config: config, targets: targets, report: report, notes: [], copies: copies)
   }
 
+  private static func expected(_ operation: RuleOperation) -> String {
+    if case .splitHeads(_, let heads, _) = operation { return "parts of one size that the config's \(heads) divides" }
+    return "a shape that \(operation.name) leads back from"
+  }
+
   private func canonicalIndex(_ table: MappingTable) -> (String) -> TargetKey? {
     var names: [String: Int] = [:]
     for (index, tensor) in table.tensors.enumerated() { names[tensor.pattern.text] = index }
@@ -117,7 +122,7 @@ extension Mapper {
 
   /// The sources of a rule, made of its targets; nothing when the shapes do not allow it.
   private static func inverse(
-    _ rule: Rule, layer: Int?, sources: [Int], tensors: [TensorInfo]
+    _ rule: Rule, layer: Int?, sources: [Int], tensors: [TensorInfo], config: JSON
   ) -> [MappingPlan.Target] {
     let first = tensors[sources[0]]
     func target(_ position: Int, _ shape: [Int], _ operation: Operation) -> [MappingPlan.Target] {
@@ -149,7 +154,15 @@ extension Mapper {
       return (0..<count).flatMap {
         target($0, shape, .slice(axis: axis, start: $0 * shape[axis], count: shape[axis]))
       }
-    case .transpose, .reshape, .alias, .drop, nil: return []
+    case .joinHeads(let axis, let key, let order):
+      guard axis < first.shape.count, let heads = config[key]?.intValue,
+        let layout = HeadLayout(parts: sources.count, size: first.shape[axis], heads: heads, order: order),
+        sources.allSatisfy({ tensors[$0].shape == first.shape && tensors[$0].elementType == first.elementType })
+      else { return [] }
+      var shape = first.shape
+      shape[axis] = layout.whole
+      return target(0, shape, .joinHeads(axis: axis, layout: layout))
+    case .splitHeads, .transpose, .reshape, .alias, .drop, nil: return []
     }
   }
 }

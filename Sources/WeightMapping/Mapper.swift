@@ -28,32 +28,42 @@ public struct Mapper: Sendable {
   }
 
   /// What family and dialect the names are of. Cheap: no data is read.
-  public func recognise(_ tensors: [TensorInfo]) -> Recognition {
-    switch find(SentenceModules(tensors, config: nil).modelTensors, config: nil) {
+  ///
+  /// `metadata` is what the source says beside its tensors. The dialect is `nil` where that speaks against all that the
+  /// names fit.
+  public func recognise(_ tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON? = nil)
+    -> Recognition
+  {
+    let values = SourceValues(metadata, config: config)
+    switch find(SentenceModules(tensors, config: nil).modelTensors, config: nil, values: values) {
     case .known(let family):
-      Recognition(family: family.family, dialect: nil, description: family.description, matched: 0)
+      return Recognition(family: family.family, dialect: nil, description: family.description, matched: 0)
     case .matched(let match, _):
-      Recognition(
-        family: tables[match.table].family, dialect: tables[match.table].dialects[match.dialect].name,
-        description: tables[match.table].description, matched: match.count)
-    case .unknown: Recognition(family: nil, dialect: nil, description: nil, matched: 0)
+      let table = tables[match.table]
+      let dialect = table.dialects[match.dialect]
+      return Recognition(
+        family: table.family, dialect: dialect.isAllowed(by: values) ? dialect.name : nil,
+        description: table.description, matched: match.count)
+    case .unknown: return Recognition(family: nil, dialect: nil, description: nil, matched: 0)
     }
   }
 
-  /// The way to convert these tensors.
+  /// The way to convert these tensors, with `metadata` beside them.
   ///
   /// Throws ``FormatError`` with every reason against it: tensors that no rule knows, that are missing or of a wrong
   /// shape, and a config that contradicts them.
   public func plan(
-    for tensors: [TensorInfo], file: String, config: JSON?, configFile: String?, allowUnexpected: [String]
+    for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], file: String, config: JSON?,
+    configFile: String?, allowUnexpected: [String]
   ) throws -> MappingPlan {
     let modules = SentenceModules(tensors, config: config)
     let model = modules.modelTensors
-    switch find(model, config: config, ignoring: allowUnexpected) {
+    let values = SourceValues(metadata, config: config)
+    switch find(model, config: config, values: values, ignoring: allowUnexpected) {
     case .known(let family): throw notConvertible(family, file)
     case .unknown: throw unknown(tensors, file)
     case .matched(let match, let names):
-      let result = evaluate(match, model, names, config, configFile, allowUnexpected)
+      let result = evaluate(match, model, names, config, configFile, values, allowUnexpected)
       var report = result.report
       let others = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
       guard report.isComplete else { throw problems(report, file) }
@@ -77,13 +87,16 @@ public struct Mapper: Sendable {
   }
 
   /// What becomes of each tensor, whether or not that makes a model.
-  public func report(for tensors: [TensorInfo], config: JSON?, allowUnexpected: [String]) -> MappingReport {
+  public func report(
+    for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON?, allowUnexpected: [String]
+  ) -> MappingReport {
+    let values = SourceValues(metadata, config: config)
     var report = MappingReport()
     let modules = SentenceModules(tensors, config: config)
     let model = modules.modelTensors
-    switch find(model, config: config, ignoring: allowUnexpected) {
+    switch find(model, config: config, values: values, ignoring: allowUnexpected) {
     case .matched(let match, let names):
-      let result = evaluate(match, model, names, config, nil, allowUnexpected)
+      let result = evaluate(match, model, names, config, nil, values, allowUnexpected)
       report = result.report
       _ = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
       return report
@@ -98,11 +111,11 @@ public struct Mapper: Sendable {
 
   private func evaluate(
     _ match: DialectMatch, _ tensors: [TensorInfo], _ names: [String], _ config: JSON?, _ configFile: String?,
-    _ allowUnexpected: [String]
+    _ values: SourceValues, _ allowUnexpected: [String]
   ) -> Evaluation {
     Evaluation(
       assembly: Assembly(table: tables[match.table], match: match, tensors: tensors, names: names), config: config,
-      configName: configFile, allowUnexpected: allowUnexpected)
+      configName: configFile, values: values, allowUnexpected: allowUnexpected)
   }
 
   // MARK: Finding the family
@@ -114,19 +127,21 @@ public struct Mapper: Sendable {
   }
 
   /// What the tensors are. Names that match one of `ignoring` do not decide in which scope the model lies.
-  private func find(_ tensors: [TensorInfo], config: JSON?, ignoring: [String] = []) -> Finding {
+  private func find(
+    _ tensors: [TensorInfo], config: JSON?, values: SourceValues, ignoring: [String] = []
+  ) -> Finding {
     let names = tensors.map(\.name)
-    let finding = find(tensors, names: names, config: config, ignoring: ignoring)
+    let finding = find(tensors, names: names, config: config, values: values, ignoring: ignoring)
     // Object graphs have keys that say where a variable hangs, and beside them the names that it was given.
     if case .unknown = finding, tensors.contains(where: { $0.fullName != nil }) {
       return find(
-        tensors, names: tensors.map { $0.fullName ?? $0.name }, config: config, ignoring: ignoring)
+        tensors, names: tensors.map { $0.fullName ?? $0.name }, config: config, values: values, ignoring: ignoring)
     }
     return finding
   }
 
   private func find(
-    _ tensors: [TensorInfo], names: [String], config: JSON?, ignoring: [String]
+    _ tensors: [TensorInfo], names: [String], config: JSON?, values: SourceValues, ignoring: [String]
   ) -> Finding {
     let modelType = config?["model_type"]?.stringValue
     let architectures = config?["architectures"]?.elements?.compactMap(\.stringValue) ?? []
@@ -137,7 +152,7 @@ public struct Mapper: Sendable {
       let table = tables.first { $0.family == known.family }
       return table?.isOf(modelType: modelType) == true ? modelType : table?.modelType
     }
-    let match = DialectMatcher(tables: tables, names: names, ignoring: ignoring).best(
+    let match = DialectMatcher(tables: tables, names: names, values: values, ignoring: ignoring).best(
       modelType: type ?? modelType, architectures: architectures)
     if let match, match.isCredible, known == nil || tables[match.table].family == known?.family {
       return .matched(match, names: names)

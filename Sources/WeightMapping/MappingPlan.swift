@@ -42,6 +42,9 @@ public struct MappingPlan: Sendable {
 }
 
 extension MappingPlan {
+  /// Adds a sentence that the user is to read.
+  public mutating func note(_ sentence: String) { notes.append(sentence) }
+
   /// Makes a plan for some of a source's tensors, of which `indices` are the places in the whole, one for the whole.
   mutating func renumberSources(_ indices: [Int]) {
     targets = targets.map { target in

@@ -154,6 +154,22 @@ struct ConfigKey: Sendable {
   let isQuiet: Bool
   /// Whether only a config can give it: without one the model is refused.
   let isRequired: Bool
+  /// The words that are possible; any where there are none.
+  var words: [String] = []
+  /// The least number that is possible, and the first that is too large.
+  var least: Double?
+  var below: Double?
+
+  /// What the value ought to be, where it is not that.
+  func limits(against value: JSON) -> String? {
+    if !words.isEmpty, let word = value.stringValue, !words.contains(word) {
+      let advice = nearestName(to: word, among: words).map { ". Did you mean '\($0)'?" }
+      return "one of \(words.joined(separator: ", "))" + (advice ?? "")
+    }
+    guard let number = value.doubleValue, number < least ?? -.infinity || number >= below ?? .infinity else { return nil }
+    let bounds = [least.map { "at least \(JSON.double($0).text())" }, below.map { "below \(JSON.double($0).text())" }]
+    return bounds.compactMap(\.self).joined(separator: " and ")
+  }
 
   var isDimension: Bool { if case .dimension = inference { true } else { false } }
 }
@@ -188,6 +204,14 @@ struct Dialect: Sendable {
   let ruleOfTensor: [Int: Int]
   /// The dialect that it stands for where a config names one of the architectures.
   let variant: (of: String, architectures: [String])?
+  /// Values beside the tensors without which a source is not of the dialect.
+  var conditions: [Condition] = []
+  /// Config keys that the checkpoint itself tells, and the values that do.
+  var configValues: [String: String] = [:]
+  /// Parts of names that some programs write otherwise, and how the rules have them.
+  var spellings: [(other: String, ours: String)] = []
+  /// What the user is to know of every source of the dialect.
+  var note: String?
 
   /// Whether the dialect may be taken for a source whose config names `architectures`.
   func isOpen(to architectures: [String]) -> Bool {
@@ -195,6 +219,14 @@ struct Dialect: Sendable {
   }
 
   func find(_ name: String) -> Hit? {
+    if let hit = findAsWritten(name) { return hit }
+    let spelled = spellings.reduce(name) { name, spelling in
+      name.contains(spelling.other) ? name.replacing(spelling.other, with: spelling.ours, maxReplacements: 1) : name
+    }
+    return spelled == name ? nil : findAsWritten(spelled)
+  }
+
+  private func findAsWritten(_ name: String) -> Hit? {
     if let source = literals[name] { return Hit(source: source, layer: nil) }
     for (pattern, layer) in NamePattern.layered(name) {
       if let source = patterns[pattern] { return Hit(source: source, layer: layer) }

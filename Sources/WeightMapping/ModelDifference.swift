@@ -97,13 +97,16 @@ extension ModelDifference {
   private mutating func match(
     _ a: Input, _ b: Input, _ mapper: Mapper
   ) -> (left: [MappingPlan.Target], right: [MappingPlan.Target]) {
-    let found = [a, b].map { mapper.recognise($0.source.tensors) }
+    let found = [a, b].map {
+      mapper.recognise($0.source.tensors, metadata: $0.source.metadata, config: $0.config)
+    }
     dialects = found.map(\.dialect)
     if found[0].dialect != nil, found[1].dialect != nil, found[0].family == found[1].family {
       do {
         let plans = try [a, b].map { input in
           try mapper.plan(
-            for: input.source.tensors, file: input.name, config: input.config, configFile: nil, allowUnexpected: ["*"]
+            for: input.source.tensors, metadata: input.source.metadata, file: input.name, config: input.config,
+            configFile: nil, allowUnexpected: ["*"]
           ).resolvingTies(in: input.source)
         }
         isMatchedByTable = true

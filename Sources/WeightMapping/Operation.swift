@@ -7,8 +7,12 @@ public enum RuleOperation: Sendable, Equatable {
   case reshape
   /// One source becomes several targets, cut along `axis`.
   case split(axis: Int)
+  /// The same of targets of one size whose rows lie by head in the source; `heads` is the config key that counts them.
+  case splitHeads(axis: Int, heads: String, order: HeadOrder)
   /// Several sources become one target, joined along `axis`.
   case concat(axis: Int)
+  /// What ``splitHeads(axis:heads:order:)`` leads back by.
+  case joinHeads(axis: Int, heads: String, order: HeadOrder)
   /// Another name of a tensor, taken where its own is absent.
   case alias
   /// The tensor is left out, for a reason that the report gives.
@@ -24,6 +28,8 @@ public enum RuleOperation: Sendable, Equatable {
     case .reshape: .reshape
     case .split(let axis): .concat(axis: axis)
     case .concat(let axis): .split(axis: axis)
+    case .splitHeads(let axis, let heads, let order): .joinHeads(axis: axis, heads: heads, order: order)
+    case .joinHeads(let axis, let heads, let order): .splitHeads(axis: axis, heads: heads, order: order)
     case .alias, .drop: nil
     }
   }
@@ -33,8 +39,8 @@ public enum RuleOperation: Sendable, Equatable {
     case .rename: "rename"
     case .transpose: "transpose"
     case .reshape: "reshape"
-    case .split: "split"
-    case .concat: "concat"
+    case .split, .splitHeads: "split"
+    case .concat, .joinHeads: "concat"
     case .alias: "alias"
     case .drop: "drop"
     }
@@ -53,6 +59,10 @@ public enum Operation: Sendable, Equatable, CustomStringConvertible {
   case slice(axis: Int, start: Int, count: Int)
   /// The sources in order, joined along `axis`.
   case concatenate(axis: Int)
+  /// One part of a source in which the rows of several lie by head.
+  case takeHeads(axis: Int, part: Int, layout: HeadLayout)
+  /// The sources in order, as the parts of one whole whose rows lie by head.
+  case joinHeads(axis: Int, layout: HeadLayout)
 
   public var description: String {
     switch self {
@@ -61,6 +71,8 @@ public enum Operation: Sendable, Equatable, CustomStringConvertible {
     case .reshape: "reshape"
     case .slice(let axis, let start, let count): "slice \(start)..<\(start + count) of axis \(axis)"
     case .concatenate(let axis): "concatenate along axis \(axis)"
+    case .takeHeads(let axis, let part, let layout): "part \(part) of \(layout.heads) heads along axis \(axis)"
+    case .joinHeads(let axis, let layout): "join by \(layout.heads) heads along axis \(axis)"
     }
   }
 

@@ -31,7 +31,8 @@ struct TableParser {
     let labels = try fields["labels"].map(parseLabels)
     var dialects: [Dialect] = []
     for (name, value) in try require(fields, "dialects").map("dialects") {
-      var parser = DialectParser(name: name, tensors: tensors, groups: groups, tensorIndex: tensorIndex)
+      var parser = DialectParser(
+        name: name, tensors: tensors, groups: groups, tensorIndex: tensorIndex, configKeys: keys)
       dialects.append(try parser.parse(value))
     }
     guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }
@@ -62,7 +63,9 @@ struct TableParser {
     var names: Set<String> = []
     for (name, entry) in try value.map("config") {
       let fields = try entry.fields(
-        "config key '\(name)'", ["infer", "padded", "of", "head_size", "names", "default", "quiet", "required"])
+        "config key '\(name)'", [
+          "infer", "padded", "of", "head_size", "names", "default", "quiet", "required", "values", "least", "below",
+        ])
       let others = try fields["names"]?.strings("names") ?? []
       for known in [name] + others where !names.insert(known).inserted {
         throw entry.fail("the config key '\(known)' is there twice")
@@ -80,11 +83,12 @@ struct TableParser {
       case let other?:
         throw entry.fail("unknown inference '\(other)'", expected: "dimension, layers, heads or groups")
       }
-      keys.append(
-        ConfigKey(
-          name: name, otherNames: others, inference: inference, defaultValue: try fields["default"]?.json("default"),
-          isQuiet: try fields["quiet"]?.bool("quiet") ?? false,
-          isRequired: try fields["required"]?.bool("required") ?? false))
+      var key = ConfigKey(
+        name: name, otherNames: others, inference: inference, defaultValue: try fields["default"]?.json("default"),
+        isQuiet: try fields["quiet"]?.bool("quiet") ?? false,
+        isRequired: try fields["required"]?.bool("required") ?? false)
+      try addLimits(&key, fields, entry)
+      keys.append(key)
     }
     for key in keys {
       if case .heads(let size, _) = key.inference, !keys.contains(where: { $0.name == size && $0.isDimension }) {
@@ -92,6 +96,24 @@ struct TableParser {
       }
     }
     return keys
+  }
+
+  /// What the values of a key with a default may be.
+  private func addLimits(
+    _ key: inout ConfigKey, _ fields: [String: YAMLValue], _ entry: YAMLValue
+  ) throws(FormatError) {
+    key.words = try fields["values"]?.strings("values") ?? []
+    key.least = try fields["least"]?.number("least")
+    key.below = try fields["below"]?.number("below")
+    if fields["values"] != nil, key.defaultValue?.stringValue == nil {
+      throw entry.fail("'values' are for a key whose default is a word")
+    }
+    if key.least ?? key.below != nil, key.defaultValue?.doubleValue == nil {
+      throw entry.fail("'least' and 'below' are for a key whose default is a number")
+    }
+    if let value = key.defaultValue, let limits = key.limits(against: value) {
+      throw entry.fail("the default of '\(key.name)' is \(value.text()), not \(limits)")
+    }
   }
 
   private func parseArchitectures(_ value: YAMLValue) throws(FormatError) -> [Architecture] {

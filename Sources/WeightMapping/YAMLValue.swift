@@ -107,6 +107,13 @@ struct YAMLValue {
     return value
   }
 
+  func number(_ what: String) throws(FormatError) -> Double {
+    guard case .scalar(let text, true) = content, let value = Double(text), value.isFinite else {
+      throw fail("\(what) must be a number")
+    }
+    return value
+  }
+
   func bool(_ what: String) throws(FormatError) -> Bool {
     guard case .scalar(let text, true) = content, text == "true" || text == "false" else {
       throw fail("\(what) must be true or false")

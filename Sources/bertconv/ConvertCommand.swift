@@ -90,10 +90,13 @@ struct Convert: ParsableCommand {
         "the checkpoint asks for code to be run; it is refused", file: checkpoint.path, found: dangerous.name,
         advice: "Nothing was run. Do not load this file with torch; 'bertconv inspect' lists what it asks for.")
     }
-    let plan = try makeMapper(tables: table).plan(
-      for: checkpoint.source.tensors, file: checkpoint.path,
+    let dequantised = DequantisedSource(checkpoint.source)
+    let model = dequantised ?? checkpoint.source
+    var plan = try makeMapper(tables: table).plan(
+      for: model.tensors, metadata: model.metadata, file: checkpoint.path,
       config: modelConfig.json, configFile: modelConfig.path, allowUnexpected: allowUnexpected
-    ).resolvingTies(in: checkpoint.source)
+    ).resolvingTies(in: model)
+    if let dequantised { plan.note(dequantised.note(dtype)) }
     let vocabulary =
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
@@ -105,7 +108,7 @@ struct Convert: ParsableCommand {
     let total = plan.byteCount
     var bar = ProgressBar("converting", total: total)
     do {
-      try Converter.write(plan, from: checkpoint.source, to: writer, progress: { bar.update($0) })
+      try Converter.write(plan, from: model, to: writer, progress: { bar.update($0) })
       try writer.finish(metadata: [])
     } catch {
       bar.finish()
@@ -161,11 +164,7 @@ struct Convert: ParsableCommand {
       dialect: isBundle ? "google-tf1" : "transformers"
     ).resolvingTies(in: model)
     var notes = plan.notes
-    if let dequantised {
-      notes.append(
-        "\(grouped(dequantised.count)) tensors are stored in 8 bits: written as the numbers that they stand for, in F32, "
-          + "which are not those that the model was made from")
-    }
+    if let dequantised { notes.append(dequantised.note(dtype)) }
     var texts: [(path: String, content: String)] = []
     if isBundle {
       let folder = FileSystem.folder(of: output)
@@ -224,6 +223,16 @@ struct Convert: ParsableCommand {
 }
 
 extension StorageType: ExpressibleByArgument {}
+
+extension DequantisedSource {
+  /// What becomes of the weights of 8 bits, stored as `type` or as they are read.
+  fileprivate func note(_ type: StorageType?) -> String {
+    let form = type == .int8 ? "taken as" : "written as"
+    let kind = type == nil || type == .f32 ? "in F32, " : ""
+    return "\(grouped(count)) tensors are stored in 8 bits: \(form) the numbers that they stand for, \(kind)"
+      + "which are not those that the model was made from"
+  }
+}
 
 extension ReducingSink {
   fileprivate var overflowWarnings: [String] {

@@ -43,7 +43,9 @@ struct Inspect: ParsableCommand {
     let checkpoint = try CheckpointOpener().open(source)
     let tensors = checkpoint.source.tensors
     let mapper = try makeMapper(tables: table)
-    let recognition = mapper.recognise(tensors)
+    let config = (try? SourceConfig(checkpoint, given: nil))?.json
+    let metadata = checkpoint.source.metadata
+    let recognition = mapper.recognise(tensors, metadata: metadata, config: config)
     let glob = filter.map { Glob($0) }
     var shown = tensors.indices.filter { index in
       guard let glob else { return true }
@@ -73,12 +75,13 @@ struct Inspect: ParsableCommand {
       }
       bar.finish()
     }
-    let config = (try? SourceConfig(checkpoint, given: nil))?.json
     let summary = Summary(checkpoint, recognition, config: config)
     if json {
       var result = summary.json
       if unmapped {
-        result.set("mapping", mapper.report(for: tensors, config: config, allowUnexpected: []).json())
+        result.set(
+          "mapping",
+          mapper.report(for: tensors, metadata: metadata, config: config, allowUnexpected: []).json())
       }
       result.set(
         "tensors",
@@ -102,7 +105,8 @@ struct Inspect: ParsableCommand {
     Console.warn(checkpoint.warnings)
     Console.result(summary.text)
     if unmapped {
-      Console.result(mapper.report(for: tensors, config: config, allowUnexpected: []).text())
+      Console.result(
+        mapper.report(for: tensors, metadata: metadata, config: config, allowUnexpected: []).text())
       return
     }
     Console.result("")

@@ -88,8 +88,8 @@ struct Verify: ParsableCommand {
     let source = DequantisedSource(checkpoint.source) ?? checkpoint.source
     let modelConfig = try SourceConfig(checkpoint, given: config)
     let plan = try makeMapper(tables: table).plan(
-      for: source.tensors, file: checkpoint.path, config: modelConfig.json, configFile: modelConfig.path,
-      allowUnexpected: allowUnexpected
+      for: source.tensors, metadata: source.metadata, file: checkpoint.path, config: modelConfig.json,
+      configFile: modelConfig.path, allowUnexpected: allowUnexpected
     ).resolvingTies(in: source)
     // A tolerance beside fixtures is for what the model computes: its tensors stay exact.
     return try Converter.compare(

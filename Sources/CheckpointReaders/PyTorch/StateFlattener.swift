@@ -20,6 +20,7 @@ struct StateFlattener {
   private var open: Set<Int> = []
   private var work = 0
   private var nameBytes = 0
+  private var leftOut = false
 
   private static let deepest = 200
   private static let longestName = 4096
@@ -31,7 +32,7 @@ struct StateFlattener {
   init(_ root: PickleValue, of machine: PickleMachine) throws(FormatError) {
     self.machine = machine
     try visit(root, "", depth: 0)
-    if texts.count == Self.mostTexts { texts.append(("…", "more values, which are not shown")) }
+    if leftOut { texts.append(("…", "more values, which are not shown")) }
   }
 
   private mutating func visit(_ value: PickleValue, _ path: String, depth: Int) throws(FormatError) {
@@ -74,7 +75,12 @@ struct StateFlattener {
   }
 
   private mutating func note(_ path: String, _ value: PickleValue) {
-    guard texts.count < Self.mostTexts else { return }
+    // Values at the root (a version, a step) are few, and tell how the rest is to be read: they have room of their own.
+    let room = path.contains(".") ? Self.mostTexts : 2 * Self.mostTexts
+    guard texts.count < room else {
+      leftOut = true
+      return
+    }
     texts.append((path.isEmpty ? "value" : path, machine.describe(value)))
   }
 
