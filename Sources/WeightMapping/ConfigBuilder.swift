@@ -124,10 +124,12 @@ struct ConfigBuilder {
     let place = witness.map { "'\($0.name)' of shape \(shapeText($0.shape))" } ?? "the weights"
     if padded, found > wanted {
       notes.append(
-        "\(key.name) is \(found), not the \(wanted) of \(given?.place ?? sourceName): \(place) has the rows, as a rule padding")
+        "\(key.name) is \(found), not the \(wanted) of \(given?.place ?? sourceName): \(place) has the rows, as a rule padding"
+      )
     } else {
       conflicts.append(
-        "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(found): \(place)")
+        "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(found): \(place)"
+      )
     }
   }
 
@@ -143,7 +145,8 @@ struct ConfigBuilder {
     } else if let wanted, wanted != layers.count {
       let range = layers.count == 1 ? "layer 0" : "0 to \(layers.count - 1)"
       let found = layers.isEmpty ? "none" : "\(layers.count) (\(range))"
-      conflicts.append("\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the layers found are \(found)")
+      conflicts.append(
+        "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the layers found are \(found)")
     } else if wanted == nil {
       inferred.append("\(key.name) \(layers.count)")
     }
@@ -161,7 +164,8 @@ struct ConfigBuilder {
       config.set(key.name, .int(wanted))
       if whole % wanted != 0 {
         conflicts.append(
-          "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), which does not divide \(size) \(whole)")
+          "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), which does not divide \(size) \(whole)"
+        )
       }
       return
     }
@@ -190,7 +194,8 @@ struct ConfigBuilder {
     let count = names.count(where: present.contains)
     config.set(key.name, .int(count))
     if let wanted = positive(given), wanted != count {
-      conflicts.append("\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(count)")
+      conflicts.append(
+        "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(count)")
     }
   }
 

@@ -11,7 +11,9 @@ public struct HeadOrder: Sendable, Equatable {
   /// `nil` where an axis is missing or there twice.
   init?(_ names: [String]) {
     let axes = names.compactMap(Axis.init(rawValue:))
-    guard axes.count == names.count, axes.count == Axis.allCases.count, Set(axes).count == axes.count else { return nil }
+    guard axes.count == names.count, axes.count == Axis.allCases.count, Set(axes).count == axes.count else {
+      return nil
+    }
     self.axes = axes
   }
 

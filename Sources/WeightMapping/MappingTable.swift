@@ -166,7 +166,9 @@ struct ConfigKey: Sendable {
       let advice = nearestName(to: word, among: words).map { ". Did you mean '\($0)'?" }
       return "one of \(words.joined(separator: ", "))" + (advice ?? "")
     }
-    guard let number = value.doubleValue, number < least ?? -.infinity || number >= below ?? .infinity else { return nil }
+    guard let number = value.doubleValue, number < least ?? -.infinity || number >= below ?? .infinity else {
+      return nil
+    }
     let bounds = [least.map { "at least \(JSON.double($0).text())" }, below.map { "below \(JSON.double($0).text())" }]
     return bounds.compactMap(\.self).joined(separator: " and ")
   }

@@ -63,7 +63,8 @@ struct TableParser {
     var names: Set<String> = []
     for (name, entry) in try value.map("config") {
       let fields = try entry.fields(
-        "config key '\(name)'", [
+        "config key '\(name)'",
+        [
           "infer", "padded", "of", "head_size", "names", "default", "quiet", "required", "values", "least", "below",
         ])
       let others = try fields["names"]?.strings("names") ?? []

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CheckpointReaders
 import CheckpointWriters
+import Encoder
 import NativeFormat
 import TensorIO
 import WeightMapping
@@ -119,7 +120,7 @@ struct Convert: ParsableCommand {
     let overflowWarnings = (reducing?.overflows ?? []).map {
       "\($0.name): \(grouped($0.count)) values are too large for the type and became infinite"
     }
-    let warnings = checkpoint.warnings + vocabularyWarnings + overflowWarnings
+    let warnings = checkpoint.warnings + vocabularyWarnings + overflowWarnings + Self.runWarnings(plan.config)
     let written = FileSystem.size(of: output) ?? 0
     if json {
       var result = plan.report.json()
@@ -143,6 +144,16 @@ struct Convert: ParsableCommand {
       "\(printable(output)): \(plan.family) from \(plan.dialect) (\(checkpoint.source.format.rawValue)), "
         + "\(plan.targets.count) tensors, \(humanBytes(dtype == nil ? UInt64(total) : written))"
         + (dtype.map { " as \($0.rawValue)" } ?? ""))
+  }
+
+  /// What `verify` and `run` will have against a config: the conversion is sound without them.
+  private static func runWarnings(_ config: JSON) -> [String] {
+    do {
+      _ = try EncoderConfig(config)
+      return []
+    } catch {
+      return ["'bertconv run' cannot compute this model: \(error)"]
+    }
   }
 
   /// The way back.

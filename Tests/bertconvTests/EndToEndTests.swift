@@ -271,7 +271,7 @@ struct EndToEndTests {
 }
 
 /// Names, shapes, types and bytes of a safetensors file.
-private struct SafetensorsContent {
+struct SafetensorsContent {
   let tensors: [String: [UInt8]]
 
   init(_ file: Bytes) {
