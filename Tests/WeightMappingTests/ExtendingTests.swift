@@ -13,6 +13,14 @@ import WeightMapping
     return String(text[start.upperBound...].prefix { $0 != "`" })
   }
 
+  /// The table with the dialect that the page adds to it.
+  private func longerYAML() throws -> String {
+    let text = try page()
+    let section = try #require(text.firstRange(of: "### Other forms of an operation"))
+    let start = try #require(text[section.upperBound...].firstRange(of: "```yaml\n"))
+    return try yaml() + String(text[start.upperBound...].prefix { $0 != "`" })
+  }
+
   private func mapper() throws -> Mapper { Mapper(tables: [try MappingTable(yaml: try yaml(), file: "toy.yaml")]) }
 
   /// A model of width 8, vocabulary 6 and two layers, in the names of the dialect `ours`.
@@ -145,6 +153,51 @@ import WeightMapping
     #expect(problem(classes, config: #"{"id2label": {"0": "a"}}"#).contains("has 1 labels, but the head has 3"))
   }
 
+  @Test func theOtherForms() throws {
+    let text = try longerYAML()
+    for key in ["when", "config", "spellings", "note", "heads", "order"] {
+      #expect(text.contains("    \(key):") || text.contains("\(key): "), "\(key)")
+    }
+    let mapper = Mapper(tables: [try MappingTable(yaml: text, file: "toy.yaml")])
+    var source = FakeSource()
+    source.add("emb", [6, 8])
+    source.add("pos", [32, 8])
+    for (part, shape) in [("qk", [16, 8]), ("m", [8, 32]), ("n", [8])] {
+      source.add("h.0.\(part)", shape)
+      source.add("block.1.\(part)", shape)
+    }
+    func plan(_ metadata: [(key: String, value: String)], _ config: String?) throws -> MappingPlan {
+      try mapper.plan(
+        for: source.tensors, metadata: metadata, file: "toy", config: try config.map { try JSON.parse($0) },
+        configFile: "config.json", allowUnexpected: [])
+    }
+    let made = try plan([("layout", "2.0"), ("args.n_heads", "4")], nil)
+    #expect(made.dialect == "fused" && made.config["heads"] == .int(4))
+    #expect(made.notes.first == "the two are taken to lie by head")
+    let sink = FakeSink()
+    try Converter.write(made, from: source, to: sink, progress: nil)
+    // Heads of two rows of 32 bytes: those of the query, those of the key, and so on.
+    let whole = source.bytes("block.1.qk")
+    let heads = stride(from: 0, to: whole.count, by: 64).map { Array(whole[$0..<($0 + 64)]) }
+    #expect(sink.bytes("layer.1.query") == heads[0] + heads[2] + heads[4] + heads[6])
+    #expect(sink.bytes("layer.1.key") == heads[1] + heads[3] + heads[5] + heads[7])
+
+    func problem(_ metadata: [(key: String, value: String)], _ config: String?) -> String {
+      do {
+        _ = try plan(metadata, config)
+        return "no problem"
+      } catch { return "\(error)" }
+    }
+    #expect(problem([("layout", "3")], nil).contains("heads is told by no shape"))
+    #expect(problem([("layout", "3")], #"{"heads": 2}"#) == "no problem")
+    #expect(
+      problem([("layout", "3"), ("args.n_heads", "4")], #"{"heads": 2}"#).contains(
+        "args.n_heads of the checkpoint is 4"))
+    #expect(problem([("layout", "1")], #"{"heads": 2}"#).contains("layout is 1, of which it is not known"))
+    #expect(problem([], #"{"heads": 2}"#).contains("layout is not among the values of the checkpoint"))
+    #expect(problem([], #"{"heads": 2, "layout": 2}"#) == "no problem")
+  }
+
   /// The faults that the page lists, in the words that it shows.
   @Test(arguments: [
     ("    rename:", "    renam: {}\n    rename:", "unknown key 'renam' in the dialect 'ours'"),
@@ -159,7 +212,19 @@ import WeightMapping
     ("      out/c: classifier", "      pool: classifier", "cannot be told apart"),
   ])
   func theFaults(part: String, other: String, expected: String) throws {
-    let whole = try yaml()
+    try expectFault(part, other, expected, in: try yaml())
+  }
+
+  @Test(arguments: [
+    ("[head, part, row]", "[head, row]", "an order that does not have each axis once"),
+    ("heads: heads, order", "heads: width, order", "'width' counts no heads"),
+    ("{\"block.\": \"h.\"}", "{\"h.\": \"b.\"}", "'h.' is a part of 'h."),
+  ])
+  func theFaultsOfTheOtherForms(part: String, other: String, expected: String) throws {
+    try expectFault(part, other, expected, in: try longerYAML())
+  }
+
+  private func expectFault(_ part: String, _ other: String, _ expected: String, in whole: String) throws {
     let changed = whole.replacing(part, with: other, maxReplacements: 1)
     #expect(changed != whole)
     let error = #expect(throws: FormatError.self) { try MappingTable(yaml: changed, file: "toy.yaml") }
