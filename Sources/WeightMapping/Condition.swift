@@ -46,7 +46,10 @@ struct Condition: Sendable, Equatable {
 }
 
 extension Dialect {
-  func isAllowed(by source: SourceValues) -> Bool { conditions.allSatisfy { $0.holds(source) } }
+  func isAllowed(by source: SourceValues) -> Bool { unmetCount(source) == 0 }
+
+  /// How many of the conditions do not hold.
+  func unmetCount(_ source: SourceValues) -> Int { conditions.count { !$0.holds(source) } }
 }
 
 extension MappingTable {

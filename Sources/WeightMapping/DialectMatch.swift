@@ -104,8 +104,8 @@ struct DialectMatcher {
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
-  /// Of dialects that differ in what they ask for beside the names, the one that gets it; where none does, the match is
-  /// one that ``MappingTable/objections(to:_:)`` has something to say against.
+  /// Of dialects that differ in what they ask for beside the names, the one that gets most of it. It may still lack
+  /// something: ``MappingTable/objections(to:_:)`` says what.
   /// A variant is looked at only where a config asks for it, and then goes before what it stands for.
   func best(modelType: String?, architectures: [String] = []) -> DialectMatch? {
     var best: DialectMatch?
@@ -125,9 +125,9 @@ struct DialectMatcher {
           let isFuller =
             match.table == current.table && match.dialect == current.dialect
             && match.countInScope > current.countInScope
-          let isAllowed = dialect.isAllowed(by: values)
-          let isFirstAllowed = isAllowed && !tables[current.table].dialects[current.dialect].isAllowed(by: values)
-          let wins = isFirstAllowed || isAllowed && isPreferred || isFuller
+          let unmet = dialect.unmetCount(values)
+          let currentUnmet = tables[current.table].dialects[current.dialect].unmetCount(values)
+          let wins = unmet < currentUnmet || unmet == currentUnmet && (isPreferred || isFuller)
           if match.count > current.count || (match.count == current.count && wins) { best = match }
         }
       }

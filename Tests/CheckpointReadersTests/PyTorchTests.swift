@@ -206,6 +206,21 @@ struct PyTorchTests {
     #expect(source.metadata.contains { $0.key == "hidden" && $0.value == "64" })
   }
 
+  /// A version tells how the rest is to be read: however much stands before it, it is there.
+  @Test func valuesAtTheRootAreKeptBesideManyOthers() throws {
+    let tensor = P.tensor(P.storage("0", count: 10, view: nil), [1], [1])
+    let many = (0..<2500).flatMap { P.text("k\($0)") + P.int($0) }
+    let source = try open(
+      P.zip(
+        P.dict(P.text("w"), tensor, P.text("args"), P.dict(many), P.text("version"), P.int(3)), [("0", floats(ten))]))
+    #expect(source.metadata.contains { $0.key == "args.k1999" } && !source.metadata.contains { $0.key == "args.k2000" })
+    #expect(source.metadata.contains { $0.key == "version" && $0.value == "3" })
+    #expect(source.metadata.last?.value == "more values, which are not shown" && source.metadata.count == 2002)
+    // Those at the root have an end as well.
+    let flat = (0..<4500).flatMap { P.text("k\($0)") + P.int($0) }
+    #expect(try open(P.zip(P.dict(flat), [])).metadata.count == 4001)
+  }
+
   /// Values that hold themselves, that nest without end, or that multiply: read, or refused, in little time.
   @Test func valuesThatWouldNeverEnd() throws {
     let tensor = P.tensor(P.storage("0", count: 10, view: nil), [1], [1])

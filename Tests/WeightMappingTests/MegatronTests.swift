@@ -145,6 +145,18 @@ import WeightMapping
     #expect(two.contains("checkpoint_version is 1.0 in the checkpoint, but 3.0 in the config"), "\(two)")
   }
 
+  /// The values are those of a checkpoint in several files, of which each has a part of every matrix.
+  @Test(arguments: ["tensor_model_parallel_size", "pipeline_model_parallel_size", "model_parallel_size"])
+  func aModelInPartsIsRefused(key: String) throws {
+    for (name, version) in [("version-0.pt", "0.0"), ("version-1.pt", "1.0"), ("version-2.pt", "2.0")] {
+      let parts = [("checkpoint_version", version), ("args." + key, "2")]
+      let text = try problem(name, try config(), metadata: parts)
+      #expect(text.contains("1 in conflict with the config\n  args.\(key) is 2, of which it is not known"), "\(text)")
+      let whole = [("checkpoint_version", version), ("args." + key, "1")]
+      #expect(try problem(name, try config(), metadata: whole) == "nothing")
+    }
+  }
+
   @Test func bothSpellingsOfOneTensorAreTooMany() throws {
     let real = try open("version-2.pt")
     var source = FakeSource()

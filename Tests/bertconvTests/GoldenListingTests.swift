@@ -23,6 +23,8 @@ struct GoldenListingTests {
     ("npz", ["numpy/stored.npz"]),
     ("safetensors", ["safetensors/dtypes.safetensors"]),
     ("safetensors-sharded", ["safetensors/sharded"]),
+    ("megatron-lm", ["torch/megatron-lm/version-3.pt"]),
+    ("megatron-lm-unmapped", ["torch/megatron-lm/version-1.pt", "--unmapped"]),
   ])
   func listing(_ name: String, _ arguments: [String]) throws {
     let result = try Program.run(["inspect", fixture(arguments[0])] + arguments.dropFirst())
