@@ -6,17 +6,19 @@ struct DialectParser {
   let tensors: [TableTensor]
   let groups: [TensorGroup]
   let tensorIndex: [String: Int]
+  let configKeys: [String]
 
   private var rules: [Rule] = []
   private var literals: [String: RuleSource] = [:]
   private var patterns: [String: RuleSource] = [:]
   private var ruleOfTensor: [Int: Int] = [:]
 
-  init(name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int]) {
+  init(name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int], configKeys: [String]) {
     self.name = name
     self.tensors = tensors
     self.groups = groups
     self.tensorIndex = tensorIndex
+    self.configKeys = configKeys
   }
 
   mutating func parse(_ value: YAMLValue) throws(FormatError) -> Dialect {
@@ -24,7 +26,7 @@ struct DialectParser {
       "the dialect '\(name)'",
       [
         "root", "anchors", "identity", "rename", "transpose", "reshape", "split", "concat", "alias", "drop",
-        "variant_of", "for",
+        "variant_of", "for", "export_where",
       ])
     let root = try fields["root"]?.string("root") ?? ""
     if try fields["identity"]?.bool("identity") == true {
@@ -68,7 +70,8 @@ struct DialectParser {
     }
     return Dialect(
       name: name, root: root, anchors: anchors, rules: rules, drops: drops, literals: literals, patterns: patterns,
-      ruleOfTensor: ruleOfTensor, variant: variant)
+      ruleOfTensor: ruleOfTensor, variant: variant,
+      exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys) ?? [])
   }
 
   private func list(
@@ -170,8 +173,7 @@ struct DialectParser {
 
   private func checkWhole(_ place: YAMLValue, root: String) throws(FormatError) {
     for (index, tensor) in tensors.enumerated()
-    where (groups[tensor.group].isRequired || !groups[tensor.group].requiredWhereDiffer.isEmpty) && tensor.tiedTo == nil
-    {
+    where groups[tensor.group].canBeRequired && tensor.tiedTo == nil {
       guard ruleOfTensor[index] != nil else {
         throw place.fail("no rule of the dialect '\(name)' makes the required '\(tensor.pattern.text)'")
       }
