@@ -52,10 +52,12 @@ public struct ModelComparison: Sendable {
     for entry in reductions {
       lines.append(
         "\(grouped(entry.count)) tensors are \(entry.stored.rawValue), \(entry.source.rawValue) in the source: exactly what "
-          + "rounding gives; largest error \(entry.largest)" + (entry.tensor.map { " (\(printable($0)))" } ?? ""))
+          + "rounding gives; largest error \(significant(entry.largest))"
+          + (entry.tensor.map { " (\(printable($0)))" } ?? ""))
     }
     if toleratedCount > 0 {
-      lines.append("\(grouped(toleratedCount)) tensors differ within the tolerance, by at most \(largestTolerated)")
+      lines.append(
+        "\(grouped(toleratedCount)) tensors differ within the tolerance, by at most \(significant(largestTolerated))")
     }
     if !differences.isEmpty {
       lines.append("\(grouped(differences.count)) tensors differ from \(printable(source))")
@@ -144,7 +146,7 @@ extension Converter {
       } else {
         let types = type == target.info.elementType ? "" : "\(found) in the model is not \(wanted) rounded: "
         result.differences.append(
-          .init(name: name, problem: types + (problem ?? "") + ", largest difference \(largest)"))
+          .init(name: name, problem: types + (problem ?? "") + ", largest difference \(significant(largest))"))
       }
     }
     for info in model.tensors where places[info.name] != nil {

@@ -298,7 +298,9 @@ extension ModelDifference {
     var summary = "\(grouped(equalCount)) equal"
     for kind in Kind.allCases where count(kind) > 0 { summary += ", \(grouped(count(kind))) \(kind.rawValue)" }
     if toleratedTypes > 0 { summary += " (\(grouped(toleratedTypes)) of other types)" }
-    if tolerance > 0 { summary += " (tolerance \(tolerance), largest difference within it \(largestTolerated))" }
+    if tolerance > 0 {
+      summary += " (tolerance \(tolerance), largest difference within it \(significant(largestTolerated)))"
+    }
     summary += isMatchedByTable ? "; names matched as \(family ?? "a model")" : "; names as they are"
     return (lines + [summary]).joined(separator: "\n")
   }
@@ -306,7 +308,7 @@ extension ModelDifference {
   private static func line(_ entry: Entry) -> String {
     func form(_ side: Side?) -> String { side.map { "\($0.elementType.rawValue) \(shapeText($0.shape))" } ?? "" }
     let start = "\(entry.kind.rawValue): \(printable(entry.name)): "
-    let extent = entry.maximum.map { ", largest difference \($0)" } ?? ""
+    let extent = entry.maximum.map { ", largest difference \(significant($0))" } ?? ""
     switch entry.kind {
     case .added: return start + form(entry.b)
     case .removed: return start + form(entry.a)

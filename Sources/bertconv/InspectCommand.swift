@@ -195,6 +195,11 @@ struct Summary {
     ])
   }
 
+  /// What is short, and not told in other words.
+  private func isWorthALine(_ key: String, _ value: String) -> Bool {
+    value.utf8.count <= 100 && !key.hasPrefix("bertconv.") && key != SentenceModule.configKey
+  }
+
   var text: String {
     let source = checkpoint.source
     var lines: [(String, String)] = [("file", printable(checkpoint.path)), ("format", source.format.rawValue)]
@@ -226,7 +231,7 @@ struct Summary {
       lines.append(("config", checkpoint.configPath.map { printable($0) } ?? "none beside it"))
       lines.append(("vocab", checkpoint.vocabularyPath.map { printable($0) } ?? "none beside it"))
     }
-    for (key, value) in source.metadata where value.utf8.count <= 100 && !key.hasPrefix("bertconv.") {
+    for (key, value) in source.metadata where isWorthALine(key, value) {
       lines.append((printable(key), printable(value)))
     }
     for item in source.imports { lines.append(("import", "\(printable(item.name)): \(item.verdict.rawValue)")) }

@@ -80,7 +80,7 @@ struct ExportTests {
     #expect(given.status == 0, "\(given.both)")
   }
 
-  @Test(arguments: ["DistilBertForMaskedLM", "RobertaModel", "ElectraForPreTraining"])
+  @Test(arguments: ["DistilBertForMaskedLM", "RobertaModel"])
   func aFamilyThatTheDialectDoesNotHave(head: String) throws {
     let folder = TemporaryFolder()
     let sources = TemporaryFolder()

@@ -108,7 +108,8 @@ struct SentenceTransformersFolder {
     case "Dropout": break
     default:
       modules.append(.unsupported(entry["type"]?.stringValue ?? entry.text()))
-      if path != folder, FileSystem.isFolder(path) { weightFolders.append((name, path)) }
+      // What weights it has are listed, though nothing can be made of them.
+      if path != folder, (try? PathResolution(kind: nil).resolve(path)) != nil { weightFolders.append((name, path)) }
     }
   }
 
