@@ -53,9 +53,10 @@ extension BottleneckWeights {
     let hidden = config.hiddenSize
     let inner = config.innerSize
     input = try load(names.input, inner, hidden)
-    // transformers keeps it where nothing reads it, too.
-    let isThere =
-      config.bottleneck == .queriesAndKeys || loader.has(name + names.queriesAndKeys + "." + names.dense + ".weight")
+    // transformers keeps it beside a bottleneck of all attention, too, where nothing reads it.
+    let isKept =
+      config.bottleneck == .attention && loader.has(name + names.queriesAndKeys + "." + names.dense + ".weight")
+    let isThere = config.bottleneck == .queriesAndKeys || isKept
     queriesAndKeys = isThere ? try load(names.queriesAndKeys, inner, hidden) : nil
     output = try load(names.output, hidden, inner)
   }

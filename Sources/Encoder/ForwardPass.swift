@@ -130,14 +130,13 @@ struct ForwardPass {
     }
     let residual = state.narrow.matrix(group.tokens, config.innerSize)
     narrow(bottleneck.input, into: residual)
-    switch config.bottleneck {
-    case .attention: attention(of: residual, residual, layer, into: y)
-    case .queriesAndKeys:
-      guard let shared = bottleneck.queriesAndKeys else { preconditionFailure("loaded where it is read") }
+    switch (config.bottleneck, bottleneck.queriesAndKeys) {
+    case (.attention, _): attention(of: residual, residual, layer, into: y)
+    case (.queriesAndKeys, let shared?):
       // Nothing reads them once they are projected, so the result may take their place.
       narrow(shared, into: y)
       attention(of: y, hidden, layer, into: y)
-    case .residual, .none: attention(of: hidden, hidden, layer, into: y)
+    default: attention(of: hidden, hidden, layer, into: y)
     }
     return residual
   }
