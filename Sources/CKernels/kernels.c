@@ -145,6 +145,22 @@ VECTORISED void bertconv_residual_layer_norm(
   }
 }
 
+VECTORISED void bertconv_affine(
+    float *restrict x, const float *restrict gamma, const float *restrict beta, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) x[r * columns + c] = x[r * columns + c] * gamma[c] + beta[c];
+}
+
+VECTORISED void bertconv_residual_affine(
+    float *restrict x, const float *restrict bias, const float *restrict residual, const float *restrict gamma,
+    const float *restrict beta, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++) {
+    float *restrict row = x + r * columns;
+    const float *restrict other = residual + r * columns;
+    for (size_t c = 0; c < columns; c++) row[c] = (row[c] + bias[c] + other[c]) * gamma[c] + beta[c];
+  }
+}
+
 VECTORISED void bertconv_softmax(float *restrict x, size_t rows, size_t columns, size_t stride) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * stride;

@@ -55,6 +55,19 @@ void bertconv_residual_layer_norm_plain(
   bertconv_layer_norm_plain(x, gamma, beta, epsilon, rows, columns);
 }
 
+void bertconv_affine_plain(float *x, const float *gamma, const float *beta, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) x[r * columns + c] = (float)((double)x[r * columns + c] * gamma[c] + beta[c]);
+}
+
+void bertconv_residual_affine_plain(
+    float *x, const float *bias, const float *residual, const float *gamma, const float *beta, size_t rows,
+    size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) x[r * columns + c] += bias[c] + residual[r * columns + c];
+  bertconv_affine_plain(x, gamma, beta, rows, columns);
+}
+
 void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride) {
   for (size_t r = 0; r < rows; r++) {
     float *row = x + r * stride;

@@ -110,17 +110,25 @@ public final class Encoder: Sendable {
     return result.values
   }
 
+  /// Whether the pooler has weights that could be wrong.
+  package var hasPoolerWeights: Bool { if case .dense? = weights.pooler { true } else { false } }
+
   /// The weights of the layer normalisation that a layer ends with, [H] each, and its name; `nil` where it ends with a
-  /// plain sum.
+  /// plain sum, or with a norm that takes no statistics.
   package func outputNorm(ofLayer index: Int) -> (name: String, gamma: [Float], beta: [Float])? {
     let family = config.family
     let isLast = index == config.layerCount - 1
     switch family.normPlacement {
     case .afterSum:
-      guard let norm = weights.layers[index].last?.outputNorm else { return nil }
-      return (family.outputNorm, norm.gamma.array(), norm.beta.array())
+      guard let block = weights.layers[index].last else { return nil }
+      let last = block.bottleneck?.output.norm
+      let norm = last ?? block.feedForward.norm
+      guard norm.epsilon != nil else { return nil }
+      let bottleneck = family.bottleneck.map { $0.output + "." + $0.norm }
+      let name = last == nil ? family.outputNorm : bottleneck ?? family.outputNorm
+      return (name, norm.gamma.array(), norm.beta.array())
     case .beforeBlock:
-      guard isLast, let name = family.finalNorm, let norm = weights.finalNorm else { return nil }
+      guard isLast, let name = family.finalNorm, let norm = weights.finalNorm, norm.epsilon != nil else { return nil }
       return (name, norm.gamma.array(), norm.beta.array())
     }
   }

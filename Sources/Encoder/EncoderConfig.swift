@@ -24,6 +24,8 @@ public struct EncoderConfig: Sendable {
   public let architecture: String?
   /// H
   public let hiddenSize: Int
+  /// N: the width inside a layer, H in most families.
+  public let innerSize: Int
   /// E: the size of the embeddings, H in most families.
   public let embeddingSize: Int
   /// L
@@ -44,6 +46,16 @@ public struct EncoderConfig: Sendable {
   public let tokenTypeCount: Int
   public let activation: Activation
   public let layerNormEpsilon: Float
+  /// Whether the normalisations of embeddings and layers take statistics, or only scale and shift.
+  let takesStatistics: Bool
+  /// Whether a token's embedding is made of those in the columns beside it too.
+  let readsNeighbours: Bool
+  /// What a layer reads through a bottleneck.
+  let bottleneck: Bottleneck
+  /// Feed-forward networks of a block, one after the other: 1 in most families.
+  let feedForwardCount: Int
+  /// Whether what the pooler gives is the first token as it is.
+  let poolerIsPlain: Bool
   public let paddingID: Int
   /// Whether the config says that the masked LM head uses the word embeddings; `nil` where it says nothing.
   public let tiesWordEmbeddings: Bool?
@@ -51,8 +63,19 @@ public struct EncoderConfig: Sendable {
   /// The modules of sentence-transformers behind the model; empty where there are none.
   let sentenceModules: [SentenceModule]
 
-  /// H / A
-  public var headSize: Int { hiddenSize / headCount }
+  /// N / A
+  public var headSize: Int { innerSize / headCount }
+
+  /// Whether the embeddings of words go through a matrix before those of positions and token types are added.
+  var transformsWords: Bool {
+    family.embeddingTransformation != nil && (readsNeighbours || embeddingSize != hiddenSize)
+  }
+  /// The features of a token that go into that matrix.
+  var transformationInput: Int { readsNeighbours ? 3 * embeddingSize : embeddingSize }
+
+  /// The epsilon of a normalisation in embeddings or layers, `own` where the family gives it one; `nil` where none is
+  /// needed.
+  func epsilon(_ own: Float? = nil) -> Float? { takesStatistics ? own ?? layerNormEpsilon : nil }
 
   /// The longest sequence that the position embeddings allow.
   public var maximumSequence: Int { positionCount - firstPosition }
@@ -90,7 +113,7 @@ public struct EncoderConfig: Sendable {
     let keys = family.configKeys
     hiddenSize = try reader.size(keys.hiddenSize, limit: 1 << 16)
     embeddingSize =
-      family.embeddingProjection == nil
+      family.embeddingProjection == nil && family.embeddingTransformation == nil
       ? hiddenSize : try reader.size("embedding_size", limit: 1 << 16, default: hiddenSize)
     layerCount = try reader.size(keys.layerCount, limit: 1 << 10)
     if let key = keys.groupCount {
@@ -109,10 +132,39 @@ public struct EncoderConfig: Sendable {
     positionCount = try reader.size("max_position_embeddings", limit: 1 << 20)
     tokenTypeCount =
       family.tokenTypeEmbeddings == nil ? 1 : try reader.size("type_vocab_size", limit: 1 << 16, default: 2)
-    guard hiddenSize % headCount == 0 else {
+    bottleneck = family.bottleneck == nil ? .none : try Bottleneck(reader)
+    let innerKey = bottleneck == .none ? keys.hiddenSize : Bottleneck.sizeKey
+    innerSize = bottleneck == .none ? hiddenSize : try reader.size(innerKey, limit: 1 << 16)
+    guard innerSize % headCount == 0 else {
       throw FormatError(
-        "the config's \(keys.hiddenSize) is not a multiple of its \(keys.headCount)", file: file,
-        found: "\(hiddenSize) and \(headCount)")
+        "the config's \(innerKey) is not a multiple of its \(keys.headCount)", file: file,
+        found: "\(innerSize) and \(headCount)")
+    }
+    guard bottleneck != .residual || innerSize == hiddenSize else {
+      // Queries and keys are of N features and read H: transformers fails at this too.
+      throw FormatError(
+        "the config's bottleneck leaves out attention, whose matrices do not fit the hidden size then", file: file,
+        found: "\(keys.hiddenSize) \(hiddenSize) and \(innerKey) \(innerSize)",
+        expected: "use_bottleneck_attention or key_query_shared_bottleneck true, or two equal sizes")
+    }
+    if let key = keys.feedForwardCount {
+      feedForwardCount = try reader.size(key, limit: 64)
+    } else {
+      feedForwardCount = 1
+    }
+    readsNeighbours = if let key = keys.readsNeighbours { try reader.flag(key, default: true) } else { false }
+    poolerIsPlain = if let key = keys.poolerActivation { try !reader.flag(key, default: true) } else { false }
+    if let key = keys.normalization {
+      switch try reader.text(key) ?? "no_norm" {
+      case "no_norm": takesStatistics = false
+      case "layer_norm": takesStatistics = true
+      case let other:
+        throw FormatError(
+          "the config's \(key) is not a known one", file: file, found: "'\(other)'",
+          expected: "'no_norm' or 'layer_norm'")
+      }
+    } else {
+      takesStatistics = true
     }
 
     let name = try reader.text(keys.activation) ?? family.defaultActivation
@@ -156,7 +208,7 @@ public struct EncoderConfig: Sendable {
 }
 
 /// Values of a config by key, with errors that name the key.
-private struct ConfigReader {
+struct ConfigReader {
   let json: JSON
   let file: String?
 
@@ -174,6 +226,12 @@ private struct ConfigReader {
     guard let value = value(key) else { return nil }
     guard let text = value.stringValue else { throw wrong(key, value, "a string") }
     return text
+  }
+
+  func flag(_ key: String, default fallback: Bool) throws(FormatError) -> Bool {
+    guard let value = value(key) else { return fallback }
+    guard let flag = value.boolValue else { throw wrong(key, value, "true or false") }
+    return flag
   }
 
   func number(_ key: String) throws(FormatError) -> Double? {

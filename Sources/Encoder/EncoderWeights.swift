@@ -3,13 +3,21 @@ import TensorIO
 
 /// The weights of one layer.
 struct LayerWeights: Sendable {
-  let projection: ProjectionWeights  // [3H, H]
-  let attentionOutput: DenseWeights  // [H, H]
-  /// Before attention or after its sum, as the family says; and so that of the feed-forward.
+  let projection: ProjectionWeights  // [3N, N], of the value [N, H] where it reads past a bottleneck
+  let attentionOutput: DenseWeights  // [N, N]
+  /// Before attention or after its sum, as the family says; and so those of the feed-forward.
   let attentionNorm: NormWeights
-  let intermediate: DenseWeights  // [I, H]
-  let output: DenseWeights  // [H, I]
-  let outputNorm: NormWeights
+  /// Those before the last.
+  let earlierFeedForwards: [FeedForwardWeights]
+  let feedForward: FeedForwardWeights
+  let bottleneck: BottleneckWeights?
+}
+
+/// One feed-forward network.
+struct FeedForwardWeights: Sendable {
+  let intermediate: DenseWeights  // [I, N]
+  let output: DenseWeights  // [N, I]
+  let norm: NormWeights
 }
 
 /// A dense layer with what follows it.
@@ -18,30 +26,41 @@ struct TransformWeights: Sendable {
   let activation: Activation
 }
 
+/// What the first token goes through before a head.
+enum PoolerWeights: Sendable {
+  case dense(TransformWeights)
+  /// Nothing.
+  case plain
+}
+
 /// The masked LM head.
 struct PredictionWeights: Sendable {
-  let transform: TransformWeights  // [E, H]
+  let transform: TransformWeights  // [E, H], or [H, H] where there is a rest
   let norm: NormWeights
   let decoder: DenseWeights  // [V, E]
+  /// What features beyond the first E add.
+  let rest: Weight?  // [H - E, V]
 }
 
 /// All weights of a model; heads where the file has them.
 struct EncoderWeights: Sendable {
   let wordEmbeddings: Weight  // [V, E]
-  let positionEmbeddings: Weight  // [positions, E]
-  let tokenTypeEmbeddings: Weight?  // [types, E]
+  /// Before the sum with the other two, which are of H features then.
+  let embeddingTransformation: DenseWeights?  // [H, E or 3E]
+  let positionEmbeddings: Weight  // [positions, E or H]
+  let tokenTypeEmbeddings: Weight?  // [types, E or H]
   let embeddingNorm: NormWeights?
   let embeddingProjection: DenseWeights?  // [H, E]
   /// The blocks of each layer.
   let layers: [[LayerWeights]]
   /// What the last layer's result goes through.
   let finalNorm: NormWeights?
-  let pooler: TransformWeights?  // [H, H]
+  let pooler: PoolerWeights?  // [H, H]
   let prediction: PredictionWeights?
   let nextSentence: DenseWeights?  // [2, H]
   let classifier: DenseWeights?  // [labels, H]
   /// What the first token goes through before the classifier, in place of the pooler.
-  let classifierTransform: TransformWeights?  // [H, H]
+  let classifierTransform: PoolerWeights?  // [H, H]
   let replacedToken: (transform: TransformWeights, output: DenseWeights)?  // [H, H], [1, H]
   let questionAnswering: DenseWeights?  // [2, H]
   let sentence: SentenceWeights?
@@ -60,14 +79,24 @@ struct EncoderWeights: Sendable {
         advice: "Convert the checkpoint with 'bertconv convert' first, which finds out how its tensors are named.")
     }
     wordEmbeddings = try loader.load(prefix + word, [config.vocabularySize, size])
+    if let name = family.embeddingTransformation, config.transformsWords {
+      embeddingTransformation = try loader.dense(prefix + name, hidden, config.transformationInput)
+    } else {
+      embeddingTransformation = nil
+    }
+    let sum = config.transformsWords ? hidden : size
     positionEmbeddings = try loader.load(
-      prefix + family.positionEmbeddings + ".weight", [config.positionCount, size])
+      prefix + family.positionEmbeddings + ".weight", [config.positionCount, sum])
     if let name = family.tokenTypeEmbeddings {
-      tokenTypeEmbeddings = try loader.load(prefix + name + ".weight", [config.tokenTypeCount, size])
+      tokenTypeEmbeddings = try loader.load(prefix + name + ".weight", [config.tokenTypeCount, sum])
     } else {
       tokenTypeEmbeddings = nil
     }
-    embeddingNorm = if let name = family.embeddingNorm { try loader.norm(prefix + name, size) } else { nil }
+    if let name = family.embeddingNorm {
+      embeddingNorm = try loader.norm(prefix + name, sum, epsilon: config.epsilon(family.embeddingNormEpsilon))
+    } else {
+      embeddingNorm = nil
+    }
     if let name = family.embeddingProjection, size != hidden || loader.has(prefix + name + ".weight") {
       embeddingProjection = try loader.dense(prefix + name, hidden, size)
     } else {
@@ -78,13 +107,7 @@ struct EncoderWeights: Sendable {
     var blocks: [String: LayerWeights] = [:]
     func block(_ name: String) throws(FormatError) -> LayerWeights {
       if let known = blocks[name] { return known }
-      let block = LayerWeights(
-        projection: try loader.projection([family.query, family.key, family.value].map { name + $0 }, hidden),
-        attentionOutput: try loader.dense(name + family.attentionOutput, hidden, hidden),
-        attentionNorm: try loader.norm(name + family.attentionNorm, hidden),
-        intermediate: try loader.dense(name + family.intermediate, config.intermediateSize, hidden),
-        output: try loader.dense(name + family.output, hidden, config.intermediateSize),
-        outputNorm: try loader.norm(name + family.outputNorm, hidden))
+      let block = try LayerWeights(&loader, name, config)
       blocks[name] = block
       return block
     }
@@ -97,10 +120,17 @@ struct EncoderWeights: Sendable {
       layers.append(layer)
     }
     self.layers = layers
-    finalNorm = if let name = family.finalNorm { try loader.norm(prefix + name, hidden) } else { nil }
+    if let name = family.finalNorm {
+      finalNorm = try loader.norm(prefix + name, hidden, epsilon: config.epsilon())
+    } else {
+      finalNorm = nil
+    }
 
-    if let name = family.pooler, loader.has(prefix + name + ".weight") {
-      pooler = TransformWeights(dense: try loader.dense(prefix + name, hidden, hidden), activation: .tanh)
+    if config.poolerIsPlain {
+      // Weights that are there all the same, as in the released MobileBERT, are not read in transformers either.
+      pooler = .plain
+    } else if let name = family.pooler, loader.has(prefix + name + ".weight") {
+      pooler = .dense(TransformWeights(dense: try loader.dense(prefix + name, hidden, hidden), activation: .tanh))
     } else {
       pooler = nil
     }
@@ -113,7 +143,7 @@ struct EncoderWeights: Sendable {
     let first = heads.firstTokenHeads.first { loader.has($0.dense + ".weight") }
     classifierTransform =
       if let first {
-        TransformWeights(dense: try loader.dense(first.dense, hidden, hidden), activation: first.activation)
+        .dense(TransformWeights(dense: try loader.dense(first.dense, hidden, hidden), activation: first.activation))
       } else {
         nil
       }
@@ -136,8 +166,9 @@ struct EncoderWeights: Sendable {
     let layerStart = prefix + (family.layer.split(separator: "{", maxSplits: 1).first.map(String.init) ?? family.layer)
     if let unused = loader.firstUnused(under: layerStart) {
       throw FormatError(
-        "the file holds a layer that the config does not name", file: model.path, tensor: unused,
-        expected: "\(config.layerCount) layers", advice: "Use the config that belongs to this model.")
+        "the file holds a weight of a layer that the config does not name", file: model.path, tensor: unused,
+        expected: "\(config.layerCount) layers as the config has them",
+        advice: "Use the config that belongs to this model.")
     }
     guard loader.missing.isEmpty else {
       let names = loader.missing.prefix(8).joined(separator: ", ")
@@ -159,13 +190,54 @@ struct EncoderWeights: Sendable {
     // the same matrix then, or it was not tied.
     let isTied = config.tiesWordEmbeddings ?? !loader.has(decoder)
     let bias = names.predictionBiases.first { loader.has($0) } ?? names.predictionBiases[0]
+    let size = config.embeddingSize
+    var width = size
+    var rest: Weight?
+    if let name = names.predictionRest {
+      width = config.hiddenSize
+      guard width >= size else {
+        throw FormatError(
+          "the masked LM head does not fit embeddings that are wider than the layers", file: loader.model.path,
+          found: "embeddings of \(size), layers of \(width)", expected: "embeddings of at most \(width)")
+      }
+      // Where nothing is left over, an empty matrix is in the file.
+      if width > size { rest = try loader.load(name + ".weight", [width - size, config.vocabularySize]) }
+    }
     return PredictionWeights(
       transform: TransformWeights(
-        dense: try loader.dense(names.predictionTransform, config.embeddingSize, config.hiddenSize),
+        dense: try loader.dense(names.predictionTransform, width, config.hiddenSize),
         activation: names.predictionActivation ?? config.activation),
-      norm: try loader.norm(names.predictionNorm, config.embeddingSize),
+      norm: try loader.norm(names.predictionNorm, width, epsilon: config.layerNormEpsilon),
       decoder: DenseWeights(
-        weight: isTied ? wordEmbeddings : try loader.load(decoder, [config.vocabularySize, config.embeddingSize]),
-        bias: try loader.load(bias, [config.vocabularySize])))
+        weight: isTied ? wordEmbeddings : try loader.load(decoder, [config.vocabularySize, size]),
+        bias: try loader.load(bias, [config.vocabularySize])),
+      rest: rest)
+  }
+}
+
+extension LayerWeights {
+  /// Those whose names begin with `name`.
+  fileprivate init(_ loader: inout WeightLoader, _ name: String, _ config: EncoderConfig) throws(FormatError) {
+    let family = config.family
+    let inner = config.innerSize
+    bottleneck = try BottleneckWeights(&loader, name, config)
+    projection = try loader.projection(
+      [family.query, family.key, family.value].map { name + $0 }, inner, columns: inner,
+      valueColumns: config.bottleneck == .queriesAndKeys ? config.hiddenSize : inner,
+      sharesInput: config.bottleneck != .queriesAndKeys)
+    attentionOutput = try loader.dense(name + family.attentionOutput, inner, inner)
+    attentionNorm = try loader.norm(name + family.attentionNorm, inner, epsilon: config.epsilon())
+    func feedForward(_ name: String, epsilon: Float?) throws(FormatError) -> FeedForwardWeights {
+      FeedForwardWeights(
+        intermediate: try loader.dense(name + family.intermediate, config.intermediateSize, inner),
+        output: try loader.dense(name + family.output, inner, config.intermediateSize),
+        norm: try loader.norm(name + family.outputNorm, inner, epsilon: epsilon))
+    }
+    var earlier: [FeedForwardWeights] = []
+    for number in 0..<(config.feedForwardCount - 1) {
+      earlier.append(try feedForward(name + family.earlierFeedForwardName(number), epsilon: config.epsilon()))
+    }
+    earlierFeedForwards = earlier
+    self.feedForward = try feedForward(name, epsilon: config.epsilon(family.outputNormEpsilon))
   }
 }

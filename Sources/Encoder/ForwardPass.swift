@@ -2,21 +2,24 @@
 struct EncoderState {
   /// [T, H]: what goes into a layer, and what comes out of it.
   let hidden: Buffer
-  /// [T, 3H]: query, key and value side by side.
+  /// [T, N]: what goes through bottlenecks into a layer; empty where there are none.
+  let narrow: Buffer
+  /// [T, 3N]: query, key and value side by side.
   let projected: Buffer
   /// [S, S]: attention of one head in one sequence.
   let scores: Buffer
-  /// [T, H]: the heads' results side by side.
+  /// [T, N]: the heads' results side by side; wide enough for H, and for what embeddings are made of.
   let context: Buffer
-  /// [T, H]: what comes out of the attention block.
+  /// [T, N]: what comes out of the attention block; as wide.
   let attended: Buffer
   /// [T, I]: between the two matrices of the feed-forward block.
   let inner: Buffer
 
   init(_ config: EncoderConfig, tokens: Int, longest: Int) {
-    let width = max(config.hiddenSize, config.embeddingSize)
+    let width = max(config.hiddenSize, config.innerSize, config.transformationInput)
     hidden = Buffer(count: tokens * config.hiddenSize)
-    projected = Buffer(count: tokens * 3 * config.hiddenSize)
+    narrow = Buffer(count: config.bottleneck == .none ? 0 : tokens * config.innerSize)
+    projected = Buffer(count: tokens * 3 * config.innerSize)
     scores = Buffer(count: longest * longest)
     context = Buffer(count: tokens * width)
     attended = Buffer(count: tokens * width)
@@ -27,7 +30,8 @@ struct EncoderState {
 /// BERT's encoder (Devlin et al., 2018; Vaswani et al., 2017) on one group of packed sequences: post-norm
 /// as published, or pre-norm as Megatron-LM has it (Shoeybi et al., 2019).
 ///
-/// T rows in the group, S in a sequence; H hidden size, A heads of D = H / A, I intermediate size, E embedding size.
+/// T rows in the group, S in a sequence; H hidden size, N the width inside a layer, H but for bottlenecks, A heads of
+/// D = N / A, I intermediate size, E embedding size.
 struct ForwardPass {
   let config: EncoderConfig
   let weights: EncoderWeights
@@ -36,19 +40,40 @@ struct ForwardPass {
 
   var hidden: Matrix { state.hidden.matrix(group.tokens, config.hiddenSize) }
 
-  /// `hidden` = layerNorm(word + token type + position), projected from E to H where the two differ. Pre-norm families
-  /// leave the sum as it is.
+  /// `hidden` = normalise(word + token type + position), projected from E to H where the two differ, before the sum or
+  /// after it. Pre-norm families leave the sum as it is.
   func embed() {
     let projection = weights.embeddingProjection
     let x = projection == nil ? hidden : state.context.matrix(group.tokens, config.embeddingSize)
-    Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)  // [T, E]
+    if let transformation = weights.embeddingTransformation {
+      embedWords(through: transformation)
+    } else {
+      Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)  // [T, E]
+    }
     if let types = weights.tokenTypeEmbeddings { Kernels.gather(types, group.types, into: x, adding: true) }
     Kernels.gather(weights.positionEmbeddings, group.positions, into: x, adding: true)
-    if let norm = weights.embeddingNorm { Kernels.layerNorm(x, norm, epsilon: config.layerNormEpsilon) }
+    if let norm = weights.embeddingNorm { Kernels.normalise(x, norm) }
     if let projection {
       Kernels.multiply(x, by: projection.weight, into: hidden)  // [T, E] · [H, E]ᵀ
       Kernels.add(bias: projection.bias, to: hidden)
     }
+  }
+
+  /// `hidden` = the words' embeddings, each beside those of the next and the previous column where the model reads them,
+  /// times [H, E or 3E]ᵀ.
+  private func embedWords(through transformation: DenseWeights) {
+    let size = config.embeddingSize
+    let x = state.context.matrix(group.tokens, config.transformationInput)
+    if config.readsNeighbours {
+      let words = weights.wordEmbeddings
+      Kernels.gather(words, group.nextIDs, into: x.columns(0..<size))
+      Kernels.gather(words, group.ids, into: x.columns(size..<(2 * size)), adding: false)
+      Kernels.gather(words, group.previousIDs, into: x.columns((2 * size)..<(3 * size)))
+    } else {
+      Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)
+    }
+    Kernels.multiply(x, by: transformation.weight, into: hidden)
+    Kernels.add(bias: transformation.bias, to: hidden)
   }
 
   /// All blocks of a layer. The last layer's result is normalised once more where the model ends so: that is what
@@ -61,63 +86,109 @@ struct ForwardPass {
       }
     }
     if index == config.layerCount - 1, let norm = weights.finalNorm {
-      Kernels.layerNorm(hidden, norm, epsilon: config.layerNormEpsilon)
+      Kernels.normalise(hidden, norm)
     }
   }
 
-  /// `hidden` = layerNorm(a + feedForward(a)) with a = layerNorm(hidden + attention(hidden)).
+  /// `hidden` = normalise(a + feedForward(a)) with a = normalise(r + attention(…)); r is `hidden`, or what a bottleneck
+  /// makes of it, and the result goes back to H features then. Further feed-forward networks come between.
   private func runPostNorm(_ layer: LayerWeights) {
-    let epsilon = config.layerNormEpsilon
-    let attended = state.attended.matrix(group.tokens, config.hiddenSize)
+    // Free as soon as the heads are done.
+    let spare = state.context.matrix(group.tokens, config.innerSize)
+    var x = state.attended.matrix(group.tokens, config.innerSize)
 
-    attention(of: hidden, layer, into: attended)
-    Kernels.residualLayerNorm(
-      attended, bias: layer.attentionOutput.bias, residual: hidden, layer.attentionNorm, epsilon: epsilon)
+    let residual = attention(of: layer, into: x)
+    Kernels.normaliseSum(x, bias: layer.attentionOutput.bias, residual: residual, layer.attentionNorm)
 
-    feedForward(of: attended, layer, into: hidden)
-    Kernels.residualLayerNorm(hidden, bias: layer.output.bias, residual: attended, layer.outputNorm, epsilon: epsilon)
+    var y = spare
+    for network in layer.earlierFeedForwards {
+      run(network, on: x, into: y)
+      swap(&x, &y)
+    }
+    guard let bottleneck = layer.bottleneck else {
+      run(layer.feedForward, on: x, into: hidden)
+      return
+    }
+    run(layer.feedForward, on: x, into: y)
+    let output = bottleneck.output
+    Kernels.multiply(y, by: output.dense.weight, addingTo: hidden)  // [T, N] · [H, N]ᵀ
+    Kernels.add(bias: output.dense.bias, to: hidden)
+    Kernels.normalise(hidden, output.norm)
   }
 
-  /// `hidden` = a + feedForward(layerNorm(a)) with a = hidden + attention(layerNorm(hidden)).
+  /// `y` = normalise(x + network(x)).
+  private func run(_ network: FeedForwardWeights, on x: Matrix, into y: Matrix) {
+    feedForward(of: x, network, into: y)
+    Kernels.normaliseSum(y, bias: network.output.bias, residual: x, network.norm)
+  }
+
+  /// `y` = attention of `hidden`, as far as ``attention(of:_:_:into:)`` goes; gives what is to be added to it.
+  private func attention(of layer: LayerWeights, into y: Matrix) -> Matrix {
+    guard let bottleneck = layer.bottleneck else {
+      attention(of: hidden, hidden, layer, into: y)
+      return hidden
+    }
+    let residual = state.narrow.matrix(group.tokens, config.innerSize)
+    narrow(bottleneck.input, into: residual)
+    switch (config.bottleneck, bottleneck.queriesAndKeys) {
+    case (.attention, _): attention(of: residual, residual, layer, into: y)
+    case (.queriesAndKeys, let shared?):
+      // Nothing reads them once they are projected, so the result may take their place.
+      narrow(shared, into: y)
+      attention(of: y, hidden, layer, into: y)
+    default: attention(of: hidden, hidden, layer, into: y)
+    }
+    return residual
+  }
+
+  /// `y` = normalise(hidden · [N, H]ᵀ + bias).
+  private func narrow(_ weights: NormedDenseWeights, into y: Matrix) {
+    Kernels.multiply(hidden, by: weights.dense.weight, into: y)
+    Kernels.add(bias: weights.dense.bias, to: y)
+    Kernels.normalise(y, weights.norm)
+  }
+
+  /// `hidden` = a + feedForward(normalise(a)) with a = hidden + attention(normalise(hidden)).
   private func runPreNorm(_ layer: LayerWeights) {
-    let epsilon = config.layerNormEpsilon
     let attended = state.attended.matrix(group.tokens, config.hiddenSize)
     let context = state.context.matrix(group.tokens, config.hiddenSize)
 
-    Kernels.layerNorm(hidden, layer.attentionNorm, epsilon: epsilon, into: attended)
+    Kernels.normalise(hidden, layer.attentionNorm, into: attended)
     // Nothing reads the normalised input once the heads are done, so their projection may take its place.
-    attention(of: attended, layer, into: attended)
+    attention(of: attended, attended, layer, into: attended)
     Kernels.addResidual(attended, bias: layer.attentionOutput.bias, residual: hidden)
 
-    Kernels.layerNorm(attended, layer.outputNorm, epsilon: epsilon, into: context)
-    feedForward(of: context, layer, into: hidden)
-    Kernels.addResidual(hidden, bias: layer.output.bias, residual: attended)
+    Kernels.normalise(attended, layer.feedForward.norm, into: context)
+    feedForward(of: context, layer.feedForward, into: hidden)
+    Kernels.addResidual(hidden, bias: layer.feedForward.output.bias, residual: attended)
   }
 
-  /// `y` = the heads' results for `x`, projected; without the last bias, which is added with the residual.
-  private func attention(of x: Matrix, _ layer: LayerWeights, into y: Matrix) {
-    let context = attend(to: x, layer.projection)  // [T, H]
-    Kernels.multiply(context, by: layer.attentionOutput.weight, into: y)  // [T, H] · [H, H]ᵀ
+  /// `y` = the heads' results for queries and keys of `x` and values of `values`, projected; without the last bias, which
+  /// is added with the residual.
+  private func attention(of x: Matrix, _ values: Matrix, _ layer: LayerWeights, into y: Matrix) {
+    let context = attend(to: x, values, layer.projection)  // [T, N]
+    Kernels.multiply(context, by: layer.attentionOutput.weight, into: y)  // [T, N] · [N, N]ᵀ
   }
 
-  /// `y` = activation(x · [I, H]ᵀ + bias) · [H, I]ᵀ; without the last bias, which is added with the residual.
-  private func feedForward(of x: Matrix, _ layer: LayerWeights, into y: Matrix) {
+  /// `y` = activation(x · [I, N]ᵀ + bias) · [N, I]ᵀ; without the last bias, which is added with the residual.
+  private func feedForward(of x: Matrix, _ layer: FeedForwardWeights, into y: Matrix) {
     let inner = state.inner.matrix(group.tokens, config.intermediateSize)
-    Kernels.multiply(x, by: layer.intermediate.weight, into: inner)  // [T, H] · [I, H]ᵀ
+    Kernels.multiply(x, by: layer.intermediate.weight, into: inner)  // [T, N] · [I, N]ᵀ
     Kernels.activate(inner, config.activation, bias: layer.intermediate.bias)
-    Kernels.multiply(inner, by: layer.output.weight, into: y)  // [T, I] · [H, I]ᵀ
+    Kernels.multiply(inner, by: layer.output.weight, into: y)  // [T, I] · [N, I]ᵀ
   }
 
   /// softmax(Q Kᵀ / √D) V for each head of each sequence; the result is in `state.context`.
-  private func attend(to x: Matrix, _ projection: ProjectionWeights) -> Matrix {
-    let width = config.hiddenSize
+  private func attend(to x: Matrix, _ values: Matrix, _ projection: ProjectionWeights) -> Matrix {
+    let width = config.innerSize
     let projected = state.projected.matrix(group.tokens, 3 * width)
     let context = state.context.matrix(group.tokens, width)
     let scale = 1 / Float(config.headSize).squareRoot()
 
     var column = 0
-    for weight in projection.weights {  // one [3H, H], or three [H, H]
-      Kernels.multiply(x, by: weight, into: projected.columns(column..<(column + weight.rows)))
+    for weight in projection.weights {  // one [3N, N], or [2N, N] and [N, H], or three
+      let source = column < 2 * width ? x : values
+      Kernels.multiply(source, by: weight, into: projected.columns(column..<(column + weight.rows)))
       column += weight.rows
     }
     column = 0
@@ -148,11 +219,12 @@ struct ForwardPass {
 // MARK: Heads
 
 extension ForwardPass {
-  /// activation(dense(first token)): [sequences, H].
-  func pool(_ transform: TransformWeights) -> Matrix {
+  /// activation(dense(first token)), or the first token alone: [sequences, H].
+  func pool(_ pooler: PoolerWeights) -> Matrix {
     let first = state.context.matrix(group.sequences.count, config.hiddenSize)
     let pooled = state.attended.matrix(group.sequences.count, config.hiddenSize)
     Kernels.gather(hidden, group.sequences.map(\.firstToken), into: first)
+    guard case .dense(let transform) = pooler else { return first }
     self.transform(first, transform, into: pooled)
     return pooled
   }
@@ -178,17 +250,24 @@ extension ForwardPass {
     return y
   }
 
-  /// layerNorm(activation(dense(hidden))) · decoderᵀ + bias straight into the padded `values` [batch * sequence, V]: at
+  /// normalise(activation(dense(hidden))) · decoderᵀ + bias straight into the padded `values` [batch * sequence, V]: at
   /// this width a copy of the packed rows would be the largest buffer of all.
   func predict(_ head: PredictionWeights, sequenceLength: Int, into values: inout [Float]) {
-    let x = state.attended.matrix(group.tokens, config.embeddingSize)
-    transform(hidden, head.transform, into: x)  // [T, H] · [E, H]ᵀ
-    Kernels.layerNorm(x, head.norm, epsilon: config.layerNormEpsilon)
+    let size = config.embeddingSize
+    let x = state.attended.matrix(group.tokens, head.transform.dense.weight.rows)
+    transform(hidden, head.transform, into: x)  // [T, H] · [E or H, H]ᵀ
+    Kernels.normalise(x, head.norm)
     for sequence in group.sequences {
       for run in sequence.runs {
         let rows = (sequence.start + run.lowerBound)..<(sequence.start + run.upperBound)
         let target = sequence.row * sequenceLength + sequence.columns[run.lowerBound]
-        Kernels.multiply(x.rows(rows), by: head.decoder, into: &values, firstRow: target)  // [S, E] · [V, E]ᵀ
+        let tokens = x.rows(rows)
+        // [S, E] · [V, E]ᵀ
+        Kernels.multiply(tokens.columns(0..<size), by: head.decoder, into: &values, firstRow: target)
+        if let rest = head.rest {
+          // [S, H - E] · [H - E, V]
+          Kernels.multiply(tokens.columns(size..<x.columns), byTransposed: rest, addingTo: &values, firstRow: target)
+        }
       }
     }
   }

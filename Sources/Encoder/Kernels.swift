@@ -34,6 +34,35 @@ enum Kernels {
     }
   }
 
+  /// `y += x · wᵀ` with x [m, k], w [n, k], y [m, n].
+  static func multiply(_ x: Matrix, by w: Weight, addingTo y: Matrix) {
+    precondition(x.columns == w.columns && x.rows == y.rows && w.rows == y.columns)
+    unsafe x.withStart { a in
+      unsafe w.withStart { b in
+        unsafe y.withStart { c in
+          unsafe gemm(
+            transposed: true, y.rows, y.columns, x.columns, 1, a, x.stride, b, w.columns, c, y.stride, keeping: 1)
+        }
+      }
+    }
+  }
+
+  /// Adds `x · w` with x [m, k], w [k, n] to rows `firstRow…` of `values`, a matrix of n columns.
+  static func multiply(_ x: Matrix, byTransposed w: Weight, addingTo values: inout [Float], firstRow: Int) {
+    precondition(x.columns == w.rows)
+    precondition(firstRow >= 0 && (firstRow + x.rows) * w.columns <= values.count)
+    unsafe values.withUnsafeMutableBufferPointer { values in
+      guard let start = values.baseAddress else { return }
+      let c = unsafe start + firstRow * w.columns
+      unsafe x.withStart { a in
+        unsafe w.withStart { b in
+          unsafe gemm(
+            transposed: false, x.rows, w.columns, x.columns, 1, a, x.stride, b, w.columns, c, w.columns, keeping: 1)
+        }
+      }
+    }
+  }
+
   /// `c = scale · a · bᵀ` with a [m, k], b [n, k], c [m, n].
   static func multiplyTransposed(_ a: Matrix, _ b: Matrix, scale: Float, into c: Matrix) {
     precondition(a.columns == b.columns && a.rows == c.rows && b.rows == c.columns)
@@ -58,15 +87,16 @@ enum Kernels {
     }
   }
 
+  /// `c = scale · a · b + keeping · c`.
   @unsafe
   private static func gemm(
     transposed: Bool, _ m: Int, _ n: Int, _ k: Int, _ scale: Float, _ a: UnsafePointer<Float>, _ aStride: Int,
-    _ b: UnsafePointer<Float>, _ bStride: Int, _ c: UnsafeMutablePointer<Float>, _ cStride: Int
+    _ b: UnsafePointer<Float>, _ bStride: Int, _ c: UnsafeMutablePointer<Float>, _ cStride: Int, keeping: Float = 0
   ) {
     guard m > 0, n > 0, k > 0 else { return }
     unsafe cblas_sgemm(
       CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), scale, a,
-      Int32(aStride), b, Int32(bStride), 0, c, Int32(cStride))
+      Int32(aStride), b, Int32(bStride), keeping, c, Int32(cStride))
   }
 
   /// `x += bias`, bias [columns].
@@ -92,22 +122,26 @@ enum Kernels {
     }
   }
 
-  /// Each row of `x` to mean 0 and variance 1, then scaled by gamma and shifted by beta.
-  static func layerNorm(_ x: Matrix, _ norm: NormWeights, epsilon: Float) {
+  /// Each row of `x` to mean 0 and variance 1 where the norm has an epsilon, then scaled by gamma and shifted by beta.
+  static func normalise(_ x: Matrix, _ norm: NormWeights) {
     precondition(x.isContiguous && norm.gamma.columns == x.columns && norm.beta.columns == x.columns)
     unsafe x.withStart { x0 in
       unsafe norm.gamma.withStart { gamma in
         unsafe norm.beta.withStart { beta in
-          unsafe bertconv_layer_norm(x0, gamma, beta, epsilon, x.rows, x.columns)
+          if let epsilon = norm.epsilon {
+            unsafe bertconv_layer_norm(x0, gamma, beta, epsilon, x.rows, x.columns)
+          } else {
+            unsafe bertconv_affine(x0, gamma, beta, x.rows, x.columns)
+          }
         }
       }
     }
   }
 
-  /// `y = layerNorm(x)`.
-  static func layerNorm(_ x: Matrix, _ norm: NormWeights, epsilon: Float, into y: Matrix) {
+  /// `y = normalise(x)`.
+  static func normalise(_ x: Matrix, _ norm: NormWeights, into y: Matrix) {
     copy(x, to: y)
-    layerNorm(y, norm, epsilon: epsilon)
+    normalise(y, norm)
   }
 
   /// `x += bias + residual`, bias [columns].
@@ -127,8 +161,8 @@ enum Kernels {
     }
   }
 
-  /// `x = layerNorm(x + bias + residual)`.
-  static func residualLayerNorm(_ x: Matrix, bias: Weight, residual: Matrix, _ norm: NormWeights, epsilon: Float) {
+  /// `x = normalise(x + bias + residual)`.
+  static func normaliseSum(_ x: Matrix, bias: Weight, residual: Matrix, _ norm: NormWeights) {
     precondition(x.isContiguous && residual.isContiguous && x.rows == residual.rows && x.columns == residual.columns)
     precondition(norm.gamma.columns == x.columns && norm.beta.columns == x.columns && bias.columns == x.columns)
     unsafe x.withStart { x0 in
@@ -136,7 +170,11 @@ enum Kernels {
         unsafe bias.withStart { b in
           unsafe norm.gamma.withStart { gamma in
             unsafe norm.beta.withStart { beta in
-              unsafe bertconv_residual_layer_norm(x0, b, r, gamma, beta, epsilon, x.rows, x.columns)
+              if let epsilon = norm.epsilon {
+                unsafe bertconv_residual_layer_norm(x0, b, r, gamma, beta, epsilon, x.rows, x.columns)
+              } else {
+                unsafe bertconv_residual_affine(x0, b, r, gamma, beta, x.rows, x.columns)
+              }
             }
           }
         }
@@ -190,6 +228,24 @@ enum Kernels {
             unsafe bertconv_add(target, source, x.columns)
           } else {
             unsafe target.update(from: source, count: x.columns)
+          }
+        }
+      }
+    }
+  }
+
+  /// `x[row] = table[index]` for each row's index, zeros where there is none.
+  static func gather(_ table: Weight, _ indices: [Int?], into x: Matrix) {
+    precondition(x.columns == table.columns && indices.count == x.rows)
+    unsafe x.withStart { x0 in
+      unsafe table.withStart { table0 in
+        for (row, index) in indices.enumerated() {
+          let target = unsafe x0 + row * x.stride
+          if let index {
+            precondition(index >= 0 && index < table.rows)
+            unsafe target.update(from: table0 + index * table.columns, count: x.columns)
+          } else {
+            unsafe target.update(repeating: 0, count: x.columns)
           }
         }
       }

@@ -32,6 +32,9 @@ package struct ModelFamily: Sendable {
   package var embeddingNorm: String? = "embeddings.LayerNorm"
   /// From the embeddings' size to the hidden size, for families where the two differ.
   package var embeddingProjection: String? = nil
+  /// From the embeddings' size to the hidden size before positions and token types are added, which are of the hidden
+  /// size then; for families that make a token's embedding of its neighbours' too.
+  package var embeddingTransformation: String? = nil
   package var positions = PositionRule.column
 
   package var configKeys = ConfigKeys()
@@ -54,6 +57,14 @@ package struct ModelFamily: Sendable {
   package var normPlacement = NormPlacement.afterSum
   /// A normalisation after the last layer, for pre-norm families.
   package var finalNorm: String? = nil
+  /// Where these norms have an epsilon of their own, whatever the config says.
+  package var embeddingNormEpsilon: Float? = nil
+  package var outputNormEpsilon: Float? = nil
+  /// For families whose layers may be narrower inside.
+  package var bottleneck: BottleneckNames? = nil
+  /// What stands in front of the feed-forward networks before a block's last; `{number}` counts them from 0. Their names
+  /// are those of the last.
+  package var earlierFeedForward: String? = nil
 
   package var pooler: String? = "pooler.dense"
   package var heads = HeadNames()
@@ -68,7 +79,24 @@ package struct ModelFamily: Sendable {
     /// For families whose layers share weights in groups.
     package var groupCount: String? = nil
     package var blocksPerLayer: String? = nil
+    /// Feed-forward networks in a block.
+    package var feedForwardCount: String? = nil
+    /// Whether a token's embedding is made of its neighbours' too.
+    package var readsNeighbours: String? = nil
+    /// What the normalisations are.
+    package var normalization: String? = nil
+    /// Whether the pooler has a dense layer.
+    package var poolerActivation: String? = nil
     package init() {}
+  }
+
+  /// The names of the bottlenecks, and of dense layer and normalisation in each.
+  package struct BottleneckNames: Sendable {
+    package var input: String
+    package var queriesAndKeys: String
+    package var output: String
+    package var dense: String
+    package var norm: String
   }
 
   /// A head that reads the first token past the pooler: `output(activation(dense(first token)))`.
@@ -83,6 +111,9 @@ package struct ModelFamily: Sendable {
     package var predictionTransform = "cls.predictions.transform.dense"
     package var predictionNorm = "cls.predictions.transform.LayerNorm"
     package var predictionDecoder = "cls.predictions.decoder"
+    /// The rows of the decoder for what the hidden size has beyond the embeddings', [H - E, V]; where a family has it,
+    /// the transform keeps the hidden size.
+    package var predictionRest: String? = nil
     /// Whole names: the bias has been kept under both.
     package var predictionBiases = ["cls.predictions.bias", "cls.predictions.decoder.bias"]
     /// Between the transform and its normalisation, where that is not the model's.
@@ -99,6 +130,12 @@ package struct ModelFamily: Sendable {
   }
 
   package init() {}
+
+  /// What stands in front of the names of a feed-forward network's weights, after the block's name.
+  func earlierFeedForwardName(_ number: Int) -> String {
+    (earlierFeedForward ?? "").split(separator: "{number}", omittingEmptySubsequences: false).joined(
+      separator: "\(number)")
+  }
 
   /// What stands in front of the names of that block's weights, after the prefix.
   func blockName(group: Int, block: Int) -> String {
@@ -215,6 +252,28 @@ package struct ModelFamily: Sendable {
     return family
   }()
 
+  package static let mobileBERT: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "mobilebert"
+    family.modelTypes = ["mobilebert"]
+    family.prefixes = ["mobilebert.", ""]
+    family.embeddingTransformation = "embeddings.embedding_transformation"
+    family.configKeys.feedForwardCount = "num_feedforward_networks"
+    family.configKeys.readsNeighbours = "trigram_input"
+    family.configKeys.normalization = "normalization_type"
+    family.configKeys.poolerActivation = "classifier_activation"
+    family.defaultActivation = "relu"
+    // transformers gives these two no epsilon, so that they have torch's.
+    family.embeddingNormEpsilon = 1e-5
+    family.outputNormEpsilon = 1e-5
+    family.bottleneck = BottleneckNames(
+      input: "bottleneck.input", queriesAndKeys: "bottleneck.attention", output: "output.bottleneck", dense: "dense",
+      norm: "LayerNorm")
+    family.earlierFeedForward = "ffn.{number}."
+    family.heads.predictionRest = "cls.predictions.dense"
+    return family
+  }()
+
   /// All that the encoder runs.
-  package static let all = [bert, distilBERT, roBERTa, electra, albert, megatronBERT]
+  package static let all = [bert, distilBERT, roBERTa, electra, albert, megatronBERT, mobileBERT]
 }

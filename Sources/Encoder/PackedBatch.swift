@@ -38,6 +38,10 @@ struct PackedGroup {
   private(set) var ids: [Int] = []
   private(set) var positions: [Int] = []
   private(set) var types: [Int] = []
+  /// Of each row: the ids in the columns before and after, whatever their mask; `nil` at the ends of the padded row. Only
+  /// for models that read them.
+  private(set) var previousIDs: [Int?] = []
+  private(set) var nextIDs: [Int?] = []
   /// Of each row: its row in the padded `[batch * sequence]`; `nil` for an extra query.
   private(set) var targets: [Int?] = []
 
@@ -76,6 +80,9 @@ struct PackedGroup {
       ids.append(input.inputIDs[base + column])
       positions.append(rowPositions[column])
       types.append(input.tokenTypeIDs?[base + column] ?? 0)
+      guard config.readsNeighbours else { continue }
+      previousIDs.append(column > 0 ? input.inputIDs[base + column - 1] : nil)
+      nextIDs.append(column + 1 < input.sequence ? input.inputIDs[base + column + 1] : nil)
     }
     targets += columns.map { base + $0 }
     if extra { targets.append(nil) }

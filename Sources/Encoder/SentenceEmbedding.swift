@@ -36,7 +36,8 @@ struct SentenceWeights: Sendable {
         steps.append(.dense(dense, Activation(activation)))
         width = output
       case .layerNorm(let name):
-        steps.append(.layerNorm(try loader.norm(SentenceModule.tensorName(name, "norm"), width)))
+        let norm = SentenceModule.tensorName(name, "norm")
+        steps.append(.layerNorm(try loader.norm(norm, width, epsilon: Self.normEpsilon)))
       case .normalize: steps.append(.normalize)
       // The config was read without them.
       case .pooling, .unsupported: break
@@ -102,7 +103,7 @@ extension ForwardPass {
           Kernels.add(bias: dense.bias, to: y)
         }
         x = y
-      case .layerNorm(let norm): Kernels.layerNorm(x, norm, epsilon: SentenceWeights.normEpsilon)
+      case .layerNorm(let norm): Kernels.normalise(x, norm)
       case .normalize: Kernels.normalize(x)
       }
     }

@@ -43,6 +43,8 @@ struct Weight: Sendable {
 struct NormWeights: Sendable {
   let gamma: Weight
   let beta: Weight
+  /// What is added to the variance; `nil` where a row is only scaled and shifted, without statistics of its own.
+  let epsilon: Float?
 }
 
 /// `x · weightᵀ + bias`, weight [out, in], bias [out].
@@ -51,7 +53,8 @@ struct DenseWeights: Sendable {
   let bias: Weight
 }
 
-/// Query, key and value: one fused matrix [3H, H] and one bias [3H] where they are adjacent, otherwise three of each.
+/// Query, key and value: one fused matrix [3N, H] and one bias [3N] where they are adjacent and read the same; otherwise
+/// query and key [2N, N] and value [N, H], or three of each.
 struct ProjectionWeights: Sendable {
   let weights: [Weight]
   let biases: [Weight]
@@ -109,15 +112,22 @@ struct WeightLoader {
     DenseWeights(weight: try load(name + ".weight", [output, input]), bias: try load(name + ".bias", [output]))
   }
 
-  mutating func norm(_ name: String, _ size: Int) throws(FormatError) -> NormWeights {
-    NormWeights(gamma: try load(name + ".weight", [size]), beta: try load(name + ".bias", [size]))
+  mutating func norm(_ name: String, _ size: Int, epsilon: Float?) throws(FormatError) -> NormWeights {
+    NormWeights(gamma: try load(name + ".weight", [size]), beta: try load(name + ".bias", [size]), epsilon: epsilon)
   }
 
-  /// Query, key and value of H rows each, fused where that needs no copy of stored floats.
-  mutating func projection(_ names: [String], _ hidden: Int) throws(FormatError) -> ProjectionWeights {
-    ProjectionWeights(
-      weights: try fused(names.map { $0 + ".weight" }, [hidden, hidden]),
-      biases: try fused(names.map { $0 + ".bias" }, [hidden]))
+  /// Query, key and value of `rows` rows each, fused where that needs no copy of stored floats; the value apart where it
+  /// reads something else.
+  mutating func projection(
+    _ names: [String], _ rows: Int, columns: Int, valueColumns: Int, sharesInput: Bool
+  ) throws(FormatError) -> ProjectionWeights {
+    let weights = names.map { $0 + ".weight" }
+    let biases = try fused(names.map { $0 + ".bias" }, [rows])
+    guard !sharesInput else { return ProjectionWeights(weights: try fused(weights, [rows, columns]), biases: biases) }
+    return ProjectionWeights(
+      weights: try fused(Array(weights.dropLast()), [rows, columns])
+        + fused(Array(weights.suffix(1)), [rows, valueColumns]),
+      biases: biases)
   }
 
   private mutating func fused(_ names: [String], _ shape: [Int]) throws(FormatError) -> [Weight] {

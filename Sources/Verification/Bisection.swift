@@ -66,8 +66,7 @@ struct Bisection {
     }
     var parts = [kind.part]
     let pooler = comparisons.first { encoder.kind(of: $0.name) == .pooled }
-    let hasPooler = encoder.kind(of: "pooler_output") != nil
-    if hasPooler, kind.isPooled, kind != .pooled, pooler == nil { parts.insert("the pooler", at: 0) }
+    if encoder.hasPoolerWeights, kind.isPooled, kind != .pooled, pooler == nil { parts.insert("the pooler", at: 0) }
     let missing = last.number..<encoder.config.layerCount
     if !missing.isEmpty { parts.insert(Self.layers(missing), at: 0) }
     let list = parts.count == 3 ? "\(parts[0]), \(parts[1]) or \(parts[2])" : parts.joined(separator: " or ")

@@ -78,6 +78,8 @@ struct ConfigBuilder {
       case .groups(let names): addGroups(key, given, names)
       }
     }
+    checkSizes()
+    checkSettings()
     if !carried.isEmpty {
       notes.append("taken from the values of the checkpoint: \(carried.joined(separator: ", "))")
     }
@@ -199,6 +201,34 @@ struct ConfigBuilder {
     }
   }
 
+  /// Sizes that no key gives must be one of those that the table allows.
+  private mutating func checkSizes() {
+    for (name, choices) in table.sizes {
+      guard let found = dimensions.values[name], let witness = dimensions.witness[name] else { continue }
+      let values = choices.map { $0.value(dimensions.values) }
+      guard !values.isEmpty, !values.contains(nil), !values.contains(found) else { continue }
+      let tensor = assembly.tensors[witness]
+      let allowed = zip(choices, values).map { "\($0.text([:])) (\($1 ?? 0))" }.joined(separator: " or ")
+      conflicts.append(
+        "'\(tensor.name)' of shape \(shapeText(tensor.shape)) has \(found) where only \(allowed) can be")
+    }
+  }
+
+  /// Groups that the config says are not there must not be.
+  private mutating func checkSettings() {
+    for index in assembly.presentGroups.sorted() {
+      guard let setting = table.groups[index].settingAgainst(config),
+        let key = assembly.fillings.keys.filter({ table.tensors[$0.tensor].group == index })
+          .min(by: { ($0.tensor, $0.layer ?? 0) < ($1.tensor, $1.layer ?? 0) }),
+        let filling = assembly.fillings[key]
+      else { continue }
+      let value = config[setting.key]?.text() ?? "not given"
+      conflicts.append(
+        "\(setting.key) is \(value), but '\(assembly.tensors[filling.sources[0]].name)' belongs to models where it is "
+          + setting.value.text())
+    }
+  }
+
   private mutating func assume(_ key: ConfigKey, _ given: Given?) {
     if let given {
       let value = given.value
@@ -206,11 +236,14 @@ struct ConfigBuilder {
         switch key.defaultValue {
         case .number: value.doubleValue != nil
         case .string: value.stringValue != nil
+        case .bool: value.boolValue != nil
         case nil where key.isRequired: value.intValue.map { $0 > 0 } == true
         default: true
         }
       if !isOfKind {
-        let kind = key.isRequired || key.defaultValue?.doubleValue != nil ? "a number" : "a word"
+        let kind =
+          key.defaultValue?.boolValue != nil
+          ? "true or false" : key.isRequired || key.defaultValue?.doubleValue != nil ? "a number" : "a word"
         conflicts.append("\(given.name) of \(given.place) is \(value.text()), not \(kind)")
       } else if let limits = key.limits(against: value) {
         conflicts.append("\(given.name) of \(given.place) is \(value.text()), not \(limits)")

@@ -28,7 +28,7 @@ struct DialectParser {
       "the dialect '\(name)'",
       [
         "root", "anchors", "identity", "rename", "transpose", "reshape", "split", "concat", "alias", "drop",
-        "variant_of", "for", "when", "config", "spellings", "note",
+        "variant_of", "for", "when", "config", "spellings", "note", "export_where",
       ])
     let root = try fields["root"]?.string("root") ?? ""
     if try fields["identity"]?.bool("identity") == true {
@@ -74,7 +74,8 @@ struct DialectParser {
       name: name, root: root, anchors: anchors, rules: rules, drops: drops, literals: literals, patterns: patterns,
       ruleOfTensor: ruleOfTensor, variant: variant, conditions: try fields["when"].map(parseConditions) ?? [],
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
-      spellings: try fields["spellings"].map(parseSpellings) ?? [], note: try fields["note"]?.string("note"))
+      spellings: try fields["spellings"].map(parseSpellings) ?? [], note: try fields["note"]?.string("note"),
+      exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [])
   }
 
   /// Along an axis in one piece after the other, or by head.
@@ -243,8 +244,7 @@ struct DialectParser {
 
   private func checkWhole(_ place: YAMLValue, root: String) throws(FormatError) {
     for (index, tensor) in tensors.enumerated()
-    where (groups[tensor.group].isRequired || !groups[tensor.group].requiredWhereDiffer.isEmpty) && tensor.tiedTo == nil
-    {
+    where groups[tensor.group].canBeRequired && tensor.tiedTo == nil {
       guard ruleOfTensor[index] != nil else {
         throw place.fail("no rule of the dialect '\(name)' makes the required '\(tensor.pattern.text)'")
       }

@@ -171,7 +171,7 @@ struct Evaluation {
     for key in table.expanded(layers: layers) {
       let tensor = table.tensors[key.tensor]
       guard assembly.fillings[key] == nil, tensor.tiedTo == nil,
-        table.groups[tensor.group].isRequired(dimensions.values) || present.contains(tensor.group)
+        table.groups[tensor.group].isRequired(dimensions.values, config) || present.contains(tensor.group)
       else { continue }
       for name in sourceNames(key) where reported.insert(name).inserted {
         report.missing.append(.init(name: name, target: table.name(key)))

@@ -20,6 +20,11 @@ extension Mapper {
         expected: table.dialectNames.joined(separator: ", "))
     }
     let dialectName = dialect.name
+    if let (key, value) = dialect.exportSettings.first(where: { config[$0.key] != $0.value }) {
+      throw FormatError(
+        "the dialect '\(dialectName)' calls the tensors of such a model otherwise: it cannot be written so", file: file,
+        found: "\(key) \(config[key]?.text() ?? "not given")", expected: "\(key) \(value.text())")
+    }
     if let small = tensors.first(where: { $0.elementType == .i8 }) {
       throw FormatError(
         "8-bit weights have no way back", file: file, tensor: small.name,

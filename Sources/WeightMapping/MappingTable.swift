@@ -15,6 +15,8 @@ public struct MappingTable: Sendable {
 
   let configKeys: [ConfigKey]
   let configLeavesOut: Set<String>
+  /// Symbols of shapes that no key of the config gives, and what they can be: anything where nothing is said.
+  let sizes: [(name: String, choices: [Dimension])]
   let labels: Labels?
   let architectures: [Architecture]
   let groups: [TensorGroup]
@@ -28,6 +30,7 @@ public struct MappingTable: Sendable {
       ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
       ("roberta.yaml", PackageResources.roberta_yaml), ("electra.yaml", PackageResources.electra_yaml),
       ("albert.yaml", PackageResources.albert_yaml), ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
+      ("mobilebert.yaml", PackageResources.mobilebert_yaml),
     ].map { try MappingTable(yaml: String(decoding: $1, as: UTF8.self), file: $0) }
   }
 
@@ -39,7 +42,8 @@ public struct MappingTable: Sendable {
 
   init(
     family: String, description: String, modelType: String, moreModelTypes: [String], configKeys: [ConfigKey],
-    configLeavesOut: Set<String>, labels: Labels?, architectures: [Architecture], groups: [TensorGroup],
+    configLeavesOut: Set<String>, sizes: [(name: String, choices: [Dimension])], labels: Labels?,
+    architectures: [Architecture], groups: [TensorGroup],
     tensors: [TableTensor], dialects: [Dialect]
   ) {
     self.family = family
@@ -48,6 +52,7 @@ public struct MappingTable: Sendable {
     self.moreModelTypes = moreModelTypes
     self.configKeys = configKeys
     self.configLeavesOut = configLeavesOut
+    self.sizes = sizes
     self.labels = labels
     self.architectures = architectures
     self.groups = groups
@@ -116,9 +121,17 @@ struct TensorGroup: Sendable {
   let isRequired: Bool
   /// Two dimensions between which the group stands: it is required where they differ.
   var requiredWhereDiffer: [String] = []
+  /// Keys of the canonical config with values: it is there where the config has all of them, and nowhere else.
+  var settings: [(key: String, value: JSON)] = []
+
+  var canBeRequired: Bool { isRequired || !requiredWhereDiffer.isEmpty || !settings.isEmpty }
+
+  /// The first of ``settings`` that `config` does not have.
+  func settingAgainst(_ config: JSON) -> (key: String, value: JSON)? { settings.first { config[$0.key] != $0.value } }
 
   /// Whether a model of these sizes needs it; a size that nothing tells makes no demand.
-  func isRequired(_ dimensions: [String: Int]) -> Bool {
+  func isRequired(_ dimensions: [String: Int], _ config: JSON) -> Bool {
+    if !settings.isEmpty { return settingAgainst(config) == nil }
     guard !isRequired, requiredWhereDiffer.count == 2 else { return isRequired }
     guard let a = dimensions[requiredWhereDiffer[0]], let b = dimensions[requiredWhereDiffer[1]] else { return false }
     return a != b
@@ -214,6 +227,8 @@ struct Dialect: Sendable {
   var spellings: [(other: String, ours: String)] = []
   /// What the user is to know of every source of the dialect.
   var note: String?
+  /// Keys of the canonical config with values: only models that have all of them are called so.
+  let exportSettings: [(key: String, value: JSON)]
 
   /// Whether the dialect may be taken for a source whose config names `architectures`.
   func isOpen(to architectures: [String]) -> Bool {

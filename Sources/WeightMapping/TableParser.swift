@@ -14,8 +14,8 @@ struct TableParser {
     let fields = try root.fields(
       "the table",
       [
-        "family", "description", "model_type", "more_model_types", "config", "config_leaves_out", "labels",
-        "architectures", "tensors", "dialects",
+        "family", "description", "model_type", "more_model_types", "config", "config_leaves_out", "sizes",
+        "labels", "architectures", "tensors", "dialects",
       ])
     let family = try require(fields, "family").string("family")
     let keys = try parseConfig(try require(fields, "config"))
@@ -25,7 +25,8 @@ struct TableParser {
       let labelFields = try labels.fields("labels", ["dimension", "heads", "not_for"])
       symbols.insert(try require(labelFields, "dimension", of: labels).string("dimension"))
     }
-    try parseTensors(try require(fields, "tensors"))
+    let sizes = try parseSizes(fields["sizes"])
+    try parseTensors(try require(fields, "tensors"), keys)
     try checkDimensions(keys)
     let architectures = try fields["architectures"].map(parseArchitectures) ?? []
     let labels = try fields["labels"].map(parseLabels)
@@ -45,8 +46,8 @@ struct TableParser {
       family: family, description: try fields["description"]?.string("description") ?? "a \(family)",
       modelType: try fields["model_type"]?.string("model_type") ?? family,
       moreModelTypes: try fields["more_model_types"]?.strings("more_model_types") ?? [], configKeys: keys,
-      configLeavesOut: Set(try fields["config_leaves_out"]?.strings("config_leaves_out") ?? []), labels: labels,
-      architectures: architectures, groups: groups, tensors: tensors, dialects: dialects)
+      configLeavesOut: Set(try fields["config_leaves_out"]?.strings("config_leaves_out") ?? []), sizes: sizes,
+      labels: labels, architectures: architectures, groups: groups, tensors: tensors, dialects: dialects)
   }
 
   private func require(
@@ -152,17 +153,31 @@ struct TableParser {
 
   // MARK: Tensors
 
-  private mutating func parseTensors(_ value: YAMLValue) throws(FormatError) {
+  /// Further symbols, each with the dimensions that it can be.
+  private mutating func parseSizes(_ value: YAMLValue?) throws(FormatError) -> [(name: String, choices: [Dimension])] {
+    let entries = try value?.map("sizes") ?? []
+    var result: [(name: String, choices: [Dimension])] = []
+    for (name, entry) in entries {
+      guard !symbols.contains(name) else { throw entry.fail("the dimension '\(name)' is there twice") }
+      result.append((name, try parseShape(entry)))
+    }
+    symbols.formUnion(result.map(\.name))
+    return result
+  }
+
+  private mutating func parseTensors(_ value: YAMLValue, _ keys: [ConfigKey]) throws(FormatError) {
     var ties: [(tensor: Int, base: String, place: YAMLValue)] = []
     var shapes: [(pattern: NamePattern, shape: [Dimension], group: Int)] = []
     for item in try value.list("tensors") {
-      let fields = try item.fields("a group of tensors", ["group", "required", "required_where_differ", "tensors"])
+      let fields = try item.fields(
+        "a group of tensors", ["group", "required", "required_where_differ", "where", "tensors"])
       let name = try require(fields, "group", of: item).string("group")
       guard !groups.contains(where: { $0.name == name }) else { throw item.fail("the group '\(name)' is there twice") }
       groups.append(
         TensorGroup(
           name: name, isRequired: try fields["required"]?.bool("required") ?? false,
-          requiredWhereDiffer: try fields["required_where_differ"].map(parseCondition) ?? []))
+          requiredWhereDiffer: try fields["required_where_differ"].map(parseCondition) ?? [],
+          settings: try fields["where"]?.settings("where", keys: keys.map(\.name)) ?? []))
       for (tensor, entry) in try require(fields, "tensors", of: item).map("tensors") {
         guard let pattern = NamePattern(tensor) else { throw entry.fail("'\(tensor)' has {layer} twice") }
         guard tensorIndex[tensor] == nil else { throw entry.fail("the tensor '\(tensor)' is there twice") }

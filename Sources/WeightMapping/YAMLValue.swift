@@ -126,6 +126,19 @@ struct YAMLValue {
   }
 
   /// A scalar as JSON; a number keeps its digits.
+  /// Keys of the config, each with a value.
+  func settings(_ what: String, keys: [String]) throws(FormatError) -> [(key: String, value: JSON)] {
+    var result: [(key: String, value: JSON)] = []
+    for (name, entry) in try map(what) {
+      guard keys.contains(name) else {
+        let advice = nearestName(to: name, among: keys).map { "Did you mean '\($0)'?" }
+        throw entry.fail("'\(what)' names '\(name)', which is no key of the config", advice: advice)
+      }
+      result.append((name, try entry.json("the value of '\(name)'")))
+    }
+    return result
+  }
+
   func json(_ what: String) throws(FormatError) -> JSON {
     guard case .scalar(let text, let isPlain) = content else { throw fail("\(what) must be a word or a number") }
     guard isPlain else { return .string(text) }

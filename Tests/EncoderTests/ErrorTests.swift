@@ -73,6 +73,59 @@ struct ErrorTests {
     #expect(text.hasPrefix("config.json: "))
   }
 
+  @Test(arguments: [
+    ("normalization_type", "\"rms\"", "normalization_type is not a known one; found 'rms', expected 'no_norm' or"),
+    ("use_bottleneck", "1", "use_bottleneck is not usable; found 1, expected true or false"),
+    ("key_query_shared_bottleneck", "false", "found hidden_size 12 and intra_bottleneck_size 10, expected use_bott"),
+    ("num_attention_heads", "3", "intra_bottleneck_size is not a multiple of its num_attention_heads; found 10 and 3"),
+    ("num_feedforward_networks", "0", "num_feedforward_networks is out of range; found 0, expected 1 to 64"),
+    ("num_feedforward_networks", "null", "the config has no num_feedforward_networks"),
+  ])
+  func configsOfBottlenecks(key: String, value: String, expected: String) throws {
+    let model = TinyModel(
+      heads: 2, family: .mobileBERT, embedding: 5, inner: 10, bottleneck: .queriesAndKeys, feedForwards: 2,
+      modelType: "mobilebert")
+    #expect(try EncoderConfig(model.config, file: "config.json").headSize == 5)
+    var json = model.config
+    json.set(key, try JSON.parse(value))
+    let text = message { _ = try EncoderConfig(json, file: "config.json") }
+    #expect(text.contains(expected), "\(text)")
+  }
+
+  @Test func aWeightThatTheConfigDoesNotNameIsNotLeftOut() throws {
+    let model = TinyModel(
+      heads: 2, prefix: "mobilebert.", family: .mobileBERT, embedding: 5, inner: 10, bottleneck: .queriesAndKeys,
+      feedForwards: 2, modelType: "mobilebert")
+    var fewer = model.config
+    fewer.set("num_feedforward_networks", .int(1))
+    let folder = TemporaryFolder()
+    let text = message { _ = try Encoder(model.write(folder), config: fewer) }
+    #expect(
+      text.contains("'mobilebert.encoder.layer.0.ffn.0.intermediate.dense.weight': the file holds a weight"), "\(text)")
+    // Transformers has the second bottleneck where nothing reads it, too: there it is no error.
+    var other = model.config
+    other.set("use_bottleneck_attention", .bool(true))
+    let shapes = message {
+      _ = try Encoder(
+        model.write(folder) { list, values in
+          for (index, entry) in list.enumerated() where entry.name.hasSuffix("value.weight") {
+            list[index].shape = [10, 10]
+            values[entry.name] = nil
+          }
+        }, config: other)
+    }
+    #expect(shapes == "no error")
+  }
+
+  @Test func embeddingsWiderThanTheLayersHaveNoMaskedLMHead() {
+    let model = TinyModel(
+      heads: 2, prefix: "mobilebert.", hasPrediction: true, family: .mobileBERT, embedding: 14, inner: 10,
+      bottleneck: .queriesAndKeys, modelType: "mobilebert")
+    let folder = TemporaryFolder()
+    let text = message { _ = try Encoder(model.write(folder), config: model.config) }
+    #expect(text.contains("found embeddings of 14, layers of 12, expected embeddings of at most 12"), "\(text)")
+  }
+
   @Test func defaultsOfAConfig() throws {
     var json = TinyModel().config
     for key in ["hidden_act", "layer_norm_eps", "pad_token_id", "type_vocab_size", "model_type"] {

@@ -103,6 +103,23 @@ struct KernelTests {
   }
 
   @Test(arguments: sizes.indices)
+  func affine(index: Int) {
+    let (rows, columns, _) = sizes[index]
+    let gamma = random(columns, 2, seed: 1)
+    let beta = random(columns, 2, seed: 2)
+    let bias = random(columns, 2, seed: 3)
+    let residual = random(rows * columns, 4, seed: 4)
+    var a = random(rows * columns, 5, seed: UInt64(index))
+    var b = a
+    unsafe bertconv_affine(&a, gamma, beta, rows, columns)
+    unsafe bertconv_affine_plain(&b, gamma, beta, rows, columns)
+    #expect(agree(a, b, 2e-6))
+    unsafe bertconv_residual_affine(&a, bias, residual, gamma, beta, rows, columns)
+    unsafe bertconv_residual_affine_plain(&b, bias, residual, gamma, beta, rows, columns)
+    #expect(agree(a, b, 4e-6))
+  }
+
+  @Test(arguments: sizes.indices)
   func softmax(index: Int) {
     let size = sizes[index]
     for scale: Float in [0.01, 3, 200] {

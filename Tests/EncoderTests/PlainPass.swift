@@ -40,13 +40,18 @@ struct PlainPass {
     }
   }
 
-  private func norm(_ name: String, _ x: [Double]) -> [Double] {
+  /// `own` is an epsilon that the family gives this one.
+  private func norm(_ name: String, _ x: [Double], own: Float? = nil, always: Bool = false) -> [Double] {
+    let gamma = tensor(name + ".weight")
+    let beta = tensor(name + ".bias")
+    guard model.takesStatistics || always else {
+      return x.indices.map { x[$0] * Double(gamma[$0]) + Double(beta[$0]) }
+    }
     let count = Double(x.count)
     let mean = x.reduce(0, +) / count
     let variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
-    let deviation = (variance + (Double(model.epsilon) ?? 0)).squareRoot()
-    let gamma = tensor(name + ".weight")
-    let beta = tensor(name + ".bias")
+    let epsilon = own.map(Double.init) ?? Double(model.epsilon) ?? 0
+    let deviation = (variance + epsilon).squareRoot()
     return x.indices.map { (x[$0] - mean) / deviation * Double(gamma[$0]) + Double(beta[$0]) }
   }
 
@@ -75,16 +80,26 @@ struct PlainPass {
           position = count
         }
       }
-      let size = model.embeddingSize
+      let words = tensor(model.prefix + family.wordEmbeddings + ".weight")
+      func word(_ column: Int) -> [Double] {
+        (0..<model.embeddingSize).map { i in
+          guard (0..<input.sequence).contains(column) else { return 0 }
+          return Double(words[input.inputIDs[row * input.sequence + column] * model.embeddingSize + i])
+        }
+      }
+      var own = word(column)
+      if model.readsNeighbours { own = word(column + 1) + own + word(column - 1) }
+      if model.transformsWords, let name = family.embeddingTransformation { own = dense(model.prefix + name, own) }
+      let size = own.count
       let sum = (0..<size).map { i -> Double in
-        var sum = Double(tensor(model.prefix + family.wordEmbeddings + ".weight")[id * size + i])
+        var sum = own[i]
         sum += Double(tensor(model.prefix + family.positionEmbeddings + ".weight")[position * size + i])
         if let name = family.tokenTypeEmbeddings {
           sum += Double(tensor(model.prefix + name + ".weight")[(input.tokenTypeIDs?[index] ?? 0) * size + i])
         }
         return sum
       }
-      let normed = family.embeddingNorm.map { norm(model.prefix + $0, sum) } ?? sum
+      let normed = family.embeddingNorm.map { norm(model.prefix + $0, sum, own: family.embeddingNormEpsilon) } ?? sum
       guard let projection = family.embeddingProjection else { return normed }
       return dense(model.prefix + projection, normed)
     }
@@ -94,12 +109,23 @@ struct PlainPass {
     let family = model.family
     let isPreNorm = if case .beforeBlock = family.normPlacement { true } else { false }
     let read = isPreNorm ? x.map { norm(name + family.attentionNorm, $0) } : x
-    let query = read.map { dense(name + family.query, $0) }
-    let key = read.map { dense(name + family.key, $0) }
-    let value = read.map { dense(name + family.value, $0) }
-    let size = model.hidden / model.heads
+    let names = family.bottleneck
+    func narrow(_ part: String?) -> [[Double]] {
+      guard let part, let names else { return x }
+      return x.map { norm(name + part + "." + names.norm, dense(name + part + "." + names.dense, $0)) }
+    }
+    var residual = x
+    var attending = read
+    var attended = read
+    if model.bottleneck != .none { residual = narrow(names?.input) }
+    if model.bottleneck == .attention { (attending, attended) = (residual, residual) }
+    if model.bottleneck == .queriesAndKeys { attending = narrow(names?.queriesAndKeys) }
+    let query = attending.map { dense(name + family.query, $0) }
+    let key = attending.map { dense(name + family.key, $0) }
+    let value = attended.map { dense(name + family.value, $0) }
+    let size = model.innerSize / model.heads
     return x.indices.map { column in
-      var context = Array(repeating: 0.0, count: model.hidden)
+      var context = Array(repeating: 0.0, count: model.innerSize)
       for head in 0..<model.heads {
         let own = (head * size)..<((head + 1) * size)
         var weights = x.indices.map { other -> Double in
@@ -110,12 +136,21 @@ struct PlainPass {
         weights = weights.map { $0 / sum }
         for index in own { context[index] = x.indices.reduce(0) { $0 + weights[$1] * value[$1][index] } }
       }
-      let attention = zip(dense(name + family.attentionOutput, context), x[column]).map { $0 + $1 }
-      let attended = isPreNorm ? attention : norm(name + family.attentionNorm, attention)
+      let attention = zip(dense(name + family.attentionOutput, context), residual[column]).map { $0 + $1 }
+      var attended = isPreNorm ? attention : norm(name + family.attentionNorm, attention)
+      for number in 0..<(model.feedForwards - 1) {
+        let place = name + family.earlierFeedForwardName(number)
+        let inner = activate(dense(place + family.intermediate, attended))
+        attended = norm(place + family.outputNorm, zip(dense(place + family.output, inner), attended).map { $0 + $1 })
+      }
       let entering = isPreNorm ? norm(name + family.outputNorm, attended) : attended
       let inner = activate(dense(name + family.intermediate, entering))
       let sum = zip(dense(name + family.output, inner), attended).map { $0 + $1 }
-      return isPreNorm ? sum : norm(name + family.outputNorm, sum)
+      guard !isPreNorm else { return sum }
+      let result = norm(name + family.outputNorm, sum, own: family.outputNormEpsilon)
+      guard model.bottleneck != .none, let names else { return result }
+      let place = name + names.output + "."
+      return norm(place + names.norm, zip(dense(place + names.dense, result), x[column]).map { $0 + $1 })
     }
   }
 
@@ -134,17 +169,25 @@ struct PlainPass {
   }
 
   private var pooled: [[Double]] {
-    last.map { dense(model.prefix + (model.family.pooler ?? ""), $0[0]).map { tanh($0) } }
+    last.map { states in
+      model.poolerIsPlain
+        ? states[0] : dense(model.prefix + (model.family.pooler ?? ""), states[0]).map { tanh($0) }
+    }
   }
 
   private func predict(_ x: [Double]) -> [Double] {
     let heads = model.family.heads
-    let transformed = norm(heads.predictionNorm, activate(dense(heads.predictionTransform, x)))
+    let transformed = norm(heads.predictionNorm, activate(dense(heads.predictionTransform, x)), always: true)
+    let size = model.embeddingSize
+    let rest = heads.predictionRest.map { tensor($0 + ".weight") } ?? []
     let weight = tensor(
       model.hasOwnDecoder
         ? heads.predictionDecoder + ".weight" : model.prefix + model.family.wordEmbeddings + ".weight")
     return tensor(heads.predictionBiases[0]).enumerated().map { word, bias in
-      transformed.indices.reduce(Double(bias)) { $0 + transformed[$1] * Double(weight[word * transformed.count + $1]) }
+      transformed.indices.reduce(Double(bias)) {
+        let factor = $1 < size ? weight[word * size + $1] : rest[($1 - size) * model.vocabulary + word]
+        return $0 + transformed[$1] * Double(factor)
+      }
     }
   }
 

@@ -46,6 +46,13 @@ struct TinyModel {
   var family = ModelFamily.bert
   /// E, when it is not the hidden size.
   var embedding: Int?
+  /// N, when it is not the hidden size, and what goes through the bottleneck.
+  var inner: Int?
+  var bottleneck = Bottleneck.none
+  var feedForwards = 1
+  var readsNeighbours = false
+  var takesStatistics = true
+  var poolerIsPlain = false
   var modelType = "bert"
   var seed: UInt64 = 1
   /// Whether query, key and value lie next to each other in the file.
@@ -54,6 +61,11 @@ struct TinyModel {
   var storage = ElementType.f32
 
   var embeddingSize: Int { embedding ?? hidden }
+  var innerSize: Int { inner ?? hidden }
+  /// Whether positions and token types are of the hidden size, behind a matrix for the words.
+  var transformsWords: Bool { family.embeddingTransformation != nil && (readsNeighbours || embeddingSize != hidden) }
+  var transformationInput: Int { (readsNeighbours ? 3 : 1) * embeddingSize }
+  var predictionSize: Int { family.heads.predictionRest == nil ? embeddingSize : hidden }
 
   var config: JSON {
     var json = JSON.object([
@@ -65,6 +77,17 @@ struct TinyModel {
     if let architecture { json.set("architectures", .strings([architecture])) }
     if let embedding { json.set("embedding_size", .int(embedding)) }
     if hasOwnDecoder { json.set("tie_word_embeddings", .bool(false)) }
+    if family.bottleneck != nil {
+      json.set("embedding_size", .int(embeddingSize))
+      json.set("intra_bottleneck_size", .int(innerSize))
+      json.set("use_bottleneck", .bool(bottleneck != .none))
+      json.set("use_bottleneck_attention", .bool(bottleneck == .attention))
+      json.set("key_query_shared_bottleneck", .bool(bottleneck == .queriesAndKeys))
+      json.set("num_feedforward_networks", .int(feedForwards))
+      json.set("trigram_input", .bool(readsNeighbours))
+      json.set("normalization_type", .string(takesStatistics ? "layer_norm" : "no_norm"))
+      json.set("classifier_activation", .bool(!poolerIsPlain))
+    }
     return json
   }
 
@@ -80,30 +103,48 @@ struct TinyModel {
       list.append((name + ".bias", [size]))
     }
     list.append((prefix + family.wordEmbeddings + ".weight", [vocabulary, embeddingSize]))
-    list.append((prefix + family.positionEmbeddings + ".weight", [positions, embeddingSize]))
-    if let name = family.tokenTypeEmbeddings { list.append((prefix + name + ".weight", [types, embeddingSize])) }
-    if let name = family.embeddingNorm { norm(prefix + name, embeddingSize) }
+    if let name = family.embeddingTransformation { dense(prefix + name, hidden, transformationInput) }
+    let sum = transformsWords ? hidden : embeddingSize
+    list.append((prefix + family.positionEmbeddings + ".weight", [positions, sum]))
+    if let name = family.tokenTypeEmbeddings { list.append((prefix + name + ".weight", [types, sum])) }
+    if let name = family.embeddingNorm { norm(prefix + name, sum) }
     if let name = family.embeddingProjection { dense(prefix + name, hidden, embeddingSize) }
     for layer in 0..<(family.layer.contains("{layer}") ? layers : 1) {
       let base = layerName(layer)
-      let parts = [family.query, family.key, family.value]
-      if isFused {
-        for part in parts { list.append((base + part + ".weight", [hidden, hidden])) }
-        for part in parts { list.append((base + part + ".bias", [hidden])) }
-      } else {
-        for part in parts { dense(base + part, hidden, hidden) }
+      let names = bottleneck == .none ? nil : family.bottleneck
+      func narrow(_ part: String, _ output: Int, _ input: Int) {
+        guard let names else { return }
+        dense(base + part + "." + names.dense, output, input)
+        norm(base + part + "." + names.norm, output)
       }
-      dense(base + family.attentionOutput, hidden, hidden)
-      norm(base + family.attentionNorm, hidden)
-      dense(base + family.intermediate, intermediate, hidden)
-      dense(base + family.output, hidden, intermediate)
-      norm(base + family.outputNorm, hidden)
+      narrow(names?.input ?? "", innerSize, hidden)
+      if bottleneck == .queriesAndKeys { narrow(names?.queriesAndKeys ?? "", innerSize, hidden) }
+      let valueInput = bottleneck == .queriesAndKeys ? hidden : innerSize
+      let parts = [(family.query, innerSize), (family.key, innerSize), (family.value, valueInput)]
+      if isFused {
+        for (part, input) in parts { list.append((base + part + ".weight", [innerSize, input])) }
+        for (part, _) in parts { list.append((base + part + ".bias", [innerSize])) }
+      } else {
+        for (part, input) in parts { dense(base + part, innerSize, input) }
+      }
+      dense(base + family.attentionOutput, innerSize, innerSize)
+      norm(base + family.attentionNorm, innerSize)
+      for number in 0..<feedForwards {
+        let place = base + (number < feedForwards - 1 ? family.earlierFeedForwardName(number) : "")
+        dense(place + family.intermediate, intermediate, innerSize)
+        dense(place + family.output, innerSize, intermediate)
+        norm(place + family.outputNorm, innerSize)
+      }
+      narrow(names?.output ?? "", hidden, innerSize)
     }
     if let name = family.finalNorm { norm(prefix + name, hidden) }
-    if hasPooler, let pooler = family.pooler { dense(prefix + pooler, hidden, hidden) }
+    if hasPooler, !poolerIsPlain, let pooler = family.pooler { dense(prefix + pooler, hidden, hidden) }
     if hasPrediction {
-      dense(family.heads.predictionTransform, embeddingSize, hidden)
-      norm(family.heads.predictionNorm, embeddingSize)
+      dense(family.heads.predictionTransform, predictionSize, hidden)
+      norm(family.heads.predictionNorm, predictionSize)
+      if let name = family.heads.predictionRest, hidden > embeddingSize {
+        list.append((name + ".weight", [hidden - embeddingSize, vocabulary]))
+      }
       list.append((family.heads.predictionBiases[0], [vocabulary]))
       if hasOwnDecoder { list.append((family.heads.predictionDecoder + ".weight", [vocabulary, embeddingSize])) }
     }

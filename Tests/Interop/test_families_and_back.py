@@ -113,6 +113,10 @@ class ThereAndBack(InteropTest):
             ("DistilBertForQuestionAnswering", transformers.DistilBertConfig(**distil)),
             ("ElectraForTokenClassification", transformers.ElectraConfig(**sizes, embedding_size=8)),
             ("AlbertForMaskedLM", transformers.AlbertConfig(**sizes, embedding_size=8)),
+            (
+                "MobileBertForMaskedLM",
+                transformers.MobileBertConfig(**sizes, embedding_size=8, intra_bottleneck_size=6),
+            ),
         ):
             yield name, randomise(getattr(transformers, name)(config), self.rng)
 
@@ -127,7 +131,7 @@ class ThereAndBack(InteropTest):
                 self.assertEqual(set(found), set(saved))
                 for key, value in saved.items():
                     np.testing.assert_array_equal(found[key].numpy(), value, key)
-                google = name.startswith(("Bert", "Albert"))
+                google = name.startswith(("Bert", "Albert", "MobileBert"))
                 result = self.bertconv(
                     "convert", "native-to-tf", native, "-o", self.folder / f"{name}.ckpt", "--force",
                     status=DONE if google else UNUSABLE,

@@ -269,6 +269,9 @@ struct VerificationTests {
     "MegatronBertModel", "MegatronBertForMaskedLM", "MegatronBertForPreTraining",
     "MegatronBertForNextSentencePrediction", "MegatronBertForSequenceClassification",
     "MegatronBertForTokenClassification", "MegatronBertForQuestionAnswering", "MegatronBertForMultipleChoice",
+    "MobileBertModel", "MobileBertForMaskedLM", "MobileBertForPreTraining", "MobileBertForNextSentencePrediction",
+    "MobileBertForSequenceClassification", "MobileBertForTokenClassification", "MobileBertForQuestionAnswering",
+    "MobileBertForMultipleChoice",
   ])
   func headsOfTransformers(name: String) throws {
     let base = TestSupport.fixture("heads/\(name)")

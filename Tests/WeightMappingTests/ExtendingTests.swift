@@ -58,7 +58,7 @@ import WeightMapping
       "heads", "or", "reads", "dimension", "not_for", "group", "required", "shape", "tied", "root", "anchors",
       "identity",
       "rename", "transpose", "reshape", "split", "concat", "alias", "drop", "axis", "into", "from", "glob", "reason",
-      "beside", "hint",
+      "beside", "hint", "sizes", "where", "export_where",
     ]
     for key in keys { #expect(text.contains("\(key):"), "\(key)") }
     // And no key is told of that the parser lacks: the table is read whole.
@@ -104,6 +104,26 @@ import WeightMapping
     let back = try mapper().exportPlan(
       for: plan.targets.map(\.info), file: "toy", config: plan.config, family: "toy", dialect: "canonical")
     #expect(back.targets.map(\.info.name) == plan.targets.map(\.info.name))
+  }
+
+  @Test func conditions() throws {
+    var gated = toy()
+    for layer in 0..<2 { gated.add("net/h\(layer)/g", [8]) }
+    #expect(try plan(gated, config: #"{"gated": true}"#).targets.count == 12)
+    #expect(problem(gated).contains("gated is false, but 'net/h0/g' belongs to models where it is true"))
+    #expect(problem(toy(), config: #"{"gated": true}"#).contains("missing: net/h1/g"))
+    var narrow = toy()
+    for layer in 0..<2 {
+      narrow.remove("net/h\(layer)/m")
+      narrow.add("net/h\(layer)/m", [24, 8])
+    }
+    #expect(problem(narrow).contains("of shape [24, 8] has 24 where only 2*width (16) or 4*width (32) can be"))
+    let other = try plan(toy(), config: #"{"activation": "relu"}"#)
+    let failed = #expect(throws: FormatError.self) {
+      try mapper().exportPlan(
+        for: other.targets.map(\.info), file: "toy", config: other.config, family: "toy", dialect: "ours")
+    }
+    #expect(failed?.description.contains("found activation \"relu\", expected activation \"gelu\"") == true)
   }
 
   @Test func aliasesTiesAndDrops() throws {

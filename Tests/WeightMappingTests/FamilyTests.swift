@@ -25,6 +25,7 @@ import WeightMapping
   @Test(arguments: [
     ("distilbert", "distilbert.", "DistilBert"), ("roberta", "roberta.", "Roberta"), ("electra", "electra.", "Electra"),
     ("albert", "albert.", "Albert"), ("megatron-bert", "bert.", "MegatronBert"),
+    ("mobilebert", "mobilebert.", "MobileBert"),
   ])
   func everyHeadOfTransformersIsTakenAsItIs(family: String, root: String, name: String) throws {
     for head in [
@@ -57,6 +58,7 @@ import WeightMapping
     ("AlbertForMaskedLM", "predictions.decoder.weight", "albert.embeddings.word_embeddings.weight"),
     ("AlbertForMaskedLM", "predictions.decoder.bias", "predictions.bias"),
     ("MegatronBertForMaskedLM", "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
+    ("MobileBertForMaskedLM", "cls.predictions.decoder.weight", "mobilebert.embeddings.word_embeddings.weight"),
   ])
   func tiedCopiesAreLeftOutAndOthersKept(name: String, copy: String, original: String) throws {
     var (tied, config) = try fake(name)
@@ -75,6 +77,7 @@ import WeightMapping
       ("distilbert", "DistilBertForQuestionAnswering"), ("roberta", "RobertaForTokenClassification"),
       ("electra", "ElectraForTokenClassification"), ("albert", "AlbertForQuestionAnswering"),
       ("megatron-bert", "MegatronBertForQuestionAnswering"), ("bert", "BertForQuestionAnswering"),
+      ("mobilebert", "MobileBertForPreTraining"), ("mobilebert", "MobileBertForSequenceClassification"),
     ] {
       let (fake, _) = try fake(name)
       let recognition = try mapper().recognise(fake.tensors)

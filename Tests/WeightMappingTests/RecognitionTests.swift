@@ -19,7 +19,8 @@ import WeightMapping
     ("electra", ["electra/embeddings/word_embeddings"]),
     ("codertimo", ["bert.transformer_blocks.0.attention.linear_layers.0.weight"]),
     ("t5", ["encoder.block.0.layer.0.SelfAttention.q.weight"]),
-    ("mobilebert", ["bert/encoder/layer_23/bottleneck/input/dense/kernel"]),
+    ("mobilebert", ["bert/embeddings/embedding_transformation/kernel"]),
+    ("mobilebert", ["embeddings.embedding_transformation.weight"]),
     ("llama", ["model.layers.31.self_attn.q_proj.weight", "model.layers.31.mlp.gate_proj.weight"]),
   ])
   func otherFamiliesAreToldForWhatTheyAre(family: String, names: [String]) throws {

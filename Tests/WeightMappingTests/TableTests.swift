@@ -63,6 +63,14 @@ private func failure(replacing text: String, with other: String) -> String {
     ("required: true", "required_where_differ: [size, sise]", "unknown dimension 'sise'"),
     ("required: true", "required_where_differ: [size]", "'required_where_differ' needs two dimensions; found size"),
     ("required: true", "required_where_differ: [size, 5]", "'required_where_differ' needs the names of dimensions"),
+    ("required: true", "where: {sise: 4}", "'where' names 'sise', which is no key of the config"),
+    (
+      "anchors: [e]", "anchors: [e]\n    export_where: {x: 4}",
+      "'export_where' names 'x', which is no key of the config"
+    ),
+    ("layers: {infer: layers}", "layers: {infer: layers}\nsizes: {size: []}", "the dimension 'size' is there twice"),
+    ("layers: {infer: layers}", "layers: {infer: layers}\nsizes: {other: [sise]}", "unknown dimension 'sise'"),
+    ("layers: {infer: layers}", "layers: {infer: layers}\nsizes: {other: []}", "no shape uses the dimension 'other'"),
     ("emb: [5, size]", "emb: [5, size]\n        emb: [1]", "not valid YAML"),
     ("block{layer}/qk", "block/qk", "{layer} must be in both"),
     ("matrix", "block0/qk", "ambiguous"),

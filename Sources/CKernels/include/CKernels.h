@@ -41,6 +41,18 @@ void bertconv_residual_layer_norm_plain(
     float *x, const float *bias, const float *residual, const float *gamma, const float *beta, float epsilon,
     size_t rows, size_t columns);
 
+// x[r] = x[r] * gamma + beta
+void bertconv_affine(float *x, const float *gamma, const float *beta, size_t rows, size_t columns);
+void bertconv_affine_plain(float *x, const float *gamma, const float *beta, size_t rows, size_t columns);
+
+// x[r] = affine(x[r] + bias + residual[r])
+void bertconv_residual_affine(
+    float *x, const float *bias, const float *residual, const float *gamma, const float *beta, size_t rows,
+    size_t columns);
+void bertconv_residual_affine_plain(
+    float *x, const float *bias, const float *residual, const float *gamma, const float *beta, size_t rows,
+    size_t columns);
+
 // x[r] = exp(x[r] - max(x[r])) / sum(exp(x[r] - max(x[r])))
 void bertconv_softmax(float *x, size_t rows, size_t columns, size_t stride);
 void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride);

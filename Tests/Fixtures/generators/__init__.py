@@ -121,8 +121,10 @@ def micro_model(class_name, seed, **settings):
         config |= dict(hidden_dim=32)
     else:
         config |= dict(intermediate_size=32, type_vocab_size=1 if class_name.startswith("Roberta") else 2)
-    if class_name.startswith(("Electra", "Albert")):
+    if class_name.startswith(("Electra", "Albert", "MobileBert")):
         config |= dict(embedding_size=8)
+    if class_name.startswith("MobileBert"):
+        config |= dict(intra_bottleneck_size=12)
     return random_weights(model_class(model_class.config_class(**(config | settings))), seed, std=0.2)
 
 

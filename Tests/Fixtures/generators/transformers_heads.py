@@ -37,6 +37,22 @@ OTHER_HEADS = {
         ForNextSentencePrediction={}, ForSequenceClassification=dict(num_labels=3),
         ForTokenClassification=dict(num_labels=5), ForQuestionAnswering={}, ForMultipleChoice={},
     ),
+    # Each head with another of the forms that a MobileBERT can have; ForPreTraining is as the released model.
+    "MobileBert": dict(
+        Model=dict(normalization_type="layer_norm", layer_norm_eps=1e-2, num_feedforward_networks=2),
+        ForPreTraining=dict(classifier_activation=False),
+        ForMaskedLM=dict(trigram_input=False, embedding_size=16, use_bottleneck_attention=True),
+        ForNextSentencePrediction=dict(trigram_input=False, num_feedforward_networks=1),
+        ForSequenceClassification=dict(
+            num_labels=3, use_bottleneck=False, num_feedforward_networks=1, classifier_activation=False,
+        ),
+        ForTokenClassification=dict(num_labels=5, key_query_shared_bottleneck=False, intra_bottleneck_size=16),
+        ForQuestionAnswering=dict(
+            normalization_type="layer_norm", layer_norm_eps=1e-2, use_bottleneck_attention=True,
+            key_query_shared_bottleneck=False, hidden_act="gelu",
+        ),
+        ForMultipleChoice=dict(normalization_type="layer_norm", use_bottleneck=False, num_feedforward_networks=3),
+    ),
 }  # fmt: skip
 
 
