@@ -34,6 +34,8 @@ let package = Package(
     .target(name: "CTensorIO"),
     .target(name: "CTensorBundleProto", dependencies: ["CProtobufC"]),
     .target(name: "CKernels"),
+    // Headers at build time, the library when it is first used.
+    .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
 
     // The flow, one way
     .target(name: "TensorIO", dependencies: ["CTensorIO"], swiftSettings: strict),
@@ -52,7 +54,7 @@ let package = Package(
       resources: [.embedInCode("Tables")],
       swiftSettings: strict),
     .target(
-      name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COpenBLAS"], swiftSettings: strict),
+      name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COneDNN", "COpenBLAS"], swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
     .executableTarget(
       name: "bertconv",

@@ -1,81 +1,11 @@
-// The fast versions: loops that the compiler turns into vector code, once for each generation of x86-64, chosen when
-// the program is loaded. No -ffast-math: sums run in a fixed number of lanes, so that they vectorise in a fixed order.
+// The fast versions: loops that the compiler turns into vector code, as vectors.h says.
 
 #include "CKernels.h"
 
 #include <math.h>
 #include <string.h>
 
-// Clones need the loader's indirect functions, which glibc has and musl does not.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__)
-#define VECTORISED __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define VECTORISED
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
-enum { LANES = 16 };
-
-INLINE float as_float(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-INLINE uint32_t as_bits(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-// exp(x) within 2 units of the last place for -87 <= x <= 88; smaller x count as -87 (1.6e-38), larger ones as 88.
-INLINE float fast_exp(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
-  // x = n ln 2 + r with |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to a whole number, whose low bits are n.
-  float shifted = x * 1.44269504088896341f + 12582912.0f;
-  float n = shifted - 12582912.0f;
-  // ln 2 in two parts, the first with few bits so that n times it is exact.
-  float r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  // The polynomial of the Cephes library's expf.
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  return p * as_float((as_bits(shifted) + 127u) << 23);
-}
-
-// x Phi(x), with Phi the normal distribution: max(x, 0) - |x| exp(-x^2 / 2) R(|x|), where R(a) = exp(a^2 / 2) Phi(-a)
-// is a polynomial in 1 / (1 + 0.26 a), fitted on 0 <= a <= 14 to a relative error of 5.5e-9. Unlike
-// 1 + erf(x / sqrt 2) it loses no digits for negative x.
-INLINE float gelu(float x) {
-  float a = x < 0 ? -x : x;
-  a = a > 14.0f ? 14.0f : a;
-  float t = 1.0f / (1.0f + 0.26f * a);
-  float p = 0.03392576426267624f;
-  p = p * t - 0.17051638662815094f;
-  p = p * t + 0.290976345539093f;
-  p = p * t - 0.20080292224884033f;
-  p = p * t + 0.20011015236377716f;
-  p = p * t + 0.031211860477924347f;
-  p = p * t + 0.10947998613119125f;
-  p = p * t + 0.1017158031463623f;
-  p = p * t + 0.10390656441450119f;
-  p = p * t - 7.16386603016872e-06f;
-  return (x > 0 ? x : 0) - a * (p * fast_exp(-0.5f * a * a));
-}
-
-// 0.5 x (1 + tanh u) = x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3).
-INLINE float gelu_tanh(float x) {
-  float u = 1.5957691216057308f * (x + 0.044715f * x * x * x);
-  // exp(88) is finite, and so is the quotient for every finite x.
-  float y = x / (1.0f + fast_exp(-u));
-  return x < -20.0f ? 0.0f : y;
-}
+#include "vectors.h"
 
 #define DEFINE_BIAS(name, expression)                                                                       \
   VECTORISED void name(                                                                                     \
@@ -102,12 +32,6 @@ void bertconv_bias_tanh(float *x, const float *bias, size_t rows, size_t columns
 
 VECTORISED void bertconv_add(float *restrict x, const float *restrict y, size_t count) {
   for (size_t i = 0; i < count; i++) x[i] += y[i];
-}
-
-INLINE float sum_of_lanes(const float *lanes) {
-  float sum = 0;
-  for (int l = 0; l < LANES; l++) sum += lanes[l];
-  return sum;
 }
 
 INLINE void normalise(

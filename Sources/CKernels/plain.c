@@ -78,3 +78,26 @@ void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride
     for (size_t c = 0; c < columns; c++) row[c] = (float)(exp(row[c] - max) / sum);
   }
 }
+
+static double score(const float *query, const float *key, size_t size) {
+  double sum = 0;
+  for (size_t d = 0; d < size; d++) sum += (double)query[d] * key[d];
+  return sum;
+}
+
+void bertconv_attend_plain(
+    const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
+    size_t size, float scale, float *result, size_t result_stride) {
+  for (size_t q = 0; q < query_count; q++) {
+    const float *query = queries + q * stride;
+    double max = -INFINITY, sum = 0;
+    for (size_t k = 0; k < key_count; k++) max = fmax(max, score(query, keys + k * stride, size));
+    for (size_t k = 0; k < key_count; k++) sum += exp((score(query, keys + k * stride, size) - max) * scale);
+    for (size_t d = 0; d < size; d++) {
+      double mean = 0;
+      for (size_t k = 0; k < key_count; k++)
+        mean += exp((score(query, keys + k * stride, size) - max) * scale) / sum * values[k * stride + d];
+      result[q * result_stride + d] = (float)mean;
+    }
+  }
+}

@@ -57,6 +57,40 @@ void bertconv_residual_affine_plain(
 void bertconv_softmax(float *x, size_t rows, size_t columns, size_t stride);
 void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride);
 
+// softmax(scale · Q Kᵀ) V of one head over one sequence. queries [query_count, size], keys and values [key_count, size], all
+// with rows `stride` apart; result [query_count, size], rows `result_stride` apart. The workspace holds as many floats
+// as bertconv_attention_workspace says.
+size_t bertconv_attention_workspace(size_t key_count, size_t size);
+void bertconv_attend(
+    const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
+    size_t size, float scale, float *workspace, float *result, size_t result_stride);
+void bertconv_attend_plain(
+    const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
+    size_t size, float scale, float *result, size_t result_stride);
+
+// y [rows, columns] of bfloat16, rounded to nearest, ties to even.
+void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, size_t columns);
+
+// Unsigned bytes with a scale and a zero a row, so that x ≈ (y - zero) * scale, and 0 is exactly `zero`.
+void bertconv_quantise(
+    const float *x, size_t stride, uint8_t *y, float *scales, int32_t *zeros, size_t rows, size_t columns);
+
+// Signed bytes with a scale a row, symmetric: x ≈ y * scale, rounded to nearest, ties to even. And the sums of such rows.
+void bertconv_quantise_weights(const float *weights, int8_t *y, float *scales, size_t rows, size_t columns);
+void bertconv_row_sums(const int8_t *x, int32_t *sums, size_t rows, size_t columns);
+
+// In place: 32-bit sums of quantised rows and signed weights to floats, activation((sum - zero · weight_sum) · scale ·
+// weight_scale + bias); weight_scales and weight_sums (of the weights of one output) are [columns], as is the bias, which
+// may be NULL. Activations: 0 none, 1 gelu, 2 gelu_tanh, 3 relu.
+void bertconv_widen(
+    float *x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
+    const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns);
+
+// The same, and quantised again while a row is in the cache. Rows of x are adjacent; x is left with the floats.
+void bertconv_requantise(
+    float *x, const float *scales, const int32_t *zeros, const float *weight_scales, const int32_t *weight_sums,
+    const float *bias, int activation, uint8_t *y, float *new_scales, int32_t *new_zeros, size_t rows, size_t columns);
+
 // Reduced storage to floats. `source` is little-endian and need not be aligned.
 void bertconv_from_f16(const void *source, float *target, size_t count);
 void bertconv_from_bf16(const void *source, float *target, size_t count);

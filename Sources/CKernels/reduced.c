@@ -1,0 +1,133 @@
+// Between floats and the smaller numbers that fast matrix products take: bfloat16, and 8 bits with a scale a row.
+
+#include "CKernels.h"
+
+#include <math.h>
+
+#include "vectors.h"
+
+// The upper half of a float, rounded to nearest, ties to even. A NaN stays one.
+INLINE uint16_t bfloat16(float x) {
+  uint32_t bits = as_bits(x);
+  uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1u);
+  return (uint16_t)((x != x ? bits | 0x400000u : rounded) >> 16);
+}
+
+VECTORISED void bertconv_to_bf16(
+    const float *restrict x, size_t stride, uint16_t *restrict y, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) y[r * columns + c] = bfloat16(x[r * stride + c]);
+}
+
+INLINE void quantise(
+    const float *restrict x, uint8_t *restrict y, size_t columns, float *restrict scale, int32_t *restrict zero) {
+  // 0 is a value that counts: what the activation cuts off must stay exactly that.
+  float low[LANES] = {0}, high[LANES] = {0};
+  size_t c = 0;
+  for (; c + LANES <= columns; c += LANES)
+    for (int l = 0; l < LANES; l++) {
+      low[l] = x[c + l] < low[l] ? x[c + l] : low[l];
+      high[l] = x[c + l] > high[l] ? x[c + l] : high[l];
+    }
+  for (; c < columns; c++) {
+    low[0] = x[c] < low[0] ? x[c] : low[0];
+    high[0] = x[c] > high[0] ? x[c] : high[0];
+  }
+  for (int l = 1; l < LANES; l++) {
+    low[0] = low[l] < low[0] ? low[l] : low[0];
+    high[0] = high[l] > high[0] ? high[l] : high[0];
+  }
+  float step = (high[0] - low[0]) / 255.0f;
+  // A row of zeros, or one that no scale holds: an infinite step makes every product NaN, which is what it is.
+  if (!(step > 0)) step = 1;
+  float inverse = 1.0f / step;
+  float offset = nearbyintf(-low[0] * inverse);
+  for (c = 0; c < columns; c++) {
+    // Adding 1.5 * 2^23 rounds to a whole number, whose low bits it is.
+    float value = x[c] * inverse + offset;
+    value = value < 0 ? 0 : value > 255 ? 255 : value;
+    y[c] = (uint8_t)as_bits(value + 12582912.0f);
+  }
+  *scale = step;
+  *zero = (int32_t)offset;
+}
+
+VECTORISED void bertconv_quantise(
+    const float *restrict x, size_t stride, uint8_t *restrict y, float *restrict scales, int32_t *restrict zeros,
+    size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++) quantise(x + r * stride, y + r * columns, columns, scales + r, zeros + r);
+}
+
+enum activation { NONE = 0, GELU = 1, GELU_TANH = 2, RELU = 3 };
+
+INLINE void widen(
+    float *restrict row, float scale, int32_t zero, const float *restrict weight_scales,
+    const int32_t *restrict weight_sums, const float *restrict bias, const int activation, size_t columns) {
+  for (size_t c = 0; c < columns; c++) {
+    int32_t sum;
+    memcpy(&sum, row + c, sizeof sum);
+    float v = (float)(sum - zero * weight_sums[c]) * (scale * weight_scales[c]);
+    if (bias) v += bias[c];
+    row[c] = activation == GELU ? gelu(v) : activation == GELU_TANH ? gelu_tanh(v) : activation == RELU && v < 0 ? 0 : v;
+  }
+}
+
+// Each activation, and whether there is a bias, is a loop of its own.
+INLINE void widen_any(
+    float *restrict row, float scale, int32_t zero, const float *restrict weight_scales,
+    const int32_t *restrict weight_sums, const float *restrict bias, int activation, size_t columns) {
+#define CASE(a)                                                                                        \
+  case a:                                                                                              \
+    if (bias)                                                                                          \
+      widen(row, scale, zero, weight_scales, weight_sums, bias, a, columns);                           \
+    else                                                                                               \
+      widen(row, scale, zero, weight_scales, weight_sums, NULL, a, columns);                           \
+    break;
+  switch (activation) { CASE(GELU) CASE(GELU_TANH) CASE(RELU) default: CASE(NONE) }
+#undef CASE
+}
+
+VECTORISED void bertconv_widen(
+    float *restrict x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
+    const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    widen_any(x + r * stride, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, columns);
+}
+
+VECTORISED void bertconv_requantise(
+    float *restrict x, const float *scales, const int32_t *zeros, const float *weight_scales,
+    const int32_t *weight_sums, const float *bias, int activation, uint8_t *restrict y, float *restrict new_scales,
+    int32_t *restrict new_zeros, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++) {
+    float *row = x + r * columns;
+    widen_any(row, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, columns);
+    quantise(row, y + r * columns, columns, new_scales + r, new_zeros + r);
+  }
+}
+
+VECTORISED void bertconv_quantise_weights(
+    const float *restrict weights, int8_t *restrict y, float *restrict scales, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++) {
+    const float *row = weights + r * columns;
+    float largest = 0;
+    for (size_t c = 0; c < columns; c++) {
+      float magnitude = fabsf(row[c]);
+      largest = magnitude > largest ? magnitude : largest;
+    }
+    float scale = largest / 127.0f;
+    scales[r] = scale;
+    for (size_t c = 0; c < columns; c++) {
+      float value = scale > 0 ? row[c] / scale : 0;
+      value = value < -127 ? -127 : value > 127 ? 127 : value;
+      y[r * columns + c] = (int8_t)(int32_t)(as_bits(value + 12582912.0f) - as_bits(12582912.0f));
+    }
+  }
+}
+
+VECTORISED void bertconv_row_sums(const int8_t *restrict x, int32_t *restrict sums, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++) {
+    int32_t sum = 0;
+    for (size_t c = 0; c < columns; c++) sum += x[r * columns + c];
+    sums[r] = sum;
+  }
+}

@@ -1,0 +1,58 @@
+// Matrix products with weights that were packed once, by oneDNN, and loops over rows on the same threads.
+//
+// oneDNN is loaded when it is first asked for (dlopen), so that a program that only lists a file does not pay for it, and
+// one on a machine without it still starts: bertconv_onednn_load says whether it is there.
+
+#ifndef BERTCONV_ONEDNN_H
+#define BERTCONV_ONEDNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// What the matrices hold. BF16: bfloat16 by bfloat16, summed in f32. INT8: unsigned by signed 8 bits, summed in 32.
+enum bertconv_precision { BERTCONV_F32 = 0, BERTCONV_BF16 = 1, BERTCONV_INT8 = 2 };
+
+// What follows the product, in the order in which it is done: + bias, then the activation; + what y holds already.
+enum bertconv_epilogue {
+  BERTCONV_NOTHING = 0,
+  BERTCONV_GELU = 1,       // x Phi(x), with the error function
+  BERTCONV_GELU_TANH = 2,
+  BERTCONV_RELU = 3,
+  BERTCONV_ADD = 4,        // y += instead of y =
+};
+
+// 0 when oneDNN and the OpenMP library that it runs on are loaded, or were before; otherwise -1. Thread-safe.
+int bertconv_onednn_load(void);
+
+// Whether the machine multiplies matrices of this precision faster than it would by widening them to f32.
+int bertconv_onednn_has(int precision);
+
+// "2.6.3", or "" where it is not loaded.
+const char *bertconv_onednn_version(void);
+
+// Threads of products and loops that the calling thread starts.
+void bertconv_onednn_set_threads(int threads);
+int bertconv_onednn_threads(void);
+
+// Calls `body(data, first, last)` on parts of 0..<count, several at once, each a multiple of `grain` but for the last.
+void bertconv_parallel(size_t count, size_t grain, void (*body)(void *data, size_t first, size_t last), void *data);
+
+// A matrix [n, k], row-major: floats, bfloat16 or signed bytes, in the layout that the products want. A copy.
+typedef struct bertconv_packed bertconv_packed;
+bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, size_t k);
+void bertconv_packed_free(bertconv_packed *packed);
+size_t bertconv_packed_bytes(const bertconv_packed *packed);
+
+// What products have in common: made once, used by one thread at a time.
+typedef struct bertconv_context bertconv_context;
+bertconv_context *bertconv_context_create(void);
+void bertconv_context_free(bertconv_context *context);
+
+// y = epilogue(x · weightsᵀ + bias): x [m, k] of floats, bfloat16 or unsigned bytes, rows `x_stride` elements apart;
+// bias [n] of floats, or NULL; y [m, n] of floats, of bfloat16 where `narrow` is not 0, for INT8 of int32 without bias
+// and epilogue. 0 when it was done.
+int bertconv_multiply(
+    bertconv_context *context, const bertconv_packed *weights, const void *x, size_t m, size_t x_stride,
+    const float *bias, int epilogue, void *y, size_t y_stride, int narrow);
+
+#endif

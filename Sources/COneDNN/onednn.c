@@ -1,0 +1,420 @@
+// See COneDNN.h. Source of the interface: oneDNN's reference (dnnl.h of version 2); the library of Debian and Ubuntu runs
+// its loops on GNU OpenMP, whose threads are used for our own loops too: two sets of threads would wait for each other.
+
+#define _GNU_SOURCE
+#include "COneDNN.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__linux__) && __has_include(<oneapi/dnnl/dnnl.h>)
+#include <oneapi/dnnl/dnnl_version.h>
+#if DNNL_VERSION_MAJOR == 2
+#define HAS_ONEDNN 1
+#endif
+#endif
+
+#ifdef HAS_ONEDNN
+
+#include <dlfcn.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
+
+// The functions that are used, by the types of their declarations.
+#define FUNCTIONS(_)                                                                                          \
+  _(dnnl_version)                                                                                             \
+  _(dnnl_engine_create)                                                                                       \
+  _(dnnl_stream_create)                                                                                       \
+  _(dnnl_stream_destroy)                                                                                      \
+  _(dnnl_memory_desc_init_by_tag)                                                                             \
+  _(dnnl_memory_desc_init_by_strides)                                                                         \
+  _(dnnl_memory_desc_get_size)                                                                                \
+  _(dnnl_memory_create)                                                                                       \
+  _(dnnl_memory_destroy)                                                                                      \
+  _(dnnl_memory_set_data_handle)                                                                              \
+  _(dnnl_matmul_desc_init)                                                                                    \
+  _(dnnl_primitive_desc_create)                                                                               \
+  _(dnnl_primitive_desc_destroy)                                                                              \
+  _(dnnl_primitive_desc_query_md)                                                                             \
+  _(dnnl_reorder_primitive_desc_create)                                                                       \
+  _(dnnl_primitive_create)                                                                                    \
+  _(dnnl_primitive_destroy)                                                                                   \
+  _(dnnl_primitive_execute)                                                                                   \
+  _(dnnl_primitive_attr_create)                                                                               \
+  _(dnnl_primitive_attr_destroy)                                                                              \
+  _(dnnl_primitive_attr_set_post_ops)                                                                         \
+  _(dnnl_primitive_attr_set_scratchpad_mode)                                                                  \
+  _(dnnl_post_ops_create)                                                                                     \
+  _(dnnl_post_ops_destroy)                                                                                    \
+  _(dnnl_post_ops_append_eltwise)                                                                             \
+  _(dnnl_post_ops_append_sum)
+
+static struct {
+  int state;  // 0 not tried, 1 there, -1 not there
+#define MEMBER(name) __typeof__(&name) name;
+  FUNCTIONS(MEMBER)
+#undef MEMBER
+  void (*gomp_parallel)(void (*)(void *), void *, unsigned, unsigned);
+  int (*thread_number)(void);
+  int (*thread_count)(void);
+  int (*is_in_parallel)(void);
+  void (*set_threads)(int);
+  int (*most_threads)(void);
+  dnnl_engine_t engine;
+  char version[32];
+} library;
+
+static void load(void) {
+  library.state = -1;
+  char name[32];
+  snprintf(name, sizeof name, "libdnnl.so.%d", DNNL_VERSION_MAJOR);
+  void *openmp = dlopen("libgomp.so.1", RTLD_NOW | RTLD_GLOBAL);
+  void *dnnl = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (!dnnl || !openmp) return;
+#define FIND(symbol) \
+  if (!(*(void **)&library.symbol = dlsym(dnnl, #symbol))) return;
+  FUNCTIONS(FIND)
+#undef FIND
+  struct {
+    const char *name;
+    void *place;
+  } openmp_functions[] = {
+      {"GOMP_parallel", &library.gomp_parallel}, {"omp_get_thread_num", &library.thread_number},
+      {"omp_get_num_threads", &library.thread_count}, {"omp_in_parallel", &library.is_in_parallel},
+      {"omp_set_num_threads", &library.set_threads}, {"omp_get_max_threads", &library.most_threads},
+  };
+  for (size_t i = 0; i < sizeof openmp_functions / sizeof *openmp_functions; i++)
+    if (!(*(void **)openmp_functions[i].place = dlsym(openmp, openmp_functions[i].name))) return;
+  if (library.dnnl_engine_create(&library.engine, dnnl_cpu, 0) != dnnl_success) return;
+  const dnnl_version_t *version = library.dnnl_version();
+  // A library of another major version has other structures.
+  if (!version || version->major != DNNL_VERSION_MAJOR) return;
+  snprintf(library.version, sizeof library.version, "%d.%d.%d", version->major, version->minor, version->patch);
+  library.state = 1;
+}
+
+int bertconv_onednn_load(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, load);
+  return library.state == 1 ? 0 : -1;
+}
+
+const char *bertconv_onednn_version(void) { return library.version; }
+
+int bertconv_onednn_has(int precision) {
+  if (bertconv_onednn_load()) return 0;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  switch (precision) {
+    case BERTCONV_F32: return __builtin_cpu_supports("avx2");
+    case BERTCONV_BF16: return __builtin_cpu_supports("avx512bf16");
+    case BERTCONV_INT8: return __builtin_cpu_supports("avx512vnni");
+    default: return 0;
+  }
+#else
+  return precision == BERTCONV_F32;
+#endif
+}
+
+void bertconv_onednn_set_threads(int threads) {
+  if (!bertconv_onednn_load()) library.set_threads(threads);
+}
+
+int bertconv_onednn_threads(void) { return bertconv_onednn_load() ? 1 : library.most_threads(); }
+
+// MARK: Loops
+
+struct loop {
+  size_t count, grain;
+  void (*body)(void *, size_t, size_t);
+  void *data;
+};
+
+static void run_part(void *pointer) {
+  const struct loop *loop = pointer;
+  size_t threads = (size_t)library.thread_count(), thread = (size_t)library.thread_number();
+  size_t pieces = (loop->count + loop->grain - 1) / loop->grain;
+  size_t first = pieces * thread / threads * loop->grain, last = pieces * (thread + 1) / threads * loop->grain;
+  if (last > loop->count) last = loop->count;
+  if (first < last) loop->body(loop->data, first, last);
+}
+
+void bertconv_parallel(size_t count, size_t grain, void (*body)(void *, size_t, size_t), void *data) {
+  if (count == 0) return;
+  if (library.state != 1 || count <= grain || library.is_in_parallel()) {
+    body(data, 0, count);
+    return;
+  }
+  struct loop loop = {count, grain, body, data};
+  library.gomp_parallel(run_part, &loop, 0, 0);
+}
+
+// MARK: Weights
+
+struct bertconv_packed {
+  int precision;
+  dnnl_dim_t n, k;
+  dnnl_memory_desc_t layout;
+  dnnl_memory_t memory;
+};
+
+static dnnl_data_type_t input_type(int precision) {
+  return precision == BERTCONV_F32 ? dnnl_f32 : precision == BERTCONV_BF16 ? dnnl_bf16 : dnnl_u8;
+}
+
+static dnnl_data_type_t weight_type(int precision) {
+  return precision == BERTCONV_F32 ? dnnl_f32 : precision == BERTCONV_BF16 ? dnnl_bf16 : dnnl_s8;
+}
+
+static dnnl_data_type_t output_type(int precision, int narrow) {
+  return precision == BERTCONV_INT8 ? dnnl_s32 : narrow ? dnnl_bf16 : dnnl_f32;
+}
+
+// The product of these shapes; `layout` is that of the weights, or of the format `any` to be told the best.
+static dnnl_status_t describe(
+    dnnl_primitive_desc_t *result, int precision, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k, dnnl_dim_t x_stride,
+    dnnl_dim_t y_stride, const dnnl_memory_desc_t *layout, int has_bias, int epilogue, int narrow) {
+  dnnl_memory_desc_t x, y, bias;
+  const dnnl_dims_t x_shape = {m, k}, y_shape = {m, n}, bias_shape = {1, n};
+  const dnnl_dims_t x_strides = {x_stride, 1}, y_strides = {y_stride, 1};
+  dnnl_status_t status = library.dnnl_memory_desc_init_by_strides(&x, 2, x_shape, input_type(precision), x_strides);
+  if (!status)
+    status = library.dnnl_memory_desc_init_by_strides(&y, 2, y_shape, output_type(precision, narrow), y_strides);
+  if (!status) status = library.dnnl_memory_desc_init_by_tag(&bias, 2, bias_shape, dnnl_f32, dnnl_ab);
+  if (status) return status;
+
+  dnnl_primitive_attr_t attributes = NULL;
+  dnnl_post_ops_t operations = NULL;
+  status = library.dnnl_primitive_attr_create(&attributes);
+  if (!status) status = library.dnnl_post_ops_create(&operations);
+  if (!status) switch (epilogue) {
+      case BERTCONV_GELU:
+        status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_erf, 0, 0);
+        break;
+      case BERTCONV_GELU_TANH:
+        status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_tanh, 0, 0);
+        break;
+      case BERTCONV_RELU: status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_relu, 0, 0); break;
+      case BERTCONV_ADD: status = library.dnnl_post_ops_append_sum(operations, 1); break;
+      default: break;
+    }
+  if (!status) status = library.dnnl_primitive_attr_set_post_ops(attributes, operations);
+  dnnl_matmul_desc_t product;
+  if (!status) status = library.dnnl_matmul_desc_init(&product, &x, layout, has_bias ? &bias : NULL, &y);
+  if (!status) status = library.dnnl_primitive_desc_create(result, &product, attributes, library.engine, NULL);
+  if (operations) library.dnnl_post_ops_destroy(operations);
+  if (attributes) library.dnnl_primitive_attr_destroy(attributes);
+  return status;
+}
+
+// The number of rows that the layout is chosen for. It serves all others: it depends on n and k.
+enum { USUAL_ROWS = 128 };
+
+bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, size_t k) {
+  if (bertconv_onednn_load() || n == 0 || k == 0) return NULL;
+  bertconv_packed *packed = calloc(1, sizeof *packed);
+  if (!packed) return NULL;
+  packed->precision = precision;
+  packed->n = (dnnl_dim_t)n;
+  packed->k = (dnnl_dim_t)k;
+  const dnnl_dims_t shape = {packed->k, packed->n};
+  dnnl_memory_desc_t any, plain;
+  dnnl_primitive_desc_t product = NULL, reorder = NULL;
+  dnnl_primitive_t primitive = NULL;
+  dnnl_memory_t source = NULL;
+  dnnl_stream_t stream = NULL;
+  dnnl_status_t status = library.dnnl_memory_desc_init_by_tag(&any, 2, shape, weight_type(precision), dnnl_format_tag_any);
+  // [n, k] row-major is [k, n] column-major.
+  if (!status) status = library.dnnl_memory_desc_init_by_tag(&plain, 2, shape, weight_type(precision), dnnl_ba);
+  if (!status)
+    status = describe(
+        &product, precision, USUAL_ROWS, packed->n, packed->k, packed->k, packed->n, &any, 0, BERTCONV_NOTHING, 0);
+  if (!status) {
+    packed->layout = *library.dnnl_primitive_desc_query_md(product, dnnl_query_weights_md, 0);
+    status = library.dnnl_memory_create(&packed->memory, &packed->layout, library.engine, DNNL_MEMORY_ALLOCATE);
+  }
+  if (!status) status = library.dnnl_memory_create(&source, &plain, library.engine, (void *)weights);
+  if (!status)
+    status = library.dnnl_reorder_primitive_desc_create(
+        &reorder, &plain, library.engine, &packed->layout, library.engine, NULL);
+  if (!status) status = library.dnnl_primitive_create(&primitive, reorder);
+  if (!status) status = library.dnnl_stream_create(&stream, library.engine, dnnl_stream_default_flags);
+  if (!status) {
+    dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, packed->memory}};
+    status = library.dnnl_primitive_execute(primitive, stream, 2, arguments);
+  }
+  if (stream) library.dnnl_stream_destroy(stream);
+  if (primitive) library.dnnl_primitive_destroy(primitive);
+  if (source) library.dnnl_memory_destroy(source);
+  if (reorder) library.dnnl_primitive_desc_destroy(reorder);
+  if (product) library.dnnl_primitive_desc_destroy(product);
+  if (status) {
+    bertconv_packed_free(packed);
+    return NULL;
+  }
+  return packed;
+}
+
+void bertconv_packed_free(bertconv_packed *packed) {
+  if (!packed) return;
+  if (packed->memory) library.dnnl_memory_destroy(packed->memory);
+  free(packed);
+}
+
+size_t bertconv_packed_bytes(const bertconv_packed *packed) { return library.dnnl_memory_desc_get_size(&packed->layout); }
+
+// MARK: Products
+
+// Products of one shape, ready to run.
+struct product {
+  int precision, has_bias, epilogue, narrow;
+  dnnl_dim_t m, n, k, x_stride, y_stride;
+  dnnl_memory_desc_t layout;
+  dnnl_primitive_t primitive;
+  dnnl_memory_t x, y, bias;
+};
+
+struct bertconv_context {
+  dnnl_stream_t stream;
+  struct product *products;
+  size_t count, capacity;
+};
+
+// Inputs of ever new shapes must not fill the memory.
+enum { MOST_PRODUCTS = 256 };
+
+bertconv_context *bertconv_context_create(void) {
+  if (bertconv_onednn_load()) return NULL;
+  bertconv_context *context = calloc(1, sizeof *context);
+  if (context && library.dnnl_stream_create(&context->stream, library.engine, dnnl_stream_default_flags)) {
+    free(context);
+    context = NULL;
+  }
+  return context;
+}
+
+static void forget(struct product *product) {
+  if (product->primitive) library.dnnl_primitive_destroy(product->primitive);
+  if (product->x) library.dnnl_memory_destroy(product->x);
+  if (product->y) library.dnnl_memory_destroy(product->y);
+  if (product->bias) library.dnnl_memory_destroy(product->bias);
+}
+
+static void forget_all(bertconv_context *context) {
+  for (size_t i = 0; i < context->count; i++) forget(&context->products[i]);
+  context->count = 0;
+}
+
+void bertconv_context_free(bertconv_context *context) {
+  if (!context) return;
+  forget_all(context);
+  free(context->products);
+  library.dnnl_stream_destroy(context->stream);
+  free(context);
+}
+
+static int is_same(const struct product *a, const struct product *b) {
+  return a->m == b->m && a->n == b->n && a->k == b->k && a->precision == b->precision && a->epilogue == b->epilogue &&
+         a->narrow == b->narrow && a->has_bias == b->has_bias && a->x_stride == b->x_stride &&
+         a->y_stride == b->y_stride && memcmp(&a->layout, &b->layout, sizeof a->layout) == 0;
+}
+
+static dnnl_status_t prepare(struct product *p) {
+  dnnl_primitive_desc_t description = NULL;
+  dnnl_status_t status = describe(
+      &description, p->precision, p->m, p->n, p->k, p->x_stride, p->y_stride, &p->layout, p->has_bias, p->epilogue,
+      p->narrow);
+  if (!status) status = library.dnnl_primitive_create(&p->primitive, description);
+  const struct {
+    dnnl_memory_t *memory;
+    dnnl_query_t query;
+    int index;
+  } memories[] = {
+      {&p->x, dnnl_query_src_md, 0}, {&p->y, dnnl_query_dst_md, 0}, {&p->bias, dnnl_query_weights_md, 1}};
+  for (int i = 0; !status && i < 2 + p->has_bias; i++)
+    status = library.dnnl_memory_create(
+        memories[i].memory, library.dnnl_primitive_desc_query_md(description, memories[i].query, memories[i].index),
+        library.engine, DNNL_MEMORY_NONE);
+  if (description) library.dnnl_primitive_desc_destroy(description);
+  return status;
+}
+
+static struct product *find(bertconv_context *context, const struct product *wanted) {
+  for (size_t i = 0; i < context->count; i++)
+    if (is_same(&context->products[i], wanted)) return &context->products[i];
+  if (context->count == MOST_PRODUCTS) forget_all(context);
+  if (context->count == context->capacity) {
+    size_t capacity = context->capacity ? 2 * context->capacity : 16;
+    struct product *products = realloc(context->products, capacity * sizeof *products);
+    if (!products) return NULL;
+    context->products = products;
+    context->capacity = capacity;
+  }
+  struct product *product = &context->products[context->count];
+  *product = *wanted;
+  if (prepare(product)) {
+    forget(product);
+    return NULL;
+  }
+  context->count++;
+  return product;
+}
+
+int bertconv_multiply(
+    bertconv_context *context, const bertconv_packed *weights, const void *x, size_t m, size_t x_stride,
+    const float *bias, int epilogue, void *y, size_t y_stride, int narrow) {
+  if (m == 0) return 0;
+  struct product wanted;
+  memset(&wanted, 0, sizeof wanted);
+  wanted.precision = weights->precision;
+  wanted.has_bias = bias != NULL;
+  wanted.epilogue = epilogue;
+  wanted.narrow = narrow;
+  wanted.m = (dnnl_dim_t)m;
+  wanted.n = weights->n;
+  wanted.k = weights->k;
+  wanted.x_stride = (dnnl_dim_t)x_stride;
+  wanted.y_stride = (dnnl_dim_t)y_stride;
+  wanted.layout = weights->layout;
+  struct product *product = find(context, &wanted);
+  if (!product) return -1;
+  dnnl_status_t status = library.dnnl_memory_set_data_handle(product->x, (void *)x);
+  if (!status) status = library.dnnl_memory_set_data_handle(product->y, y);
+  if (!status && bias) status = library.dnnl_memory_set_data_handle(product->bias, (void *)bias);
+  if (status) return -1;
+  dnnl_exec_arg_t arguments[] = {
+      {DNNL_ARG_SRC, product->x},
+      {DNNL_ARG_WEIGHTS, weights->memory},
+      {DNNL_ARG_DST, product->y},
+      {DNNL_ARG_BIAS, product->bias},
+  };
+  return library.dnnl_primitive_execute(product->primitive, context->stream, bias ? 4 : 3, arguments) ? -1 : 0;
+}
+
+#else
+
+int bertconv_onednn_load(void) { return -1; }
+int bertconv_onednn_has(int precision) { return (void)precision, 0; }
+const char *bertconv_onednn_version(void) { return ""; }
+void bertconv_onednn_set_threads(int threads) { (void)threads; }
+int bertconv_onednn_threads(void) { return 1; }
+void bertconv_parallel(size_t count, size_t grain, void (*body)(void *, size_t, size_t), void *data) {
+  (void)grain;
+  if (count) body(data, 0, count);
+}
+bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, size_t k) {
+  return (void)precision, (void)weights, (void)n, (void)k, NULL;
+}
+void bertconv_packed_free(bertconv_packed *packed) { (void)packed; }
+size_t bertconv_packed_bytes(const bertconv_packed *packed) { return (void)packed, 0; }
+bertconv_context *bertconv_context_create(void) { return NULL; }
+void bertconv_context_free(bertconv_context *context) { (void)context; }
+int bertconv_multiply(
+    bertconv_context *context, const bertconv_packed *weights, const void *x, size_t m, size_t x_stride,
+    const float *bias, int epilogue, void *y, size_t y_stride, int narrow) {
+  return (void)context, (void)weights, (void)x, (void)m, (void)x_stride, (void)bias, (void)epilogue, (void)y,
+         (void)y_stride, (void)narrow, -1;
+}
+
+#endif

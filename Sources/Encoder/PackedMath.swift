@@ -1,0 +1,305 @@
+import CKernels
+import COneDNN
+import TensorIO
+
+/// Products with packed weights, and loops on the threads that compute them, for one run at a time.
+///
+/// T rows of activations go in as floats; what the precision wants of them is made here, in memory that is kept.
+@safe
+final class PackedMath {
+  let precision: Precision
+  private let context: OpaquePointer
+  /// Activations as bfloat16 or bytes.
+  private var narrowed = Buffer(count: 0)
+  /// The same of what lies between the two matrices of a feed-forward network.
+  private var inner = Buffer(count: 0)
+  private var scales = Quantisation()
+  private var innerScales = Quantisation()
+  /// One for each thread.
+  private var workspaces: [Buffer] = []
+
+  /// A scale and a zero for each row of activations.
+  private struct Quantisation {
+    var scales: [Float] = []
+    var zeros: [Int32] = []
+
+    mutating func reserve(_ rows: Int) {
+      if scales.count < rows {
+        scales = Array(repeating: 0, count: rows)
+        zeros = Array(repeating: 0, count: rows)
+      }
+    }
+  }
+
+  /// `nil` where oneDNN is not there.
+  init?(_ precision: Precision) {
+    guard let context = unsafe bertconv_context_create() else { return nil }
+    unsafe self.context = context
+    self.precision = precision
+  }
+
+  deinit { unsafe bertconv_context_free(context) }
+
+  // MARK: Threads
+
+  /// Rows that a thread takes at least: fewer are done before the others are awake.
+  private static let grain = 8
+
+  static var threads: Int { Int(bertconv_onednn_threads()) }
+
+  /// Calls `body` with parts of `0..<count`, several at once.
+  static func parallel(_ count: Int, grain: Int = PackedMath.grain, _ body: (Range<Int>) -> Void) {
+    withoutActuallyEscaping(body) { body in
+      let box = Box(body)
+      withExtendedLifetime(box) {
+        unsafe bertconv_parallel(
+          count, grain,
+          { data, first, last in
+            guard let data = unsafe data else { return }
+            unsafe Unmanaged<Box>.fromOpaque(data).takeUnretainedValue().body(first..<last)
+          }, Unmanaged.passUnretained(box).toOpaque())
+      }
+    }
+  }
+
+  private final class Box {
+    let body: (Range<Int>) -> Void
+    init(_ body: @escaping (Range<Int>) -> Void) { self.body = body }
+  }
+
+  // MARK: Products
+
+  /// `y = activation(x · wᵀ + bias)`, x [T, k], w [n, k], y [T, n].
+  func multiply(_ x: Matrix, by w: PackedMatrix, bias: Weight?, activation: Activation?, into y: Matrix) {
+    precondition(x.columns == w.columns && y.columns == w.rows && x.rows == y.rows)
+    precondition(bias.map { $0.rows == 1 && $0.columns == w.rows } ?? true)
+    let input = narrow(x, into: &narrowed, &scales)
+    product(input, x.rows, w, bias: bias, activation: activation, y, narrow: false)
+    guard precision == .int8 else { return }
+    widen(y, w, scales, bias: bias, activation: activation)
+  }
+
+  /// `y = activation(x · aᵀ + bias) · bᵀ`, x [T, k], a [i, k], b [n, i], y [T, n]; `between` holds [T, i] floats.
+  func feedForward(
+    _ x: Matrix, _ a: PackedMatrix, bias: Weight, activation: Activation, _ b: PackedMatrix, between: Matrix,
+    into y: Matrix
+  ) {
+    precondition(x.columns == a.columns && a.rows == b.columns && b.rows == y.columns)
+    precondition(between.isContiguous && between.columns == a.rows && between.rows == x.rows && x.rows == y.rows)
+    let input = narrow(x, into: &narrowed, &scales)
+    switch precision {
+    case .f32:
+      product(input, x.rows, a, bias: bias, activation: activation, between, narrow: false)
+      product(.floats(between), x.rows, b, bias: nil, activation: nil, y, narrow: false)
+    case .bf16:
+      product(input, x.rows, a, bias: bias, activation: activation, between, narrow: true)
+      product(.words(between), x.rows, b, bias: nil, activation: nil, y, narrow: false)
+    case .int8:
+      product(input, x.rows, a, bias: nil, activation: nil, between, narrow: false)
+      requantise(between, a, bias: bias, activation: activation)
+      product(.bytes(inner, between.columns), x.rows, b, bias: nil, activation: nil, y, narrow: false)
+      widen(y, b, innerScales, bias: nil, activation: nil)
+    }
+  }
+
+  /// Activations in the form that the products take.
+  private enum Input {
+    case floats(Matrix)
+    /// bfloat16 in the first half of the matrix's memory, rows adjacent.
+    case words(Matrix)
+    case bytes(Buffer, Int)
+  }
+
+  private func narrow(_ x: Matrix, into target: inout Buffer, _ scales: inout Quantisation) -> Input {
+    switch precision {
+    case .f32: return .floats(x)
+    case .bf16:
+      target = .grown(target, to: x.rows * x.columns / 2 + 1)
+      let buffer = target
+      unsafe buffer.withStart { y in
+        unsafe x.withStart { x0 in
+          let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt16.self)
+          Self.parallel(x.rows) { rows in
+            unsafe bertconv_to_bf16(
+              x0 + rows.lowerBound * x.stride, x.stride, y + rows.lowerBound * x.columns, rows.count, x.columns)
+          }
+        }
+      }
+      return .words(buffer.matrix(1, x.rows * x.columns / 2 + 1))
+    case .int8:
+      target = .grown(target, to: x.rows * x.columns / 4 + 1)
+      scales.reserve(x.rows)
+      let buffer = target
+      unsafe buffer.withStart { y in
+        unsafe x.withStart { x0 in
+          unsafe scales.scales.withUnsafeMutableBufferPointer { scale in
+            unsafe scales.zeros.withUnsafeMutableBufferPointer { zero in
+              guard let scale = scale.baseAddress, let zero = zero.baseAddress else { return }
+              let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
+              Self.parallel(x.rows) { rows in
+                let first = rows.lowerBound
+                unsafe bertconv_quantise(
+                  x0 + first * x.stride, x.stride, y + first * x.columns, scale + first, zero + first, rows.count,
+                  x.columns)
+              }
+            }
+          }
+        }
+      }
+      return .bytes(buffer, x.columns)
+    }
+  }
+
+  private func product(
+    _ input: Input, _ rows: Int, _ w: PackedMatrix, bias: Weight?, activation: Activation?, _ y: Matrix, narrow: Bool
+  ) {
+    let epilogue = activation.map(Self.epilogue) ?? 0
+    let isWhole = precision != .int8
+    unsafe y.withStart { y0 in
+      unsafe w.withPacked { packed, _, _ in
+        let run = { (x: UnsafeRawPointer, stride: Int) in
+          let code: Int32
+          if isWhole, let bias {
+            code = unsafe bias.withStart {
+              unsafe bertconv_multiply(
+                self.context, packed, x, rows, stride, $0, epilogue, y0, narrow ? y.columns : y.stride, narrow ? 1 : 0)
+            }
+          } else {
+            code = unsafe bertconv_multiply(
+              self.context, packed, x, rows, stride, nil, isWhole ? epilogue : 0, y0, y.stride, narrow ? 1 : 0)
+          }
+          // The weights were packed, so the library is there and knows the product; what is left is lack of memory.
+          precondition(code == 0, "oneDNN could not compute a product")
+        }
+        switch input {
+        case .floats(let x): unsafe x.withStart { unsafe run($0, x.stride) }
+        case .words(let x): unsafe x.withStart { unsafe run($0, w.columns) }
+        case .bytes(let x, let columns): unsafe x.withStart { unsafe run($0, columns) }
+        }
+      }
+    }
+  }
+
+  private static func epilogue(_ activation: Activation) -> Int32 {
+    switch activation {
+    case .gelu: Int32(BERTCONV_GELU.rawValue)
+    case .geluTanh: Int32(BERTCONV_GELU_TANH.rawValue)
+    case .relu: Int32(BERTCONV_RELU.rawValue)
+    case .tanh: preconditionFailure("only of heads, which go another way")
+    }
+  }
+
+  // MARK: 8 bits
+
+  private func widen(
+    _ y: Matrix, _ w: PackedMatrix, _ scales: Quantisation, bias: Weight?, activation: Activation?
+  ) {
+    let code = activation.map(Self.epilogue) ?? 0
+    unsafe y.withStart { y0 in
+      unsafe w.withPacked { _, weightScales, sums in
+        unsafe Self.withStart(of: bias) { bias in
+          unsafe scales.scales.withUnsafeBufferPointer { scale in
+            unsafe scales.zeros.withUnsafeBufferPointer { zero in
+              guard let scale = scale.baseAddress, let zero = zero.baseAddress else { return }
+              Self.parallel(y.rows) { rows in
+                let first = rows.lowerBound
+                unsafe bertconv_widen(
+                  y0 + first * y.stride, y.stride, scale + first, zero + first, weightScales, sums, bias, code,
+                  rows.count, y.columns)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private func requantise(_ x: Matrix, _ w: PackedMatrix, bias: Weight, activation: Activation) {
+    inner = .grown(inner, to: x.rows * x.columns / 4 + 1)
+    innerScales.reserve(x.rows)
+    let code = Self.epilogue(activation)
+    let target = inner
+    unsafe x.withStart { x0 in
+      unsafe target.withStart { y in
+        unsafe w.withPacked { _, weightScales, sums in
+          unsafe bias.withStart { bias in
+            unsafe scales.scales.withUnsafeBufferPointer { scale in
+              unsafe scales.zeros.withUnsafeBufferPointer { zero in
+                unsafe innerScales.scales.withUnsafeMutableBufferPointer { newScale in
+                  unsafe innerScales.zeros.withUnsafeMutableBufferPointer { newZero in
+                    guard let scale = scale.baseAddress, let zero = zero.baseAddress,
+                      let newScale = newScale.baseAddress, let newZero = newZero.baseAddress
+                    else { return }
+                    let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
+                    Self.parallel(x.rows) { rows in
+                      let first = rows.lowerBound
+                      unsafe bertconv_requantise(
+                        x0 + first * x.columns, scale + first, zero + first, weightScales, sums, bias, code,
+                        y + first * x.columns, newScale + first, newZero + first, rows.count, x.columns)
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @unsafe
+  private static func withStart(of bias: Weight?, _ body: (UnsafePointer<Float>?) -> Void) {
+    if let bias {
+      unsafe bias.withStart { unsafe body($0) }
+    } else {
+      unsafe body(nil)
+    }
+  }
+
+  // MARK: Attention
+
+  /// softmax(Q Kᵀ / √D) V of every head of every sequence: `projected` [T, 3N] holds query, key and value side by side,
+  /// `context` [T, N] the results.
+  func attend(_ projected: Matrix, _ group: PackedGroup, heads: Int, into context: Matrix) {
+    let width = context.columns
+    let size = width / heads
+    let scale = 1 / Float(size).squareRoot()
+    // The longest first, each to the thread that has least to do.
+    var bins = Array(repeating: (cost: 0, tasks: [(sequence: PackedSequence, head: Int)]()), count: Self.threads)
+    for sequence in group.sequences.sorted(by: { $0.queries.count > $1.queries.count }) {
+      for head in 0..<heads {
+        let place = bins.indices.min { bins[$0].cost < bins[$1].cost } ?? 0
+        bins[place].cost += sequence.queries.count * (sequence.keys.count + 16)
+        bins[place].tasks.append((sequence, head))
+      }
+    }
+    let needed = bertconv_attention_workspace(group.longest, size)
+    while workspaces.count < bins.count { workspaces.append(Buffer(count: 0)) }
+    for index in workspaces.indices { workspaces[index] = .grown(workspaces[index], to: needed) }
+    let spaces = workspaces
+    unsafe projected.withStart { p in
+      unsafe context.withStart { c in
+        Self.parallel(bins.count, grain: 1) { range in
+          for index in range {
+            unsafe spaces[index].withStart { space in
+              for (sequence, head) in bins[index].tasks {
+                let query = unsafe p + sequence.start * projected.stride + head * size
+                unsafe bertconv_attend(
+                  query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count,
+                  projected.stride, size, scale, space, c + sequence.start * context.stride + head * size,
+                  context.stride)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+extension Buffer {
+  /// A buffer of at least `count` elements in place of a smaller one.
+  fileprivate static func grown(_ buffer: Buffer, to count: Int) -> Buffer {
+    buffer.count >= count ? buffer : Buffer(count: count)
+  }
+}

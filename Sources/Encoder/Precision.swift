@@ -1,0 +1,43 @@
+import COneDNN
+import TensorIO
+
+/// The numbers that matrix products are made of. Everything between them is f32.
+public enum Precision: String, Sendable, CaseIterable {
+  case f32
+  /// bfloat16 by bfloat16, summed in f32.
+  case bf16
+  /// Unsigned 8 bits with a scale and a zero a row, found anew for each row of activations, by signed 8 bits with a scale
+  /// an output; summed in 32 bits. Attention stays f32.
+  case int8
+
+  var code: Int32 {
+    switch self {
+    case .f32: Int32(BERTCONV_F32.rawValue)
+    case .bf16: Int32(BERTCONV_BF16.rawValue)
+    case .int8: Int32(BERTCONV_INT8.rawValue)
+    }
+  }
+}
+
+/// What computes the matrix products.
+public enum MathLibrary: Sendable, Equatable {
+  /// oneDNN on weights that are packed when the model is opened: fast, for more memory and some time at the start.
+  case oneDNN
+  /// OpenBLAS on the mapped file itself: the reference, in f32 only.
+  case openBLAS
+
+  /// oneDNN where it is there and the machine has instructions for the precision; otherwise OpenBLAS.
+  ///
+  /// Throws ``FormatError`` when the precision can be had with neither.
+  static func best(for precision: Precision) throws(FormatError) -> MathLibrary {
+    if bertconv_onednn_has(precision.code) != 0 { return .oneDNN }
+    guard precision == .f32 else {
+      throw FormatError(
+        bertconv_onednn_load() == 0
+          ? "this machine's processor has no instructions for products in this precision"
+          : "oneDNN, which computes in this precision, is not installed", found: "precision \(precision.rawValue)",
+        expected: "precision f32", advice: "Leave --precision away, or install libdnnl (Debian's libdnnl-dev).")
+    }
+    return .openBLAS
+  }
+}
