@@ -54,7 +54,8 @@ let package = Package(
       resources: [.embedInCode("Tables")],
       swiftSettings: strict),
     .target(
-      name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COneDNN", "COpenBLAS"], swiftSettings: strict),
+      name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COneDNN", "COpenBLAS"],
+      swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
     .executableTarget(
       name: "bertconv",
@@ -80,7 +81,8 @@ let package = Package(
       name: "WeightMappingTests",
       dependencies: ["WeightMapping", "NativeFormat", "CheckpointReaders", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "EncoderTests", dependencies: ["Encoder", "CKernels", "NativeFormat", "CheckpointReaders", "TestSupport"],
+      name: "EncoderTests",
+      dependencies: ["Encoder", "CKernels", "COneDNN", "NativeFormat", "CheckpointReaders", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "VerificationTests",

@@ -7,7 +7,7 @@
 # Silent and quick when nothing is missing. Swift itself is never installed, only looked for.
 set -euo pipefail
 
-packages=(libprotobuf-c-dev zlib1g-dev libopenblas-dev libsnappy-dev pkg-config make)
+packages=(libprotobuf-c-dev zlib1g-dev libopenblas-dev libsnappy-dev libdnnl-dev pkg-config make)
 case "${1-}" in
   "") ;;
   python) packages+=(python3 python3-venv) ;;
@@ -27,6 +27,8 @@ has() {
     zlib1g-dev) pkg-config --exists zlib ;;
     libopenblas-dev) pkg-config --exists openblas ;;
     libsnappy-dev) pkg-config --exists snappy ;;
+    # Only speed is lost without oneDNN: where it cannot be had by apt-get, nobody is asked for it.
+    libdnnl-dev) [ -e /usr/include/oneapi/dnnl/dnnl.h ] || [ -e /usr/local/include/oneapi/dnnl/dnnl.h ] || ! command -v apt-get ;;
     pkg-config | make | python3) command -v "$1" ;;
     python3-venv) python3 -c 'import ensurepip, venv' ;;
   esac >/dev/null 2>&1

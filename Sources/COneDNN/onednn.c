@@ -47,8 +47,7 @@
   _(dnnl_primitive_attr_set_scratchpad_mode)                                                                  \
   _(dnnl_post_ops_create)                                                                                     \
   _(dnnl_post_ops_destroy)                                                                                    \
-  _(dnnl_post_ops_append_eltwise)                                                                             \
-  _(dnnl_post_ops_append_sum)
+  _(dnnl_post_ops_append_eltwise)
 
 static struct {
   int state;  // 0 not tried, 1 there, -1 not there
@@ -196,7 +195,6 @@ static dnnl_status_t describe(
         status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_tanh, 0, 0);
         break;
       case BERTCONV_RELU: status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_relu, 0, 0); break;
-      case BERTCONV_ADD: status = library.dnnl_post_ops_append_sum(operations, 1); break;
       default: break;
     }
   if (!status) status = library.dnnl_primitive_attr_set_post_ops(attributes, operations);

@@ -1,5 +1,7 @@
+import COneDNN
 import COpenBLAS
 import NativeFormat
+import Synchronization
 import TensorIO
 
 /// A model of the BERT family, ready to run in f32 on the weights of its mapped file.
@@ -11,35 +13,64 @@ public final class Encoder: Sendable {
   private let weights: EncoderWeights
   private let outputs: [(name: String, kind: OutputKind)]
   private let requestedThreads: Int?
+  public let precision: Precision
+  public let library: MathLibrary
+  /// What a run needs beside the weights, kept for the next one.
+  private let idle = Mutex<[PackedMath]>([])
 
-  /// Finds and checks every weight that the config asks for. Weights that the file holds as floats are not copied.
+  /// Finds and checks every weight that the config asks for.
   ///
   /// - Parameters:
   ///   - config: in place of the config that the file holds; needed for a plain safetensors file
   ///   - threads: for matrix products; all cores when absent
-  public convenience init(_ model: NativeModel, config: JSON? = nil, threads: Int? = nil) throws {
+  ///   - precision: of the products in the layers; the heads compute in f32
+  ///   - library: without it oneDNN where it can be had, which packs the layers' weights now; OpenBLAS computes on the
+  ///     mapped file as it is, in f32 alone
+  public convenience init(
+    _ model: NativeModel, config: JSON? = nil, threads: Int? = nil, precision: Precision = .f32,
+    library: MathLibrary? = nil
+  ) throws {
     guard let json = config ?? model.config else {
       throw FormatError(
         "the file holds no config", file: model.path,
         advice: "Give its config.json with --config, or convert it with 'bertconv convert'.")
     }
-    try self.init(model, EncoderConfig(json, file: config == nil ? model.path : nil), threads: threads)
+    try self.init(
+      model, EncoderConfig(json, file: config == nil ? model.path : nil), threads: threads, precision: precision,
+      library: library)
   }
 
-  package init(_ model: NativeModel, _ config: EncoderConfig, threads: Int?) throws(FormatError) {
+  package init(
+    _ model: NativeModel, _ config: EncoderConfig, threads: Int?, precision: Precision = .f32,
+    library: MathLibrary? = nil
+  ) throws(FormatError) {
     if let threads, threads < 1 || threads > 1024 {
       throw FormatError("the number of threads is out of range", found: "\(threads)", expected: "1 to 1024")
     }
+    let best = try MathLibrary.best(for: precision)
+    self.library = library ?? best
+    if library == .openBLAS, precision != .f32 {
+      throw FormatError("OpenBLAS computes in f32 alone", found: "precision \(precision.rawValue)")
+    }
+    if library == .oneDNN, best != .oneDNN { throw FormatError("oneDNN is not installed", expected: "libdnnl") }
+    self.precision = precision
     self.model = model
     self.config = config
-    weights = try EncoderWeights(model, config)
-    outputs = weights.outputs(config)
     requestedThreads = threads
-    if let threads { openblas_set_num_threads(Int32(threads)) }
+    Self.setThreads(threads)
+    weights = try EncoderWeights(model, config, packing: self.library == .oneDNN ? precision : nil)
+    outputs = weights.outputs(config)
+  }
+
+  /// In each library: OpenBLAS has one number for the process, OpenMP one for each thread that calls it.
+  private static func setThreads(_ threads: Int?) {
+    guard let threads else { return }
+    openblas_set_num_threads(Int32(threads))
+    bertconv_onednn_set_threads(Int32(threads))
   }
 
   /// The threads that matrix products use.
-  public var threads: Int { Int(openblas_get_num_threads()) }
+  public var threads: Int { library == .oneDNN ? PackedMath.threads : Int(openblas_get_num_threads()) }
 
   /// The names that ``run(_:outputs:)`` takes, in the order of the pass: `hidden_states.0` (the embeddings) to
   /// `hidden_states.L`, `last_hidden_state`, and those of pooler and heads that the file has.
@@ -135,11 +166,15 @@ public final class Encoder: Sendable {
 
   /// Calls `body` for each group of sequences, with buffers that serve all of them.
   private func forEachGroup(of input: EncoderInput, poolsFirstToken: Bool, _ body: (ForwardPass) -> Void) {
-    if let requestedThreads { openblas_set_num_threads(Int32(requestedThreads)) }
+    Self.setThreads(requestedThreads)
+    let kernels = Kernels(packed: library == .oneDNN ? idle.withLock { $0.popLast() } ?? PackedMath(precision) : nil)
+    defer { if let packed = kernels.packed { idle.withLock { $0.append(packed) } } }
     let groups = PackedGroup.split(input, config, poolsFirstToken: poolsFirstToken)
     let state = EncoderState(
       config, tokens: groups.map(\.tokens).max() ?? 0, longest: groups.map(\.longest).max() ?? 0)
-    for group in groups { body(ForwardPass(config: config, weights: weights, state: state, group: group)) }
+    for group in groups {
+      body(ForwardPass(config: config, weights: weights, state: state, group: group, kernels: kernels))
+    }
   }
 
   /// The padded shape of an output.

@@ -65,11 +65,12 @@ struct EncoderWeights: Sendable {
   let questionAnswering: DenseWeights?  // [2, H]
   let sentence: SentenceWeights?
 
-  init(_ model: NativeModel, _ config: EncoderConfig) throws(FormatError) {
+  /// - Parameter packing: the precision that the layers' matrices are packed in; `nil` to use them as they lie there
+  init(_ model: NativeModel, _ config: EncoderConfig, packing: Precision?) throws(FormatError) {
     let family = config.family
     let hidden = config.hiddenSize
     let size = config.embeddingSize
-    var loader = WeightLoader(model)
+    var loader = WeightLoader(model, packing: packing)
 
     let word = family.wordEmbeddings + ".weight"
     guard let prefix = family.prefixes.first(where: { loader.has($0 + word) }) else {
@@ -225,12 +226,12 @@ extension LayerWeights {
       [family.query, family.key, family.value].map { name + $0 }, inner, columns: inner,
       valueColumns: config.bottleneck == .queriesAndKeys ? config.hiddenSize : inner,
       sharesInput: config.bottleneck != .queriesAndKeys)
-    attentionOutput = try loader.dense(name + family.attentionOutput, inner, inner)
+    attentionOutput = try loader.layerDense(name + family.attentionOutput, inner, inner)
     attentionNorm = try loader.norm(name + family.attentionNorm, inner, epsilon: config.epsilon())
     func feedForward(_ name: String, epsilon: Float?) throws(FormatError) -> FeedForwardWeights {
       FeedForwardWeights(
-        intermediate: try loader.dense(name + family.intermediate, config.intermediateSize, inner),
-        output: try loader.dense(name + family.output, inner, config.intermediateSize),
+        intermediate: try loader.layerDense(name + family.intermediate, config.intermediateSize, inner),
+        output: try loader.layerDense(name + family.output, inner, config.intermediateSize),
         norm: try loader.norm(name + family.outputNorm, inner, epsilon: epsilon))
     }
     var earlier: [FeedForwardWeights] = []

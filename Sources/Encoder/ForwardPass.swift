@@ -37,6 +37,8 @@ struct ForwardPass {
   let weights: EncoderWeights
   let state: EncoderState
   let group: PackedGroup
+  /// With packed weights or without.
+  let kernels: Kernels
 
   var hidden: Matrix { state.hidden.matrix(group.tokens, config.hiddenSize) }
 
@@ -52,10 +54,9 @@ struct ForwardPass {
     }
     if let types = weights.tokenTypeEmbeddings { Kernels.gather(types, group.types, into: x, adding: true) }
     Kernels.gather(weights.positionEmbeddings, group.positions, into: x, adding: true)
-    if let norm = weights.embeddingNorm { Kernels.normalise(x, norm) }
+    if let norm = weights.embeddingNorm { kernels.normalise(x, norm) }
     if let projection {
-      Kernels.multiply(x, by: projection.weight, into: hidden)  // [T, E] · [H, E]ᵀ
-      Kernels.add(bias: projection.bias, to: hidden)
+      kernels.dense(x, projection, into: hidden)  // [T, E] · [H, E]ᵀ
     }
   }
 
@@ -72,8 +73,7 @@ struct ForwardPass {
     } else {
       Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)
     }
-    Kernels.multiply(x, by: transformation.weight, into: hidden)
-    Kernels.add(bias: transformation.bias, to: hidden)
+    kernels.dense(x, transformation, into: hidden)
   }
 
   /// All blocks of a layer. The last layer's result is normalised once more where the model ends so: that is what
@@ -86,7 +86,7 @@ struct ForwardPass {
       }
     }
     if index == config.layerCount - 1, let norm = weights.finalNorm {
-      Kernels.normalise(hidden, norm)
+      kernels.normalise(hidden, norm)
     }
   }
 
@@ -98,7 +98,7 @@ struct ForwardPass {
     var x = state.attended.matrix(group.tokens, config.innerSize)
 
     let residual = attention(of: layer, into: x)
-    Kernels.normaliseSum(x, bias: layer.attentionOutput.bias, residual: residual, layer.attentionNorm)
+    kernels.normaliseSum(x, bias: layer.attentionOutput.bias, residual: residual, layer.attentionNorm)
 
     var y = spare
     for network in layer.earlierFeedForwards {
@@ -113,13 +113,13 @@ struct ForwardPass {
     let output = bottleneck.output
     Kernels.multiply(y, by: output.dense.weight, addingTo: hidden)  // [T, N] · [H, N]ᵀ
     Kernels.add(bias: output.dense.bias, to: hidden)
-    Kernels.normalise(hidden, output.norm)
+    kernels.normalise(hidden, output.norm)
   }
 
   /// `y` = normalise(x + network(x)).
   private func run(_ network: FeedForwardWeights, on x: Matrix, into y: Matrix) {
     feedForward(of: x, network, into: y)
-    Kernels.normaliseSum(y, bias: network.output.bias, residual: x, network.norm)
+    kernels.normaliseSum(y, bias: network.output.bias, residual: x, network.norm)
   }
 
   /// `y` = attention of `hidden`, as far as ``attention(of:_:_:into:)`` goes; gives what is to be added to it.
@@ -143,9 +143,8 @@ struct ForwardPass {
 
   /// `y` = normalise(hidden · [N, H]ᵀ + bias).
   private func narrow(_ weights: NormedDenseWeights, into y: Matrix) {
-    Kernels.multiply(hidden, by: weights.dense.weight, into: y)
-    Kernels.add(bias: weights.dense.bias, to: y)
-    Kernels.normalise(y, weights.norm)
+    kernels.dense(hidden, weights.dense, into: y)
+    kernels.normalise(y, weights.norm)
   }
 
   /// `hidden` = a + feedForward(normalise(a)) with a = hidden + attention(normalise(hidden)).
@@ -153,29 +152,29 @@ struct ForwardPass {
     let attended = state.attended.matrix(group.tokens, config.hiddenSize)
     let context = state.context.matrix(group.tokens, config.hiddenSize)
 
-    Kernels.normalise(hidden, layer.attentionNorm, into: attended)
+    kernels.normalise(hidden, layer.attentionNorm, into: attended)
     // Nothing reads the normalised input once the heads are done, so their projection may take its place.
     attention(of: attended, attended, layer, into: attended)
-    Kernels.addResidual(attended, bias: layer.attentionOutput.bias, residual: hidden)
+    kernels.addResidual(attended, bias: layer.attentionOutput.bias, residual: hidden)
 
-    Kernels.normalise(attended, layer.feedForward.norm, into: context)
+    kernels.normalise(attended, layer.feedForward.norm, into: context)
     feedForward(of: context, layer.feedForward, into: hidden)
-    Kernels.addResidual(hidden, bias: layer.feedForward.output.bias, residual: attended)
+    kernels.addResidual(hidden, bias: layer.feedForward.output.bias, residual: attended)
   }
 
   /// `y` = the heads' results for queries and keys of `x` and values of `values`, projected; without the last bias, which
   /// is added with the residual.
   private func attention(of x: Matrix, _ values: Matrix, _ layer: LayerWeights, into y: Matrix) {
     let context = attend(to: x, values, layer.projection)  // [T, N]
-    Kernels.multiply(context, by: layer.attentionOutput.weight, into: y)  // [T, N] · [N, N]ᵀ
+    kernels.multiply(context, by: layer.attentionOutput.weight, into: y)  // [T, N] · [N, N]ᵀ
   }
 
   /// `y` = activation(x · [I, N]ᵀ + bias) · [N, I]ᵀ; without the last bias, which is added with the residual.
   private func feedForward(of x: Matrix, _ layer: FeedForwardWeights, into y: Matrix) {
     let inner = state.inner.matrix(group.tokens, config.intermediateSize)
-    Kernels.multiply(x, by: layer.intermediate.weight, into: inner)  // [T, N] · [I, N]ᵀ
-    Kernels.activate(inner, config.activation, bias: layer.intermediate.bias)
-    Kernels.multiply(inner, by: layer.output.weight, into: y)  // [T, I] · [N, I]ᵀ
+    // [T, N] · [I, N]ᵀ, then [T, I] · [N, I]ᵀ
+    kernels.feedForward(
+      x, layer.intermediate, config.activation, by: layer.output.weight, between: inner, into: y)
   }
 
   /// softmax(Q Kᵀ / √D) V for each head of each sequence; the result is in `state.context`.
@@ -183,12 +182,22 @@ struct ForwardPass {
     let width = config.innerSize
     let projected = state.projected.matrix(group.tokens, 3 * width)
     let context = state.context.matrix(group.tokens, width)
-    let scale = 1 / Float(config.headSize).squareRoot()
+    if projection.weights.count == 1, projection.biases.count == 1 {  // [3N, N]
+      kernels.dense(x, DenseWeights(weight: projection.weights[0], bias: projection.biases[0]), into: projected)
+    } else {
+      projectApart(x, values, projection, into: projected)
+    }
+    // Padding is not there, so there is nothing to mask.
+    kernels.attend(projected, group, heads: config.headCount, scores: state.scores, into: context)
+    return context
+  }
 
+  /// Query, key and value of weights that lie apart: [2N, N] and [N, H], or three.
+  private func projectApart(_ x: Matrix, _ values: Matrix, _ projection: ProjectionWeights, into projected: Matrix) {
     var column = 0
-    for weight in projection.weights {  // one [3N, N], or [2N, N] and [N, H], or three
-      let source = column < 2 * width ? x : values
-      Kernels.multiply(source, by: weight, into: projected.columns(column..<(column + weight.rows)))
+    for weight in projection.weights {
+      let source = column < 2 * config.innerSize ? x : values
+      kernels.multiply(source, by: weight, into: projected.columns(column..<(column + weight.rows)))
       column += weight.rows
     }
     column = 0
@@ -196,23 +205,6 @@ struct ForwardPass {
       Kernels.add(bias: bias, to: projected.columns(column..<(column + bias.columns)))
       column += bias.columns
     }
-
-    for sequence in group.sequences {
-      // Padding is not there, so there is nothing to mask.
-      let queries = projected.rows(sequence.queries)
-      let keys = projected.rows(sequence.keys)
-      let result = context.rows(sequence.queries)
-      let scores = state.scores.matrix(queries.rows, keys.rows)  // [S, S]
-      for head in 0..<config.headCount {
-        let own = (head * config.headSize)..<((head + 1) * config.headSize)
-        let key = (own.lowerBound + width)..<(own.upperBound + width)
-        let value = (own.lowerBound + 2 * width)..<(own.upperBound + 2 * width)
-        Kernels.multiplyTransposed(queries.columns(own), keys.columns(key), scale: scale, into: scores)
-        Kernels.softmax(scores)
-        Kernels.multiply(scores, keys.columns(value), into: result.columns(own))  // [S, S] · [S, D]
-      }
-    }
-    return context
   }
 }
 
@@ -231,8 +223,7 @@ extension ForwardPass {
 
   /// activation(dense(x)).
   func transform(_ x: Matrix, _ transform: TransformWeights, into y: Matrix) {
-    Kernels.multiply(x, by: transform.dense.weight, into: y)
-    Kernels.activate(y, transform.activation, bias: transform.dense.bias)
+    kernels.dense(x, transform.dense, transform.activation, into: y)
   }
 
   /// A score for each token: [T, 1].
@@ -245,8 +236,7 @@ extension ForwardPass {
   /// `x · wᵀ + b` in a matrix of its own, for heads of few labels.
   func classify(_ x: Matrix, _ head: DenseWeights) -> Matrix {
     let y = Buffer(count: x.rows * head.weight.rows).matrix(x.rows, head.weight.rows)
-    Kernels.multiply(x, by: head.weight, into: y)
-    Kernels.add(bias: head.bias, to: y)
+    kernels.dense(x, head, into: y)
     return y
   }
 
@@ -256,7 +246,7 @@ extension ForwardPass {
     let size = config.embeddingSize
     let x = state.attended.matrix(group.tokens, head.transform.dense.weight.rows)
     transform(hidden, head.transform, into: x)  // [T, H] · [E or H, H]ᵀ
-    Kernels.normalise(x, head.norm)
+    kernels.normalise(x, head.norm)
     for sequence in group.sequences {
       for run in sequence.runs {
         let rows = (sequence.start + run.lowerBound)..<(sequence.start + run.upperBound)

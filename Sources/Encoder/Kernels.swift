@@ -3,9 +3,105 @@ import COpenBLAS
 
 // The operations of the forward pass. Each checks its shapes, so that nothing above this file can reach outside a matrix.
 
-enum Kernels {
+/// Those that packed weights change go through `packed` where it is there, and spread over its threads; without it
+/// everything is computed by OpenBLAS and one loop after the other: the reference.
+struct Kernels {
+  let packed: PackedMath?
+
+  /// `y = activation(x · wᵀ + bias)` with x [m, k], w [n, k], y [m, n].
+  func dense(_ x: Matrix, _ dense: DenseWeights, _ activation: Activation? = nil, into y: Matrix) {
+    if let packed, let w = dense.weight.packed {
+      packed.multiply(x, by: w, bias: dense.bias, activation: activation, into: y)
+      return
+    }
+    Self.product(x, by: dense.weight, into: y)
+    if let activation {
+      Self.activate(y, activation, bias: dense.bias)
+    } else {
+      Self.add(bias: dense.bias, to: y)
+    }
+  }
+
   /// `y = x · wᵀ` with x [m, k], w [n, k], y [m, n].
-  static func multiply(_ x: Matrix, by w: Weight, into y: Matrix) {
+  func multiply(_ x: Matrix, by w: Weight, into y: Matrix) {
+    if let packed, let w = w.packed {
+      packed.multiply(x, by: w, bias: nil, activation: nil, into: y)
+    } else {
+      Self.product(x, by: w, into: y)
+    }
+  }
+
+  /// `y = activation(x · aᵀ + bias) · bᵀ` with x [m, k], a [i, k], b [n, i], y [m, n]; `between` is [m, i].
+  func feedForward(
+    _ x: Matrix, _ a: DenseWeights, _ activation: Activation, by b: Weight, between: Matrix, into y: Matrix
+  ) {
+    if let packed, let first = a.weight.packed, let second = b.packed {
+      packed.feedForward(x, first, bias: a.bias, activation: activation, second, between: between, into: y)
+    } else {
+      dense(x, a, activation, into: between)
+      multiply(between, by: b, into: y)
+    }
+  }
+
+  /// softmax(Q Kᵀ / √D) V for each head of each sequence: `projected` [T, 3N] holds query, key and value side by side,
+  /// `context` [T, N] the results; `scores` has room for a matrix of the longest sequence.
+  func attend(_ projected: Matrix, _ group: PackedGroup, heads: Int, scores: Buffer, into context: Matrix) {
+    precondition(projected.columns == 3 * context.columns && context.columns % heads == 0)
+    if let packed {
+      packed.attend(projected, group, heads: heads, into: context)
+      return
+    }
+    let width = context.columns
+    let size = width / heads
+    let scale = 1 / Float(size).squareRoot()
+    for sequence in group.sequences {
+      let queries = projected.rows(sequence.queries)
+      let keys = projected.rows(sequence.keys)
+      let result = context.rows(sequence.queries)
+      let scores = scores.matrix(queries.rows, keys.rows)  // [S, S]
+      for head in 0..<heads {
+        let own = (head * size)..<((head + 1) * size)
+        let key = (own.lowerBound + width)..<(own.upperBound + width)
+        let value = (own.lowerBound + 2 * width)..<(own.upperBound + 2 * width)
+        Self.multiplyTransposed(queries.columns(own), keys.columns(key), scale: scale, into: scores)
+        Self.softmax(scores)
+        Self.multiply(scores, keys.columns(value), into: result.columns(own))  // [S, S] · [S, D]
+      }
+    }
+  }
+
+  /// Calls `body` with the rows of matrices of that many, part by part.
+  private func forRows(_ count: Int, _ body: (Range<Int>) -> Void) {
+    if packed != nil { PackedMath.parallel(count, body) } else { body(0..<count) }
+  }
+
+  /// Each row of `x` to mean 0 and variance 1 where the norm has an epsilon, then scaled by gamma and shifted by beta.
+  func normalise(_ x: Matrix, _ norm: NormWeights) {
+    forRows(x.rows) { Self.normalise(x.rows($0), norm) }
+  }
+
+  /// `y = normalise(x)`.
+  func normalise(_ x: Matrix, _ norm: NormWeights, into y: Matrix) {
+    forRows(x.rows) { rows in
+      Self.copy(x.rows(rows), to: y.rows(rows))
+      Self.normalise(y.rows(rows), norm)
+    }
+  }
+
+  /// `x += bias + residual`, bias [columns].
+  func addResidual(_ x: Matrix, bias: Weight, residual: Matrix) {
+    forRows(x.rows) { Self.addResidual(x.rows($0), bias: bias, residual: residual.rows($0)) }
+  }
+
+  /// `x = normalise(x + bias + residual)`.
+  func normaliseSum(_ x: Matrix, bias: Weight, residual: Matrix, _ norm: NormWeights) {
+    forRows(x.rows) { Self.normaliseSum(x.rows($0), bias: bias, residual: residual.rows($0), norm) }
+  }
+
+  // MARK: On one thread, but for OpenBLAS's own
+
+  /// `y = x · wᵀ` with x [m, k], w [n, k], y [m, n].
+  private static func product(_ x: Matrix, by w: Weight, into y: Matrix) {
     precondition(x.columns == w.columns && x.rows == y.rows && w.rows == y.columns)
     unsafe x.withStart { a in
       unsafe w.withStart { b in
@@ -64,7 +160,7 @@ enum Kernels {
   }
 
   /// `c = scale · a · bᵀ` with a [m, k], b [n, k], c [m, n].
-  static func multiplyTransposed(_ a: Matrix, _ b: Matrix, scale: Float, into c: Matrix) {
+  private static func multiplyTransposed(_ a: Matrix, _ b: Matrix, scale: Float, into c: Matrix) {
     precondition(a.columns == b.columns && a.rows == c.rows && b.rows == c.columns)
     unsafe a.withStart { pa in
       unsafe b.withStart { pb in
@@ -108,7 +204,7 @@ enum Kernels {
   }
 
   /// `x = activation(x + bias)`, bias [columns].
-  static func activate(_ x: Matrix, _ activation: Activation, bias: Weight) {
+  private static func activate(_ x: Matrix, _ activation: Activation, bias: Weight) {
     precondition(bias.rows == 1 && bias.columns == x.columns)
     unsafe x.withStart { x0 in
       unsafe bias.withStart { b in
@@ -123,7 +219,7 @@ enum Kernels {
   }
 
   /// Each row of `x` to mean 0 and variance 1 where the norm has an epsilon, then scaled by gamma and shifted by beta.
-  static func normalise(_ x: Matrix, _ norm: NormWeights) {
+  private static func normalise(_ x: Matrix, _ norm: NormWeights) {
     precondition(x.isContiguous && norm.gamma.columns == x.columns && norm.beta.columns == x.columns)
     unsafe x.withStart { x0 in
       unsafe norm.gamma.withStart { gamma in
@@ -138,14 +234,8 @@ enum Kernels {
     }
   }
 
-  /// `y = normalise(x)`.
-  static func normalise(_ x: Matrix, _ norm: NormWeights, into y: Matrix) {
-    copy(x, to: y)
-    normalise(y, norm)
-  }
-
   /// `x += bias + residual`, bias [columns].
-  static func addResidual(_ x: Matrix, bias: Weight, residual: Matrix) {
+  private static func addResidual(_ x: Matrix, bias: Weight, residual: Matrix) {
     precondition(x.isContiguous && residual.isContiguous && x.rows == residual.rows && x.columns == residual.columns)
     add(bias: bias, to: x)
     unsafe x.withStart { x0 in
@@ -162,7 +252,7 @@ enum Kernels {
   }
 
   /// `x = normalise(x + bias + residual)`.
-  static func normaliseSum(_ x: Matrix, bias: Weight, residual: Matrix, _ norm: NormWeights) {
+  private static func normaliseSum(_ x: Matrix, bias: Weight, residual: Matrix, _ norm: NormWeights) {
     precondition(x.isContiguous && residual.isContiguous && x.rows == residual.rows && x.columns == residual.columns)
     precondition(norm.gamma.columns == x.columns && norm.beta.columns == x.columns && bias.columns == x.columns)
     unsafe x.withStart { x0 in
@@ -183,7 +273,7 @@ enum Kernels {
   }
 
   /// Each row of `x` to weights that sum to 1.
-  static func softmax(_ x: Matrix) {
+  private static func softmax(_ x: Matrix) {
     unsafe x.withStart { x0 in unsafe bertconv_softmax(x0, x.rows, x.columns, x.stride) }
   }
 

@@ -6,27 +6,34 @@ import TensorIO
 ///
 /// T rows of activations go in as floats; what the precision wants of them is made here, in memory that is kept.
 @safe
-final class PackedMath {
+final class PackedMath: @unchecked Sendable {
   let precision: Precision
   private let context: OpaquePointer
   /// Activations as bfloat16 or bytes.
   private var narrowed = Buffer(count: 0)
   /// The same of what lies between the two matrices of a feed-forward network.
   private var inner = Buffer(count: 0)
-  private var scales = Quantisation()
-  private var innerScales = Quantisation()
+  private let scales = Quantisation()
+  private let innerScales = Quantisation()
   /// One for each thread.
   private var workspaces: [Buffer] = []
 
   /// A scale and a zero for each row of activations.
-  private struct Quantisation {
-    var scales: [Float] = []
-    var zeros: [Int32] = []
+  private final class Quantisation {
+    private var scales = Buffer(count: 0)
+    private var zeros = Buffer(count: 0)
 
-    mutating func reserve(_ rows: Int) {
-      if scales.count < rows {
-        scales = Array(repeating: 0, count: rows)
-        zeros = Array(repeating: 0, count: rows)
+    func reserve(_ rows: Int) {
+      scales = .grown(scales, to: rows)
+      zeros = .grown(zeros, to: rows)
+    }
+
+    @unsafe
+    func withStart(_ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Int32>) -> Void) {
+      unsafe scales.withStart { scales in
+        unsafe zeros.withStart { zeros in
+          unsafe body(scales, UnsafeMutableRawPointer(zeros).assumingMemoryBound(to: Int32.self))
+        }
       }
     }
   }
@@ -73,7 +80,7 @@ final class PackedMath {
   func multiply(_ x: Matrix, by w: PackedMatrix, bias: Weight?, activation: Activation?, into y: Matrix) {
     precondition(x.columns == w.columns && y.columns == w.rows && x.rows == y.rows)
     precondition(bias.map { $0.rows == 1 && $0.columns == w.rows } ?? true)
-    let input = narrow(x, into: &narrowed, &scales)
+    let input = narrow(x, into: &narrowed, scales)
     product(input, x.rows, w, bias: bias, activation: activation, y, narrow: false)
     guard precision == .int8 else { return }
     widen(y, w, scales, bias: bias, activation: activation)
@@ -86,7 +93,7 @@ final class PackedMath {
   ) {
     precondition(x.columns == a.columns && a.rows == b.columns && b.rows == y.columns)
     precondition(between.isContiguous && between.columns == a.rows && between.rows == x.rows && x.rows == y.rows)
-    let input = narrow(x, into: &narrowed, &scales)
+    let input = narrow(x, into: &narrowed, scales)
     switch precision {
     case .f32:
       product(input, x.rows, a, bias: bias, activation: activation, between, narrow: false)
@@ -110,7 +117,7 @@ final class PackedMath {
     case bytes(Buffer, Int)
   }
 
-  private func narrow(_ x: Matrix, into target: inout Buffer, _ scales: inout Quantisation) -> Input {
+  private func narrow(_ x: Matrix, into target: inout Buffer, _ scales: Quantisation) -> Input {
     switch precision {
     case .f32: return .floats(x)
     case .bf16:
@@ -132,16 +139,13 @@ final class PackedMath {
       let buffer = target
       unsafe buffer.withStart { y in
         unsafe x.withStart { x0 in
-          unsafe scales.scales.withUnsafeMutableBufferPointer { scale in
-            unsafe scales.zeros.withUnsafeMutableBufferPointer { zero in
-              guard let scale = scale.baseAddress, let zero = zero.baseAddress else { return }
-              let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
-              Self.parallel(x.rows) { rows in
-                let first = rows.lowerBound
-                unsafe bertconv_quantise(
-                  x0 + first * x.stride, x.stride, y + first * x.columns, scale + first, zero + first, rows.count,
-                  x.columns)
-              }
+          unsafe scales.withStart { scale, zero in
+            let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
+            Self.parallel(x.rows) { rows in
+              let first = rows.lowerBound
+              unsafe bertconv_quantise(
+                x0 + first * x.stride, x.stride, y + first * x.columns, scale + first, zero + first, rows.count,
+                x.columns)
             }
           }
         }
@@ -198,15 +202,12 @@ final class PackedMath {
     unsafe y.withStart { y0 in
       unsafe w.withPacked { _, weightScales, sums in
         unsafe Self.withStart(of: bias) { bias in
-          unsafe scales.scales.withUnsafeBufferPointer { scale in
-            unsafe scales.zeros.withUnsafeBufferPointer { zero in
-              guard let scale = scale.baseAddress, let zero = zero.baseAddress else { return }
-              Self.parallel(y.rows) { rows in
-                let first = rows.lowerBound
-                unsafe bertconv_widen(
-                  y0 + first * y.stride, y.stride, scale + first, zero + first, weightScales, sums, bias, code,
-                  rows.count, y.columns)
-              }
+          unsafe scales.withStart { scale, zero in
+            Self.parallel(y.rows) { rows in
+              let first = rows.lowerBound
+              unsafe bertconv_widen(
+                y0 + first * y.stride, y.stride, scale + first, zero + first, weightScales, sums, bias, code,
+                rows.count, y.columns)
             }
           }
         }
@@ -223,21 +224,14 @@ final class PackedMath {
       unsafe target.withStart { y in
         unsafe w.withPacked { _, weightScales, sums in
           unsafe bias.withStart { bias in
-            unsafe scales.scales.withUnsafeBufferPointer { scale in
-              unsafe scales.zeros.withUnsafeBufferPointer { zero in
-                unsafe innerScales.scales.withUnsafeMutableBufferPointer { newScale in
-                  unsafe innerScales.zeros.withUnsafeMutableBufferPointer { newZero in
-                    guard let scale = scale.baseAddress, let zero = zero.baseAddress,
-                      let newScale = newScale.baseAddress, let newZero = newZero.baseAddress
-                    else { return }
-                    let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
-                    Self.parallel(x.rows) { rows in
-                      let first = rows.lowerBound
-                      unsafe bertconv_requantise(
-                        x0 + first * x.columns, scale + first, zero + first, weightScales, sums, bias, code,
-                        y + first * x.columns, newScale + first, newZero + first, rows.count, x.columns)
-                    }
-                  }
+            unsafe scales.withStart { scale, zero in
+              unsafe innerScales.withStart { newScale, newZero in
+                let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
+                Self.parallel(x.rows) { rows in
+                  let first = rows.lowerBound
+                  unsafe bertconv_requantise(
+                    x0 + first * x.columns, scale + first, zero + first, weightScales, sums, bias, code,
+                    y + first * x.columns, newScale + first, newZero + first, rows.count, x.columns)
                 }
               }
             }
@@ -252,7 +246,7 @@ final class PackedMath {
     if let bias {
       unsafe bias.withStart { unsafe body($0) }
     } else {
-      unsafe body(nil)
+      body(nil)
     }
   }
 

@@ -96,14 +96,9 @@ extension ForwardPass {
       switch step {
       case .dense(let dense, let activation):
         let y = Buffer(count: x.rows * dense.weight.rows).matrix(x.rows, dense.weight.rows)
-        Kernels.multiply(x, by: dense.weight, into: y)
-        if let activation {
-          Kernels.activate(y, activation, bias: dense.bias)
-        } else {
-          Kernels.add(bias: dense.bias, to: y)
-        }
+        kernels.dense(x, dense, activation, into: y)
         x = y
-      case .layerNorm(let norm): Kernels.normalise(x, norm)
+      case .layerNorm(let norm): kernels.normalise(x, norm)
       case .normalize: Kernels.normalize(x)
       }
     }

@@ -8,6 +8,8 @@ struct Weight: Sendable {
   let rows: Int
   let columns: Int
   private let bytes: Bytes
+  /// The same for fast products; the floats are not kept then.
+  let packed: PackedMatrix?
 
   /// `bytes` are aligned floats, `rows * columns` of them.
   init(rows: Int, columns: Int, bytes: Bytes) {
@@ -15,6 +17,31 @@ struct Weight: Sendable {
     self.rows = rows
     self.columns = columns
     self.bytes = bytes
+    packed = nil
+  }
+
+  private init(_ packed: PackedMatrix) {
+    rows = packed.rows
+    columns = packed.columns
+    bytes = Bytes([])
+    self.packed = packed
+  }
+
+  /// The rows of `parts`, one below the other, packed.
+  static func packing(_ parts: [Weight], _ precision: Precision) -> Weight? {
+    PackedMatrix(parts, precision).map { Weight($0) }
+  }
+
+  /// Vectors, one behind the other.
+  static func joining(_ parts: [Weight]) -> Weight {
+    if parts.count == 1 { return parts[0] }
+    let joined = parts.flatMap { $0.array() }
+    let bytes = Bytes(count: joined.count * 4) { target in
+      unsafe target.withUnsafeMutableBytes { buffer in
+        unsafe joined.withUnsafeBytes { unsafe buffer.copyMemory(from: $0) }
+      }
+    }
+    return Weight(rows: 1, columns: joined.count, bytes: bytes)
   }
 
   /// A vector of zeros, for a bias that is not there.
@@ -53,7 +80,7 @@ struct DenseWeights: Sendable {
   let bias: Weight
 }
 
-/// Query, key and value: one fused matrix [3N, H] and one bias [3N] where they are adjacent and read the same; otherwise
+/// Query, key and value: one fused matrix [3N, H] and one bias [3N] where they are packed, or adjacent and read the same; otherwise
 /// query and key [2N, N] and value [N, H], or three of each.
 struct ProjectionWeights: Sendable {
   let weights: [Weight]
@@ -63,13 +90,18 @@ struct ProjectionWeights: Sendable {
 /// Finds the weights of a model, checks their shapes and turns each into floats.
 struct WeightLoader {
   let model: NativeModel
+  /// In what the matrices of layers are packed; `nil` to use them as they lie in the file.
+  let packing: Precision?
 
   /// What was asked for and is not there, so that one error can name all.
   private(set) var missing: [String] = []
   /// The names of the tensors that were loaded.
   private(set) var used: Set<String> = []
 
-  init(_ model: NativeModel) { self.model = model }
+  init(_ model: NativeModel, packing: Precision?) {
+    self.model = model
+    self.packing = packing
+  }
 
   func has(_ name: String) -> Bool { find(name) != nil }
 
@@ -112,6 +144,23 @@ struct WeightLoader {
     DenseWeights(weight: try load(name + ".weight", [output, input]), bias: try load(name + ".bias", [output]))
   }
 
+  /// The same of a layer: packed where that is wanted.
+  mutating func layerDense(_ name: String, _ output: Int, _ input: Int) throws(FormatError) -> DenseWeights {
+    let dense = try dense(name, output, input)
+    return DenseWeights(weight: try packed([dense.weight])[0], bias: dense.bias)
+  }
+
+  /// One packed matrix, or the parts as they are where nothing is to be packed, or something is missing.
+  private func packed(_ parts: [Weight]) throws(FormatError) -> [Weight] {
+    guard let packing, parts.allSatisfy({ $0.rows > 0 }) else { return parts }
+    guard let packed = Weight.packing(parts, packing) else {
+      throw FormatError(
+        "oneDNN cannot pack a matrix", file: model.path, found: shapeText([parts[0].rows, parts[0].columns]),
+        advice: "There may be too little memory.")
+    }
+    return [packed]
+  }
+
   mutating func norm(_ name: String, _ size: Int, epsilon: Float?) throws(FormatError) -> NormWeights {
     NormWeights(gamma: try load(name + ".weight", [size]), beta: try load(name + ".bias", [size]), epsilon: epsilon)
   }
@@ -123,7 +172,11 @@ struct WeightLoader {
   ) throws(FormatError) -> ProjectionWeights {
     let weights = names.map { $0 + ".weight" }
     let biases = try fused(names.map { $0 + ".bias" }, [rows])
-    guard !sharesInput else { return ProjectionWeights(weights: try fused(weights, [rows, columns]), biases: biases) }
+    guard !sharesInput else {
+      let parts = try packed(try fused(weights, [rows, columns]))
+      let isPacked = parts[0].packed != nil && biases.allSatisfy { $0.columns > 0 }
+      return ProjectionWeights(weights: parts, biases: isPacked ? [.joining(biases)] : biases)
+    }
     return ProjectionWeights(
       weights: try fused(Array(weights.dropLast()), [rows, columns])
         + fused(Array(weights.suffix(1)), [rows, valueColumns]),

@@ -7,13 +7,17 @@ public enum Verifier {
   /// - Parameters:
   ///   - config: in place of the one that the file holds
   ///   - tolerance: the largest absolute difference that passes
+  ///   - precision: of the matrix products
   ///
   /// Throws ``FormatError`` when model or fixture cannot be used, when they do not fit each other, and when the fixture
   /// has no output; outputs that differ are the report's business.
   public static func verify(
-    _ model: NativeModel, config: JSON?, fixture: Fixture, tolerance: Double = 1e-4, threads: Int? = nil
+    _ model: NativeModel, config: JSON?, fixture: Fixture, tolerance: Double = 1e-4, threads: Int? = nil,
+    precision: Precision = .f32
   ) throws -> VerificationReport {
-    try verify(try Encoder(model, config: config, threads: threads), fixture: fixture, tolerance: tolerance)
+    try verify(
+      try Encoder(model, config: config, threads: threads, precision: precision), fixture: fixture,
+      tolerance: tolerance)
   }
 
   /// The same with an encoder that is open already.

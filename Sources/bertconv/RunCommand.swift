@@ -6,6 +6,8 @@ import NativeFormat
 import TensorIO
 import Verification
 
+extension Precision: ExpressibleByArgument {}
+
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run a model on inputs and write its outputs.",
@@ -26,6 +28,8 @@ struct Run: ParsableCommand {
   var outputs: [String] = []
   @Option(help: "The model's config, where the file has none.")
   var config: String?
+  @Option(help: "Compute matrix products in f32, bf16 or int8, whatever the file stores.")
+  var precision = Precision.f32
   @Option(help: "Threads to use; without it, one a core.")
   var threads: Int?
   @Option(name: [.customLong("repeat")], help: "Run this many times and tell the median.")
@@ -52,7 +56,7 @@ struct Run: ParsableCommand {
     let native = try NativeModel.open(model)
     if !skipChecksums { try native.verifyChecksums() }
     let encoder = try ModelConfig(native, model, given: config).use {
-      try Encoder(native, config: $0, threads: threads)
+      try Encoder(native, config: $0, threads: threads, precision: precision)
     }
     let loaded = Clock.now - began
     let input = try Fixture(try CheckpointOpener().openFile(inputs)).input
@@ -101,7 +105,7 @@ struct Run: ParsableCommand {
       Console.result(
         JSON.object([
           "sequences": .int(input.batch), "tokens": .int(tokens), "median_s": .double(median),
-          "best_s": .double(times[0]), "load_s": .double(loaded), "precision": .string("f32"),
+          "best_s": .double(times[0]), "load_s": .double(loaded), "precision": .string(precision.rawValue),
           "threads": .int(encoder.threads), "outputs": .strings(wanted), "output": .string(output),
         ]).text(pretty: true))
       return

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CheckpointReaders
+import Encoder
 import NativeFormat
 import TensorIO
 import Verification
@@ -32,6 +33,8 @@ struct Verify: ParsableCommand {
   var table: [String] = []
   @Option(help: "Leave out unexpected tensors of the source whose names match.")
   var allowUnexpected: [String] = []
+  @Option(help: "Compute matrix products in f32, bf16 or int8; what that costs is shown.")
+  var precision = Precision.f32
   @Option(help: "Threads to use.")
   var threads: Int?
   @Flag(help: "Print one JSON object.")
@@ -63,7 +66,8 @@ struct Verify: ParsableCommand {
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
       let report = try ModelConfig(native, model, given: config).use {
-        try Verifier.verify(native, config: $0, fixture: fixture, tolerance: tolerance ?? 1e-4, threads: threads)
+        try Verifier.verify(
+          native, config: $0, fixture: fixture, tolerance: tolerance ?? 1e-4, threads: threads, precision: precision)
       }
       Console.warn(report.warnings)
       result = report.json()

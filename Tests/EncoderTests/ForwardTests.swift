@@ -109,13 +109,16 @@ private func mobile(_ change: (inout TinyModel) -> Void) -> TinyModel {
   return model
 }
 
+/// Those that this machine has.
+private let libraries: [MathLibrary] = [.openBLAS] + ((try? MathLibrary.best(for: .f32)) == .oneDNN ? [.oneDNN] : [])
+
 @Suite("The forward pass")
 struct ForwardTests {
-  @Test(arguments: models.indices)
-  func everyOutputIsThatOfThePlainPass(index: Int) throws {
+  @Test(arguments: models.indices, libraries)
+  func everyOutputIsThatOfThePlainPass(index: Int, library: MathLibrary) throws {
     let (label, model) = models[index]
     let folder = TemporaryFolder()
-    let encoder = try model.encoder(folder)
+    let encoder = try model.encoder(folder, library: library)
     let input = model.input()
     let plain = PlainPass(model, input)
     let outputs = try encoder.run(input, outputs: Set(encoder.availableOutputs))
@@ -291,7 +294,8 @@ struct ForwardTests {
     ] {
       let model = TinyModel(isFused: isFused, storage: storage)
       let weights = try EncoderWeights(
-        model.write(folder), EncoderConfig(model.config, file: nil, families: [model.family]))
+        model.write(folder), EncoderConfig(model.config, file: nil, families: [model.family]),
+        packing: nil)
       #expect(weights.layers[0][0].projection.weights.count == count)
       #expect(weights.layers[0][0].projection.weights.reduce(0) { $0 + $1.rows } == 3 * model.hidden)
     }

@@ -168,3 +168,121 @@ struct KernelTests {
     #expect(values[6].isNaN && values[7] == 0 && values[7].sign == .minus)
   }
 }
+
+// MARK: What fast products need
+
+@Suite("Kernels of the fast path against their plain versions")
+struct FastKernelTests {
+  /// Queries, keys and the size of a head: around tiles and vector registers.
+  static let heads: [(queries: Int, keys: Int, size: Int)] = [
+    (1, 1, 1), (1, 0, 4), (2, 1, 3), (3, 5, 7), (6, 16, 16), (7, 17, 20), (5, 31, 33), (13, 64, 64), (49, 48, 64),
+    (50, 100, 24), (97, 96, 32), (11, 130, 129),
+  ]
+
+  @Test(arguments: heads.indices)
+  func attention(index: Int) {
+    let (queries, keys, size) = Self.heads[index]
+    let stride = 3 * size + 5
+    let rows = max(queries, keys)
+    let x = random(rows * stride + 3 * size, 2, seed: UInt64(index + 1))
+    var workspace = [Float](repeating: .nan, count: bertconv_attention_workspace(keys, size))
+    var a = [Float](repeating: 7, count: queries * (size + 3))
+    var b = a
+    unsafe x.withUnsafeBufferPointer { x in
+      guard let x = x.baseAddress else { return }
+      unsafe bertconv_attend(
+        x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &workspace, &a, size + 3)
+      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &b, size + 3)
+    }
+    // Scores of fifty are rounded by 4e-6, and the exponential carries that on.
+    let isNear = agree(a, b, 2e-5)
+    #expect(isNear)
+  }
+
+  @Test func bfloat16() {
+    // Ties go to even; what is next to them does not.
+    let bits: [UInt32] = [
+      0x3F80_0000, 0x3F80_8000, 0x3F81_8000, 0x3F80_8001, 0x3F80_7FFF, 0xBF81_8000, 0x7F80_0000, 0x7FC0_0001,
+      0x7F80_0001, 0x7F7F_FFFF, 0, 0x8000_0000, 0x0000_8001,
+    ]
+    let expected: [UInt16] = [
+      0x3F80, 0x3F80, 0x3F82, 0x3F81, 0x3F80, 0xBF82, 0x7F80, 0x7FC0, 0x7FC0, 0x7F80, 0, 0x8000, 1,
+    ]
+    var result = [UInt16](repeating: 9, count: bits.count)
+    unsafe bertconv_to_bf16(bits.map { Float(bitPattern: $0) }, bits.count, &result, 1, bits.count)
+    #expect(result == expected)
+  }
+
+  @Test(arguments: sizes.indices)
+  func quantisedRows(index: Int) {
+    let size = sizes[index]
+    var x = random(size.rows * size.stride, 5, seed: UInt64(index + 3))
+    if size.rows > 2 { for c in 0..<size.columns { x[c] = 0 } }
+    var y = [UInt8](repeating: 1, count: max(size.rows * size.columns, 1))
+    var scales = [Float](repeating: 0, count: max(size.rows, 1))
+    var zeros = [Int32](repeating: 0, count: max(size.rows, 1))
+    unsafe bertconv_quantise(x, size.stride, &y, &scales, &zeros, size.rows, size.columns)
+    for r in 0..<size.rows {
+      let row = x[(r * size.stride)..<(r * size.stride + size.columns)]
+      let range = max(0, row.max() ?? 0) - min(0, row.min() ?? 0)
+      #expect(range == 0 || abs(scales[r] - range / 255) <= 1e-6 * range)
+      for (c, value) in row.enumerated() {
+        let back = Float(Int32(y[r * size.columns + c]) - zeros[r]) * scales[r]
+        // Half a step of the value, and half of one of the zero.
+        #expect(abs(back - value) <= scales[r] * 1.001, "row \(r), column \(c): \(value) became \(back)")
+        if value == 0 { #expect(back == 0) }
+      }
+    }
+  }
+
+  @Test(arguments: sizes.indices)
+  func quantisedWeights(index: Int) {
+    let (rows, columns) = (sizes[index].rows, sizes[index].columns)
+    let x = random(rows * columns, 3, seed: UInt64(index + 50))
+    var y = [Int8](repeating: 1, count: max(rows * columns, 1))
+    var scales = [Float](repeating: 0, count: max(rows, 1))
+    var sums = [Int32](repeating: 0, count: max(rows, 1))
+    unsafe bertconv_quantise_weights(x, &y, &scales, rows, columns)
+    unsafe bertconv_row_sums(y, &sums, rows, columns)
+    for r in 0..<rows {
+      let own = (r * columns)..<((r + 1) * columns)
+      #expect(sums[r] == y[own].reduce(0) { $0 + Int32($1) })
+      for place in own {
+        #expect(Float(y[place]) == (x[place] / scales[r]).rounded(.toNearestOrEven))
+      }
+      #expect(y[own].contains { abs(Int($0)) == 127 })
+    }
+  }
+
+  @Test(arguments: 0..<4)
+  func sumsOf8BitsToFloats(activation: Int) {
+    let (rows, columns, stride) = (3, 37, 40)
+    let scales: [Float] = [0.5, 0.01, 2]
+    let zeros: [Int32] = [0, 128, 255]
+    let weightScales = random(columns, 0.01, seed: 1)
+    let weightSums = (0..<columns).map { Int32($0 * 7 - 100) }
+    let bias = random(columns, 1, seed: 2)
+    for hasBias in [true, false] {
+      var x = [Float](repeating: 0, count: rows * stride)
+      var expected = x
+      for r in 0..<rows {
+        for c in 0..<columns {
+          let sum = Int32(r * 3000 - c * 211 + 500)
+          x[r * stride + c] = Float(bitPattern: UInt32(bitPattern: sum))
+          expected[r * stride + c] = Float(sum - zeros[r] * weightSums[c]) * (scales[r] * weightScales[c])
+        }
+      }
+      let zero = [Float](repeating: 0, count: columns)
+      switch activation {
+      case 1: unsafe bertconv_bias_gelu_plain(&expected, hasBias ? bias : zero, rows, columns, stride)
+      case 2: unsafe bertconv_bias_gelu_tanh_plain(&expected, hasBias ? bias : zero, rows, columns, stride)
+      case 3: unsafe bertconv_bias_relu_plain(&expected, hasBias ? bias : zero, rows, columns, stride)
+      default: unsafe bertconv_bias_plain(&expected, hasBias ? bias : zero, rows, columns, stride)
+      }
+      unsafe bertconv_widen(
+        &x, stride, scales, zeros, weightScales, weightSums, hasBias ? bias : nil, Int32(activation), rows, columns)
+      let isNear = agree(x, expected, 1e-6)
+      #expect(isNear)
+    }
+  }
+}

@@ -237,9 +237,12 @@ struct TinyModel {
     return try NativeModel.open(try folder.write(header + data, name))
   }
 
-  func encoder(_ folder: TemporaryFolder, alignment: Int = 64) throws -> Encoder {
+  func encoder(
+    _ folder: TemporaryFolder, alignment: Int = 64, library: MathLibrary = .openBLAS
+  ) throws -> Encoder {
     try Encoder(
-      try write(folder, alignment: alignment), EncoderConfig(config, file: nil, families: [family]), threads: 1)
+      try write(folder, alignment: alignment), EncoderConfig(config, file: nil, families: [family]), threads: 1,
+      library: library)
   }
 
   /// Three sequences of seven columns: one without padding, one with, and one whose mask has holes and begins with one.

@@ -12,13 +12,12 @@
 // What the matrices hold. BF16: bfloat16 by bfloat16, summed in f32. INT8: unsigned by signed 8 bits, summed in 32.
 enum bertconv_precision { BERTCONV_F32 = 0, BERTCONV_BF16 = 1, BERTCONV_INT8 = 2 };
 
-// What follows the product, in the order in which it is done: + bias, then the activation; + what y holds already.
+// What follows the product and the bias.
 enum bertconv_epilogue {
   BERTCONV_NOTHING = 0,
   BERTCONV_GELU = 1,       // x Phi(x), with the error function
   BERTCONV_GELU_TANH = 2,
   BERTCONV_RELU = 3,
-  BERTCONV_ADD = 4,        // y += instead of y =
 };
 
 // 0 when oneDNN and the OpenMP library that it runs on are loaded, or were before; otherwise -1. Thread-safe.
