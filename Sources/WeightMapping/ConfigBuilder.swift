@@ -10,6 +10,8 @@ struct ConfigBuilder {
   private(set) var config = JSON.object([JSON.Member]())
   private(set) var notes: [String] = []
   private(set) var conflicts: [String] = []
+  /// Symbols whose size is none that the table allows, and what it allows.
+  private(set) var impossibleSizes: [String: String] = [:]
 
   private var table: MappingTable { assembly.table }
 
@@ -204,13 +206,10 @@ struct ConfigBuilder {
   /// Sizes that no key gives must be one of those that the table allows.
   private mutating func checkSizes() {
     for (name, choices) in table.sizes {
-      guard let found = dimensions.values[name], let witness = dimensions.witness[name] else { continue }
+      guard let found = dimensions.values[name] else { continue }
       let values = choices.map { $0.value(dimensions.values) }
       guard !values.isEmpty, !values.contains(nil), !values.contains(found) else { continue }
-      let tensor = assembly.tensors[witness]
-      let allowed = zip(choices, values).map { "\($0.text([:])) (\($1 ?? 0))" }.joined(separator: " or ")
-      conflicts.append(
-        "'\(tensor.name)' of shape \(shapeText(tensor.shape)) has \(found) where only \(allowed) can be")
+      impossibleSizes[name] = values.compactMap { $0.map(String.init) }.joined(separator: " or ")
     }
   }
 

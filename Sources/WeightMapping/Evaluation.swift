@@ -9,6 +9,7 @@ struct Evaluation {
   let config: JSON
   private(set) var notes: [String]
   private let dimensions: Dimensions
+  private let impossibleSizes: [String: String]
 
   private var table: MappingTable { assembly.table }
   private var dialect: Dialect { assembly.dialect }
@@ -21,6 +22,7 @@ struct Evaluation {
     config = builder.config
     notes = [assembly.dialect.note].compactMap(\.self) + builder.notes
     dimensions = builder.dimensions
+    impossibleSizes = builder.impossibleSizes
     report.family = assembly.table.family
     report.description = assembly.table.description
     report.dialect = assembly.dialect.name
@@ -113,6 +115,10 @@ struct Evaluation {
     let shape = table.tensors[key.tensor].shape
     let source = filling.sources[0]
     let found = tensors[source].shape
+    if shape.contains(where: isImpossible) {
+      let wanted = filling.operation == .transpose ? shape.reversed() : shape
+      return filling.sources.map { ($0, misshapen($0, text(wanted))) }
+    }
     switch filling.operation {
     case .rename, .alias, .drop, .transpose:
       let wanted = filling.operation == .transpose ? shape.reversed() : shape
@@ -151,8 +157,16 @@ struct Evaluation {
     return []
   }
 
+  private func isImpossible(_ dimension: Dimension) -> Bool {
+    if case .symbol(let name, _) = dimension { impossibleSizes[name] != nil } else { false }
+  }
+
   private func text(_ shape: some Sequence<Dimension>) -> String {
-    "[" + shape.map { $0.text(dimensions.values) }.joined(separator: ", ") + "]"
+    let sizes = shape.map { dimension in
+      if case .symbol(let name, 1) = dimension, let allowed = impossibleSizes[name] { return allowed }
+      return dimension.text(dimensions.values)
+    }
+    return "[" + sizes.joined(separator: ", ") + "]"
   }
 
   private func misshapen(_ source: Int, _ expected: String) -> MappingReport.Misshapen {
