@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo demo-real test lint format interop clean distclean
+.PHONY: help deps build demo demo-real test lint format interop bench clean distclean
 
 BERTCONV := .build/release/bertconv
 SOURCES := Sources Tests Package.swift
@@ -58,6 +58,10 @@ format: ## format all Swift in place
 interop: build ## the tests against real TensorFlow, torch and transformers (installs them into .build-venv first)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
+
+bench: build ## time the encoder beside other engines (those of Benchmarks/requirements.txt that are installed)
+	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	"$$python" Benchmarks/encode.py --bertconv $(BERTCONV) $(if $(CASES),--cases $(CASES)) $(if $(PEERS),--peers $(PEERS))
 
 clean: ## remove what the build made
 	rm -rf .build
