@@ -22,24 +22,34 @@ VECTORISED void bertconv_to_bf16(
 INLINE void quantise(
     const float *restrict x, uint8_t *restrict y, size_t columns, float *restrict scale, int32_t *restrict zero) {
   // 0 is a value that counts: what the activation cuts off must stay exactly that.
-  float low[LANES] = {0}, high[LANES] = {0};
+  float low[LANES] = {0}, high[LANES] = {0}, nothing[LANES] = {0};
   size_t c = 0;
   for (; c + LANES <= columns; c += LANES)
     for (int l = 0; l < LANES; l++) {
       low[l] = x[c + l] < low[l] ? x[c + l] : low[l];
       high[l] = x[c + l] > high[l] ? x[c + l] : high[l];
+      nothing[l] += x[c + l] * 0.0f;
     }
   for (; c < columns; c++) {
     low[0] = x[c] < low[0] ? x[c] : low[0];
     high[0] = x[c] > high[0] ? x[c] : high[0];
+    nothing[0] += x[c] * 0.0f;
   }
   for (int l = 1; l < LANES; l++) {
     low[0] = low[l] < low[0] ? low[l] : low[0];
     high[0] = high[l] > high[0] ? high[l] : high[0];
+    nothing[0] += nothing[l];
   }
-  float step = (high[0] - low[0]) / 255.0f;
-  // A row of zeros, or one that no scale holds: an infinite step makes every product NaN, which is what it is.
-  if (!(step > 0)) step = 1;
+  if (nothing[0] != 0) {
+    // NaN or infinite values, which 8 bits cannot hold: every product of the row becomes NaN, and so is seen.
+    memset(y, 0, columns);
+    *scale = NAN;
+    *zero = 0;
+    return;
+  }
+  // Halves, since the whole may be too large for a float.
+  float step = (0.5f * high[0] - 0.5f * low[0]) / 127.5f;
+  if (!(step >= 1e-30f)) step = 1;
   float inverse = 1.0f / step;
   float offset = nearbyintf(-low[0] * inverse);
   for (c = 0; c < columns; c++) {
@@ -109,10 +119,17 @@ VECTORISED void bertconv_quantise_weights(
     const float *restrict weights, int8_t *restrict y, float *restrict scales, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++) {
     const float *row = weights + r * columns;
-    float largest = 0;
+    float largest = 0, nothing = 0;
     for (size_t c = 0; c < columns; c++) {
       float magnitude = fabsf(row[c]);
       largest = magnitude > largest ? magnitude : largest;
+      nothing += magnitude * 0.0f;
+    }
+    if (nothing != 0) {
+      // As above: what the output is computed with is no number, and so is the output.
+      memset(y + r * columns, 0, columns);
+      scales[r] = NAN;
+      continue;
     }
     float scale = largest / 127.0f;
     scales[r] = scale;

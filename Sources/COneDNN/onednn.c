@@ -20,6 +20,7 @@
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 // The functions that are used, by the types of their declarations.
 #define FUNCTIONS(_)                                                                                          \
@@ -156,7 +157,18 @@ struct bertconv_packed {
   dnnl_dim_t n, k;
   dnnl_memory_desc_t layout;
   dnnl_memory_t memory;
+  void *data;
 };
+
+// A product of few rows reads each weight once: it is as fast as memory, and page tables in the way cost a fifth of that.
+enum { LARGE_PAGE = 2 << 20 };
+
+static void *allocate(size_t bytes) {
+  void *data = NULL;
+  if (posix_memalign(&data, bytes >= LARGE_PAGE ? LARGE_PAGE : 64, bytes)) return NULL;
+  if (bytes >= LARGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE);
+  return data;
+}
 
 static dnnl_data_type_t input_type(int precision) {
   return precision == BERTCONV_F32 ? dnnl_f32 : precision == BERTCONV_BF16 ? dnnl_bf16 : dnnl_u8;
@@ -230,7 +242,9 @@ bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, siz
         &product, precision, USUAL_ROWS, packed->n, packed->k, packed->k, packed->n, &any, 0, BERTCONV_NOTHING, 0);
   if (!status) {
     packed->layout = *library.dnnl_primitive_desc_query_md(product, dnnl_query_weights_md, 0);
-    status = library.dnnl_memory_create(&packed->memory, &packed->layout, library.engine, DNNL_MEMORY_ALLOCATE);
+    packed->data = allocate(library.dnnl_memory_desc_get_size(&packed->layout));
+    status = packed->data ? library.dnnl_memory_create(&packed->memory, &packed->layout, library.engine, packed->data)
+                          : dnnl_out_of_memory;
   }
   if (!status) status = library.dnnl_memory_create(&source, &plain, library.engine, (void *)weights);
   if (!status)
@@ -257,6 +271,7 @@ bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, siz
 void bertconv_packed_free(bertconv_packed *packed) {
   if (!packed) return;
   if (packed->memory) library.dnnl_memory_destroy(packed->memory);
+  free(packed->data);
   free(packed);
 }
 

@@ -93,6 +93,21 @@ final class PackedMath: @unchecked Sendable {
   ) {
     precondition(x.columns == a.columns && a.rows == b.columns && b.rows == y.columns)
     precondition(between.isContiguous && between.columns == a.rows && between.rows == x.rows && x.rows == y.rows)
+    // What lies between the two matrices stays in the cache when it is of few rows, in memory that is used again.
+    for start in stride(from: 0, to: x.rows, by: Self.rowsBetween) {
+      let rows = start..<min(start + Self.rowsBetween, x.rows)
+      feedForwardPart(
+        x.rows(rows), a, bias: bias, activation: activation, b, between: between.rows(0..<rows.count),
+        into: y.rows(rows))
+    }
+  }
+
+  private static let rowsBetween = 256
+
+  private func feedForwardPart(
+    _ x: Matrix, _ a: PackedMatrix, bias: Weight, activation: Activation, _ b: PackedMatrix, between: Matrix,
+    into y: Matrix
+  ) {
     let input = narrow(x, into: &narrowed, scales)
     switch precision {
     case .f32:
@@ -267,7 +282,10 @@ final class PackedMath: @unchecked Sendable {
         bins[place].tasks.append((sequence, head))
       }
     }
-    let needed = bertconv_attention_workspace(group.longest, size)
+    let isNarrow = precision != .f32 && bertconv_has_bf16_attention() != 0
+    let needed =
+      isNarrow
+      ? bertconv_attention_bf16_workspace(group.longest, size) : bertconv_attention_workspace(group.longest, size)
     while workspaces.count < bins.count { workspaces.append(Buffer(count: 0)) }
     for index in workspaces.indices { workspaces[index] = .grown(workspaces[index], to: needed) }
     let spaces = workspaces
@@ -278,10 +296,11 @@ final class PackedMath: @unchecked Sendable {
             unsafe spaces[index].withStart { space in
               for (sequence, head) in bins[index].tasks {
                 let query = unsafe p + sequence.start * projected.stride + head * size
-                unsafe bertconv_attend(
+                let result = unsafe c + sequence.start * context.stride + head * size
+                let attend = isNarrow ? unsafe bertconv_attend_bf16 : unsafe bertconv_attend
+                unsafe attend(
                   query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count,
-                  projected.stride, size, scale, space, c + sequence.start * context.stride + head * size,
-                  context.stride)
+                  projected.stride, size, scale, space, result, context.stride)
               }
             }
           }

@@ -7,7 +7,7 @@ public enum Precision: String, Sendable, CaseIterable {
   /// bfloat16 by bfloat16, summed in f32.
   case bf16
   /// Unsigned 8 bits with a scale and a zero a row, found anew for each row of activations, by signed 8 bits with a scale
-  /// an output; summed in 32 bits. Attention stays f32.
+  /// an output; summed in 32 bits. Attention is bf16 where the processor has it, else f32.
   case int8
 
   var code: Int32 {

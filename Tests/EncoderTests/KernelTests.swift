@@ -199,6 +199,28 @@ struct FastKernelTests {
     #expect(isNear)
   }
 
+  @Test(.enabled(if: bertconv_has_bf16_attention() != 0), arguments: heads.indices)
+  func attentionInHalves(index: Int) {
+    let (queries, keys, size) = Self.heads[index]
+    let stride = 3 * size + 5
+    // Numbers that bfloat16 holds, so that only the weights are rounded.
+    let x = random(max(queries, keys) * stride + 3 * size, 2, seed: UInt64(index + 1)).map {
+      Float(bitPattern: $0.bitPattern & 0xFFFF_0000)
+    }
+    var workspace = [Float](repeating: .nan, count: bertconv_attention_bf16_workspace(keys, size))
+    var a = [Float](repeating: 7, count: queries * (size + 3))
+    var b = a
+    unsafe x.withUnsafeBufferPointer { x in
+      guard let x = x.baseAddress else { return }
+      unsafe bertconv_attend_bf16(
+        x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &workspace, &a, size + 3)
+      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &b, size + 3)
+    }
+    // Each weight is off by 2^-9 of itself at most, and values are below 2.
+    let isNear = agree(a, b, 2 * 0x1p-8)
+    #expect(isNear)
+  }
+
   @Test func bfloat16() {
     // Ties go to even; what is next to them does not.
     let bits: [UInt32] = [
@@ -252,6 +274,30 @@ struct FastKernelTests {
       }
       #expect(y[own].contains { abs(Int($0)) == 127 })
     }
+  }
+
+  @Test func whatEightBitsCannotHoldIsSeen() {
+    for bad in [Float.nan, .infinity, -.infinity] {
+      for position in [0, 17, 20] {
+        var x = [Float](repeating: 1, count: 21)
+        x[position] = bad
+        var y = [UInt8](repeating: 0, count: 21)
+        var scale: Float = 0
+        var zero: Int32 = 0
+        unsafe bertconv_quantise(x, 21, &y, &scale, &zero, 1, 21)
+        #expect(scale.isNaN)
+        var w = [Int8](repeating: 0, count: 21)
+        unsafe bertconv_quantise_weights(x, &w, &scale, 1, 21)
+        #expect(scale.isNaN)
+      }
+    }
+    // The largest numbers have a step.
+    var y = [UInt8](repeating: 0, count: 2)
+    var scale: Float = 0
+    var zero: Int32 = 0
+    let largest = Float.greatestFiniteMagnitude
+    unsafe bertconv_quantise([largest, -largest], 2, &y, &scale, &zero, 1, 2)
+    #expect(scale.isFinite && y == [255, 0])
   }
 
   @Test(arguments: 0..<4)

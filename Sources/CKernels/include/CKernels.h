@@ -68,6 +68,14 @@ void bertconv_attend_plain(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
     size_t size, float scale, float *result, size_t result_stride);
 
+// The same with products of bfloat16: whether this processor has them, and the floats of its workspace. It may be called
+// only where bertconv_has_bf16_attention says so.
+int bertconv_has_bf16_attention(void);
+size_t bertconv_attention_bf16_workspace(size_t key_count, size_t size);
+void bertconv_attend_bf16(
+    const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
+    size_t size, float scale, float *workspace, float *result, size_t result_stride);
+
 // y [rows, columns] of bfloat16, rounded to nearest, ties to even.
 void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, size_t columns);
 
