@@ -64,7 +64,9 @@ public final class Encoder: Sendable {
 
   /// In each library: OpenBLAS has one number for the process, OpenMP one for each thread that calls it.
   private static func setThreads(_ threads: Int?) {
-    guard let threads else { return }
+    guard let requested = threads else { return }
+    // Beyond the cores each thread costs memory and time alone; OpenBLAS waits for ever for memory that it cannot have.
+    let threads = min(requested, max(Int(openblas_get_num_procs()), 16))
     openblas_set_num_threads(Int32(threads))
     bertconv_onednn_set_threads(Int32(threads))
   }

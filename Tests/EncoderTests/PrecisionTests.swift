@@ -56,6 +56,16 @@ struct PrecisionTests {
     #expect(same)
   }
 
+  @Test(arguments: [MathLibrary.openBLAS, .oneDNN]) func moreThreadsThanAreOfUseAreNotStarted(library: MathLibrary)
+    throws
+  {
+    guard library == .openBLAS || isThere else { return }
+    let folder = TemporaryFolder()
+    let encoder = try Encoder(
+      try TinyModel().write(folder), try EncoderConfig(TinyModel().config), threads: 1024, library: library)
+    #expect(encoder.threads >= 1 && encoder.threads < 1024)
+  }
+
   @Test func theReferenceIsThereBesideIt() throws {
     let model = TinyModel()
     let folder = TemporaryFolder()
