@@ -31,10 +31,7 @@ size_t bertconv_attention_bf16_workspace(size_t keys, size_t size) {
 
 // Both halves rounded to nearest, ties to even, the first in the lower one.
 TARGET_INLINE uint32_t pair(float first, float second) {
-  uint32_t a = as_bits(first), b = as_bits(second);
-  a += 0x7FFFu + (a >> 16 & 1u);
-  b += 0x7FFFu + (b >> 16 & 1u);
-  return (a >> 16) | (b & 0xFFFF0000u);
+  return bfloat16(first) | (uint32_t)bfloat16(second) << 16;
 }
 
 // Neighbours of a row, each times `factor`, as pairs; a last one alone beside 0.

@@ -30,6 +30,11 @@ void bertconv_bias_tanh(float *x, const float *bias, size_t rows, size_t columns
     for (size_t c = 0; c < columns; c++) x[r * stride + c] = tanhf(x[r * stride + c] + bias[c]);
 }
 
+VECTORISED void bertconv_relu(float *restrict x, size_t rows, size_t columns, size_t stride) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) x[r * stride + c] = x[r * stride + c] < 0 ? 0 : x[r * stride + c];
+}
+
 VECTORISED void bertconv_add(float *restrict x, const float *restrict y, size_t count) {
   for (size_t i = 0; i < count; i++) x[i] += y[i];
 }

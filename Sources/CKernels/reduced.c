@@ -6,13 +6,6 @@
 
 #include "vectors.h"
 
-// The upper half of a float, rounded to nearest, ties to even. A NaN stays one.
-INLINE uint16_t bfloat16(float x) {
-  uint32_t bits = as_bits(x);
-  uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1u);
-  return (uint16_t)((x != x ? bits | 0x400000u : rounded) >> 16);
-}
-
 VECTORISED void bertconv_to_bf16(
     const float *restrict x, size_t stride, uint16_t *restrict y, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++)

@@ -85,4 +85,11 @@ INLINE float sum_of_lanes(const float *lanes) {
   return sum;
 }
 
+// The upper half of a float, rounded to nearest, ties to even. A NaN stays one.
+INLINE uint16_t bfloat16(float x) {
+  uint32_t bits = as_bits(x);
+  uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1u);
+  return (uint16_t)((x != x ? bits | 0x400000u : rounded) >> 16);
+}
+
 #endif

@@ -25,6 +25,7 @@
 // The functions that are used, by the types of their declarations.
 #define FUNCTIONS(_)                                                                                          \
   _(dnnl_version)                                                                                             \
+  _(dnnl_get_effective_cpu_isa)                                                                               \
   _(dnnl_engine_create)                                                                                       \
   _(dnnl_stream_create)                                                                                       \
   _(dnnl_stream_destroy)                                                                                      \
@@ -102,14 +103,19 @@ int bertconv_onednn_load(void) {
 
 const char *bertconv_onednn_version(void) { return library.version; }
 
+#if defined(__x86_64__)
+// The user may have told oneDNN to use less than the processor has (DNNL_MAX_CPU_ISA).
+static int allows(dnnl_cpu_isa_t wanted) { return (library.dnnl_get_effective_cpu_isa() & wanted) == wanted; }
+#endif
+
 int bertconv_onednn_has(int precision) {
   if (bertconv_onednn_load()) return 0;
 #if defined(__x86_64__)
   __builtin_cpu_init();
   switch (precision) {
     case BERTCONV_F32: return __builtin_cpu_supports("avx2");
-    case BERTCONV_BF16: return __builtin_cpu_supports("avx512bf16");
-    case BERTCONV_INT8: return __builtin_cpu_supports("avx512vnni");
+    case BERTCONV_BF16: return __builtin_cpu_supports("avx512bf16") && allows(dnnl_cpu_isa_avx512_core_bf16);
+    case BERTCONV_INT8: return __builtin_cpu_supports("avx512vnni") && allows(dnnl_cpu_isa_avx512_core_vnni);
     default: return 0;
   }
 #else
@@ -206,7 +212,6 @@ static dnnl_status_t describe(
       case BERTCONV_GELU_TANH:
         status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_tanh, 0, 0);
         break;
-      case BERTCONV_RELU: status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_relu, 0, 0); break;
       default: break;
     }
   if (!status) status = library.dnnl_primitive_attr_set_post_ops(attributes, operations);

@@ -100,13 +100,18 @@ public struct CheckpointOpener: Sendable {
     let folder = try SentenceTransformersFolder(path)
     let transformer = try openAlone(folder.transformer, kind: kind)
     var parts: [(prefix: String, source: any TensorSource)] = [("", transformer.source)]
+    if let own = transformer.source.tensors.first(where: { $0.name.hasPrefix(SentenceModule.tensorPrefix) }) {
+      throw FormatError(
+        "the transformer's file holds a tensor with a name of the modules beside it", file: transformer.path,
+        tensor: own.name, advice: "Give that file alone, or remove the tensor.")
+    }
     for (name, place) in folder.weightFolders {
       parts.append((SentenceModule.tensorName(name, ""), try openAlone(place, kind: nil).source))
     }
     let source = CompositeSource(parts, metadata: [(SentenceModule.configKey, folder.config.text())])
     return OpenedCheckpoint(
       source: source, path: transformer.path, configPath: transformer.configPath,
-      vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.config,
+      vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.modules.isEmpty ? nil : folder.config,
       warnings: transformer.warnings + folder.warnings + parts.dropFirst().flatMap(\.source.warnings))
   }
 

@@ -58,6 +58,12 @@ public final class Encoder: Sendable {
     self.config = config
     requestedThreads = threads
     Self.setThreads(threads)
+    if self.library == .oneDNN {
+      guard let math = PackedMath(precision) else {
+        throw FormatError("oneDNN cannot be started", found: "no memory for it")
+      }
+      idle.withLock { $0.append(math) }
+    }
     weights = try EncoderWeights(model, config, packing: self.library == .oneDNN ? precision : nil)
     outputs = weights.outputs(config)
   }
@@ -173,7 +179,8 @@ public final class Encoder: Sendable {
     defer { if let packed = kernels.packed { idle.withLock { $0.append(packed) } } }
     let groups = PackedGroup.split(input, config, poolsFirstToken: poolsFirstToken)
     let state = EncoderState(
-      config, tokens: groups.map(\.tokens).max() ?? 0, longest: groups.map(\.longest).max() ?? 0)
+      config, tokens: groups.map(\.tokens).max() ?? 0, longest: groups.map(\.longest).max() ?? 0,
+      keepsScores: kernels.packed == nil)
     for group in groups {
       body(ForwardPass(config: config, weights: weights, state: state, group: group, kernels: kernels))
     }

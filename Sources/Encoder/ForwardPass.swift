@@ -15,12 +15,13 @@ struct EncoderState {
   /// [T, I]: between the two matrices of the feed-forward block.
   let inner: Buffer
 
-  init(_ config: EncoderConfig, tokens: Int, longest: Int) {
+  /// `keepsScores` for passes that write the matrices of scores.
+  init(_ config: EncoderConfig, tokens: Int, longest: Int, keepsScores: Bool) {
     let width = max(config.hiddenSize, config.innerSize, config.transformationInput)
     hidden = Buffer(count: tokens * config.hiddenSize)
     narrow = Buffer(count: config.bottleneck == .none ? 0 : tokens * config.innerSize)
     projected = Buffer(count: tokens * 3 * config.innerSize)
-    scores = Buffer(count: longest * longest)
+    scores = Buffer(count: keepsScores ? longest * longest : 0)
     context = Buffer(count: tokens * width)
     attended = Buffer(count: tokens * width)
     inner = Buffer(count: tokens * config.intermediateSize)

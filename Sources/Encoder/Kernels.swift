@@ -284,7 +284,8 @@ struct Kernels {
     unsafe x.withStart { x0 in
       unsafe y.withStart { y0 in
         for row in 1..<max(x.rows, 1) {
-          for column in 0..<x.columns where unsafe x0[row * x.stride + column] > y0[column] {
+          for column in 0..<x.columns
+          where unsafe x0[row * x.stride + column] > y0[column] || x0[row * x.stride + column].isNaN {
             unsafe y0[column] = unsafe x0[row * x.stride + column]
           }
         }

@@ -113,6 +113,9 @@ final class PackedMath: @unchecked Sendable {
     case .f32:
       product(input, x.rows, a, bias: bias, activation: activation, between, narrow: false)
       product(.floats(between), x.rows, b, bias: nil, activation: nil, y, narrow: false)
+    case .bf16 where activation == .relu:
+      product(input, x.rows, a, bias: bias, activation: activation, between, narrow: false)
+      product(narrow(between, into: &inner, innerScales), x.rows, b, bias: nil, activation: nil, y, narrow: false)
     case .bf16:
       product(input, x.rows, a, bias: bias, activation: activation, between, narrow: true)
       product(.words(between), x.rows, b, bias: nil, activation: nil, y, narrow: false)
@@ -172,8 +175,11 @@ final class PackedMath: @unchecked Sendable {
   private func product(
     _ input: Input, _ rows: Int, _ w: PackedMatrix, bias: Weight?, activation: Activation?, _ y: Matrix, narrow: Bool
   ) {
-    let epilogue = activation.map(Self.epilogue) ?? 0
     let isWhole = precision != .int8
+    // oneDNN's relu makes a NaN 0, and so a broken model look whole.
+    let isRelu = isWhole && activation == .relu
+    let epilogue = isRelu ? 0 : activation.map(Self.epilogue) ?? 0
+    defer { if isRelu { relu(y) } }
     unsafe y.withStart { y0 in
       unsafe w.withPacked { packed, _, _ in
         let run = { (x: UnsafeRawPointer, stride: Int) in
@@ -199,11 +205,20 @@ final class PackedMath: @unchecked Sendable {
     }
   }
 
+  private func relu(_ x: Matrix) {
+    unsafe x.withStart { x0 in
+      Self.parallel(x.rows) { rows in
+        unsafe bertconv_relu(x0 + rows.lowerBound * x.stride, rows.count, x.columns, x.stride)
+      }
+    }
+  }
+
+  /// The number by which oneDNN's epilogues and the kernels of 8 bits know an activation.
   private static func epilogue(_ activation: Activation) -> Int32 {
     switch activation {
     case .gelu: Int32(BERTCONV_GELU.rawValue)
     case .geluTanh: Int32(BERTCONV_GELU_TANH.rawValue)
-    case .relu: Int32(BERTCONV_RELU.rawValue)
+    case .relu: 3
     case .tanh: preconditionFailure("only of heads, which go another way")
     }
   }

@@ -32,11 +32,14 @@ public enum MathLibrary: Sendable, Equatable {
   static func best(for precision: Precision) throws(FormatError) -> MathLibrary {
     if bertconv_onednn_has(precision.code) != 0 { return .oneDNN }
     guard precision == .f32 else {
+      let isLoaded = bertconv_onednn_load() == 0
       throw FormatError(
-        bertconv_onednn_load() == 0
-          ? "this machine's processor has no instructions for products in this precision"
+        isLoaded
+          ? "this machine's processor has no instructions for products in this precision, or oneDNN was told to use fewer"
           : "oneDNN, which computes in this precision, is not installed", found: "precision \(precision.rawValue)",
-        expected: "precision f32", advice: "Leave --precision away, or install libdnnl (Debian's libdnnl-dev).")
+        expected: "precision f32",
+        advice: isLoaded
+          ? "Leave --precision away." : "Leave --precision away, or install libdnnl and build again with its headers.")
     }
     return .openBLAS
   }

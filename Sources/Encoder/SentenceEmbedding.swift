@@ -25,14 +25,14 @@ struct SentenceWeights: Sendable {
     var steps: [Step] = []
     for module in config.sentenceModules.dropFirst() {
       switch module {
-      case .dense(let name, let activation):
+      case .dense(let name, let activation, let hasBias):
         let weight = SentenceModule.tensorName(name, "linear.weight")
         let bias = SentenceModule.tensorName(name, "linear.bias")
         // The number of features is nowhere but in the shape.
         let output = max(loader.model.tensor(weight)?.shape.first ?? 1, 1)
         let dense = DenseWeights(
           weight: try loader.load(weight, [output, width]),
-          bias: loader.has(bias) ? try loader.load(bias, [output]) : .zeros(output))
+          bias: hasBias ? try loader.load(bias, [output]) : .zeros(output))
         steps.append(.dense(dense, Activation(activation)))
         width = output
       case .layerNorm(let name):

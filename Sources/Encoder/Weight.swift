@@ -153,6 +153,13 @@ struct WeightLoader {
   /// One packed matrix, or the parts as they are where nothing is to be packed, or something is missing.
   private func packed(_ parts: [Weight]) throws(FormatError) -> [Weight] {
     guard let packing, parts.allSatisfy({ $0.rows > 0 }) else { return parts }
+    let limit = Int(Int32.max) / (255 * 127)
+    guard packing != .int8 || parts[0].columns <= limit else {
+      throw FormatError(
+        "a matrix is too wide for products of 8 bits, whose sums have 32", file: model.path,
+        found: shapeText([parts[0].rows, parts[0].columns]), expected: "at most \(limit) columns",
+        advice: "Use --precision f32 or bf16.")
+    }
     guard let packed = Weight.packing(parts, packing) else {
       throw FormatError(
         "oneDNN cannot pack a matrix", file: model.path, found: shapeText([parts[0].rows, parts[0].columns]),

@@ -2,7 +2,7 @@
 /// (`modules.json` and the folders that it names), in the words that readers, mapping and encoder share.
 ///
 /// A config carries the modules in order as `"sentence_transformers": {"modules": [{"type": "pooling", "modes": ["mean"]},
-/// {"type": "dense", "name": "2", "activation": "tanh"}, {"type": "normalize"}]}`; the tensors of module `2` are called
+/// {"type": "dense", "name": "2", "activation": "tanh", "bias": true}, {"type": "normalize"}]}`; the tensors of module `2` are called
 /// `sentence_transformer.2.linear.weight` and `.bias`: what sentence-transformers calls them, behind a prefix that no
 /// model uses.
 public enum SentenceModule: Sendable, Equatable {
@@ -27,7 +27,7 @@ public enum SentenceModule: Sendable, Equatable {
 
   case pooling([PoolingMode])
   /// `activation(x · weightᵀ + bias)`: `linear.weight` [out, in], `linear.bias` [out] or none.
-  case dense(name: String, activation: Activation)
+  case dense(name: String, activation: Activation, hasBias: Bool)
   /// `norm.weight` and `norm.bias`, with torch's epsilon of 1e-5.
   case layerNorm(name: String)
   /// To a Euclidean length of 1.
@@ -52,8 +52,11 @@ extension SentenceModule {
   public var json: JSON {
     switch self {
     case .pooling(let modes): .object(["type": .string("pooling"), "modes": .strings(modes.map(\.rawValue))])
-    case .dense(let name, let activation):
-      .object(["type": .string("dense"), "name": .string(name), "activation": .string(activation.rawValue)])
+    case .dense(let name, let activation, let hasBias):
+      .object([
+        "type": .string("dense"), "name": .string(name), "activation": .string(activation.rawValue),
+        "bias": .bool(hasBias),
+      ])
     case .layerNorm(let name): .object(["type": .string("layer_norm"), "name": .string(name)])
     case .normalize: .object(["type": .string("normalize")])
     case .unsupported(let what): .object(["type": .string("unsupported"), "what": .string(what)])
@@ -71,7 +74,7 @@ extension SentenceModule {
       self = isUsable ? .pooling(known) : .unsupported(json.text())
     case "dense":
       if let name, let activation = json["activation"]?.stringValue.flatMap(Activation.init) {
-        self = .dense(name: name, activation: activation)
+        self = .dense(name: name, activation: activation, hasBias: json["bias"]?.boolValue ?? true)
       } else {
         self = .unsupported(json.text())
       }
@@ -95,8 +98,8 @@ extension SentenceModule {
   public var description: String {
     switch self {
     case .pooling(let modes): modes.map(\.rawValue).joined(separator: " and ") + " pooling"
-    case .dense(_, .identity): "a dense layer"
-    case .dense(_, let activation): "a dense layer with \(activation.rawValue)"
+    case .dense(_, .identity, _): "a dense layer"
+    case .dense(_, let activation, _): "a dense layer with \(activation.rawValue)"
     case .layerNorm: "layer normalisation"
     case .normalize: "length 1"
     case .unsupported(let what): "an unsupported module (\(what))"

@@ -31,9 +31,9 @@ struct SentenceModules {
     var rest = Dictionary(own.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
     /// The size of what a module is given.
     var width = config["hidden_size"]?.intValue ?? config["dim"]?.intValue
-    func take(_ name: String, _ shape: [Int?], isOptional: Bool = false) -> [Int]? {
+    func take(_ name: String, _ shape: [Int?]) -> [Int]? {
       guard let index = rest.removeValue(forKey: name) else {
-        if !isOptional { report.missing.append(.init(name: name, target: name)) }
+        report.missing.append(.init(name: name, target: name))
         return nil
       }
       let info = tensors[index]
@@ -58,9 +58,9 @@ struct SentenceModules {
           report.conflicts.append("the modules pool at place \(place + 1), not right after the transformer")
         }
         width = width.map { $0.multipliedReportingOverflow(by: modes.count).partialValue }
-      case .dense(let name, _):
+      case .dense(let name, _, let hasBias):
         let output = take(SentenceModule.tensorName(name, "linear.weight"), [nil, width])?[0]
-        _ = take(SentenceModule.tensorName(name, "linear.bias"), [output], isOptional: true)
+        if hasBias { _ = take(SentenceModule.tensorName(name, "linear.bias"), [output]) }
         width = output
       case .layerNorm(let name):
         for tensor in ["norm.weight", "norm.bias"] { _ = take(SentenceModule.tensorName(name, tensor), [width]) }

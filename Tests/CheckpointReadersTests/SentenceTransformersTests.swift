@@ -37,8 +37,9 @@ struct SentenceTransformersTests {
     let opened = try CheckpointOpener().open(fixture("sentence/\(name)"))
     #expect(
       modules(opened) == [
-        .pooling([.cls, .max, .mean, .meanSqrtLength, .weightedMean, .lastToken]), .dense(name: "2", activation: .tanh),
-        .layerNorm(name: "3"), .dense(name: "4", activation: .gelu), .normalize,
+        .pooling([.cls, .max, .mean, .meanSqrtLength, .weightedMean, .lastToken]),
+        .dense(name: "2", activation: .tanh, hasBias: true),
+        .layerNorm(name: "3"), .dense(name: "4", activation: .gelu, hasBias: false), .normalize,
       ])
     #expect(opened.source.format == (name == "torch" ? .pyTorchZip : .safetensors))
     let own = opened.source.tensors.filter { $0.name.hasPrefix(SentenceModule.tensorPrefix) }
@@ -62,7 +63,7 @@ struct SentenceTransformersTests {
 
   @Test func theLayoutOf2020() throws {
     let opened = try CheckpointOpener().open(fixture("sentence/of-2020"), kind: .pyTorch)
-    #expect(modules(opened) == [.pooling([.max, .mean]), .dense(name: "2", activation: .tanh)])
+    #expect(modules(opened) == [.pooling([.max, .mean]), .dense(name: "2", activation: .tanh, hasBias: true)])
     #expect(opened.sentenceModules?["max_seq_length"]?.intValue == 20)
     #expect(opened.source.format == .pyTorchLegacy)
     #expect(opened.configPath?.hasSuffix("0_BERT/config.json") == true)
@@ -75,20 +76,51 @@ struct SentenceTransformersTests {
     #expect(opened.warnings.contains { $0.contains("the transformer alone") })
   }
 
-  @Test func aTransformerWithoutModulesIsPooledAsTheLibraryDoes() throws {
+  @Test func aTransformerAloneHasNoEmbedding() throws {
     let first = #"[{"path": "", "type": "sentence_transformers.models.Transformer"}]"#
     let folder = try folder("modules.json", first)
     let opened = try CheckpointOpener().open(folder.path)
-    #expect(modules(opened) == [.pooling([.mean])])
-    #expect(opened.warnings.contains { $0.contains("names no pooling") })
+    #expect(opened.sentenceModules == nil)
+    #expect(opened.warnings.contains { $0.contains("nothing behind the transformer") })
+  }
+
+  @Test func aFolderMayEndInASlashAndFlagsMayBeNumbers() throws {
+    let folder = try folder("modules.json", Self.list.replacing(#""1_Pooling""#, with: #""1_Pooling/""#))
+    let config = #"{"word_embedding_dimension": 16, "pooling_mode_cls_token": 1, "pooling_mode_mean_tokens": 0}"#
+    _ = try folder.write(Array(config.utf8), "1_Pooling/config.json")
+    #expect(modules(try CheckpointOpener().open(folder.path))?.first == .pooling([.cls]))
+  }
+
+  @Test func aTensorMayNotTakeTheNameOfAModules() throws {
+    let folder = try folder()
+    let header = #"{"sentence_transformer.2.linear.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#
+    let padded = header + String(repeating: " ", count: (8 - header.utf8.count % 8) % 8)
+    let count = [UInt8(padded.utf8.count & 0xFF), 0, 0, 0, 0, 0, 0, 0]
+    _ = try folder.write(count + Array(padded.utf8) + [0, 0, 0, 0], "model.safetensors")
+    let error = #expect(throws: FormatError.self) { try CheckpointOpener().open(folder.path) }
+    #expect("\(error, default: "")".contains("a name of the modules"))
   }
 
   @Test(
     arguments: [
       ("2_Dense/config.json", #"{"activation_function": "torch.nn.modules.activation.Softplus"}"#, "Softplus"),
       ("2_Dense/config.json", #"{"module_input_name": "token_embeddings"}"#, "token_embeddings"),
-      ("1_Pooling/config.json", #"{"pooling_mode": "median"}"#, "median"),
-      ("1_Pooling/config.json", #"{"pooling_mode": ["mean", 4]}"#, "mean"),
+      ("1_Pooling/config.json", #"{"embedding_dimension": 16, "pooling_mode": "median"}"#, "median"),
+      ("1_Pooling/config.json", #"{"embedding_dimension": 16, "pooling_mode": ["mean", 4]}"#, "mean"),
+      ("1_Pooling/config.json", #"{"embedding_dimension": 16, "pooling_mode": null}"#, "null"),
+      ("1_Pooling/config.json", #"{"embedding_dimension": 16, "pooling_mode_attention": true}"#, "attention"),
+      ("1_Pooling/config.json", "{}", "embedding_dimension"), ("1_Pooling/config.json", "[]", "embedding_dimension"),
+      ("2_Dense/config.json", #"{"activation_function": "foreign.GELU"}"#, "foreign.GELU"),
+      (
+        "modules.json",
+        SentenceTransformersTests.list.replacing("sentence_transformers.models.Pooling", with: "my.Pooling"),
+        "my.Pooling"
+      ),
+      ("sentence_bert_config.json", #"{"transformer_task": "fill-mask"}"#, "fill-mask"),
+      (
+        "sentence_bert_config.json", #"{"modality_config": {"text": {"method_output_name": "pooler_output"}}}"#,
+        "pooler_output"
+      ),
       ("1_Pooling/config.json", #"{"include_prompt": false}"#, "include_prompt"),
       ("modules.json", SentenceTransformersTests.list.replacing("models.Dense", with: "models.LSTM"), "LSTM"),
     ])
@@ -112,14 +144,17 @@ struct SentenceTransformersTests {
       case .noJSON: return list { String($0.dropLast(2)) }
       case .noList: return list { _ in #"{"modules": []}"# }
       case .emptyList: return list { _ in "[]" }
-      case .noTransformer: return list { $0.replacing("models.Transformer", with: "models.WordEmbeddings") }
+      case .noTransformer:
+        return list { $0.replacing("sentence_transformers.models.Transformer", with: "custom_st.Transformer") }
       case .noPath: return list { $0.replacing(#""path": "2_Dense", "#, with: "") }
       case .pathAbove: return list { $0.replacing(#""2_Dense""#, with: #""../2_Dense""#) }
       case .absolutePath: return list { $0.replacing(#""2_Dense""#, with: #""/etc""#) }
       case .pathInPieces: return list { $0.replacing(#""2_Dense""#, with: #""2_Dense/../..""#) }
       case .tooMany:
         return list { _ in
-          "[" + Array(repeating: #"{"path": "", "type": "Transformer"}"#, count: 65).joined(separator: ",") + "]"
+          "["
+            + Array(repeating: #"{"path": "", "type": "sentence_transformers.models.Transformer"}"#, count: 65).joined(
+              separator: ",") + "]"
         }
       case .noPoolingConfig: return ("1_Pooling/config.json", nil)
       case .noDenseConfig: return ("2_Dense/config.json", nil)

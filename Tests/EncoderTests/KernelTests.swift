@@ -276,6 +276,31 @@ struct FastKernelTests {
     }
   }
 
+  @Test func halvesOfNaNAreNaN() {
+    let odd: [UInt32] = [0xFFFF_FFFF, 0x7F80_0001, 0x7FFF_FFFF, 0xFF80_0001]
+    var result = [UInt16](repeating: 0, count: odd.count)
+    unsafe bertconv_to_bf16(odd.map { Float(bitPattern: $0) }, odd.count, &result, 1, odd.count)
+    #expect(result.allSatisfy { Float(bitPattern: UInt32($0) << 16).isNaN })
+    guard bertconv_has_bf16_attention() != 0 else { return }
+    for bits in odd {
+      var x = [Float](repeating: 1, count: 9)
+      x[1] = Float(bitPattern: bits)
+      var workspace = [Float](repeating: 0, count: bertconv_attention_bf16_workspace(1, 3))
+      var y = [Float](repeating: 0, count: 3)
+      unsafe x.withUnsafeBufferPointer { x in
+        guard let x = x.baseAddress else { return }
+        unsafe bertconv_attend_bf16(x, 1, x + 3, x + 6, 1, 9, 3, 1, &workspace, &y, 3)
+      }
+      #expect(y.allSatisfy { $0.isNaN })
+    }
+  }
+
+  @Test func reluKeepsNaN() {
+    var x: [Float] = [-1, .nan, 2, -.infinity, 0]
+    unsafe bertconv_relu(&x, 1, 5, 5)
+    #expect(x[0] == 0 && x[1].isNaN && x[2] == 2 && x[3] == 0 && x[4] == 0)
+  }
+
   @Test func whatEightBitsCannotHoldIsSeen() {
     for bad in [Float.nan, .infinity, -.infinity] {
       for position in [0, 17, 20] {

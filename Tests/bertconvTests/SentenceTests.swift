@@ -88,7 +88,9 @@ struct SentenceTests {
       list = list.replacing(
         "sentence_transformers.sentence_transformer.modules.layer_norm.LayerNorm",
         with: "sentence_transformers.models.LSTM")
-    case .wrongInput: _ = try folder.write(Array(#"{"pooling_mode": "mean"}"#.utf8), "source/1_Pooling/config.json")
+    case .wrongInput:
+      _ = try folder.write(
+        Array(#"{"embedding_dimension": 16, "pooling_mode": "mean"}"#.utf8), "source/1_Pooling/config.json")
     // The weights of another module in the place of the layer normalisation's.
     case .noWeight:
       _ = try folder.copy("\(base)/4_Dense/model.safetensors", as: "source/3_LayerNorm/model.safetensors")

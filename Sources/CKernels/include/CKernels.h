@@ -23,6 +23,9 @@ void bertconv_bias_gelu_tanh_plain(float *x, const float *bias, size_t rows, siz
 void bertconv_bias_relu_plain(float *x, const float *bias, size_t rows, size_t columns, size_t stride);
 void bertconv_bias_tanh_plain(float *x, const float *bias, size_t rows, size_t columns, size_t stride);
 
+// x[r][c] = x[r][c] < 0 ? 0 : x[r][c]
+void bertconv_relu(float *x, size_t rows, size_t columns, size_t stride);
+
 // x[i] += y[i]
 void bertconv_add(float *x, const float *y, size_t count);
 void bertconv_add_plain(float *x, const float *y, size_t count);

@@ -17,7 +17,6 @@ enum bertconv_epilogue {
   BERTCONV_NOTHING = 0,
   BERTCONV_GELU = 1,       // x Phi(x), with the error function
   BERTCONV_GELU_TANH = 2,
-  BERTCONV_RELU = 3,
 };
 
 // 0 when oneDNN and the OpenMP library that it runs on are loaded, or were before; otherwise -1. Thread-safe.

@@ -41,14 +41,13 @@ struct SentenceTransformersFolder {
     }
     let settings = FileSystem.join(transformer, "sentence_bert_config.json")
     if FileSystem.isFile(settings) {
-      maximumSequence = try JSON.parse(try FileSystem.text(settings, limit: 1 << 20), file: settings)["max_seq_length"]?
-        .intValue
+      let json = try JSON.parse(try FileSystem.text(settings, limit: 1 << 20), file: settings)
+      maximumSequence = json["max_seq_length"]?.intValue
+      if let problem = Self.otherOutput(json) { modules.append(.unsupported(problem)) }
     }
     for (index, entry) in entries.enumerated().dropFirst() { try add(entry, index, in: folder, list: list) }
     if modules.isEmpty {
-      // As the library does for a model that is a transformer alone.
-      modules = [.pooling([.mean])]
-      warnings.append("\(list) names no pooling: the mean of the tokens is taken, as sentence-transformers does")
+      warnings.append("\(list) names nothing behind the transformer: there is no embedding of a sentence")
     }
   }
 
@@ -67,8 +66,24 @@ struct SentenceTransformersFolder {
     "Transformer", "BERT", "RoBERTa", "DistilBERT", "ALBERT", "XLMRoBERTa", "CamemBERT",
   ]
 
+  /// The last word of the library's own classes; empty for those of others, whatever they are called.
   private static func className(_ entry: JSON) -> String {
-    (entry["type"]?.stringValue ?? "").split(separator: ".").last.map(String.init) ?? ""
+    guard let type = entry["type"]?.stringValue, type.hasPrefix("sentence_transformers.") else { return "" }
+    return type.split(separator: ".").last.map(String.init) ?? ""
+  }
+
+  /// What is wrong where the transformer is to give something other than the last hidden state.
+  private static func otherOutput(_ settings: JSON) -> String? {
+    let asked = [
+      ("transformer_task", settings["transformer_task"], "feature-extraction"),
+      ("module_output_name", settings["module_output_name"], "token_embeddings"),
+      ("method_output_name", settings["modality_config"]?["text"]?["method_output_name"], "last_hidden_state"),
+    ]
+    for (key, value, usual) in asked {
+      guard let value, value != .null, value.stringValue != usual else { continue }
+      return "a transformer with \(key) \(value.text())"
+    }
+    return nil
   }
 
   /// The folder of a module, which must lie in the model's.
@@ -78,19 +93,24 @@ struct SentenceTransformersFolder {
     }
     if path.isEmpty { return folder }
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-    guard parts.allSatisfy(FileSystem.isPlainName), !path.contains("\\") else {
+    // "1_Pooling/" is as good as "1_Pooling".
+    let named = parts.last == "" && parts.count > 1 ? Array(parts.dropLast()) : parts
+    guard named.allSatisfy(FileSystem.isPlainName), !path.contains("\\") else {
       throw FormatError(
         "a module's path leads out of the model's folder", file: list, found: path,
         expected: "a folder in it, as 1_Pooling",
         advice: "A list that points elsewhere is not followed.")
     }
-    return FileSystem.join(folder, path)
+    return FileSystem.join(folder, named.joined(separator: "/"))
   }
 
   private mutating func add(_ entry: JSON, _ index: Int, in folder: String, list: String) throws(FormatError) {
     let path = try Self.path(entry, in: folder, list: list)
     // The name in the state dict of the whole model; a number unless the user chose another.
     let name = entry["name"]?.stringValue ?? "\(index)"
+    guard !weightFolders.contains(where: { $0.name == name }) else {
+      throw FormatError("two modules have one name", file: list, found: name)
+    }
     func config() throws(FormatError) -> JSON {
       let file = FileSystem.join(path, "config.json")
       return try JSON.parse(try FileSystem.text(file, limit: 1 << 20), file: file)
@@ -123,13 +143,25 @@ struct SentenceTransformersFolder {
   private static func pooling(_ config: JSON) -> SentenceModule {
     // Nothing in the inputs tells which tokens are a prompt's.
     if config["include_prompt"]?.boolValue == false { return .unsupported("pooling with include_prompt false") }
+    guard let size = (config["embedding_dimension"] ?? config["word_embedding_dimension"])?.intValue, size > 0 else {
+      return .unsupported("pooling without an embedding_dimension")
+    }
     let modes: [SentenceModule.PoolingMode?]
     switch config["pooling_mode"] {
     case .string(let mode)?: modes = [.init(rawValue: mode)]
     case .array(let list)?: modes = list.map { $0.stringValue.flatMap(SentenceModule.PoolingMode.init) }
-    default:
-      let set = flags.filter { config[$0.key]?.boolValue == true }.map(\.value)
+    case nil:
+      var set: [SentenceModule.PoolingMode] = []
+      for member in config.members ?? [] where member.key.hasPrefix("pooling_mode_") {
+        guard let isOn = member.value.boolValue ?? member.value.intValue.map({ $0 != 0 }),
+          flags.contains(where: { $0.key == member.key }) || !isOn
+        else { return .unsupported("pooling with \(member.key) \(member.value.text())") }
+      }
+      for (key, mode) in flags {
+        if let value = config[key], value.boolValue ?? (value.intValue != 0) { set.append(mode) }
+      }
       modes = set.isEmpty ? [.mean] : set
+    default: modes = []
     }
     let known = modes.compactMap(\.self)
     guard !known.isEmpty, known.count == modes.count, known.count <= SentenceModule.mostModes else {
@@ -149,13 +181,16 @@ struct SentenceTransformersFolder {
         return .unsupported("a dense module with \(key) '\(place)'")
       }
     }
+    let hasBias = config["bias"]?.boolValue ?? true
     guard let function = config["activation_function"], function != .null else {
-      return .dense(name: name, activation: .tanh)
+      return .dense(name: name, activation: .tanh, hasBias: hasBias)
     }
-    let last = function.stringValue.flatMap { $0.split(separator: ".").last.map(String.init) }
+    let last = function.stringValue.flatMap {
+      $0.hasPrefix("torch.") ? $0.split(separator: ".").last.map(String.init) : nil
+    }
     guard let known = activations.first(where: { $0.key == last })?.value else {
       return .unsupported("a dense module with activation_function \(function.text())")
     }
-    return .dense(name: name, activation: known)
+    return .dense(name: name, activation: known, hasBias: hasBias)
   }
 }
