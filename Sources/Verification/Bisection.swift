@@ -90,8 +90,11 @@ struct Bisection {
     let plural = layers.count > 1
     guard !alone.passed else { return "\(subject) \(plural ? "agree" : "agrees"): a small error of the input grew" }
     let size = alone.maxAbsError.isNaN ? "not finite" : significant(alone.maxAbsError)
-    var text =
-      "\(subject) \(plural ? "are" : "is") off by \(size): \(plural ? "their" : "its") own weights or settings differ"
+    let extent = "\(subject) \(plural ? "are" : "is") off by \(size)"
+    guard encoder.precision == .f32 else {
+      return "\(extent), computed in \(encoder.precision.rawValue): f32 tells whether more than that is wrong"
+    }
+    var text = "\(extent): \(plural ? "their" : "its") own weights or settings differ"
     if let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1) {
       let weights = (norm.gamma, norm.beta)
       if !isNormalised(expected, weights), isNormalised(values, weights) { text += ", \(norm.name) among them" }

@@ -30,6 +30,7 @@ struct PrecisionTests {
     let checked = try Program.run(
       "verify", folder.file("m.safetensors"), "--fixtures", reference, "--precision", precision, "--json")
     #expect(checked.status == (precision == "f32" ? 0 : 1), "\(checked.both)")
+    if precision != "f32" { #expect(checked.output.contains("computed in \(precision)")) }
     let errors = try JSON.parse(checked.output, file: nil)["outputs"]?.elements?.compactMap {
       $0["cosine"]?.doubleValue
     }
