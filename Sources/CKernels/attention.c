@@ -93,27 +93,8 @@ VECTORISED void bertconv_attend(
     product(queries + first * stride, stride, turned, wide, size, scores, wide, count, wide / WIDTH);
     for (size_t r = 0; r < count; r++) {
       float *restrict row = scores + r * wide;
-      float lanes[LANES];
-      for (int l = 0; l < LANES; l++) lanes[l] = row[l < (int)key_count ? l : 0];
-      size_t c = 0;
-      for (; c + LANES <= key_count; c += LANES)
-        for (int l = 0; l < LANES; l++) lanes[l] = row[c + l] > lanes[l] ? row[c + l] : lanes[l];
-      for (; c < key_count; c++) lanes[0] = row[c] > lanes[0] ? row[c] : lanes[0];
-      float max = lanes[0];
-      for (int l = 1; l < LANES; l++) max = lanes[l] > max ? lanes[l] : max;
-      float sums[LANES] = {0};
-      for (c = 0; c + LANES <= key_count; c += LANES)
-        for (int l = 0; l < LANES; l++) {
-          float e = fast_exp((row[c + l] - max) * scale);
-          row[c + l] = e;
-          sums[l] += e;
-        }
-      for (; c < key_count; c++) {
-        row[c] = fast_exp((row[c] - max) * scale);
-        sums[0] += row[c];
-      }
-      float factor = 1.0f / sum_of_lanes(sums);
-      for (c = 0; c < key_count; c++) row[c] *= factor;
+      float factor = exponentials(row, key_count, scale);
+      for (size_t c = 0; c < key_count; c++) row[c] *= factor;
     }
     if (deep == size) {
       product(scores, wide, lined, deep, key_count, result + first * result_stride, result_stride, count, deep / WIDTH);

@@ -90,27 +90,8 @@ TARGET_INLINE void product(
 
 // A row of scores to weights that sum to 1, as pairs; zeros behind the last key.
 TARGET_INLINE void weigh(float *restrict row, size_t count, size_t wide, float scale, uint32_t *restrict pairs) {
-  float lanes[LANES];
-  for (int l = 0; l < LANES; l++) lanes[l] = row[(size_t)l < count ? l : 0];
-  size_t c = 0;
-  for (; c + LANES <= count; c += LANES)
-    for (int l = 0; l < LANES; l++) lanes[l] = row[c + l] > lanes[l] ? row[c + l] : lanes[l];
-  for (; c < count; c++) lanes[0] = row[c] > lanes[0] ? row[c] : lanes[0];
-  float max = lanes[0];
-  for (int l = 1; l < LANES; l++) max = lanes[l] > max ? lanes[l] : max;
-  float sums[LANES] = {0};
-  for (c = 0; c + LANES <= count; c += LANES)
-    for (int l = 0; l < LANES; l++) {
-      float e = fast_exp((row[c + l] - max) * scale);
-      row[c + l] = e;
-      sums[l] += e;
-    }
-  for (; c < count; c++) {
-    row[c] = fast_exp((row[c] - max) * scale);
-    sums[0] += row[c];
-  }
-  for (; c < wide; c++) row[c] = 0;
-  float factor = 1.0f / sum_of_lanes(sums);
+  float factor = exponentials(row, count, scale);
+  for (size_t c = count; c < wide; c++) row[c] = 0;
   pairs_of_row(row, wide, factor, pairs);
 }
 

@@ -93,22 +93,7 @@ VECTORISED void bertconv_residual_affine(
 VECTORISED void bertconv_softmax(float *restrict x, size_t rows, size_t columns, size_t stride) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * stride;
-    float lanes[LANES];
-    for (int l = 0; l < LANES; l++) lanes[l] = -INFINITY;
-    size_t c = 0;
-    for (; c + LANES <= columns; c += LANES)
-      for (int l = 0; l < LANES; l++) lanes[l] = row[c + l] > lanes[l] ? row[c + l] : lanes[l];
-    for (; c < columns; c++) lanes[0] = row[c] > lanes[0] ? row[c] : lanes[0];
-    float max = -INFINITY;
-    for (int l = 0; l < LANES; l++) max = lanes[l] > max ? lanes[l] : max;
-
-    for (c = 0; c < columns; c++) row[c] = fast_exp(row[c] - max);
-
-    float sums[LANES] = {0};
-    for (c = 0; c + LANES <= columns; c += LANES)
-      for (int l = 0; l < LANES; l++) sums[l] += row[c + l];
-    for (; c < columns; c++) sums[0] += row[c];
-    float scale = 1.0f / sum_of_lanes(sums);
-    for (c = 0; c < columns; c++) row[c] *= scale;
+    float scale = exponentials(row, columns, 1);
+    for (size_t c = 0; c < columns; c++) row[c] *= scale;
   }
 }

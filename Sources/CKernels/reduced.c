@@ -61,8 +61,6 @@ VECTORISED void bertconv_quantise(
   for (size_t r = 0; r < rows; r++) quantise(x + r * stride, y + r * columns, columns, scales + r, zeros + r);
 }
 
-enum activation { NONE = 0, GELU = 1, GELU_TANH = 2, RELU = 3 };
-
 INLINE void widen(
     float *restrict row, float scale, int32_t zero, const float *restrict weight_scales,
     const int32_t *restrict weight_sums, const float *restrict bias, const int activation, size_t columns) {
@@ -71,7 +69,11 @@ INLINE void widen(
     memcpy(&sum, row + c, sizeof sum);
     float v = (float)(sum - zero * weight_sums[c]) * (scale * weight_scales[c]);
     if (bias) v += bias[c];
-    row[c] = activation == GELU ? gelu(v) : activation == GELU_TANH ? gelu_tanh(v) : activation == RELU && v < 0 ? 0 : v;
+    row[c] = 
+      activation == BERTCONV_THEN_GELU        ? gelu(v)
+      : activation == BERTCONV_THEN_GELU_TANH ? gelu_tanh(v)
+      : activation == BERTCONV_THEN_RELU && v < 0 ? 0
+                                                  : v;
   }
 }
 
@@ -86,7 +88,7 @@ INLINE void widen_any(
     else                                                                                               \
       widen(row, scale, zero, weight_scales, weight_sums, NULL, a, columns);                           \
     break;
-  switch (activation) { CASE(GELU) CASE(GELU_TANH) CASE(RELU) default: CASE(NONE) }
+  switch (activation) { CASE(BERTCONV_THEN_GELU) CASE(BERTCONV_THEN_GELU_TANH) CASE(BERTCONV_THEN_RELU) default: CASE(BERTCONV_THEN_NOTHING) }
 #undef CASE
 }
 

@@ -4,6 +4,7 @@
 #ifndef BERTCONV_VECTORS_H
 #define BERTCONV_VECTORS_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -83,6 +84,31 @@ INLINE float sum_of_lanes(const float *lanes) {
   float sum = 0;
   for (int l = 0; l < LANES; l++) sum += lanes[l];
   return sum;
+}
+
+// A row to exp(scale · (x - max(x))); gives what each is to be multiplied with so that they sum to 1.
+INLINE float exponentials(float *restrict row, size_t columns, float scale) {
+  float lanes[LANES];
+  for (int l = 0; l < LANES; l++) lanes[l] = -INFINITY;
+  size_t c = 0;
+  for (; c + LANES <= columns; c += LANES)
+    for (int l = 0; l < LANES; l++) lanes[l] = row[c + l] > lanes[l] ? row[c + l] : lanes[l];
+  for (; c < columns; c++) lanes[0] = row[c] > lanes[0] ? row[c] : lanes[0];
+  float max = lanes[0];
+  for (int l = 1; l < LANES; l++) max = lanes[l] > max ? lanes[l] : max;
+
+  float sums[LANES] = {0};
+  for (c = 0; c + LANES <= columns; c += LANES)
+    for (int l = 0; l < LANES; l++) {
+      float e = fast_exp((row[c + l] - max) * scale);
+      row[c + l] = e;
+      sums[l] += e;
+    }
+  for (; c < columns; c++) {
+    row[c] = fast_exp((row[c] - max) * scale);
+    sums[0] += row[c];
+  }
+  return 1.0f / sum_of_lanes(sums);
 }
 
 // The upper half of a float, rounded to nearest, ties to even. A NaN stays one.

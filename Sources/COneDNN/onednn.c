@@ -46,7 +46,6 @@
   _(dnnl_primitive_attr_create)                                                                               \
   _(dnnl_primitive_attr_destroy)                                                                              \
   _(dnnl_primitive_attr_set_post_ops)                                                                         \
-  _(dnnl_primitive_attr_set_scratchpad_mode)                                                                  \
   _(dnnl_post_ops_create)                                                                                     \
   _(dnnl_post_ops_destroy)                                                                                    \
   _(dnnl_post_ops_append_eltwise)
@@ -280,8 +279,6 @@ void bertconv_packed_free(bertconv_packed *packed) {
   free(packed);
 }
 
-size_t bertconv_packed_bytes(const bertconv_packed *packed) { return library.dnnl_memory_desc_get_size(&packed->layout); }
-
 // MARK: Products
 
 // Products of one shape, ready to run.
@@ -425,7 +422,6 @@ bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, siz
   return (void)precision, (void)weights, (void)n, (void)k, NULL;
 }
 void bertconv_packed_free(bertconv_packed *packed) { (void)packed; }
-size_t bertconv_packed_bytes(const bertconv_packed *packed) { return (void)packed, 0; }
 bertconv_context *bertconv_context_create(void) { return NULL; }
 void bertconv_context_free(bertconv_context *context) { (void)context; }
 int bertconv_multiply(

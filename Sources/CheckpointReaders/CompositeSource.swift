@@ -16,12 +16,11 @@ final class CompositeSource: TensorSource {
   /// - Parameter leading: files beside those of the parts, as a list of them
   init(
     _ parts: [(prefix: String, source: any TensorSource)], leading: [SourceFile] = [],
-    warnings ownWarnings: [String] = [],
     metadata ownMetadata: [(key: String, value: String)] = []
   ) {
     var files = leading
     var tensors: [TensorInfo] = []
-    var warnings = ownWarnings
+    var warnings: [String] = []
     var imports: [ImportedGlobal] = []
     var places: [(part: Int, index: Int)] = []
     var storages = 0

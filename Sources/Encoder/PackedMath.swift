@@ -178,7 +178,7 @@ final class PackedMath: @unchecked Sendable {
     let isWhole = precision != .int8
     // oneDNN's relu makes a NaN 0, and so a broken model look whole.
     let isRelu = isWhole && activation == .relu
-    let epilogue = isRelu ? 0 : activation.map(Self.epilogue) ?? 0
+    let epilogue = isWhole && !isRelu ? activation.map(Self.epilogue) ?? 0 : 0
     defer { if isRelu { relu(y) } }
     unsafe y.withStart { y0 in
       unsafe w.withPacked { packed, _, _ in
@@ -191,7 +191,7 @@ final class PackedMath: @unchecked Sendable {
             }
           } else {
             code = unsafe bertconv_multiply(
-              self.context, packed, x, rows, stride, nil, isWhole ? epilogue : 0, y0, y.stride, narrow ? 1 : 0)
+              self.context, packed, x, rows, stride, nil, epilogue, y0, y.stride, narrow ? 1 : 0)
           }
           // The weights were packed, so the library is there and knows the product; what is left is lack of memory.
           precondition(code == 0, "oneDNN could not compute a product")
@@ -213,22 +213,31 @@ final class PackedMath: @unchecked Sendable {
     }
   }
 
-  /// The number by which oneDNN's epilogues and the kernels of 8 bits know an activation.
   private static func epilogue(_ activation: Activation) -> Int32 {
     switch activation {
     case .gelu: Int32(BERTCONV_GELU.rawValue)
     case .geluTanh: Int32(BERTCONV_GELU_TANH.rawValue)
-    case .relu: 3
+    case .relu: preconditionFailure("done after the product")
     case .tanh: preconditionFailure("only of heads, which go another way")
     }
   }
 
   // MARK: 8 bits
 
+  private static func code(_ activation: Activation?) -> Int32 {
+    switch activation {
+    case nil: Int32(BERTCONV_THEN_NOTHING.rawValue)
+    case .gelu: Int32(BERTCONV_THEN_GELU.rawValue)
+    case .geluTanh: Int32(BERTCONV_THEN_GELU_TANH.rawValue)
+    case .relu: Int32(BERTCONV_THEN_RELU.rawValue)
+    case .tanh: preconditionFailure("only of heads, which go another way")
+    }
+  }
+
   private func widen(
     _ y: Matrix, _ w: PackedMatrix, _ scales: Quantisation, bias: Weight?, activation: Activation?
   ) {
-    let code = activation.map(Self.epilogue) ?? 0
+    let code = Self.code(activation)
     unsafe y.withStart { y0 in
       unsafe w.withPacked { _, weightScales, sums in
         unsafe Self.withStart(of: bias) { bias in
@@ -248,7 +257,7 @@ final class PackedMath: @unchecked Sendable {
   private func requantise(_ x: Matrix, _ w: PackedMatrix, bias: Weight, activation: Activation) {
     inner = .grown(inner, to: x.rows * x.columns / 4 + 1)
     innerScales.reserve(x.rows)
-    let code = Self.epilogue(activation)
+    let code = Self.code(activation)
     let target = inner
     unsafe x.withStart { x0 in
       unsafe target.withStart { y in

@@ -92,7 +92,13 @@ void bertconv_row_sums(const int8_t *x, int32_t *sums, size_t rows, size_t colum
 
 // In place: 32-bit sums of quantised rows and signed weights to floats, activation((sum - zero · weight_sum) · scale ·
 // weight_scale + bias); weight_scales and weight_sums (of the weights of one output) are [columns], as is the bias, which
-// may be NULL. Activations: 0 none, 1 gelu, 2 gelu_tanh, 3 relu.
+// may be NULL.
+enum bertconv_then {
+  BERTCONV_THEN_NOTHING = 0,
+  BERTCONV_THEN_GELU = 1,
+  BERTCONV_THEN_GELU_TANH = 2,
+  BERTCONV_THEN_RELU = 3,
+};
 void bertconv_widen(
     float *x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns);

@@ -39,7 +39,6 @@ void bertconv_parallel(size_t count, size_t grain, void (*body)(void *data, size
 typedef struct bertconv_packed bertconv_packed;
 bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, size_t k);
 void bertconv_packed_free(bertconv_packed *packed);
-size_t bertconv_packed_bytes(const bertconv_packed *packed);
 
 // What products have in common: made once, used by one thread at a time.
 typedef struct bertconv_context bertconv_context;
