@@ -62,7 +62,9 @@ class Sentences(InteropTest):
                 modules.append(Normalize() if choice == 2 else Dropout(0.3))
         for module in modules:
             for parameter in module.parameters():
-                parameter.data = torch.from_numpy(rng.normal(0.3, 0.3, tuple(parameter.shape)).astype(np.float32))
+                # Of a size that keeps the embedding's: an absolute tolerance says nothing about large values.
+                values = rng.normal(0.3, 0.3, tuple(parameter.shape)) / np.sqrt(parameter.shape[-1])
+                parameter.data = torch.from_numpy(values.astype(np.float32))
         SentenceTransformer(modules=[Transformer(str(folder / "source")), *modules], device="cpu").save_pretrained(
             str(folder / "model"), **options
         )
@@ -75,8 +77,11 @@ class Sentences(InteropTest):
     def verified(self, folder):
         output = folder / "native.safetensors"
         self.bertconv("convert", "auto-to-native", folder / "model", "-o", output)
+        # Random dense modules make embeddings of any size; the last bit of a float32 grows with it.
+        embedding = np.load(folder / "reference.npz")["sentence_embedding"]
+        tolerance = TOLERANCE * max(1.0, float(np.abs(embedding).max()))
         found = self.bertconv_json(
-            "verify", output, "--fixtures", folder / "reference.npz", "--tolerance", TOLERANCE
+            "verify", output, "--fixtures", folder / "reference.npz", "--tolerance", tolerance
         )
         self.assertIn("sentence_embedding", {one["name"] for one in found["outputs"]})
         self.bertconv("verify", output, "--against", folder / "model")
