@@ -45,7 +45,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "CheckpointWriters",
-      dependencies: ["TensorIO", "CZlib", "CSnappy"],
+      dependencies: ["TensorIO", "CSnappy"],
       swiftSettings: strict),
     .target(name: "NativeFormat", dependencies: ["TensorIO"], swiftSettings: strict),
     .target(

@@ -1,4 +1,3 @@
-import CZlib
 import TensorIO
 
 /// The frame of a zip archive (PKWARE APPNOTE 6.3) of stored entries whose sizes are known beforehand: every place in
@@ -103,23 +102,6 @@ struct ZipLayout {
 /// The bytes of a number, lowest first.
 func little(_ value: some FixedWidthInteger) -> [UInt8] {
   (0..<(value.bitWidth / 8)).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
-}
-
-/// CRC32 (ISO 3309, as in zip), by zlib.
-struct CRC32 {
-  private(set) var value: UInt32 = 0
-
-  mutating func update(_ bytes: RawSpan) {
-    guard !bytes.isEmpty else { return }
-    let current = uLong(value)
-    value = unsafe bytes.withUnsafeBytes { buffer in
-      UInt32(
-        truncatingIfNeeded: unsafe crc32_z(
-          current, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count))
-    }
-  }
-
-  mutating func update(_ bytes: [UInt8]) { update(unsafe bytes.span.bytes) }
 }
 
 /// How much of each tensor a sink has been given so far; what does not fit its declaration is an error.

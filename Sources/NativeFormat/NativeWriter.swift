@@ -4,7 +4,7 @@ import TensorIO
 public final class NativeWriter: TensorSink {
   private let file: AtomicFile
   /// All metadata but the checksums.
-  private let metadata: [(key: String, value: String)]
+  private var metadata: [(key: String, value: String)]
   private var entries: [SafetensorsHeader.Entry] = []
   /// For each declared tensor: its entry's index.
   private var places: [Int] = []
@@ -28,6 +28,15 @@ public final class NativeWriter: TensorSink {
     if let vocabulary { metadata.append((NativeProfile.vocabularyKey, vocabulary)) }
     metadata.append((NativeProfile.sourceKey, source.text()))
     self.metadata = metadata.map { (key: $0.0, value: $0.1) }
+  }
+
+  /// Gives `bertconv.source` anew, in as many bytes: what is said of the source may take until the data is written.
+  public func setSource(_ source: JSON) throws(FormatError) {
+    let text = source.text()
+    guard let index = metadata.firstIndex(where: { $0.key == NativeProfile.sourceKey }),
+      metadata[index].value.utf8.count == text.utf8.count
+    else { throw FormatError("the description of the source has another length than it had at first", file: path) }
+    metadata[index].value = text
   }
 
   public func begin(_ tensors: [TensorInfo]) throws {

@@ -106,7 +106,13 @@ public final class AtomicFile {
       return 0
     }
     guard code == 0 else { throw failed(code) }
+    // The disk works while the next piece is made; commit() has the less to wait for.
+    if bytes.byteCount >= Self.largeWrite {
+      bertconv_start_writing(descriptor, Int64(offset), Int64(bytes.byteCount))
+    }
   }
+
+  private static let largeWrite = 1 << 20
 
   public func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
     try write(unsafe bytes.span.bytes, at: offset)

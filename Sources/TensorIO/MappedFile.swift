@@ -1,3 +1,5 @@
+import CTensorIO
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -87,6 +89,12 @@ public enum MappedFile {
 public func systemError(_ code: Int32) -> String {
   guard let text = unsafe strerror(code) else { return "error \(code)" }
   return unsafe String(cString: text)
+}
+
+/// The processors of this machine.
+public enum Processors {
+  /// How many this process may use.
+  public static var count: Int { max(1, Int(bertconv_processor_count())) }
 }
 
 /// Questions about paths, without following what a checkpoint says.

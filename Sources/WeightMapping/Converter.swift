@@ -1,24 +1,58 @@
 import TensorIO
 
-/// Carries out plans. At most one tensor is in memory at a time, and none that keeps its bytes.
+/// Carries out plans. What is made of the source is in memory a few pieces at a time, and nothing that keeps its bytes.
 public enum Converter {
+  /// What a conversion may take.
+  package struct Limits: Sendable {
+    /// Bytes of a transpose that are made at once; a larger one takes several passes over the source.
+    package var pieceSize = 16 << 20
+    /// Bytes that may be made and not yet written, beside those that are being made; a single piece may be larger.
+    package var waitingSize = 8 << 20
+    /// Threads that make pieces while the caller writes.
+    package var workers = max(1, min(Processors.count - 1, 4))
+
+    package init() {}
+  }
+
   /// Streams every target of `plan` from `source` to `sink`: ``TensorSink/begin(_:)`` and the data, but not
   /// ``TensorSink/finish(metadata:)``. Ties that are not resolved yet are resolved first.
   ///
-  /// `progress` is told the number of bytes written so far, of ``MappingPlan/byteCount``.
+  /// The targets that are computed are made on other cores while this one writes; the sink is called on this thread
+  /// alone. `progress` is told the number of bytes written so far, of ``MappingPlan/byteCount``.
   public static func write(
     _ plan: MappingPlan, from source: any TensorSource, to sink: any TensorSink, progress: ((Int) -> Void)?
+  ) throws {
+    try write(plan, from: source, to: sink, limits: Limits(), progress: progress)
+  }
+
+  package static func write(
+    _ plan: MappingPlan, from source: any TensorSource, to sink: any TensorSink, limits: Limits,
+    progress: ((Int) -> Void)?
   ) throws {
     let plan = try plan.resolvingTies(in: source)
     try sink.begin(plan.targets.map(\.info))
     var written = 0
-    for (index, target) in plan.targets.enumerated() {
-      try stream(target, from: source) { bytes in
-        try sink.append(bytes, toTensorAt: index)
-        written += bytes.byteCount
-        progress?(written)
+    func append(_ bytes: RawSpan, _ index: Int) throws {
+      try sink.append(bytes, toTensorAt: index)
+      written += bytes.byteCount
+      progress?(written)
+    }
+    let targets = plan.targets.enumerated().map { (index: $0.offset, target: $0.element) }
+    let workshop = Workshop(
+      targets.filter { !$0.target.operation.keepsBytes }, from: source, limits: limits)
+    defer { workshop.close() }
+    func appendMade(waits: Bool) throws {
+      while let piece = try workshop.next(waits: waits) {
+        try piece.bytes.withSpan { try append($0, piece.target) }
       }
     }
+    for (index, target) in targets where target.operation.keepsBytes {
+      try source.streamBytes(ofTensorAt: target.sources[0]) { bytes in
+        try append(bytes, index)
+        try appendMade(waits: false)
+      }
+    }
+    try appendMade(waits: true)
   }
 
   /// Whether two targets of one source hold the same bytes.
@@ -51,33 +85,71 @@ public enum Converter {
     of target: MappingPlan.Target, from source: any TensorSource, _ body: (RawSpan) throws -> R
   ) throws -> R {
     if target.operation.keepsBytes { return try source.withBytes(ofTensorAt: target.sources[0], body) }
-    var whole = Bytes([])
-    // Those that are made come in one piece.
-    try stream(target, from: source) { whole = Bytes($0.array()) }
-    return try whole.withSpan(body)
+    var pieces: [Bytes] = []
+    try makePieces(of: target, from: source) { pieces.append($0) }
+    if pieces.count == 1 { return try pieces[0].withSpan(body) }
+    return try Bytes(pieces.flatMap { $0.array() }).withSpan(body)
   }
 
-  /// The bytes of a target in order. Only those that keep their bytes come in several pieces.
+  /// The bytes of a target in order, in pieces.
   static func stream(
     _ target: MappingPlan.Target, from source: any TensorSource, _ body: (RawSpan) throws -> Void
+  ) throws {
+    if target.operation.keepsBytes {
+      try source.streamBytes(ofTensorAt: target.sources[0], body)
+    } else {
+      try makePieces(of: target, from: source) { try $0.withSpan(body) }
+    }
+  }
+
+  private static func transpose(
+    _ target: MappingPlan.Target, from source: any TensorSource, size: Int, pieceSize: Int,
+    _ body: (Bytes) throws -> Void
+  ) throws {
+    let first = target.sources[0]
+    let shape = source.tensors[first].shape
+    guard shape.count == 2, target.info.byteCount == shape[0] * shape[1] * size else {
+      throw FormatError("not a matrix", tensor: target.info.name)
+    }
+    let (rows, columns) = (shape[0], shape[1])
+    let step = max(1, pieceSize / max(1, rows * size))
+    for start in stride(from: 0, to: columns, by: step) {
+      let range = start..<min(columns, start + step)
+      var position = 0
+      var failure: (any Error)?
+      let made = try Bytes(
+        count: range.count * rows * size,
+        fillingWith: { (out) throws(FormatError) in
+        do {
+          try source.streamBytes(ofTensorAt: first) { piece in
+            guard piece.byteCount / size <= rows * columns - position else {
+              throw wrongSize(target, found: position + piece.byteCount / size)
+            }
+            Layout.transpose(
+              piece: piece, from: position, into: &out, rows: rows, columns: columns, range: range, elementSize: size)
+            position += piece.byteCount / size
+          }
+        } catch { failure = error }
+      })
+      if let failure { throw failure }
+      guard position == rows * columns else { throw wrongSize(target, found: position) }
+      try body(made)
+    }
+  }
+
+  /// The bytes of a target that is computed, in order, in pieces of whole elements.
+  static func makePieces(
+    of target: MappingPlan.Target, from source: any TensorSource, pieceSize: Int = Limits().pieceSize,
+    _ body: (Bytes) throws -> Void
   ) throws {
     let first = target.sources[0]
     let shape = source.tensors[first].shape
     let size = target.info.elementType.size ?? 1
     switch target.operation {
     case .rename, .reshape:
-      try source.streamBytes(ofTensorAt: first, body)
+      try source.streamBytes(ofTensorAt: first) { try body(Bytes($0.array())) }
     case .transpose:
-      guard shape.count == 2 else { throw FormatError("not a matrix", tensor: target.info.name) }
-      let made = try source.withBytes(ofTensorAt: first) { bytes in
-        try check(bytes, target, parts: 1, of: 1)
-        return Bytes(
-          count: bytes.byteCount,
-          filledBy: { out in
-            Layout.transpose(bytes, into: &out, rows: shape[0], columns: shape[1], elementSize: size)
-          })
-      }
-      try made.withSpan(body)
+      try transpose(target, from: source, size: size, pieceSize: pieceSize, body)
     case .slice(let axis, let start, let count):
       let made = try source.withBytes(ofTensorAt: first) { bytes in
         try check(bytes, target, parts: shape[axis], of: count)
@@ -93,9 +165,9 @@ public enum Converter {
             }
           })
       }
-      try made.withSpan(body)
+      try body(made)
     case .concatenate(let axis):
-      try concatenate(target, axis: axis, from: source, size: size).withSpan(body)
+      try body(try concatenate(target, axis: axis, from: source, size: size))
     case .takeHeads(let axis, let part, let layout):
       let inner = shape[(axis + 1)...].reduce(size, *)
       let outer = shape[..<axis].reduce(1, *)
@@ -114,9 +186,9 @@ public enum Converter {
             }
           })
       }
-      try made.withSpan(body)
+      try body(made)
     case .joinHeads(let axis, let layout):
-      try joinHeads(target, axis: axis, layout, from: source, size: size).withSpan(body)
+      try body(try joinHeads(target, axis: axis, layout, from: source, size: size))
     }
   }
 
@@ -181,10 +253,12 @@ public enum Converter {
   private static func check(_ bytes: RawSpan, _ target: MappingPlan.Target, parts: Int, of count: Int) throws {
     guard count > 0 || target.info.byteCount == 0,
       count == 0 || bytes.byteCount == target.info.byteCount / max(count, 1) * parts
-    else {
-      throw FormatError(
-        "the source has not the bytes that its shape says", tensor: target.info.name, found: "\(bytes.byteCount)")
-    }
+    else { throw wrongSize(target, found: bytes.byteCount / (target.info.elementType.size ?? 1)) }
+  }
+
+  private static func wrongSize(_ target: MappingPlan.Target, found: Int) -> FormatError {
+    FormatError(
+      "the source has not the values that its shape says", tensor: target.info.name, found: "\(grouped(found)) values")
   }
 }
 

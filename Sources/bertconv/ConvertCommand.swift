@@ -101,15 +101,17 @@ struct Convert: ParsableCommand {
     let vocabulary =
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
-    let description = try SourceDescription.make(checkpoint, plan: plan, tool: "bertconv \(Bertconv.version)")
     let native = try NativeWriter(
-      path: output, overwrites: force, config: plan.config, vocabulary: vocabulary, source: description)
+      path: output, overwrites: force, config: plan.config, vocabulary: vocabulary,
+      source: SourceDescription.make(checkpoint, plan: plan, checksum: { _ in 0 }))
     let reducing = dtype.map { ReducingSink(native, type: $0) }
     let writer: any TensorSink = reducing ?? native
     let total = plan.byteCount
     var bar = ProgressBar("converting", total: total)
     do {
       try Converter.write(plan, from: model, to: writer, progress: { bar.update($0) })
+      // While the disk is still busy with the data.
+      try native.setSource(SourceDescription.make(checkpoint, plan: plan) { try CRC32C.checksum(ofFile: $0) })
       try writer.finish(metadata: [])
     } catch {
       bar.finish()
@@ -274,7 +276,10 @@ enum Vocabulary {
 
 /// `bertconv.source`: where the tensors come from, without a clock, a host or a folder.
 enum SourceDescription {
-  static func make(_ checkpoint: OpenedCheckpoint, plan: MappingPlan, tool: String) throws -> JSON {
+  /// `checksum` gives the CRC32C of a whole file.
+  static func make(
+    _ checkpoint: OpenedCheckpoint, plan: MappingPlan, checksum: (String) throws -> UInt32
+  ) rethrows -> JSON {
     var files: [JSON] = []
     for file in checkpoint.source.files {
       files.append(
@@ -284,24 +289,10 @@ enum SourceDescription {
         ]))
     }
     return .object([
-      "tool": .string(tool), "format": .string(checkpoint.source.format.rawValue), "family": .string(plan.family),
-      "dialect": .string(plan.dialect), "files": .array(files),
+      "tool": .string("bertconv \(Bertconv.version)"), "format": .string(checkpoint.source.format.rawValue),
+      "family": .string(plan.family), "dialect": .string(plan.dialect), "files": .array(files),
       "dropped": plan.report.json()["dropped"] ?? .array([]), "notes": .strings(plan.notes),
     ])
-  }
-
-  /// The checksum of a whole file, a piece at a time so that its pages need not stay.
-  private static func checksum(_ path: String) throws -> UInt32 {
-    let bytes = try MappedFile.open(path)
-    var crc = CRC32C()
-    var offset = 0
-    while offset < bytes.count, let piece = bytes.slice(offset, min(16 << 20, bytes.count - offset)) {
-      piece.withSpan { crc.update($0) }
-      try bytes.checkIntact()
-      piece.releasePages()
-      offset += piece.count
-    }
-    return crc.value
   }
 
   /// The config that a native file carries.

@@ -24,6 +24,13 @@ uint32_t bertconv_crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length
 // 1 when the CPU's CRC instruction is in use.
 int bertconv_crc32c_is_accelerated(void);
 
+// CRC-32 of zip and gzip (reflected polynomial 0xEDB88320), continued from `crc`; 0 starts a new one. Uses the CPU's
+// carry-less multiplication or CRC instruction where there is one.
+uint32_t bertconv_crc32_extend(uint32_t crc, const void *data, size_t length);
+
+// The table-driven version of the same, kept as the fast one's test.
+uint32_t bertconv_crc32_extend_plain(uint32_t crc, const void *data, size_t length);
+
 // Registers a mapped range. A SIGBUS inside it (the file became shorter than the mapping) then maps
 // zeros over the rest of the range and marks the slot instead of killing the process.
 // Returns the slot, or -1 when all slots are taken.
@@ -32,15 +39,22 @@ int bertconv_map_guard_add(const void *start, size_t length);
 int bertconv_map_guard_was_hit(int slot);
 void bertconv_map_guard_remove(int slot);
 
-// Writes the transpose of the row-major `rows` x `columns` matrix at `source` to `target`.
-// `element_size` is 1, 2, 4, 8 or 16 bytes.
-void bertconv_transpose(const void *source, void *target, size_t rows, size_t columns, size_t element_size);
+// Writes the transpose of the row-major `rows` x `columns` matrix at `source` to `target`. The strides are the elements
+// from one row to the next, in either; `element_size` is 1, 2, 4, 8 or 16 bytes.
+void bertconv_transpose(const void *source, size_t source_stride, void *target, size_t target_stride, size_t rows,
+                        size_t columns, size_t element_size);
 
 // 1 when both ranges hold the same bytes.
 int bertconv_equal(const void *a, const void *b, size_t length);
 
 // Reverses the bytes of `count` elements of `element_size` (2, 4 or 8) bytes while copying them.
 void bertconv_swap_bytes(const void *source, void *target, size_t count, size_t element_size);
+
+// How many processors the process may run on.
+int bertconv_processor_count(void);
+
+// Starts to write a range of a file to its disk without waiting for it, where the system can do that.
+void bertconv_start_writing(int descriptor, int64_t offset, int64_t length);
 
 // Files to remove when SIGINT, SIGTERM, SIGHUP or SIGQUIT ends the process.
 void bertconv_temporary_add(const char *path);

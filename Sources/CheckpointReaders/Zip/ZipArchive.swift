@@ -1,4 +1,3 @@
-import CZlib
 import Synchronization
 import TensorIO
 
@@ -122,28 +121,5 @@ public final class ZipArchive: Sendable {
       offset += piece.count
     }
     if checks { try check(checksum.value, index) }
-  }
-}
-
-/// CRC32 (ISO 3309, as in zip and gzip), by zlib.
-struct CRC32 {
-  private(set) var value: UInt32 = 0
-
-  mutating func update(_ bytes: Bytes) {
-    guard !bytes.isEmpty else { return }
-    let current = uLong(value)
-    value = bytes.withSpan { span in
-      unsafe span.withUnsafeBytes { buffer in
-        UInt32(
-          truncatingIfNeeded: unsafe crc32_z(
-            current, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count))
-      }
-    }
-  }
-
-  static func checksum(_ bytes: Bytes) -> UInt32 {
-    var crc = CRC32()
-    crc.update(bytes)
-    return crc.value
   }
 }

@@ -1,0 +1,86 @@
+import CTensorIO
+import Dispatch
+import Synchronization
+
+/// CRC32C (Castagnoli), as in RFC 3720, by the CPU's instruction where there is one.
+public struct CRC32C: Sendable, Equatable {
+  public private(set) var value: UInt32
+
+  public init(_ value: UInt32 = 0) { self.value = value }
+
+  public mutating func update(_ bytes: RawSpan) {
+    guard !bytes.isEmpty else { return }
+    let current = value
+    value = unsafe bytes.withUnsafeBytes { unsafe bertconv_crc32c_extend(current, $0.baseAddress, $0.count) }
+  }
+
+  public mutating func update(_ bytes: [UInt8]) { update(unsafe bytes.span.bytes) }
+
+  /// The checksum of what was checksummed so far followed by `length` bytes whose own checksum is `other`.
+  public mutating func append(_ other: CRC32C, length: UInt64) {
+    value = bertconv_crc32c_combine(value, other.value, length)
+  }
+
+  public static func checksum(_ bytes: RawSpan) -> UInt32 {
+    var crc = CRC32C()
+    crc.update(bytes)
+    return crc.value
+  }
+
+  public static func checksum(_ bytes: [UInt8]) -> UInt32 { checksum(unsafe bytes.span.bytes) }
+
+  /// The checksum of a whole file, over all cores, a piece each at a time so that its pages need not stay.
+  public static func checksum(ofFile path: String) throws(FormatError) -> UInt32 {
+    let file = try MappedFile.open(path)
+    let size = 8 << 20
+    let sums = Mutex([CRC32C](repeating: CRC32C(), count: (file.count + size - 1) / size))
+    let count = sums.withLock { $0.count }
+    DispatchQueue.concurrentPerform(iterations: count) { number in
+      guard let piece = file.slice(number * size, min(size, file.count - number * size)) else { return }
+      let sum = CRC32C(piece.crc32c())
+      piece.releasePages()
+      sums.withLock { $0[number] = sum }
+    }
+    try file.checkIntact()
+    var whole = CRC32C()
+    for (number, sum) in sums.withLock({ $0 }).enumerated() {
+      whole.append(sum, length: UInt64(min(size, file.count - number * size)))
+    }
+    return whole.value
+  }
+
+  /// The form in which LevelDB and TensorFlow store a checksum, so that a checksum of data that holds checksums stays
+  /// a good one (leveldb `util/crc32c.h`).
+  public static func mask(_ crc: UInt32) -> UInt32 { ((crc >> 15) | (crc << 17)) &+ 0xA282_EAD8 }
+
+  public static func unmask(_ masked: UInt32) -> UInt32 {
+    let rotated = masked &- 0xA282_EAD8
+    return (rotated >> 17) | (rotated << 15)
+  }
+
+  /// Whether the CPU's CRC instruction is in use.
+  public static var isAccelerated: Bool { bertconv_crc32c_is_accelerated() == 1 }
+}
+
+/// CRC-32 (ISO 3309), as in zip and gzip, by the CPU's instructions where it has any.
+public struct CRC32: Sendable, Equatable {
+  public private(set) var value: UInt32 = 0
+
+  public init() {}
+
+  public mutating func update(_ bytes: RawSpan) {
+    guard !bytes.isEmpty else { return }
+    let current = value
+    value = unsafe bytes.withUnsafeBytes { unsafe bertconv_crc32_extend(current, $0.baseAddress, $0.count) }
+  }
+
+  public mutating func update(_ bytes: [UInt8]) { update(unsafe bytes.span.bytes) }
+
+  public mutating func update(_ bytes: Bytes) { bytes.withSpan { update($0) } }
+
+  public static func checksum(_ bytes: Bytes) -> UInt32 {
+    var crc = CRC32()
+    crc.update(bytes)
+    return crc.value
+  }
+}

@@ -1,0 +1,69 @@
+import CTensorIO
+
+/// Moving elements about, in cache blocks.
+public enum Layout {
+  /// Writes the transpose of the row-major `rows` × `columns` matrix in `source` to `target`.
+  public static func transpose(
+    _ source: RawSpan, into target: inout MutableRawSpan, rows: Int, columns: Int, elementSize: Int
+  ) {
+    precondition(source.byteCount == rows * columns * elementSize)
+    transpose(
+      piece: source, from: 0, into: &target, rows: rows, columns: columns, range: 0..<columns,
+      elementSize: elementSize)
+  }
+
+  /// Writes what a piece of a matrix gives to the transpose of some of its columns.
+  ///
+  /// - Parameters:
+  ///   - piece: elements of the row-major `rows` × `columns` matrix that follow each other, the first of them its
+  ///     element number `start`
+  ///   - target: the row-major `range.count` × `rows` transpose of the columns `range`
+  public static func transpose(
+    piece: RawSpan, from start: Int, into target: inout MutableRawSpan, rows: Int, columns: Int, range: Range<Int>,
+    elementSize: Int
+  ) {
+    let count = piece.byteCount / elementSize
+    precondition(
+      start >= 0 && start + count <= rows * columns && range.lowerBound >= 0 && range.upperBound <= columns
+        && target.byteCount == range.count * rows * elementSize)
+    guard count > 0, !range.isEmpty else { return }
+    unsafe piece.withUnsafeBytes { from in
+      unsafe target.withUnsafeMutableBytes { to in
+        guard let source = from.baseAddress, let made = to.baseAddress else { return }
+        /// The part of `columns` that is wanted, of some whole rows.
+        func move(_ rowRange: Range<Int>, _ columnRange: Range<Int>) {
+          let wanted = columnRange.clamped(to: range)
+          guard !rowRange.isEmpty, !wanted.isEmpty else { return }
+          unsafe bertconv_transpose(
+            source + (rowRange.lowerBound * columns + wanted.lowerBound - start) * elementSize, columns,
+            made + ((wanted.lowerBound - range.lowerBound) * rows + rowRange.lowerBound) * elementSize, rows,
+            rowRange.count, wanted.count, elementSize)
+        }
+        let end = start + count
+        let (first, last) = (start / columns, end / columns)
+        // A row that is not whole at either end, and the whole ones between them.
+        let firstWhole = start % columns == 0 ? first : first + 1
+        if firstWhole > first { move(first..<(first + 1), (start % columns)..<min(columns, end - first * columns)) }
+        if firstWhole < last { move(firstWhole..<last, 0..<columns) }
+        if last >= firstWhole, end % columns > 0 { move(last..<(last + 1), 0..<(end % columns)) }
+      }
+    }
+  }
+
+  /// Reverses the bytes of every `unit` (2, 4 or 8) bytes of `source` while copying them to `target`.
+  public static func swapBytes(_ source: RawSpan, into target: inout MutableRawSpan, unit: Int) {
+    precondition(source.byteCount == target.byteCount && [2, 4, 8].contains(unit) && source.byteCount % unit == 0)
+    guard source.byteCount > 0 else { return }
+    unsafe source.withUnsafeBytes { from in
+      unsafe target.withUnsafeMutableBytes { to in
+        unsafe bertconv_swap_bytes(from.baseAddress, to.baseAddress, from.count / unit, unit)
+      }
+    }
+  }
+}
+
+@unsafe
+func compareMemory(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+  guard let first = a.baseAddress, let second = b.baseAddress else { return a.count == b.count }
+  return unsafe bertconv_equal(first, second, a.count) != 0
+}
