@@ -20,6 +20,7 @@ final class ByteStorage: @unchecked Sendable {
 
   private enum Release {
     case unmap(guardSlot: Int32)
+    case unmapBuffer
     case deallocate
     case nothing
   }
@@ -41,8 +42,8 @@ final class ByteStorage: @unchecked Sendable {
       release = .nothing
       return
     }
-    // calloc gives untouched pages for large sizes and, unlike Swift's own allocation, can say that there are none.
-    guard let memory = unsafe calloc(1, count) else {
+    let isLarge = count >= Self.largeSize
+    guard let memory = unsafe isLarge ? Self.mapBuffer(count) : calloc(1, count) else {
       throw FormatError("there is not enough memory", file: file, found: "\(count) bytes asked for")
     }
     let buffer = unsafe UnsafeMutableRawBufferPointer(start: memory, count: count)
@@ -50,13 +51,28 @@ final class ByteStorage: @unchecked Sendable {
     do throws(FormatError) {
       try fill(&span)
     } catch {
-      unsafe free(memory)
+      if isLarge { unsafe MappedFile.unmap(memory, count) } else { unsafe free(memory) }
       throw error
     }
     unsafe start = UnsafeRawPointer(buffer.baseAddress)
     self.count = count
     self.file = file
-    release = .deallocate
+    release = isLarge ? .unmapBuffer : .deallocate
+  }
+
+  /// From this size on a buffer has pages of its own, which the system has back at once when it goes: an allocator would
+  /// keep them, once for each thread that makes buffers.
+  private static let largeSize = 4 << 20
+
+  /// Zeros, in large pages where the system has them.
+  @unsafe
+  private static func mapBuffer(_ count: Int) -> UnsafeMutableRawPointer? {
+    let memory = unsafe mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let memory = unsafe memory, unsafe memory != MAP_FAILED else { return nil }
+    #if os(Linux)
+      unsafe _ = madvise(memory, count, MADV_HUGEPAGE)
+    #endif
+    return unsafe memory
   }
 
   deinit {
@@ -64,6 +80,7 @@ final class ByteStorage: @unchecked Sendable {
     case .unmap(let slot):
       if slot >= 0 { bertconv_map_guard_remove(slot) }
       unsafe MappedFile.unmap(start, count)
+    case .unmapBuffer: unsafe MappedFile.unmap(start, count)
     case .deallocate: unsafe free(UnsafeMutableRawPointer(mutating: start))
     case .nothing: break
     }

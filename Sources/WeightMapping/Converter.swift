@@ -120,17 +120,17 @@ public enum Converter {
       let made = try Bytes(
         count: range.count * rows * size,
         fillingWith: { (out) throws(FormatError) in
-        do {
-          try source.streamBytes(ofTensorAt: first) { piece in
-            guard piece.byteCount / size <= rows * columns - position else {
-              throw wrongSize(target, found: position + piece.byteCount / size)
+          do {
+            try source.streamBytes(ofTensorAt: first) { piece in
+              guard piece.byteCount / size <= rows * columns - position else {
+                throw wrongSize(target, found: position + piece.byteCount / size)
+              }
+              Layout.transpose(
+                piece: piece, from: position, into: &out, rows: rows, columns: columns, range: range, elementSize: size)
+              position += piece.byteCount / size
             }
-            Layout.transpose(
-              piece: piece, from: position, into: &out, rows: rows, columns: columns, range: range, elementSize: size)
-            position += piece.byteCount / size
-          }
-        } catch { failure = error }
-      })
+          } catch { failure = error }
+        })
       if let failure { throw failure }
       guard position == rows * columns else { throw wrongSize(target, found: position) }
       try body(made)

@@ -54,7 +54,8 @@ import WeightMapping
     let plan = try plan(source)
     try Converter.write(
       plan, from: source, to: sink,
-      limits: limits(pieceSize: pieceSize, waitingSize: way.waiting, workers: way.workers), progress: { told.append($0) })
+      limits: limits(pieceSize: pieceSize, waitingSize: way.waiting, workers: way.workers),
+      progress: { told.append($0) })
     #expect(sink.infos == expected.infos)
     let isSame = sink.data == expected.data
     #expect(isSame)
