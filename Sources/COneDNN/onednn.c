@@ -126,7 +126,9 @@ void bertconv_onednn_set_threads(int threads) {
   if (!bertconv_onednn_load()) library.set_threads(threads);
 }
 
-int bertconv_onednn_threads(void) { return bertconv_onednn_load() ? 1 : library.most_threads(); }
+int bertconv_onednn_threads(void) {
+  return bertconv_onednn_load() || library.is_in_parallel() ? 1 : library.most_threads();
+}
 
 // MARK: Loops
 
@@ -153,6 +155,30 @@ void bertconv_parallel(size_t count, size_t grain, void (*body)(void *, size_t, 
   }
   struct loop loop = {count, grain, body, data};
   library.gomp_parallel(run_part, &loop, 0, 0);
+}
+
+struct each {
+  size_t count;
+  void (*body)(void *, size_t);
+  void *data;
+};
+
+static void run_each(void *pointer) {
+  const struct each *each = pointer;
+  // For this thread in this loop only: products are planned for the threads that will compute them.
+  library.set_threads(1);
+  size_t threads = (size_t)library.thread_count();
+  for (size_t i = (size_t)library.thread_number(); i < each->count; i += threads) each->body(each->data, i);
+}
+
+void bertconv_each(size_t count, void (*body)(void *, size_t), void *data) {
+  if (library.state != 1 || count <= 1 || library.is_in_parallel()) {
+    for (size_t i = 0; i < count; i++) body(data, i);
+    return;
+  }
+  struct each each = {count, body, data};
+  size_t most = (size_t)library.most_threads();
+  library.gomp_parallel(run_each, &each, (unsigned)(count < most ? count : most), 0);
 }
 
 // MARK: Weights
@@ -284,6 +310,7 @@ void bertconv_packed_free(bertconv_packed *packed) {
 // Products of one shape, ready to run.
 struct product {
   int precision, has_bias, epilogue, narrow;
+  int threads;  // that it is planned for
   dnnl_dim_t m, n, k, x_stride, y_stride;
   dnnl_memory_desc_t layout;
   dnnl_primitive_t primitive;
@@ -331,7 +358,7 @@ void bertconv_context_free(bertconv_context *context) {
 
 static int is_same(const struct product *a, const struct product *b) {
   return a->m == b->m && a->n == b->n && a->k == b->k && a->precision == b->precision && a->epilogue == b->epilogue &&
-         a->narrow == b->narrow && a->has_bias == b->has_bias && a->x_stride == b->x_stride &&
+         a->narrow == b->narrow && a->threads == b->threads && a->has_bias == b->has_bias && a->x_stride == b->x_stride &&
          a->y_stride == b->y_stride && memcmp(&a->layout, &b->layout, sizeof a->layout) == 0;
 }
 
@@ -386,6 +413,7 @@ int bertconv_multiply(
   wanted.has_bias = bias != NULL;
   wanted.epilogue = epilogue;
   wanted.narrow = narrow;
+  wanted.threads = library.most_threads();
   wanted.m = (dnnl_dim_t)m;
   wanted.n = weights->n;
   wanted.k = weights->k;
@@ -417,6 +445,9 @@ int bertconv_onednn_threads(void) { return 1; }
 void bertconv_parallel(size_t count, size_t grain, void (*body)(void *, size_t, size_t), void *data) {
   (void)grain;
   if (count) body(data, 0, count);
+}
+void bertconv_each(size_t count, void (*body)(void *, size_t), void *data) {
+  for (size_t i = 0; i < count; i++) body(data, i);
 }
 bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, size_t k) {
   return (void)precision, (void)weights, (void)n, (void)k, NULL;

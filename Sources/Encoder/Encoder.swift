@@ -15,8 +15,25 @@ public final class Encoder: Sendable {
   private let requestedThreads: Int?
   public let precision: Precision
   public let library: MathLibrary
-  /// What a run needs beside the weights, kept for the next one.
-  private let idle = Mutex<[PackedMath]>([])
+  /// What runs need beside the weights, kept for the next one.
+  private let idle = Mutex<[Worker]>([])
+
+  /// What one pass at a time needs beside the weights.
+  private final class Worker: @unchecked Sendable {
+    let kernels: Kernels
+    private var state: EncoderState?
+
+    init(_ kernels: Kernels) { self.kernels = kernels }
+
+    /// Activations for a group, those of an earlier one where they are large enough.
+    func state(_ config: EncoderConfig, for group: PackedGroup) -> EncoderState {
+      if let state, state.holds(group) { return state }
+      let made = EncoderState(
+        config, tokens: group.tokens, longest: group.longest, isPacked: kernels.packed != nil)
+      state = made
+      return made
+    }
+  }
 
   /// Finds and checks every weight that the config asks for.
   ///
@@ -62,7 +79,7 @@ public final class Encoder: Sendable {
       guard let math = PackedMath(precision) else {
         throw FormatError("oneDNN cannot be started", found: "no memory for it")
       }
-      idle.withLock { $0.append(math) }
+      idle.withLock { $0.append(Worker(Kernels(packed: math))) }
     }
     weights = try EncoderWeights(model, config, packing: self.library == .oneDNN ? precision : nil)
     outputs = weights.outputs(config)
@@ -118,6 +135,7 @@ public final class Encoder: Sendable {
         pass.run(layer: layer)
         pass.keep(.hidden(layer + 1), in: results)
       }
+    } heads: { pass in
       pass.runHeads(sequenceLength: input.sequence, results)
     }
     // A file that shrank under us reads as zeros: its results are worth nothing.
@@ -172,17 +190,32 @@ public final class Encoder: Sendable {
     }
   }
 
-  /// Calls `body` for each group of sequences, with buffers that serve all of them.
-  private func forEachGroup(of input: EncoderInput, poolsFirstToken: Bool, _ body: (ForwardPass) -> Void) {
+  /// Calls `layers` for each group of sequences, several at once where they are for a thread each, and then `heads`, on all
+  /// threads together.
+  private func forEachGroup(
+    of input: EncoderInput, poolsFirstToken: Bool, layers: (ForwardPass) -> Void,
+    heads: (ForwardPass) -> Void = { _ in }
+  ) {
     Self.setThreads(requestedThreads)
-    let kernels = Kernels(packed: library == .oneDNN ? idle.withLock { $0.popLast() } ?? PackedMath(precision) : nil)
-    defer { if let packed = kernels.packed { idle.withLock { $0.append(packed) } } }
-    let groups = PackedGroup.split(input, config, poolsFirstToken: poolsFirstToken)
-    let state = EncoderState(
-      config, tokens: groups.map(\.tokens).max() ?? 0, longest: groups.map(\.longest).max() ?? 0,
-      keepsScores: kernels.packed == nil)
-    for group in groups {
-      body(ForwardPass(config: config, weights: weights, state: state, group: group, kernels: kernels))
+    let isPacked = library == .oneDNN
+    let batches = PackedGroup.split(
+      input, config, poolsFirstToken: poolsFirstToken, threads: isPacked ? PackedMath.threads : 1)
+    let workers = (0..<(batches.map(\.count).max() ?? 0)).map { _ in
+      idle.withLock { $0.popLast() } ?? Worker(Kernels(packed: isPacked ? PackedMath(precision) : nil))
+    }
+    defer { idle.withLock { $0 += workers } }
+    for groups in batches {
+      let passes = zip(groups, workers).map { group, worker in
+        ForwardPass(
+          config: config, weights: weights, state: worker.state(config, for: group), group: group,
+          kernels: worker.kernels)
+      }
+      if isPacked {
+        PackedMath.each(passes.count) { layers(passes[$0]) }
+      } else {
+        for pass in passes { layers(pass) }
+      }
+      for pass in passes { heads(pass) }
     }
   }
 
@@ -212,15 +245,19 @@ public final class Encoder: Sendable {
   }
 }
 
-/// The values of one output while they are filled in, group by group.
-final class OutputValues {
+/// The values of one output while they are filled in, group by group; from several threads, each for sequences of its own.
+final class OutputValues: Sendable {
   let shape: [Int]
-  var values: [Float]
+  private let storage: Mutex<[Float]>
 
   init(_ shape: [Int]) {
     self.shape = shape
-    values = Array(repeating: 0, count: shape.reduce(1, *))
+    storage = Mutex(Array(repeating: 0, count: shape.reduce(1, *)))
   }
+
+  var values: [Float] { storage.withLock { $0 } }
+
+  func fill(_ body: (inout [Float]) -> Void) { storage.withLock { body(&$0) } }
 }
 
 extension ForwardPass {
@@ -233,7 +270,7 @@ extension ForwardPass {
   private func scatter(_ x: Matrix, to result: OutputValues) {
     for sequence in group.sequences {
       let rows = x.rows(sequence.keys)
-      Kernels.scatter(rows, to: group.targets[sequence.keys].compactMap(\.self), of: &result.values)
+      result.fill { Kernels.scatter(rows, to: group.targets[sequence.keys].compactMap(\.self), of: &$0) }
     }
   }
 
@@ -246,16 +283,17 @@ extension ForwardPass {
       for (kind, result) in kinds {
         guard let pooled else { continue }
         if kind == .pooled {
-          Kernels.scatter(pooled, to: rows, of: &result.values)
+          result.fill { Kernels.scatter(pooled, to: rows, of: &$0) }
         } else if let head = weights.nextSentence {
-          Kernels.scatter(classify(pooled, head), to: rows, of: &result.values)  // [sequences, 2]
+          result.fill { Kernels.scatter(classify(pooled, head), to: rows, of: &$0) }  // [sequences, 2]
         }
       }
     }
     if let head = weights.classifier, let transform = weights.classifierTransform ?? weights.pooler,
       let result = results[.sequenceClassification] ?? results[.multipleChoice]
     {
-      Kernels.scatter(classify(pool(transform), head), to: rows, of: &result.values)  // [sequences, labels]
+      let logits = classify(pool(transform), head)  // [sequences, labels]
+      result.fill { Kernels.scatter(logits, to: rows, of: &$0) }
     }
     if let head = weights.replacedToken, let result = results[.replacedToken] {
       scatter(detectReplaced(head), to: result)  // [T, 1]
@@ -269,10 +307,11 @@ extension ForwardPass {
       for (index, result) in answers { scatter(scores.columns(index..<(index + 1)), to: result) }
     }
     if let head = weights.sentence, let result = results[.sentence] {
-      Kernels.scatter(embedSentences(head), to: rows, of: &result.values)  // [sequences, size]
+      let embeddings = embedSentences(head)  // [sequences, size]
+      result.fill { Kernels.scatter(embeddings, to: rows, of: &$0) }
     }
     if let head = weights.prediction, let result = results[.prediction] {
-      predict(head, sequenceLength: sequenceLength, into: &result.values)
+      result.fill { predict(head, sequenceLength: sequenceLength, into: &$0) }
     }
   }
 }

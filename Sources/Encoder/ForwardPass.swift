@@ -1,5 +1,8 @@
-/// The activations of one group of packed sequences, allocated once for the largest group of a run.
+/// The activations of one group of packed sequences.
 struct EncoderState {
+  private let tokens: Int
+  private let longest: Int
+
   /// [T, H]: what goes into a layer, and what comes out of it.
   let hidden: Buffer
   /// [T, N]: what goes through bottlenecks into a layer; empty where there are none.
@@ -12,20 +15,25 @@ struct EncoderState {
   let context: Buffer
   /// [T, N]: what comes out of the attention block; as wide.
   let attended: Buffer
-  /// [T, I]: between the two matrices of the feed-forward block.
+  /// [T, I]: between the two matrices of the feed-forward block; of packed weights, of as many rows as go through at a
+  /// time.
   let inner: Buffer
 
-  /// `keepsScores` for passes that write the matrices of scores.
-  init(_ config: EncoderConfig, tokens: Int, longest: Int, keepsScores: Bool) {
+  /// For any group of at most `tokens` rows and sequences of at most `longest`.
+  init(_ config: EncoderConfig, tokens: Int, longest: Int, isPacked: Bool) {
+    self.tokens = tokens
+    self.longest = longest
     let width = max(config.hiddenSize, config.innerSize, config.transformationInput)
     hidden = Buffer(count: tokens * config.hiddenSize)
     narrow = Buffer(count: config.bottleneck == .none ? 0 : tokens * config.innerSize)
     projected = Buffer(count: tokens * 3 * config.innerSize)
-    scores = Buffer(count: keepsScores ? longest * longest : 0)
+    scores = Buffer(count: isPacked ? 0 : longest * longest)
     context = Buffer(count: tokens * width)
     attended = Buffer(count: tokens * width)
-    inner = Buffer(count: tokens * config.intermediateSize)
+    inner = Buffer(count: (isPacked ? min(tokens, PackedMath.rowsBetween) : tokens) * config.intermediateSize)
   }
+
+  func holds(_ group: PackedGroup) -> Bool { group.tokens <= tokens && group.longest <= longest }
 }
 
 /// BERT's encoder (Devlin et al., 2018; Vaswani et al., 2017) on one group of packed sequences: post-norm
@@ -172,7 +180,7 @@ struct ForwardPass {
 
   /// `y` = activation(x · [I, N]ᵀ + bias) · [N, I]ᵀ; without the last bias, which is added with the residual.
   private func feedForward(of x: Matrix, _ layer: FeedForwardWeights, into y: Matrix) {
-    let inner = state.inner.matrix(group.tokens, config.intermediateSize)
+    let inner = state.inner.matrix(min(group.tokens, state.inner.count / config.intermediateSize), config.intermediateSize)
     // [T, N] · [I, N]ᵀ, then [T, I] · [N, I]ᵀ
     kernels.feedForward(
       x, layer.intermediate, config.activation, by: layer.output.weight, between: inner, into: y)

@@ -31,7 +31,8 @@ struct Kernels {
     }
   }
 
-  /// `y = activation(x · aᵀ + bias) · bᵀ` with x [m, k], a [i, k], b [n, i], y [m, n]; `between` is [m, i].
+  /// `y = activation(x · aᵀ + bias) · bᵀ` with x [m, k], a [i, k], b [n, i], y [m, n]; `between` is [m, i], or of fewer
+  /// rows where the weights are packed.
   func feedForward(
     _ x: Matrix, _ a: DenseWeights, _ activation: Activation, by b: Weight, between: Matrix, into y: Matrix
   ) {

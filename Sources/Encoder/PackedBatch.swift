@@ -50,23 +50,53 @@ struct PackedGroup {
   /// S: the most rows of one sequence.
   var longest: Int { sequences.map(\.queries.count).max() ?? 0 }
 
-  /// More rows than this in a group make products no faster, and activations larger.
-  static let targetTokens = 2048
+  /// More rows than this that go through the model at a time make products no faster, and activations larger.
+  private static let targetTokens = 2048
+  /// A thread with fewer rows than this waits for the weights: all threads together on all rows read them once.
+  private static let fewestTokens = 96
 
-  /// The sequences of `input`, which was checked, in order.
-  static func split(_ input: EncoderInput, _ config: EncoderConfig, poolsFirstToken: Bool) -> [PackedGroup] {
-    var groups: [PackedGroup] = []
-    var group = PackedGroup()
-    for row in 0..<input.batch {
-      let columns = (0..<input.sequence).filter { input.isAttended(row * input.sequence + $0) }
-      if group.tokens > 0, group.tokens + columns.count > targetTokens {
-        groups.append(group)
-        group = PackedGroup()
-      }
-      group.append(row, columns, of: input, config, poolsFirstToken: poolsFirstToken)
+  /// The sequences of `input`, which was checked, in order: groups that go through the model side by side, one a thread, and
+  /// the next ones after them. A single group is for all threads together.
+  static func split(
+    _ input: EncoderInput, _ config: EncoderConfig, poolsFirstToken: Bool, threads: Int
+  ) -> [[PackedGroup]] {
+    let columns = (0..<input.batch).map { row in
+      (0..<input.sequence).filter { input.isAttended(row * input.sequence + $0) }
     }
-    groups.append(group)
-    return groups
+    var batches: [[Int]] = []
+    var tokens = 0
+    for row in 0..<input.batch {
+      if batches.isEmpty || tokens + columns[row].count > targetTokens {
+        batches.append([])
+        tokens = 0
+      }
+      batches[batches.count - 1].append(row)
+      tokens += columns[row].count
+    }
+    return batches.map { rows in
+      share(rows, tokens: columns.map(\.count), threads: threads).map { rows in
+        var group = PackedGroup()
+        for row in rows { group.append(row, columns[row], of: input, config, poolsFirstToken: poolsFirstToken) }
+        return group
+      }
+    }
+  }
+
+  /// `rows` in as many parts as there are threads, if each can have as much to do as the others; otherwise in one.
+  private static func share(_ rows: [Int], tokens: [Int], threads: Int) -> [[Int]] {
+    let total = rows.reduce(0) { $0 + tokens[$1] }
+    guard threads > 1, rows.count >= threads, total >= threads * fewestTokens else { return [rows] }
+    // The longest first, each to the part that is the smallest so far.
+    var parts = [(tokens: Int, rows: [Int])](repeating: (0, []), count: threads)
+    for row in rows.sorted(by: { tokens[$0] > tokens[$1] }) {
+      let place = parts.indices.min { parts[$0].tokens < parts[$1].tokens } ?? 0
+      parts[place].tokens += tokens[row]
+      parts[place].rows.append(row)
+    }
+    let largest = parts.map(\.tokens).max() ?? 0
+    // What one thread does longer than the others is lost; so is what all of them wait for each other in every product.
+    guard largest * threads * 100 <= total * 104 else { return [rows] }
+    return parts.map { $0.rows.sorted() }
   }
 
   private mutating func append(

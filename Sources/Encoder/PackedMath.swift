@@ -63,15 +63,31 @@ final class PackedMath: @unchecked Sendable {
           count, grain,
           { data, first, last in
             guard let data = unsafe data else { return }
-            unsafe Unmanaged<Box>.fromOpaque(data).takeUnretainedValue().body(first..<last)
+            unsafe Unmanaged<Box<Range<Int>>>.fromOpaque(data).takeUnretainedValue().body(first..<last)
           }, Unmanaged.passUnretained(box).toOpaque())
       }
     }
   }
 
-  private final class Box {
-    let body: (Range<Int>) -> Void
-    init(_ body: @escaping (Range<Int>) -> Void) { self.body = body }
+  /// Calls `body` for each of `0..<count`, each on a thread of its own if there are as many, on which all that it computes
+  /// runs.
+  static func each(_ count: Int, _ body: (Int) -> Void) {
+    withoutActuallyEscaping(body) { body in
+      let box = Box(body)
+      withExtendedLifetime(box) {
+        unsafe bertconv_each(
+          count,
+          { data, index in
+            guard let data = unsafe data else { return }
+            unsafe Unmanaged<Box<Int>>.fromOpaque(data).takeUnretainedValue().body(index)
+          }, Unmanaged.passUnretained(box).toOpaque())
+      }
+    }
+  }
+
+  private final class Box<Argument> {
+    let body: (Argument) -> Void
+    init(_ body: @escaping (Argument) -> Void) { self.body = body }
   }
 
   // MARK: Products
@@ -86,13 +102,15 @@ final class PackedMath: @unchecked Sendable {
     widen(y, w, scales, bias: bias, activation: activation)
   }
 
-  /// `y = activation(x · aᵀ + bias) · bᵀ`, x [T, k], a [i, k], b [n, i], y [T, n]; `between` holds [T, i] floats.
+  /// `y = activation(x · aᵀ + bias) · bᵀ`, x [T, k], a [i, k], b [n, i], y [T, n]; `between` holds [T, i] floats,
+  /// or [``rowsBetween``, i] where T is more.
   func feedForward(
     _ x: Matrix, _ a: PackedMatrix, bias: Weight, activation: Activation, _ b: PackedMatrix, between: Matrix,
     into y: Matrix
   ) {
     precondition(x.columns == a.columns && a.rows == b.columns && b.rows == y.columns)
-    precondition(between.isContiguous && between.columns == a.rows && between.rows == x.rows && x.rows == y.rows)
+    precondition(between.isContiguous && between.columns == a.rows && x.rows == y.rows)
+    precondition(between.rows >= min(x.rows, Self.rowsBetween))
     // What lies between the two matrices stays in the cache when it is of few rows, in memory that is used again.
     for start in stride(from: 0, to: x.rows, by: Self.rowsBetween) {
       let rows = start..<min(start + Self.rowsBetween, x.rows)
@@ -102,7 +120,8 @@ final class PackedMath: @unchecked Sendable {
     }
   }
 
-  private static let rowsBetween = 256
+  /// Rows that go through both matrices of a feed-forward network at a time.
+  static let rowsBetween = 256
 
   private func feedForwardPart(
     _ x: Matrix, _ a: PackedMatrix, bias: Weight, activation: Activation, _ b: PackedMatrix, between: Matrix,

@@ -253,17 +253,27 @@ struct ForwardTests {
     #expect(distance(short, Array(want[0].values[(7 * size)..<(10 * size)])) < 1e-6)
   }
 
-  @Test func manySequencesGoInGroups() throws {
+  /// In groups after each other, and on two threads beside each other.
+  @Test(arguments: libraries, [1, 2, 3])
+  func manySequencesGoInGroups(library: MathLibrary, threads: Int) throws {
     let folder = TemporaryFolder()
     let model = TinyModel(positions: 16, hasPrediction: true, hasNextSentence: true)
-    let encoder = try model.encoder(folder)
+    let encoder = try Encoder(
+      try model.write(folder), EncoderConfig(model.config, file: nil, families: [model.family]), threads: threads,
+      library: library)
     var random = Random(7)
     let batch = 401
     let lengths = (0..<batch).map { _ in 1 + random.below(16) }
     let input = EncoderInput(
       batch: batch, sequence: 16, inputIDs: (0..<(batch * 16)).map { _ in random.below(model.vocabulary) },
       attentionMask: lengths.flatMap { length in (0..<16).map { $0 < length ? 1 : 0 } })
-    #expect(PackedGroup.split(input, encoder.config, poolsFirstToken: true).count == 2)
+    let groups = PackedGroup.split(input, encoder.config, poolsFirstToken: true, threads: threads)
+    #expect(groups.map(\.count) == [threads, threads])
+    for batch in groups {
+      let tokens = batch.map(\.tokens)
+      #expect((tokens.max() ?? 0) - (tokens.min() ?? 0) <= 16)
+    }
+    #expect(groups.joined().flatMap { $0.sequences.map(\.row) }.sorted() == Array(0..<batch))
     let names: Set<String> = ["last_hidden_state", "prediction_logits", "seq_relationship_logits"]
     let whole = try encoder.run(input, outputs: names)
     for row in [0, 200, 400] {
@@ -339,6 +349,21 @@ struct ForwardTests {
     #expect(distance(alone, plain.output(.hidden(3))) <= 1e-5)
     #expect(encoder.outputNorm(ofLayer: 1) == nil)
     #expect(encoder.outputNorm(ofLayer: 2)?.name == "encoder.ln")
+  }
+
+  /// Where threads would wait for one of them, all work on the whole.
+  @Test(arguments: [
+    ([128, 128], 2, 2), ([128, 128, 128], 2, 1), ([300, 150, 150], 2, 2), ([512], 2, 1), ([90, 90], 2, 1),
+    ([200, 200, 100, 100, 100], 2, 1), ([100, 100, 100, 100], 4, 4), ([128, 128], 1, 1),
+  ])
+  func onlyEqualSharesGoSideBySide(lengths: [Int], threads: Int, parts: Int) throws {
+    let config = try EncoderConfig(TinyModel(positions: 512).config, file: nil)
+    let input = EncoderInput(
+      batch: lengths.count, sequence: 512, inputIDs: [Int](repeating: 1, count: lengths.count * 512),
+      attentionMask: lengths.flatMap { length in (0..<512).map { $0 < length ? 1 : 0 } })
+    let groups = PackedGroup.split(input, config, poolsFirstToken: false, threads: threads)
+    #expect(groups.map(\.count) == [parts])
+    #expect(groups[0].reduce(0) { $0 + $1.tokens } == lengths.reduce(0, +))
   }
 
   @Test func theNumberOfThreadsChangesNothing() throws {

@@ -28,12 +28,16 @@ int bertconv_onednn_has(int precision);
 // "2.6.3", or "" where it is not loaded.
 const char *bertconv_onednn_version(void);
 
-// Threads of products and loops that the calling thread starts.
+// Threads of products and loops that the calling thread starts: one inside a loop.
 void bertconv_onednn_set_threads(int threads);
 int bertconv_onednn_threads(void);
 
 // Calls `body(data, first, last)` on parts of 0..<count, several at once, each a multiple of `grain` but for the last.
 void bertconv_parallel(size_t count, size_t grain, void (*body)(void *data, size_t first, size_t last), void *data);
+
+// Calls `body(data, index)` for each index of 0..<count, each on a thread of its own if there are as many: what `body`
+// computes runs on that thread alone.
+void bertconv_each(size_t count, void (*body)(void *data, size_t index), void *data);
 
 // A matrix [n, k], row-major: floats, bfloat16 or signed bytes, in the layout that the products want. A copy.
 typedef struct bertconv_packed bertconv_packed;
