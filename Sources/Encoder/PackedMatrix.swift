@@ -14,56 +14,84 @@ final class PackedMatrix: @unchecked Sendable {
   private let scales: [Float]
   private let sums: [Int32]
 
-  /// Packs the rows of `parts`, one below the other; `nil` when oneDNN cannot.
-  init?(_ parts: [Weight], _ precision: Precision) {
-    guard let columns = parts.first?.columns, parts.allSatisfy({ $0.columns == columns }) else { return nil }
-    let rows = parts.reduce(0) { $0 + $1.rows }
-    guard rows > 0, columns > 0 else { return nil }
-    var packed: OpaquePointer?
-    var scales: [Float] = []
-    var sums: [Int32] = []
-    switch precision {
-    case .f32:
-      if parts.count == 1 {
-        unsafe parts[0].withStart { unsafe packed = bertconv_pack(precision.code, $0, rows, columns) }
-      } else {
-        let joined = parts.flatMap { $0.array() }
-        unsafe packed = bertconv_pack(precision.code, joined, rows, columns)
-      }
-    case .bf16:
-      var narrow = [UInt16](repeating: 0, count: rows * columns)
-      unsafe narrow.withUnsafeMutableBufferPointer { target in
-        guard var place = target.baseAddress else { return }
-        for part in parts {
-          unsafe part.withStart { unsafe bertconv_to_bf16($0, columns, place, part.rows, columns) }
-          unsafe place += part.rows * columns
-        }
-      }
-      unsafe packed = bertconv_pack(precision.code, narrow, rows, columns)
-    case .int8:
-      var small = [Int8](repeating: 0, count: rows * columns)
-      scales = Array(repeating: 0, count: rows)
-      sums = Array(repeating: 0, count: rows)
-      unsafe small.withUnsafeMutableBufferPointer { target in
-        unsafe scales.withUnsafeMutableBufferPointer { scales in
-          guard var place = target.baseAddress, var scale = scales.baseAddress else { return }
-          for part in parts {
-            unsafe part.withStart { unsafe bertconv_quantise_weights($0, place, scale, part.rows, columns) }
-            unsafe place += part.rows * columns
-            unsafe scale += part.rows
-          }
-        }
-      }
-      unsafe bertconv_row_sums(small, &sums, rows, columns)
-      unsafe packed = bertconv_pack(precision.code, small, rows, columns)
-    }
-    guard let packed = unsafe packed else { return nil }
+  @unsafe
+  private init(
+    _ packed: OpaquePointer, scales: [Float], sums: [Int32], rows: Int, columns: Int, _ precision: Precision
+  ) {
     unsafe self.packed = packed
     self.precision = precision
     self.rows = rows
     self.columns = columns
     self.scales = scales
     self.sums = sums
+  }
+
+  /// Packs `values`, row by row what products of this precision take: floats, bfloat16, or signed bytes with a scale a row.
+  /// `nil` when oneDNN cannot.
+  static func packing(
+    _ values: RawSpan, scales: [Float], rows: Int, columns: Int, _ precision: Precision
+  ) -> PackedMatrix? {
+    precondition(rows > 0 && columns > 0 && values.byteCount == rows * columns * precision.weightSize)
+    precondition(scales.count == (precision == .int8 ? rows : 0))
+    let code = precision.code
+    return unsafe values.withUnsafeBytes { buffer in
+      guard let packed = unsafe bertconv_pack(code, buffer.baseAddress, rows, columns) else { return nil }
+      var sums = [Int32](repeating: 0, count: scales.count)
+      if precision == .int8, let start = unsafe buffer.baseAddress?.assumingMemoryBound(to: Int8.self) {
+        unsafe bertconv_row_sums(start, &sums, rows, columns)
+      }
+      return unsafe PackedMatrix(packed, scales: scales, sums: sums, rows: rows, columns: columns, precision)
+    }
+  }
+
+  /// Packs the rows of `parts`, one below the other, rounded to what the precision takes.
+  static func rounding(_ parts: [Weight], _ precision: Precision) -> PackedMatrix? {
+    guard let columns = parts.first?.columns, parts.allSatisfy({ $0.columns == columns }) else { return nil }
+    let rows = parts.reduce(0) { $0 + $1.rows }
+    func pack(_ values: RawSpan, _ scales: [Float] = []) -> PackedMatrix? {
+      packing(values, scales: scales, rows: rows, columns: columns, precision)
+    }
+    switch precision {
+    case .f32:
+      if parts.count == 1 { return parts[0].withSpan { pack($0) } }
+      let joined = parts.flatMap { $0.array() }
+      return pack(unsafe joined.span.bytes)
+    case .bf16:
+      let narrow = halves(parts, columns)
+      return pack(unsafe narrow.span.bytes)
+    case .int8:
+      let (small, scales) = quantised(parts, columns)
+      return pack(unsafe small.span.bytes, scales)
+    }
+  }
+
+  private static func halves(_ parts: [Weight], _ columns: Int) -> [UInt16] {
+    var narrow = [UInt16](repeating: 0, count: parts.reduce(0) { $0 + $1.rows } * columns)
+    unsafe narrow.withUnsafeMutableBufferPointer { target in
+      guard var place = target.baseAddress else { return }
+      for part in parts {
+        unsafe part.withStart { unsafe bertconv_to_bf16($0, columns, place, part.rows, columns) }
+        unsafe place += part.rows * columns
+      }
+    }
+    return narrow
+  }
+
+  private static func quantised(_ parts: [Weight], _ columns: Int) -> (values: [Int8], scales: [Float]) {
+    let rows = parts.reduce(0) { $0 + $1.rows }
+    var small = [Int8](repeating: 0, count: rows * columns)
+    var scales = [Float](repeating: 0, count: rows)
+    unsafe small.withUnsafeMutableBufferPointer { target in
+      unsafe scales.withUnsafeMutableBufferPointer { scales in
+        guard var place = target.baseAddress, var scale = scales.baseAddress else { return }
+        for part in parts {
+          unsafe part.withStart { unsafe bertconv_quantise_weights($0, place, scale, part.rows, columns) }
+          unsafe place += part.rows * columns
+          unsafe scale += part.rows
+        }
+      }
+    }
+    return (small, scales)
   }
 
   deinit { unsafe bertconv_packed_free(packed) }

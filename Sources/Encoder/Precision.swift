@@ -17,6 +17,24 @@ public enum Precision: String, Sendable, CaseIterable {
     case .int8: Int32(BERTCONV_INT8.rawValue)
     }
   }
+
+  /// Bytes of a weight in a product.
+  var weightSize: Int {
+    switch self {
+    case .f32: 4
+    case .bf16: 2
+    case .int8: 1
+    }
+  }
+
+  /// What a file may hold that products of this precision take as it is, beside floats.
+  var storedType: ElementType? {
+    switch self {
+    case .f32: nil
+    case .bf16: .bf16
+    case .int8: .i8
+    }
+  }
 }
 
 /// What computes the matrix products.

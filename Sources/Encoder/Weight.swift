@@ -20,16 +20,11 @@ struct Weight: Sendable {
     packed = nil
   }
 
-  private init(_ packed: PackedMatrix) {
+  init(_ packed: PackedMatrix) {
     rows = packed.rows
     columns = packed.columns
     bytes = Bytes([])
     self.packed = packed
-  }
-
-  /// The rows of `parts`, one below the other, packed.
-  static func packing(_ parts: [Weight], _ precision: Precision) -> Weight? {
-    PackedMatrix(parts, precision).map { Weight($0) }
   }
 
   /// Vectors, one behind the other.
@@ -61,6 +56,8 @@ struct Weight: Sendable {
       }
     }
   }
+
+  func withSpan<R>(_ body: (RawSpan) -> R) -> R { bytes.withSpan(body) }
 
   /// The values, row by row.
   func array() -> [Float] { bytes.withSpan { $0.floats() } }
@@ -146,26 +143,57 @@ struct WeightLoader {
 
   /// The same of a layer: packed where that is wanted.
   mutating func layerDense(_ name: String, _ output: Int, _ input: Int) throws(FormatError) -> DenseWeights {
-    let dense = try dense(name, output, input)
-    return DenseWeights(weight: try packed([dense.weight])[0], bias: dense.bias)
+    let bias = try load(name + ".bias", [output])
+    if let weight = try packedAsStored([name + ".weight"], [output, input]) {
+      return DenseWeights(weight: weight, bias: bias)
+    }
+    return DenseWeights(weight: try packed([load(name + ".weight", [output, input])])[0], bias: bias)
   }
 
   /// One packed matrix, or the parts as they are where nothing is to be packed, or something is missing.
   private func packed(_ parts: [Weight]) throws(FormatError) -> [Weight] {
     guard let packing, parts.allSatisfy({ $0.rows > 0 }) else { return parts }
-    let limit = Int(Int32.max) / (255 * 127)
-    guard packing != .int8 || parts[0].columns <= limit else {
+    let shape = [parts.reduce(0) { $0 + $1.rows }, parts[0].columns]
+    try checkWidth(shape)
+    return [Weight(try checked(.rounding(parts, packing), shape))]
+  }
+
+  private func checkWidth(_ shape: [Int]) throws(FormatError) {
+    let limit = Int(Int32.max) / (255 * 128)
+    guard packing != .int8 || shape[1] <= limit else {
       throw FormatError(
-        "a matrix is too wide for products of 8 bits, whose sums have 32", file: model.path,
-        found: shapeText([parts[0].rows, parts[0].columns]), expected: "at most \(limit) columns",
-        advice: "Use --precision f32 or bf16.")
+        "a matrix is too wide for products of 8 bits, whose sums have 32", file: model.path, found: shapeText(shape),
+        expected: "at most \(limit) columns", advice: "Use --precision f32 or bf16.")
     }
-    guard let packed = Weight.packing(parts, packing) else {
+  }
+
+  private func checked(_ packed: PackedMatrix?, _ shape: [Int]) throws(FormatError) -> PackedMatrix {
+    guard let packed else {
       throw FormatError(
-        "oneDNN cannot pack a matrix", file: model.path, found: shapeText([parts[0].rows, parts[0].columns]),
+        "oneDNN cannot pack a matrix", file: model.path, found: shapeText(shape),
         advice: "There may be too little memory.")
     }
-    return [packed]
+    return packed
+  }
+
+  /// One packed matrix of tensors of that shape, one below the other, which the file stores as the products take them:
+  /// bfloat16, or 8 bits with scales. `nil` where it does not.
+  private mutating func packedAsStored(_ names: [String], _ shape: [Int]) throws(FormatError) -> Weight? {
+    guard let packing, let type = packing.storedType else { return nil }
+    let tensors = names.compactMap { find($0) }
+    guard tensors.count == names.count, tensors.allSatisfy({ $0.shape == shape && $0.elementType == type }) else {
+      return nil
+    }
+    try checkWidth(shape)
+    var scales: [Float] = []
+    if type == .i8 { for tensor in tensors { scales += try scale(of: tensor).withSpan { $0.floats() } } }
+    used.formUnion(tensors.map(\.name))
+    // A copy: the file promises no alignment, and the parts need not be adjacent.
+    let stored = tensors.flatMap { $0.bytes.array() }
+    let whole = [shape[0] * tensors.count, shape[1]]
+    return Weight(
+      try checked(
+        .packing(unsafe stored.span.bytes, scales: scales, rows: whole[0], columns: whole[1], packing), whole))
   }
 
   mutating func norm(_ name: String, _ size: Int, epsilon: Float?) throws(FormatError) -> NormWeights {
@@ -180,7 +208,8 @@ struct WeightLoader {
     let weights = names.map { $0 + ".weight" }
     let biases = try fused(names.map { $0 + ".bias" }, [rows])
     guard !sharesInput else {
-      let parts = try packed(try fused(weights, [rows, columns]))
+      let stored = try packedAsStored(weights, [rows, columns])
+      let parts = if let stored { [stored] } else { try packed(fused(weights, [rows, columns])) }
       let isPacked = parts[0].packed != nil && biases.allSatisfy { $0.columns > 0 }
       return ProjectionWeights(weights: parts, biases: isPacked ? [.joining(biases)] : biases)
     }
