@@ -61,34 +61,46 @@ VECTORISED void bertconv_quantise(
   for (size_t r = 0; r < rows; r++) quantise(x + r * stride, y + r * columns, columns, scales + r, zeros + r);
 }
 
+// What a sum of products of quantised numbers stands for.
+INLINE float widened(int32_t sum, int32_t zero, int32_t weight_sum, float scale) {
+  return (float)(sum - zero * weight_sum) * scale;
+}
+
 INLINE void widen(
     float *restrict row, float scale, int32_t zero, const float *restrict weight_scales,
-    const int32_t *restrict weight_sums, const float *restrict bias, const int activation, size_t columns) {
+    const int32_t *restrict weight_sums, const float *restrict bias, const int activation, const int is_rough,
+    size_t columns) {
   for (size_t c = 0; c < columns; c++) {
     int32_t sum;
     memcpy(&sum, row + c, sizeof sum);
-    float v = (float)(sum - zero * weight_sums[c]) * (scale * weight_scales[c]);
+    float v = widened(sum, zero, weight_sums[c], scale * weight_scales[c]);
     if (bias) v += bias[c];
-    row[c] = 
-      activation == BERTCONV_THEN_GELU        ? gelu(v)
-      : activation == BERTCONV_THEN_GELU_TANH ? gelu_tanh(v)
-      : activation == BERTCONV_THEN_RELU && v < 0 ? 0
-                                                  : v;
+    row[c] =
+        activation == BERTCONV_THEN_GELU        ? (is_rough ? gelu_for_8_bits(v) : gelu(v))
+        : activation == BERTCONV_THEN_GELU_TANH ? gelu_tanh(v)
+        : activation == BERTCONV_THEN_RELU && v < 0 ? 0
+                                                    : v;
   }
 }
 
-// Each activation, and whether there is a bias, is a loop of its own.
+// Each activation, and whether there is a bias, is a loop of its own. `is_rough` where 8 bits of the result are kept.
 INLINE void widen_any(
     float *restrict row, float scale, int32_t zero, const float *restrict weight_scales,
-    const int32_t *restrict weight_sums, const float *restrict bias, int activation, size_t columns) {
+    const int32_t *restrict weight_sums, const float *restrict bias, int activation, const int is_rough,
+    size_t columns) {
 #define CASE(a)                                                                                        \
   case a:                                                                                              \
     if (bias)                                                                                          \
-      widen(row, scale, zero, weight_scales, weight_sums, bias, a, columns);                           \
+      widen(row, scale, zero, weight_scales, weight_sums, bias, a, is_rough, columns);                 \
     else                                                                                               \
-      widen(row, scale, zero, weight_scales, weight_sums, NULL, a, columns);                           \
+      widen(row, scale, zero, weight_scales, weight_sums, NULL, a, is_rough, columns);                 \
     break;
-  switch (activation) { CASE(BERTCONV_THEN_GELU) CASE(BERTCONV_THEN_GELU_TANH) CASE(BERTCONV_THEN_RELU) default: CASE(BERTCONV_THEN_NOTHING) }
+  switch (activation) {
+    CASE(BERTCONV_THEN_GELU)
+    CASE(BERTCONV_THEN_GELU_TANH)
+    CASE(BERTCONV_THEN_RELU)
+    default: CASE(BERTCONV_THEN_NOTHING)
+  }
 #undef CASE
 }
 
@@ -96,7 +108,20 @@ VECTORISED void bertconv_widen(
     float *restrict x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++)
-    widen_any(x + r * stride, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, columns);
+    widen_any(x + r * stride, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, 0, columns);
+}
+
+VECTORISED void bertconv_widen_to_bf16(
+    const int32_t *restrict x, const float *scales, const int32_t *zeros, const float *restrict weight_scales,
+    const int32_t *restrict weight_sums, const float *restrict bias, uint16_t *restrict y, size_t rows,
+    size_t columns) {
+  for (size_t r = 0; r < rows; r++) {
+    const int32_t *restrict row = x + r * columns;
+    float scale = scales[r];
+    int32_t zero = zeros[r];
+    for (size_t c = 0; c < columns; c++)
+      y[r * columns + c] = bfloat16(widened(row[c], zero, weight_sums[c], scale * weight_scales[c]) + bias[c]);
+  }
 }
 
 VECTORISED void bertconv_requantise(
@@ -105,7 +130,7 @@ VECTORISED void bertconv_requantise(
     int32_t *restrict new_zeros, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++) {
     float *row = x + r * columns;
-    widen_any(row, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, columns);
+    widen_any(row, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, 1, columns);
     quantise(row, y + r * columns, columns, new_scales + r, new_zeros + r);
   }
 }

@@ -72,6 +72,24 @@ INLINE float gelu(float x) {
   return (x > 0 ? x : 0) - a * (p * fast_exp(-0.5f * a * a));
 }
 
+// x Phi(x) within 5e-5, for results of which 8 bits are kept: Phi(x) - 1/2 is an odd polynomial, fitted to make the error of
+// the product small on |x| <= 4.35, where it reaches 1/2, and 1/2 beyond. No exponential and no quotient: a third of the
+// time of gelu above.
+INLINE float gelu_for_8_bits(float x) {
+  float t = x < -4.35f ? -4.35f : x > 4.35f ? 4.35f : x;
+  float s = t * t;
+  float p = 4.3430842255887114e-11f;
+  p = p * s - 4.406218945263163e-09f;
+  p = p * s + 1.970379202020922e-07f;
+  p = p * s - 5.161749868420884e-06f;
+  p = p * s + 8.915842045098543e-05f;
+  p = p * s - 0.001086984877474606f;
+  p = p * s + 0.009761858731508255f;
+  p = p * s - 0.06629756093025208f;
+  p = p * s + 0.3989119827747345f;
+  return x * (0.5f + t * p);
+}
+
 // 0.5 x (1 + tanh u) = x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3).
 INLINE float gelu_tanh(float x) {
   float u = 1.5957691216057308f * (x + 0.044715f * x * x * x);

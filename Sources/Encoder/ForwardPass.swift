@@ -171,11 +171,24 @@ struct ForwardPass {
     kernels.addResidual(hidden, bias: layer.feedForward.output.bias, residual: attended)
   }
 
-  /// `y` = the heads' results for queries and keys of `x` and values of `values`, projected; without the last bias, which
-  /// is added with the residual.
+  /// `y` = the heads' results, softmax(Q Kᵀ / √D) V for each head of each sequence, for queries and keys of `x` and values of
+  /// `values`, projected; without the last bias, which is added with the residual.
   private func attention(of x: Matrix, _ values: Matrix, _ layer: LayerWeights, into y: Matrix) {
-    let context = attend(to: x, values, layer.projection)  // [T, N]
-    kernels.multiply(context, by: layer.attentionOutput.weight, into: y)  // [T, N] · [N, N]ᵀ
+    let width = config.innerSize
+    let projected = state.projected.matrix(group.tokens, 3 * width)
+    let context = state.context.matrix(group.tokens, width)  // [T, N]
+    let projection = layer.projection
+    let output = layer.attentionOutput.weight
+    // Padding is not there, so there is nothing to mask.
+    if projection.weights.count == 1, projection.biases.count == 1 {  // [3N, N]
+      kernels.attention(
+        x, DenseWeights(weight: projection.weights[0], bias: projection.biases[0]), group, heads: config.headCount,
+        output: output, projected: projected, scores: state.scores, context: context, into: y)
+      return
+    }
+    projectApart(x, values, projection, into: projected)
+    kernels.attend(projected, group, heads: config.headCount, scores: state.scores, into: context)
+    kernels.multiply(context, by: output, into: y)  // [T, N] · [N, N]ᵀ
   }
 
   /// `y` = activation(x · [I, N]ᵀ + bias) · [N, I]ᵀ; without the last bias, which is added with the residual.
@@ -184,21 +197,6 @@ struct ForwardPass {
     // [T, N] · [I, N]ᵀ, then [T, I] · [N, I]ᵀ
     kernels.feedForward(
       x, layer.intermediate, config.activation, by: layer.output.weight, between: inner, into: y)
-  }
-
-  /// softmax(Q Kᵀ / √D) V for each head of each sequence; the result is in `state.context`.
-  private func attend(to x: Matrix, _ values: Matrix, _ projection: ProjectionWeights) -> Matrix {
-    let width = config.innerSize
-    let projected = state.projected.matrix(group.tokens, 3 * width)
-    let context = state.context.matrix(group.tokens, width)
-    if projection.weights.count == 1, projection.biases.count == 1 {  // [3N, N]
-      kernels.dense(x, DenseWeights(weight: projection.weights[0], bias: projection.biases[0]), into: projected)
-    } else {
-      projectApart(x, values, projection, into: projected)
-    }
-    // Padding is not there, so there is nothing to mask.
-    kernels.attend(projected, group, heads: config.headCount, scores: state.scores, into: context)
-    return context
   }
 
   /// Query, key and value of weights that lie apart: [2N, N] and [N, H], or three.

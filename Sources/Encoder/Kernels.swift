@@ -44,6 +44,23 @@ struct Kernels {
     }
   }
 
+  /// `y = attend(x · wᵀ + bias) · outputᵀ` with x [T, k], w [3N, k] of query, key and value, output [n, N], y [T, n];
+  /// `projected` [T, 3N], `scores` and `context` [T, N] hold what lies between.
+  func attention(
+    _ x: Matrix, _ projection: DenseWeights, _ group: PackedGroup, heads: Int, output: Weight, projected: Matrix,
+    scores: Buffer, context: Matrix, into y: Matrix
+  ) {
+    if let packed, let w = projection.weight.packed, let output = output.packed {
+      packed.attention(
+        x, by: w, bias: projection.bias, group, heads: heads, output: output, projected: projected, context: context,
+        into: y)
+    } else {
+      dense(x, projection, into: projected)
+      attend(projected, group, heads: heads, scores: scores, into: context)
+      multiply(context, by: output, into: y)
+    }
+  }
+
   /// softmax(Q Kᵀ / √D) V for each head of each sequence: `projected` [T, 3N] holds query, key and value side by side,
   /// `context` [T, N] the results; `scores` has room for a matrix of the longest sequence.
   func attend(_ projected: Matrix, _ group: PackedGroup, heads: Int, scores: Buffer, into context: Matrix) {

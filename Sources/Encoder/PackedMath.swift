@@ -13,6 +13,8 @@ final class PackedMath: @unchecked Sendable {
   private var narrowed = Buffer(count: 0)
   /// The same of what lies between the two matrices of a feed-forward network.
   private var inner = Buffer(count: 0)
+  /// Query, key and value as bfloat16.
+  private var words = Buffer(count: 0)
   private let scales = Quantisation()
   private let innerScales = Quantisation()
   /// One for each thread.
@@ -206,7 +208,7 @@ final class PackedMath: @unchecked Sendable {
           if isWhole, let bias {
             code = unsafe bias.withStart {
               unsafe bertconv_multiply(
-                self.context, packed, x, rows, stride, $0, epilogue, y0, narrow ? y.columns : y.stride, narrow ? 1 : 0)
+                self.context, packed, x, rows, stride, $0, epilogue, y0, narrow ? w.rows : y.stride, narrow ? 1 : 0)
             }
           } else {
             code = unsafe bertconv_multiply(
@@ -310,12 +312,113 @@ final class PackedMath: @unchecked Sendable {
 
   // MARK: Attention
 
+  /// `y = attend(x · wᵀ + bias) · outputᵀ` with x [T, k], w [3N, k] of query, key and value, output [n, N], y [T, n];
+  /// `projected` [T, 3N] and `context` [T, N] hold what lies between.
+  func attention(
+    _ x: Matrix, by w: PackedMatrix, bias: Weight, _ group: PackedGroup, heads: Int, output: PackedMatrix,
+    projected: Matrix, context: Matrix, into y: Matrix
+  ) {
+    precondition(projected.columns == w.rows && bias.columns == w.rows && w.rows == 3 * context.columns)
+    precondition(x.columns == w.columns && x.rows == projected.rows && x.rows == context.rows)
+    precondition(output.columns == context.columns && output.rows == y.columns && x.rows == y.rows)
+    guard precision != .f32, bertconv_has_bf16_attention() != 0 else {
+      multiply(x, by: w, bias: bias, activation: nil, into: projected)
+      attend(projected, group, heads: heads, into: context)
+      multiply(context, by: output, bias: nil, activation: nil, into: y)
+      return
+    }
+    projectToWords(x, by: w, bias: bias, through: projected)
+    let isNarrow = precision == .bf16
+    attendWords(group, heads: heads, into: context, narrow: isNarrow)
+    if isNarrow {
+      product(.words(context), y.rows, output, bias: nil, activation: nil, y, narrow: false)
+    } else {
+      multiply(context, by: output, bias: nil, activation: nil, into: y)
+    }
+  }
+
+  /// `words` = x · wᵀ + bias as bfloat16; `projected` is free for sums.
+  private func projectToWords(_ x: Matrix, by w: PackedMatrix, bias: Weight, through projected: Matrix) {
+    words = .grown(words, to: x.rows * w.rows / 2 + 1)
+    guard precision == .int8 else {
+      let target = words.matrix(1, x.rows * w.rows / 2 + 1)
+      product(
+        narrow(x, into: &narrowed, scales), x.rows, w, bias: bias, activation: nil, target, narrow: true)
+      return
+    }
+    let target = words
+    for start in stride(from: 0, to: x.rows, by: Self.rowsBetween) {
+      let rows = start..<min(start + Self.rowsBetween, x.rows)
+      let sums = projected.rows(0..<rows.count)
+      product(
+        narrow(x.rows(rows), into: &narrowed, scales), rows.count, w, bias: nil, activation: nil, sums, narrow: false)
+      unsafe sums.withStart { sums in
+        unsafe target.withStart { target in
+          unsafe w.withPacked { _, weightScales, weightSums in
+            unsafe bias.withStart { bias in
+              unsafe scales.withStart { scale, zero in
+                let sums = unsafe UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Int32.self)
+                let target = unsafe UnsafeMutableRawPointer(target).assumingMemoryBound(to: UInt16.self)
+                Self.parallel(rows.count) { part in
+                  let first = part.lowerBound
+                  unsafe bertconv_widen_to_bf16(
+                    sums + first * w.rows, scale + first, zero + first, weightScales, weightSums, bias,
+                    target + (start + first) * w.rows, part.count, w.rows)
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
   /// softmax(Q Kᵀ / √D) V of every head of every sequence: `projected` [T, 3N] holds query, key and value side by side,
   /// `context` [T, N] the results.
   func attend(_ projected: Matrix, _ group: PackedGroup, heads: Int, into context: Matrix) {
     let width = context.columns
     let size = width / heads
     let scale = 1 / Float(size).squareRoot()
+    unsafe forEachHead(group, heads: heads, workspace: bertconv_attention_workspace(group.longest, size)) {
+      sequence, head, space in
+      unsafe projected.withStart { p in
+        unsafe context.withStart { c in
+          let query = unsafe p + sequence.start * projected.stride + head * size
+          unsafe bertconv_attend(
+            query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, projected.stride,
+            size, scale, space, c + sequence.start * context.stride + head * size, context.stride)
+        }
+      }
+    }
+  }
+
+  /// The same of what ``words`` holds; the results as floats, or in the first half of the memory of `context`.
+  private func attendWords(_ group: PackedGroup, heads: Int, into context: Matrix, narrow: Bool) {
+    precondition(context.isContiguous)
+    let width = context.columns
+    let size = width / heads
+    let scale = 1 / Float(size).squareRoot()
+    let projected = words
+    unsafe forEachHead(group, heads: heads, workspace: bertconv_attention_bf16_workspace(group.longest, size)) {
+      sequence, head, space in
+      unsafe projected.withStart { p in
+        unsafe context.withStart { c in
+          let query = unsafe UnsafeMutableRawPointer(p).assumingMemoryBound(to: UInt16.self)
+            + sequence.start * 3 * width + head * size
+          let place = sequence.start * width + head * size
+          unsafe bertconv_attend_bf16(
+            query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, 3 * width, size,
+            scale, space, UnsafeMutableRawPointer(c) + place * (narrow ? 2 : 4), width, narrow ? 1 : 0)
+        }
+      }
+    }
+  }
+
+  /// Calls `body` for each head of each sequence, several at once, each with a workspace of that many floats.
+  private func forEachHead(
+    _ group: PackedGroup, heads: Int, workspace: Int,
+    _ body: (PackedSequence, Int, UnsafeMutablePointer<Float>) -> Void
+  ) {
     // The longest first, each to the thread that has least to do.
     var bins = Array(repeating: (cost: 0, tasks: [(sequence: PackedSequence, head: Int)]()), count: Self.threads)
     for sequence in group.sequences.sorted(by: { $0.queries.count > $1.queries.count }) {
@@ -325,28 +428,13 @@ final class PackedMath: @unchecked Sendable {
         bins[place].tasks.append((sequence, head))
       }
     }
-    let isNarrow = precision != .f32 && bertconv_has_bf16_attention() != 0
-    let needed =
-      isNarrow
-      ? bertconv_attention_bf16_workspace(group.longest, size) : bertconv_attention_workspace(group.longest, size)
     while workspaces.count < bins.count { workspaces.append(Buffer(count: 0)) }
-    for index in workspaces.indices { workspaces[index] = .grown(workspaces[index], to: needed) }
+    for index in workspaces.indices { workspaces[index] = .grown(workspaces[index], to: workspace) }
     let spaces = workspaces
-    unsafe projected.withStart { p in
-      unsafe context.withStart { c in
-        Self.parallel(bins.count, grain: 1) { range in
-          for index in range {
-            unsafe spaces[index].withStart { space in
-              for (sequence, head) in bins[index].tasks {
-                let query = unsafe p + sequence.start * projected.stride + head * size
-                let result = unsafe c + sequence.start * context.stride + head * size
-                let attend = isNarrow ? unsafe bertconv_attend_bf16 : unsafe bertconv_attend
-                unsafe attend(
-                  query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count,
-                  projected.stride, size, scale, space, result, context.stride)
-              }
-            }
-          }
+    Self.parallel(bins.count, grain: 1) { range in
+      for index in range {
+        unsafe spaces[index].withStart { space in
+          for (sequence, head) in bins[index].tasks { unsafe body(sequence, head, space) }
         }
       }
     }

@@ -71,13 +71,14 @@ void bertconv_attend_plain(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
     size_t size, float scale, float *result, size_t result_stride);
 
-// The same with products of bfloat16: whether this processor has them, and the floats of its workspace. It may be called
-// only where bertconv_has_bf16_attention says so.
+// The same of bfloat16, with products of bfloat16 summed in f32: whether this processor has them, and the floats of its
+// workspace. The result is of floats, or of bfloat16 where `narrow` is not 0. It may be called only where
+// bertconv_has_bf16_attention says so.
 int bertconv_has_bf16_attention(void);
 size_t bertconv_attention_bf16_workspace(size_t key_count, size_t size);
 void bertconv_attend_bf16(
-    const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, float *workspace, float *result, size_t result_stride);
+    const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
+    size_t stride, size_t size, float scale, float *workspace, void *result, size_t result_stride, int narrow);
 
 // y [rows, columns] of bfloat16, rounded to nearest, ties to even.
 void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, size_t columns);
@@ -103,7 +104,12 @@ void bertconv_widen(
     float *x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns);
 
-// The same, and quantised again while a row is in the cache. Rows of x are adjacent; x is left with the floats.
+// The same of adjacent rows, with a bias and without an activation, into bfloat16.
+void bertconv_widen_to_bf16(
+    const int32_t *x, const float *scales, const int32_t *zeros, const float *weight_scales,
+    const int32_t *weight_sums, const float *bias, uint16_t *y, size_t rows, size_t columns);
+
+// As bertconv_widen, and quantised again while a row is in the cache; gelu within 5e-5, since 8 bits of it are kept. Rows of x are adjacent; x is left with the floats.
 void bertconv_requantise(
     float *x, const float *scales, const int32_t *zeros, const float *weight_scales, const int32_t *weight_sums,
     const float *bias, int activation, uint8_t *y, float *new_scales, int32_t *new_zeros, size_t rows, size_t columns);
