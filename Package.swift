@@ -28,14 +28,14 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CSnappy", pkgConfig: "snappy", providers: [.apt(["libsnappy-dev"])]),
     .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
-    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
 
     // C: checksums and layout, generated messages, kernels
     .target(name: "CTensorIO"),
     .target(name: "CTensorBundleProto", dependencies: ["CProtobufC"]),
     .target(name: "CKernels"),
-    // Headers at build time, the library when it is first used.
+    // Headers at build time, the libraries when they are first used.
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+    .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
 
     // The flow, one way
     .target(name: "TensorIO", dependencies: ["CTensorIO"], swiftSettings: strict),
