@@ -16,7 +16,8 @@ struct YAMLValue {
   static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
     let root: Node?
     do {
-      root = try Yams.compose(yaml: text)
+      // Only the text of a scalar is read: without rules nothing is spent on finding out its type.
+      root = try Yams.compose(yaml: text, .basic, .default, .utf8)
     } catch {
       throw FormatError("not valid YAML: \(error)", file: file)
     }
