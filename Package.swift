@@ -20,22 +20,22 @@ let package = Package(
     .library(name: "Verification", targets: ["Verification"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     // System libraries
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CSnappy", pkgConfig: "snappy", providers: [.apt(["libsnappy-dev"])]),
+    .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
-    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
 
     // C: checksums and layout, generated messages, kernels
     .target(name: "CTensorIO"),
     .target(name: "CTensorBundleProto", dependencies: ["CProtobufC"]),
     .target(name: "CKernels"),
-    // Headers at build time, the library when it is first used.
+    // Headers at build time, the libraries when they are first used.
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+    .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
 
     // The flow, one way
     .target(name: "TensorIO", dependencies: ["CTensorIO"], swiftSettings: strict),
@@ -50,7 +50,7 @@ let package = Package(
     .target(name: "NativeFormat", dependencies: ["TensorIO"], swiftSettings: strict),
     .target(
       name: "WeightMapping",
-      dependencies: ["TensorIO", .product(name: "Yams", package: "Yams")],
+      dependencies: ["TensorIO", "CLibYAML"],
       resources: [.embedInCode("Tables")],
       swiftSettings: strict),
     .target(

@@ -7,7 +7,7 @@
 # Silent and quick when nothing is missing. Swift itself is never installed, only looked for.
 set -euo pipefail
 
-packages=(libprotobuf-c-dev zlib1g-dev libopenblas-dev libsnappy-dev libdnnl-dev pkg-config make)
+packages=(libprotobuf-c-dev zlib1g-dev libopenblas-dev libsnappy-dev libyaml-dev libdnnl-dev pkg-config make)
 case "${1-}" in
   "") ;;
   python) packages+=(python3 python3-venv) ;;
@@ -27,6 +27,7 @@ has() {
     zlib1g-dev) pkg-config --exists zlib ;;
     libopenblas-dev) pkg-config --exists openblas ;;
     libsnappy-dev) pkg-config --exists snappy ;;
+    libyaml-dev) pkg-config --exists yaml-0.1 ;;
     # Only speed is lost without oneDNN: where it cannot be had by apt-get, nobody is asked for it.
     libdnnl-dev) [ -e /usr/include/oneapi/dnnl/dnnl.h ] || [ -e /usr/local/include/oneapi/dnnl/dnnl.h ] || ! command -v apt-get ;;
     pkg-config | make | python3) command -v "$1" ;;
@@ -47,7 +48,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   command -v apt-get >/dev/null || fail \
     "this machine lacks ${missing[*]} (Debian's names) and has no apt-get to install them." \
     "Install the same libraries with your own package manager, with their headers and pkg-config files:" \
-    "protobuf-c, zlib, OpenBLAS, snappy; and the programs pkg-config and make."
+    "protobuf-c, zlib, OpenBLAS, snappy, libyaml; and the programs pkg-config and make."
   as_root=()
   if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || fail \

@@ -70,6 +70,12 @@ public final class Encoder: Sendable {
       throw FormatError("OpenBLAS computes in f32 alone", found: "precision \(precision.rawValue)")
     }
     if library == .oneDNN, best != .oneDNN { throw FormatError("oneDNN is not installed", expected: "libdnnl") }
+    // With either library: what is not packed, such as the heads, is multiplied by OpenBLAS.
+    if let problem = unsafe bertconv_openblas_load() {
+      throw FormatError(
+        "OpenBLAS (libopenblas.so.0) cannot be loaded: \(unsafe String(cString: problem))",
+        advice: "Install libopenblas0, as the package is called in Debian and Ubuntu.")
+    }
     self.precision = precision
     self.model = model
     self.config = config
@@ -89,13 +95,13 @@ public final class Encoder: Sendable {
   private static func setThreads(_ threads: Int?) {
     guard let requested = threads else { return }
     // Beyond the cores each thread costs memory and time alone; OpenBLAS waits for ever for memory that it cannot have.
-    let threads = min(requested, max(Int(openblas_get_num_procs()), 16))
-    openblas_set_num_threads(Int32(threads))
+    let threads = min(requested, max(Int(bertconv_openblas_processors()), 16))
+    bertconv_openblas_set_threads(Int32(threads))
     bertconv_onednn_set_threads(Int32(threads))
   }
 
   /// The threads that matrix products use.
-  public var threads: Int { library == .oneDNN ? PackedMath.threads : Int(openblas_get_num_threads()) }
+  public var threads: Int { library == .oneDNN ? PackedMath.threads : Int(bertconv_openblas_threads()) }
 
   /// The names that ``run(_:outputs:)`` takes, in the order of the pass: `hidden_states.0` (the embeddings) to
   /// `hidden_states.L`, `last_hidden_state`, and those of pooler and heads that the file has.

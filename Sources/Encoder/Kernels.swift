@@ -208,9 +208,9 @@ struct Kernels {
     _ b: UnsafePointer<Float>, _ bStride: Int, _ c: UnsafeMutablePointer<Float>, _ cStride: Int, keeping: Float = 0
   ) {
     guard m > 0, n > 0, k > 0 else { return }
-    unsafe cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), scale, a,
-      Int32(aStride), b, Int32(bStride), keeping, c, Int32(cStride))
+    unsafe bertconv_openblas_multiply(
+      transposed ? 1 : 0, Int32(m), Int32(n), Int32(k), scale, a, Int32(aStride), b, Int32(bStride), keeping, c,
+      Int32(cStride))
   }
 
   /// `x += bias`, bias [columns].

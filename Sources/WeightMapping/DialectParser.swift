@@ -134,7 +134,8 @@ struct DialectParser {
     for (other, ours) in try value.map("spellings") {
       guard !other.isEmpty else { throw ours.fail("a spelling of nothing") }
       // A name of the rules that was respelled would lead to another rule, or to none.
-      if let known = (literals.keys.sorted() + patterns.keys.sorted()).first(where: { $0.contains(other) }) {
+      let taken = (Array(literals.keys) + patterns.keys).filter { $0[...].firstRange(ofBytes: other) != nil }
+      if let known = taken.min() {
         throw ours.fail("'\(other)' is a part of '\(known)', which a rule takes as it is")
       }
       result.append((other, try ours.string("a spelling")))

@@ -237,8 +237,11 @@ struct Dialect: Sendable {
 
   func find(_ name: String) -> Hit? {
     if let hit = findAsWritten(name) { return hit }
-    let spelled = spellings.reduce(name) { name, spelling in
-      name.contains(spelling.other) ? name.replacing(spelling.other, with: spelling.ours, maxReplacements: 1) : name
+    var spelled = name
+    for spelling in spellings {
+      if let place = spelled[...].firstRange(ofBytes: spelling.other) {
+        spelled.replaceSubrange(place, with: spelling.ours)
+      }
     }
     return spelled == name ? nil : findAsWritten(spelled)
   }

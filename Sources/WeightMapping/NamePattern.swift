@@ -13,23 +13,13 @@ struct NamePattern: Sendable, Equatable {
   /// `nil` when `{layer}` is there twice.
   init?(_ text: String) {
     self.text = text
-    guard let start = Self.position(in: Substring(text)) else {
+    guard let place = text[...].firstRange(ofBytes: Self.placeholder) else {
       parts = nil
       return
     }
-    let after = text[start...].dropFirst(Self.placeholder.count)
-    guard Self.position(in: after) == nil else { return nil }
-    parts = (String(text[..<start]), String(after))
-  }
-
-  private static func position(in text: Substring) -> Substring.Index? {
-    var rest = text
-    while let brace = rest.firstIndex(of: "{") {
-      rest = rest[brace...]
-      if rest.hasPrefix(placeholder) { return brace }
-      rest = rest.dropFirst()
-    }
-    return nil
+    let after = text[place.upperBound...]
+    guard after.firstRange(ofBytes: Self.placeholder) == nil else { return nil }
+    parts = (String(text[..<place.lowerBound]), String(after))
   }
 
   var isPerLayer: Bool { parts != nil }
@@ -56,7 +46,10 @@ struct NamePattern: Sendable, Equatable {
       while index < utf8.endIndex, isDigit(utf8[index]) { index = utf8.index(after: index) }
       let digits = name[start..<index]
       if digits.utf8.count <= 4, digits == "0" || digits.utf8.first != UInt8(ascii: "0"), let layer = Int(digits) {
-        result.append((name[..<start] + placeholder + name[index...], layer))
+        var pattern = String(name[..<start])
+        pattern += placeholder
+        pattern += name[index...]
+        result.append((pattern, layer))
       }
     }
     return result
@@ -75,4 +68,18 @@ struct NamePattern: Sendable, Equatable {
   }
 
   private static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
+}
+
+extension Substring {
+  /// Where `part` first stands, byte for byte: names are bytes to every format, and comparing characters costs far more.
+  func firstRange(ofBytes part: String) -> Range<Index>? {
+    guard let first = part.utf8.first else { return startIndex..<startIndex }
+    var rest = utf8
+    while let start = rest.firstIndex(of: first) {
+      rest = rest[start...]
+      if rest.starts(with: part.utf8) { return start..<utf8.index(start, offsetBy: part.utf8.count) }
+      rest = rest.dropFirst()
+    }
+    return nil
+  }
 }

@@ -1,7 +1,6 @@
 import TensorIO
-import Yams
 
-/// A YAML document as the tables use it: the one place that knows the YAML library.
+/// A YAML document as the tables use it.
 struct YAMLValue {
   enum Content {
     case scalar(String, isPlain: Bool)
@@ -10,57 +9,20 @@ struct YAMLValue {
   }
 
   let content: Content
-  let line: Int?
+  let line: Int
   let file: String?
 
   static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
-    let root: Node?
-    do {
-      root = try Yams.compose(yaml: text)
-    } catch {
-      throw FormatError("not valid YAML: \(error)", file: file)
-    }
-    guard let root else { throw FormatError("the table is empty", file: file) }
-    var budget = largestCount
-    return try YAMLValue(root, file: file, &budget)
-  }
-
-  /// Values of a table, aliases counted each time: nested aliases multiply.
-  private static let largestCount = 200_000
-
-  private init(_ node: Node, file: String?, _ budget: inout Int) throws(FormatError) {
-    budget -= 1
-    guard budget > 0 else {
-      throw FormatError("the table has more than \(grouped(Self.largestCount)) values", file: file)
-    }
-    line = node.mark?.line
-    self.file = file
-    switch node {
-    case .scalar(let scalar):
-      content = .scalar(scalar.string, isPlain: scalar.style == .plain || scalar.style == .any)
-    case .sequence(let sequence):
-      var items: [YAMLValue] = []
-      for item in sequence { items.append(try YAMLValue(item, file: file, &budget)) }
-      content = .list(items)
-    case .mapping(let mapping):
-      var members: [(key: String, value: YAMLValue)] = []
-      for (key, value) in mapping {
-        guard case .scalar(let name) = key else {
-          throw FormatError(Self.at(key.mark?.line) + "a key that is not a word", file: file)
-        }
-        members.append((name.string, try YAMLValue(value, file: file, &budget)))
-      }
-      content = .map(members)
-    case .alias:
-      throw FormatError(Self.at(node.mark?.line) + "an alias without its anchor", file: file)
+    let bytes = Array(text.utf8)
+    return try unsafe bytes.withUnsafeBufferPointer { buffer throws(FormatError) in
+      let reader = unsafe YAMLReader(buffer, file: file)
+      return try reader.document()
     }
   }
-
-  private static func at(_ line: Int?) -> String { line.map { "line \($0): " } ?? "" }
 
   /// An error at this place of the table.
   func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: String? = nil) -> FormatError {
-    FormatError(Self.at(line) + problem, file: file, found: found, expected: expected, advice: advice)
+    FormatError("line \(line): " + problem, file: file, found: found, expected: expected, advice: advice)
   }
 
   // MARK: Access

@@ -55,7 +55,7 @@ private func failure(replacing text: String, with other: String) -> String {
     ("layers: {infer: layers}", "layers: {infer: layers}\n  n: {infer: groups, of: [al]}", "unknown group 'al'"),
     ("rename: {e: emb}", "rename: {e: emb, f: emb}", "two rules make 'emb'"),
     ("reshape: {matrix: flat}", "reshape: {e: flat}", "two rules take 'e'"),
-    ("rename: {e: emb}", "rename: {e: emb, e: emb}", "not valid YAML"),
+    ("rename: {e: emb}", "rename: {e: emb, e: emb}", "line 17: the key 'e' is there twice"),
     ("reshape: {matrix: flat}", "rehsape: {matrix: flat}", "Did you mean 'reshape'?"),
     ("reshape: {matrix: flat}", "alias: {matrix: flat}", "makes the required 'flat'"),
     ("reshape: {matrix: flat}", "reshape: {matrix: flat}\n    alias: {e2: joined}", "a tensor that has no one name"),
@@ -71,7 +71,8 @@ private func failure(replacing text: String, with other: String) -> String {
     ("layers: {infer: layers}", "layers: {infer: layers}\nsizes: {size: []}", "the dimension 'size' is there twice"),
     ("layers: {infer: layers}", "layers: {infer: layers}\nsizes: {other: [sise]}", "unknown dimension 'sise'"),
     ("layers: {infer: layers}", "layers: {infer: layers}\nsizes: {other: []}", "no shape uses the dimension 'other'"),
-    ("emb: [5, size]", "emb: [5, size]\n        emb: [1]", "not valid YAML"),
+    ("emb: [5, size]", "emb: [5, size]\n      emb: [1]", "line 10: the key 'emb' is there twice"),
+    ("family: toy", "1: toy\n\"1\": toy", "line 2: the key '1' is there twice"),
     ("block{layer}/qk", "block/qk", "{layer} must be in both"),
     ("matrix", "block0/qk", "ambiguous"),
     ("axis: 1", "axis: 2", "axis 2 is beyond"),
@@ -88,6 +89,42 @@ private func failure(replacing text: String, with other: String) -> String {
 
   @Test func anErrorSaysItsLine() {
     #expect(failure(replacing: "{e: emb}", with: "{e: embb}").contains("line 17"))
+  }
+
+  @Test(arguments: [
+    ("", "the table is empty"),
+    ("# nothing\n", "the table is empty"),
+    ("family: toy\nconfig: {a: [}\n", "line 2: not valid YAML: did not find expected node content"),
+    ("family: toy\nconfig: {a: [}\n", "found column 14 of 'config: {a: [}'"),
+    ("family: toy\nconfig:\n\t- b\n", "line 3: not valid YAML: found character that cannot start any token"),
+    ("family: \"\u{1}\"\n", "at byte 9: not valid YAML: control characters are not allowed"),
+    ("a: 1\n---\nb: 2\n", "line 2: a second document"),
+    ("a: 1\n? [b]\n: 2\n", "line 2: a key that is not a word"),
+    ("a: 1\nb: *c\n", "line 2: the alias 'c' stands before its anchor"),
+    // A value that holds itself would never end.
+    ("a: &a [1, *a]\n", "line 1: the alias 'a' stands before its anchor"),
+    (String(repeating: "[", count: 100_000), "line 1: the table is nested more than 64 levels deep"),
+    (
+      (["a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"]
+        + (1...6).map { "a\($0): &a\($0) [\(Array(repeating: "*a\($0 - 1)", count: 9).joined(separator: ", "))]" })
+        .joined(separator: "\n"), "the table has more than 200,000 values"
+    ),
+  ])
+  func whatIsNoOneYAMLDocumentOfReasonIsRefused(text: String, message: String) {
+    let error = #expect(throws: FormatError.self) { try MappingTable(yaml: text, file: "toy.yaml") }
+    #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+    #expect(error?.file == "toy.yaml")
+  }
+
+  @Test func anAliasIsTheValueOfTheLastAnchor() throws {
+    // Shapes and names by alias, the anchor `a` set anew between them; the key by alias too.
+    var text = small
+    text.replace("emb: [5, size]", with: "&a emb: &s [5, size]")
+    text.replace("anchors: [e]", with: "anchors: [&a e]")
+    text.replace("rename: {e: emb}", with: "rename: {*a : emb, other: more}")
+    text.replace("joined: [\"2*size\", 3]", with: "more: *s\n      joined: [\"2*size\", 3]")
+    let table = try MappingTable(yaml: text, file: nil)
+    #expect(table.dialectNames == ["d"])
   }
 
   private func toy() -> FakeSource {

@@ -37,6 +37,28 @@ struct PrecisionTests {
     #expect(errors?.allSatisfy { $0 > 0.98 } == true)
   }
 
+  @Test func withoutOpenBLASOnlyWhatMultipliesIsRefused() throws {
+    let model = try model()
+    let reference = fixture("heads/BertModel/reference.npz")
+    // The loader finds this first, and it is no library.
+    let broken = TemporaryFolder()
+    _ = try broken.write(Array("not a library\n".utf8), "libopenblas.so.0")
+    let commands = [
+      ["verify", model, "--fixtures", reference], ["run", model, "--inputs", reference, "-o", folder.file("out.npz")],
+    ]
+    for command in commands {
+      let result = try Program.run(command, libraries: broken.path)
+      #expect(result.status == 2, "\(result.both)")
+      #expect(
+        result.errors.contains("OpenBLAS (libopenblas.so.0) cannot be loaded: \(broken.file("libopenblas.so.0"))"))
+      #expect(result.errors.contains("libopenblas0"))
+    }
+    #expect(FileSystem.kind(of: folder.file("out.npz")) == nil)
+    #expect(try Program.run(["inspect", model], libraries: broken.path).status == 0)
+    #expect(
+      try Program.run(["verify", model, "--against", fixture("heads/BertModel")], libraries: broken.path).status == 0)
+  }
+
   @Test func anotherPrecisionIsWrongUsage() throws {
     let result = try Program.run("verify", try model(), "--precision", "int4")
     #expect(result.status == 64 && result.errors.contains("f32"))

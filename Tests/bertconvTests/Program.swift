@@ -36,14 +36,16 @@ enum Program {
   /// Runs the program; its output goes to files, so that no pipe can fill.
   static func run(_ arguments: String...) throws -> Result { try run(arguments) }
 
-  /// `place` is the folder to run it in.
-  static func run(_ arguments: [String], in place: String? = nil) throws -> Result {
+  /// `place` is the folder to run it in; the loader looks for libraries in `libraries` first.
+  static func run(_ arguments: [String], in place: String? = nil, libraries: String? = nil) throws -> Result {
     let folder = TemporaryFolder()
     func quoted(_ text: String) -> String {
       "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
     let command =
-      (place.map { "cd \(quoted($0)) && " } ?? "") + ([path] + arguments).map(quoted).joined(separator: " ")
+      (place.map { "cd \(quoted($0)) && " } ?? "")
+      + (libraries.map { "LD_LIBRARY_PATH=\(quoted($0))${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} " } ?? "")
+      + ([path] + arguments).map(quoted).joined(separator: " ")
       + " > '\(folder.file("out"))' 2> '\(folder.file("err"))' < /dev/null"
     let status = unsafe system(command)
     func text(_ name: String) throws -> String { String(decoding: try contents(folder.file(name)), as: UTF8.self) }

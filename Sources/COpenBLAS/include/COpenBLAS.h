@@ -1,0 +1,25 @@
+// Matrix products by OpenBLAS.
+//
+// OpenBLAS is loaded when it is first asked for (dlopen): it starts its threads at that moment, and a program that only
+// lists a file is not to wait for them. Nothing but bertconv_openblas_load may be called before that has returned NULL.
+
+#ifndef BERTCONV_OPENBLAS_H
+#define BERTCONV_OPENBLAS_H
+
+// NULL when OpenBLAS is loaded, or was before; otherwise why it cannot be. Thread-safe.
+const char *bertconv_openblas_load(void);
+
+// Threads of products, one number for the process.
+void bertconv_openblas_set_threads(int threads);
+int bertconv_openblas_threads(void);
+
+// The processors that this process may run on.
+int bertconv_openblas_processors(void);
+
+// c = scale · a · b + keeping · c, all row-major: a [m, k], b [k, n] or, where `transposed` is not 0, [n, k], c [m, n];
+// rows a_stride, b_stride and c_stride elements apart.
+void bertconv_openblas_multiply(
+    int transposed, int m, int n, int k, float scale, const float *a, int a_stride, const float *b, int b_stride,
+    float keeping, float *c, int c_stride);
+
+#endif

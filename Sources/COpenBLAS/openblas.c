@@ -1,0 +1,70 @@
+// See COpenBLAS.h. Source of the interface: OpenBLAS's cblas.h.
+
+#include "COpenBLAS.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+
+// Where several libraries have a cblas.h, the plain name may be another's.
+#if __has_include(<openblas-pthread/cblas.h>)
+#include <openblas-pthread/cblas.h>
+#elif __has_include(<openblas/cblas.h>)
+#include <openblas/cblas.h>
+#else
+#include <cblas.h>
+#endif
+
+// The functions that are used, by the types of their declarations.
+#define FUNCTIONS(_)             \
+  _(openblas_set_num_threads)    \
+  _(openblas_get_num_threads)    \
+  _(openblas_get_num_procs)      \
+  _(cblas_sgemm)
+
+static struct {
+#define MEMBER(name) __typeof__(&name) name;
+  FUNCTIONS(MEMBER)
+#undef MEMBER
+  char problem[256];  // why it is not there, or ""
+} library;
+
+static void fail(void) {
+  const char *reason = dlerror();
+  snprintf(library.problem, sizeof library.problem, "%s", reason ? reason : "no reason given");
+}
+
+static void load(void) {
+  void *openblas = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+  if (!openblas) {
+    fail();
+    return;
+  }
+#define FIND(symbol)                                                \
+  if (!(*(void **)&library.symbol = dlsym(openblas, #symbol))) {    \
+    fail();                                                         \
+    return;                                                         \
+  }
+  FUNCTIONS(FIND)
+#undef FIND
+}
+
+const char *bertconv_openblas_load(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, load);
+  return library.problem[0] ? library.problem : NULL;
+}
+
+void bertconv_openblas_set_threads(int threads) { library.openblas_set_num_threads(threads); }
+
+int bertconv_openblas_threads(void) { return library.openblas_get_num_threads(); }
+
+int bertconv_openblas_processors(void) { return library.openblas_get_num_procs(); }
+
+void bertconv_openblas_multiply(
+    int transposed, int m, int n, int k, float scale, const float *a, int a_stride, const float *b, int b_stride,
+    float keeping, float *c, int c_stride) {
+  library.cblas_sgemm(
+      CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, m, n, k, scale, a, a_stride, b, b_stride,
+      keeping, c, c_stride);
+}
