@@ -1,5 +1,6 @@
-// See COneDNN.h. Source of the interface: oneDNN's reference (dnnl.h of version 2); the library of Debian and Ubuntu runs
-// its loops on GNU OpenMP, whose threads are used for our own loops too: two sets of threads would wait for each other.
+// See COneDNN.h. Source of the interface: oneDNN's reference (dnnl.h of versions 2 and 3; what differs is in library.h);
+// the library of Debian and Ubuntu runs its loops on GNU OpenMP, whose threads are used for our own loops too: two sets of
+// threads would wait for each other.
 
 #define _GNU_SOURCE
 #include "COneDNN.h"
@@ -10,7 +11,7 @@
 
 #if defined(__linux__) && __has_include(<oneapi/dnnl/dnnl.h>)
 #include <oneapi/dnnl/dnnl_version.h>
-#if DNNL_VERSION_MAJOR == 2
+#if DNNL_VERSION_MAJOR == 2 || DNNL_VERSION_MAJOR == 3
 #define HAS_ONEDNN 1
 #endif
 #endif
@@ -18,59 +19,25 @@
 #ifdef HAS_ONEDNN
 
 #include <dlfcn.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
-// The functions that are used, by the types of their declarations.
-#define FUNCTIONS(_)                                                                                          \
-  _(dnnl_version)                                                                                             \
-  _(dnnl_get_effective_cpu_isa)                                                                               \
-  _(dnnl_engine_create)                                                                                       \
-  _(dnnl_stream_create)                                                                                       \
-  _(dnnl_stream_destroy)                                                                                      \
-  _(dnnl_memory_desc_init_by_tag)                                                                             \
-  _(dnnl_memory_desc_init_by_strides)                                                                         \
-  _(dnnl_memory_desc_get_size)                                                                                \
-  _(dnnl_memory_create)                                                                                       \
-  _(dnnl_memory_destroy)                                                                                      \
-  _(dnnl_memory_set_data_handle)                                                                              \
-  _(dnnl_matmul_desc_init)                                                                                    \
-  _(dnnl_primitive_desc_create)                                                                               \
-  _(dnnl_primitive_desc_destroy)                                                                              \
-  _(dnnl_primitive_desc_query_md)                                                                             \
-  _(dnnl_reorder_primitive_desc_create)                                                                       \
-  _(dnnl_primitive_create)                                                                                    \
-  _(dnnl_primitive_destroy)                                                                                   \
-  _(dnnl_primitive_execute)                                                                                   \
-  _(dnnl_primitive_attr_create)                                                                               \
-  _(dnnl_primitive_attr_destroy)                                                                              \
-  _(dnnl_primitive_attr_set_post_ops)                                                                         \
-  _(dnnl_post_ops_create)                                                                                     \
-  _(dnnl_post_ops_destroy)                                                                                    \
-  _(dnnl_post_ops_append_eltwise)
+#include "library.h"
 
-static struct {
-  int state;  // 0 not tried, 1 there, -1 not there
-#define MEMBER(name) __typeof__(&name) name;
-  FUNCTIONS(MEMBER)
-#undef MEMBER
-  void (*gomp_parallel)(void (*)(void *), void *, unsigned, unsigned);
-  int (*thread_number)(void);
-  int (*thread_count)(void);
-  int (*is_in_parallel)(void);
-  void (*set_threads)(int);
-  int (*most_threads)(void);
-  dnnl_engine_t engine;
-  char version[32];
-} library;
+// Debian's version 3 goes by the minor version too (3.7.2 is libdnnl.so.3.6 and .3.7), elsewhere the major one is the name.
+static void *open_library(void) {
+  char name[32];
+  snprintf(name, sizeof name, "libdnnl.so.%d", DNNL_VERSION_MAJOR);
+  void *dnnl = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (dnnl) return dnnl;
+  snprintf(name, sizeof name, "libdnnl.so.%d.%d", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR);
+  return dlopen(name, RTLD_NOW | RTLD_LOCAL);
+}
 
 static void load(void) {
   library.state = -1;
-  char name[32];
-  snprintf(name, sizeof name, "libdnnl.so.%d", DNNL_VERSION_MAJOR);
   void *openmp = dlopen("libgomp.so.1", RTLD_NOW | RTLD_GLOBAL);
-  void *dnnl = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  void *dnnl = open_library();
   if (!dnnl || !openmp) return;
 #define FIND(symbol) \
   if (!(*(void **)&library.symbol = dlsym(dnnl, #symbol))) return;
@@ -213,38 +180,36 @@ static dnnl_data_type_t output_type(int precision, int narrow) {
   return precision == BERTCONV_INT8 ? dnnl_s32 : narrow ? dnnl_bf16 : dnnl_f32;
 }
 
+static size_t size_of(dnnl_data_type_t type) { return type == dnnl_u8 ? 1 : type == dnnl_bf16 ? 2 : 4; }
+
 // The product of these shapes; `layout` is that of the weights, or of the format `any` to be told the best.
 static dnnl_status_t describe(
     dnnl_primitive_desc_t *result, int precision, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k, dnnl_dim_t x_stride,
-    dnnl_dim_t y_stride, const dnnl_memory_desc_t *layout, int has_bias, int epilogue, int narrow) {
-  dnnl_memory_desc_t x, y, bias;
+    dnnl_dim_t y_stride, desc_view layout, int has_bias, int epilogue, int narrow) {
+  dnnl_memory_desc_t x = {0}, y = {0}, bias = {0};
   const dnnl_dims_t x_shape = {m, k}, y_shape = {m, n}, bias_shape = {1, n};
   const dnnl_dims_t x_strides = {x_stride, 1}, y_strides = {y_stride, 1};
-  dnnl_status_t status = library.dnnl_memory_desc_init_by_strides(&x, 2, x_shape, input_type(precision), x_strides);
-  if (!status)
-    status = library.dnnl_memory_desc_init_by_strides(&y, 2, y_shape, output_type(precision, narrow), y_strides);
-  if (!status) status = library.dnnl_memory_desc_init_by_tag(&bias, 2, bias_shape, dnnl_f32, dnnl_ab);
-  if (status) return status;
+  dnnl_status_t status = make_by_strides(&x, x_shape, input_type(precision), x_strides);
+  if (!status) status = make_by_strides(&y, y_shape, output_type(precision, narrow), y_strides);
+  if (!status) status = make_by_tag(&bias, bias_shape, dnnl_f32, dnnl_ab);
 
   dnnl_primitive_attr_t attributes = NULL;
   dnnl_post_ops_t operations = NULL;
-  status = library.dnnl_primitive_attr_create(&attributes);
+  if (!status) status = library.dnnl_primitive_attr_create(&attributes);
   if (!status) status = library.dnnl_post_ops_create(&operations);
   if (!status) switch (epilogue) {
-      case BERTCONV_GELU:
-        status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_erf, 0, 0);
-        break;
-      case BERTCONV_GELU_TANH:
-        status = library.dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_tanh, 0, 0);
-        break;
+      case BERTCONV_GELU: status = append_eltwise(operations, dnnl_eltwise_gelu_erf); break;
+      case BERTCONV_GELU_TANH: status = append_eltwise(operations, dnnl_eltwise_gelu_tanh); break;
       default: break;
     }
   if (!status) status = library.dnnl_primitive_attr_set_post_ops(attributes, operations);
-  dnnl_matmul_desc_t product;
-  if (!status) status = library.dnnl_matmul_desc_init(&product, &x, layout, has_bias ? &bias : NULL, &y);
-  if (!status) status = library.dnnl_primitive_desc_create(result, &product, attributes, library.engine, NULL);
+  if (!status)
+    status = describe_matmul(result, view(&x), layout, has_bias ? view(&bias) : NULL, view(&y), attributes);
   if (operations) library.dnnl_post_ops_destroy(operations);
   if (attributes) library.dnnl_primitive_attr_destroy(attributes);
+  release(&bias);
+  release(&y);
+  release(&x);
   return status;
 }
 
@@ -259,27 +224,29 @@ bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, siz
   packed->n = (dnnl_dim_t)n;
   packed->k = (dnnl_dim_t)k;
   const dnnl_dims_t shape = {packed->k, packed->n};
-  dnnl_memory_desc_t any, plain;
+  dnnl_memory_desc_t any = {0}, plain = {0};
   dnnl_primitive_desc_t product = NULL, reorder = NULL;
   dnnl_primitive_t primitive = NULL;
   dnnl_memory_t source = NULL;
   dnnl_stream_t stream = NULL;
-  dnnl_status_t status = library.dnnl_memory_desc_init_by_tag(&any, 2, shape, weight_type(precision), dnnl_format_tag_any);
+  dnnl_status_t status = make_by_tag(&any, shape, weight_type(precision), dnnl_format_tag_any);
   // [n, k] row-major is [k, n] column-major.
-  if (!status) status = library.dnnl_memory_desc_init_by_tag(&plain, 2, shape, weight_type(precision), dnnl_ba);
+  if (!status) status = make_by_tag(&plain, shape, weight_type(precision), dnnl_ba);
   if (!status)
     status = describe(
-        &product, precision, USUAL_ROWS, packed->n, packed->k, packed->k, packed->n, &any, 0, BERTCONV_NOTHING, 0);
+        &product, precision, USUAL_ROWS, packed->n, packed->k, packed->k, packed->n, view(&any), 0, BERTCONV_NOTHING, 0);
+  if (!status)
+    status = copy_desc(&packed->layout, library.dnnl_primitive_desc_query_md(product, dnnl_query_weights_md, 0));
+  const desc_view layout = view(&packed->layout);
   if (!status) {
-    packed->layout = *library.dnnl_primitive_desc_query_md(product, dnnl_query_weights_md, 0);
-    packed->data = allocate(library.dnnl_memory_desc_get_size(&packed->layout));
-    status = packed->data ? library.dnnl_memory_create(&packed->memory, &packed->layout, library.engine, packed->data)
+    packed->data = allocate(library.dnnl_memory_desc_get_size(layout));
+    status = packed->data ? library.dnnl_memory_create(&packed->memory, layout, library.engine, packed->data)
                           : dnnl_out_of_memory;
   }
-  if (!status) status = library.dnnl_memory_create(&source, &plain, library.engine, (void *)weights);
+  if (!status) status = library.dnnl_memory_create(&source, view(&plain), library.engine, (void *)weights);
   if (!status)
     status = library.dnnl_reorder_primitive_desc_create(
-        &reorder, &plain, library.engine, &packed->layout, library.engine, NULL);
+        &reorder, view(&plain), library.engine, layout, library.engine, NULL);
   if (!status) status = library.dnnl_primitive_create(&primitive, reorder);
   if (!status) status = library.dnnl_stream_create(&stream, library.engine, dnnl_stream_default_flags);
   if (!status) {
@@ -291,6 +258,8 @@ bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, siz
   if (source) library.dnnl_memory_destroy(source);
   if (reorder) library.dnnl_primitive_desc_destroy(reorder);
   if (product) library.dnnl_primitive_desc_destroy(product);
+  release(&plain);
+  release(&any);
   if (status) {
     bertconv_packed_free(packed);
     return NULL;
@@ -301,6 +270,7 @@ bertconv_packed *bertconv_pack(int precision, const void *weights, size_t n, siz
 void bertconv_packed_free(bertconv_packed *packed) {
   if (!packed) return;
   if (packed->memory) library.dnnl_memory_destroy(packed->memory);
+  release(&packed->layout);
   free(packed->data);
   free(packed);
 }
@@ -341,6 +311,7 @@ static void forget(struct product *product) {
   if (product->x) library.dnnl_memory_destroy(product->x);
   if (product->y) library.dnnl_memory_destroy(product->y);
   if (product->bias) library.dnnl_memory_destroy(product->bias);
+  release(&product->layout);
 }
 
 static void forget_all(bertconv_context *context) {
@@ -358,15 +329,15 @@ void bertconv_context_free(bertconv_context *context) {
 
 static int is_same(const struct product *a, const struct product *b) {
   return a->m == b->m && a->n == b->n && a->k == b->k && a->precision == b->precision && a->epilogue == b->epilogue &&
-         a->narrow == b->narrow && a->threads == b->threads && a->has_bias == b->has_bias && a->x_stride == b->x_stride &&
-         a->y_stride == b->y_stride && memcmp(&a->layout, &b->layout, sizeof a->layout) == 0;
+         a->narrow == b->narrow && a->threads == b->threads && a->has_bias == b->has_bias &&
+         a->x_stride == b->x_stride && a->y_stride == b->y_stride && is_same_desc(view(&a->layout), view(&b->layout));
 }
 
 static dnnl_status_t prepare(struct product *p) {
   dnnl_primitive_desc_t description = NULL;
   dnnl_status_t status = describe(
-      &description, p->precision, p->m, p->n, p->k, p->x_stride, p->y_stride, &p->layout, p->has_bias, p->epilogue,
-      p->narrow);
+      &description, p->precision, p->m, p->n, p->k, p->x_stride, p->y_stride, view(&p->layout), p->has_bias,
+      p->epilogue, p->narrow);
   if (!status) status = library.dnnl_primitive_create(&p->primitive, description);
   const struct {
     dnnl_memory_t *memory;
@@ -395,7 +366,9 @@ static struct product *find(bertconv_context *context, const struct product *wan
   }
   struct product *product = &context->products[context->count];
   *product = *wanted;
-  if (prepare(product)) {
+  // The weights may be gone before the product.
+  memset(&product->layout, 0, sizeof product->layout);
+  if (copy_desc(&product->layout, view(&wanted->layout)) || prepare(product)) {
     forget(product);
     return NULL;
   }
@@ -407,6 +380,16 @@ int bertconv_multiply(
     bertconv_context *context, const bertconv_packed *weights, const void *x, size_t m, size_t x_stride,
     const float *bias, int epilogue, void *y, size_t y_stride, int narrow) {
   if (m == 0) return 0;
+  if (IGNORES_STRIDE_OF_COLUMN && weights->n == 1 && m > 1 && y_stride > 1) {
+    const size_t x_step = x_stride * size_of(input_type(weights->precision));
+    const size_t y_step = y_stride * size_of(output_type(weights->precision, narrow));
+    for (size_t row = 0; row < m; row++)
+      if (bertconv_multiply(
+              context, weights, (const char *)x + row * x_step, 1, x_stride, bias, epilogue, (char *)y + row * y_step, 1,
+              narrow))
+        return -1;
+    return 0;
+  }
   struct product wanted;
   memset(&wanted, 0, sizeof wanted);
   wanted.precision = weights->precision;

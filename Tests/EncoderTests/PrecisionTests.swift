@@ -41,6 +41,60 @@ struct PrecisionTests {
     }
   }
 
+  /// Of small whole numbers, so that every precision computes exactly; rows lie apart or not, a single column included.
+  @Test(.enabled(if: isThere), arguments: Precision.allCases)
+  func productsOfOddShapesAreExact(precision: Precision) throws {
+    guard available(precision) else { return }
+    guard let context = unsafe bertconv_context_create() else {
+      Issue.record("no context")
+      return
+    }
+    defer { unsafe bertconv_context_free(context) }
+    for (n, k) in [(1, 1), (1, 67), (3, 4), (16, 64), (65, 1), (65, 67), (130, 131)] {
+      let w = (0..<n * k).map { $0 * 7 % 5 - 2 }
+      guard let packed = unsafe bertconv_pack(precision.code, weights(w, precision), n, k) else {
+        Issue.record("cannot pack [\(n), \(k)]")
+        continue
+      }
+      defer { unsafe bertconv_packed_free(packed) }
+      let bias: [Float]? = precision == .int8 ? nil : (0..<n).map { Float($0 % 9) - 4 }
+      for (m, xGap, yGap) in [(1, 0, 0), (2, 3, 0), (5, 0, 6), (5, 2, 6), (17, 0, 0), (17, 0, 1)] {
+        let xStride = k + xGap
+        let yStride = n + yGap
+        let x = (0..<m * xStride).map { $0 * 5 % 4 }
+        let untouched: UInt32 = 0x4242_4242
+        var y = [UInt32](repeating: untouched, count: m * yStride)
+        let code = unsafe bertconv_multiply(
+          context, packed, activations(x, precision), m, xStride, bias, 0, &y, yStride, 0)
+        try #require(code == 0)
+        let expected = (0..<m * yStride).map { index in
+          let (row, column) = index.quotientAndRemainder(dividingBy: yStride)
+          guard column < n else { return untouched }
+          let sum = (0..<k).reduce(0) { $0 + x[row * xStride + $1] * w[column * k + $1] }
+          // An exact sum of 0 is +0 or -0.
+          return bias.map { (Float(sum) + $0[column] + 0).bitPattern } ?? UInt32(bitPattern: Int32(sum))
+        }
+        #expect(y.map { $0 == 0x8000_0000 ? 0 : $0 } == expected, "[\(m), \(k)] by [\(n), \(k)], apart \(xGap) \(yGap)")
+      }
+    }
+  }
+
+  /// Whole numbers in the form that products of this precision take.
+  private func activations(_ values: [Int], _ precision: Precision) -> [UInt8] {
+    precision == .int8 ? values.map { UInt8($0) } : bytes(values, precision)
+  }
+
+  private func weights(_ values: [Int], _ precision: Precision) -> [UInt8] {
+    precision == .int8 ? values.map { UInt8(bitPattern: Int8($0)) } : bytes(values, precision)
+  }
+
+  private func bytes(_ values: [Int], _ precision: Precision) -> [UInt8] {
+    values.flatMap { value in
+      let bits = Float(value).bitPattern
+      return (precision == .f32 ? [0, 8, 16, 24] : [16, 24]).map { UInt8(truncatingIfNeeded: bits >> $0) }
+    }
+  }
+
   @Test(.enabled(if: isThere)) func severalRunsAtOnce() async throws {
     let model = TinyModel(hidden: 66, heads: 6, intermediate: 131, seed: 5)
     let folder = TemporaryFolder()
