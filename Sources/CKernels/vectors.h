@@ -87,7 +87,8 @@ INLINE float gelu_for_8_bits(float x) {
   p = p * s + 0.009761858731508255f;
   p = p * s - 0.06629756093025208f;
   p = p * s + 0.3989119827747345f;
-  return x * (0.5f + t * p);
+  float y = x * (0.5f + t * p);
+  return x < -4.35f ? 0 : y;
 }
 
 // 0.5 x (1 + tanh u) = x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3).

@@ -19,7 +19,6 @@
 #define FUNCTIONS(_)             \
   _(openblas_set_num_threads)    \
   _(openblas_get_num_threads)    \
-  _(openblas_get_num_procs)      \
   _(cblas_sgemm)
 
 static struct {
@@ -58,8 +57,6 @@ const char *bertconv_openblas_load(void) {
 void bertconv_openblas_set_threads(int threads) { library.openblas_set_num_threads(threads); }
 
 int bertconv_openblas_threads(void) { return library.openblas_get_num_threads(); }
-
-int bertconv_openblas_processors(void) { return library.openblas_get_num_procs(); }
 
 void bertconv_openblas_multiply(
     int transposed, int m, int n, int k, float scale, const float *a, int a_stride, const float *b, int b_stride,

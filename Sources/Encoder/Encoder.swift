@@ -95,7 +95,7 @@ public final class Encoder: Sendable {
   private static func setThreads(_ threads: Int?) {
     guard let requested = threads else { return }
     // Beyond the cores each thread costs memory and time alone; OpenBLAS waits for ever for memory that it cannot have.
-    let threads = min(requested, max(Int(bertconv_openblas_processors()), 16))
+    let threads = min(requested, max(Processors.count, 16))
     bertconv_openblas_set_threads(Int32(threads))
     bertconv_onednn_set_threads(Int32(threads))
   }

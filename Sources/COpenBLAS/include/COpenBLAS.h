@@ -13,9 +13,6 @@ const char *bertconv_openblas_load(void);
 void bertconv_openblas_set_threads(int threads);
 int bertconv_openblas_threads(void);
 
-// The processors that this process may run on.
-int bertconv_openblas_processors(void);
-
 // c = scale · a · b + keeping · c, all row-major: a [m, k], b [k, n] or, where `transposed` is not 0, [n, k], c [m, n];
 // rows a_stride, b_stride and c_stride elements apart.
 void bertconv_openblas_multiply(
