@@ -193,7 +193,8 @@ struct ForwardPass {
 
   /// `y` = activation(x · [I, N]ᵀ + bias) · [N, I]ᵀ; without the last bias, which is added with the residual.
   private func feedForward(of x: Matrix, _ layer: FeedForwardWeights, into y: Matrix) {
-    let inner = state.inner.matrix(min(group.tokens, state.inner.count / config.intermediateSize), config.intermediateSize)
+    let inner = state.inner.matrix(
+      min(group.tokens, state.inner.count / config.intermediateSize), config.intermediateSize)
     // [T, N] · [I, N]ᵀ, then [T, I] · [N, I]ᵀ
     kernels.feedForward(
       x, layer.intermediate, config.activation, by: layer.output.weight, between: inner, into: y)

@@ -403,7 +403,8 @@ final class PackedMath: @unchecked Sendable {
       sequence, head, space in
       unsafe projected.withStart { p in
         unsafe context.withStart { c in
-          let query = unsafe UnsafeMutableRawPointer(p).assumingMemoryBound(to: UInt16.self)
+          let query =
+            unsafe UnsafeMutableRawPointer(p).assumingMemoryBound(to: UInt16.self)
             + sequence.start * 3 * width + head * size
           let place = sequence.start * width + head * size
           unsafe bertconv_attend_bf16(
