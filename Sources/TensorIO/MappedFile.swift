@@ -68,10 +68,10 @@ public enum MappedFile {
 
   @unsafe
   static func discard(_ start: UnsafeRawPointer?, _ count: Int, _ range: Range<Int>) {
-    // Only whole pages inside the range: its neighbours may be in use.
-    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let low = (range.lowerBound + page - 1) / page * page
-    let high = range.upperBound == count ? count : range.upperBound / page * page
+    // A fault maps what lies around it too, up to a large page. Neighbours that are in use are only mapped again.
+    let page = 2 << 20
+    let low = range.lowerBound / page * page
+    let high = min(count, (range.upperBound + page - 1) / page * page)
     guard let start = unsafe start, low < high else { return }
     unsafe _ = madvise(UnsafeMutableRawPointer(mutating: start + low), high - low, MADV_DONTNEED)
   }

@@ -4,14 +4,18 @@ import TensorIO
 public enum Converter {
   /// What a conversion may take.
   package struct Limits: Sendable {
-    /// Bytes of a transpose that are made at once; a larger one takes several passes over the source.
-    package var pieceSize = 16 << 20
-    /// Bytes that may be made and not yet written, beside those that are being made; a single piece may be larger.
-    package var waitingSize = 8 << 20
     /// Threads that make pieces while the caller writes.
-    package var workers = max(1, min(Processors.count - 1, 4))
+    package var workers: Int
+    /// Bytes of a transpose that are made at once; a larger one takes several passes over the source.
+    package var pieceSize: Int
+    /// Bytes that may be made and not yet written while a worker makes more.
+    package var waitingSize = 12 << 20
 
-    package init() {}
+    package init() {
+      workers = max(1, min(Processors.count - 1, 4))
+      // One piece in the making for each worker, and one that is written.
+      pieceSize = (96 << 20) / (workers + 1)
+    }
   }
 
   /// Streams every target of `plan` from `source` to `sink`: ``TensorSink/begin(_:)`` and the data, but not

@@ -27,7 +27,7 @@ final class Workshop: Sendable {
   private let source: any TensorSource
   /// Signalled for every piece that is ready, and when a worker ends.
   private let news = DispatchSemaphore(value: 0)
-  /// Signalled for every piece that was taken, and to every worker at the end.
+  /// Signalled for every worker when a piece was taken, and at the end.
   private let room = DispatchSemaphore(value: 0)
   private let workers = DispatchGroup()
   private let workerCount: Int
@@ -71,18 +71,17 @@ final class Workshop: Sendable {
   private struct Closed: Error {}
 
   private func deliver(_ piece: Piece) throws {
-    while true {
-      let isDelivered = try state.withLock { state throws(Closed) in
-        if state.isClosed { throw Closed() }
-        guard state.readySize == 0 || state.readySize + piece.bytes.count <= limits.waitingSize else { return false }
-        state.ready.append(piece)
-        state.readySize += piece.bytes.count
-        return true
-      }
-      if isDelivered { break }
-      room.wait()
+    state.withLock { state in
+      guard !state.isClosed else { return }
+      state.ready.append(piece)
+      state.readySize += piece.bytes.count
     }
     news.signal()
+    // The next piece is begun when there is room for it.
+    while try state.withLock({ state throws(Closed) in
+      if state.isClosed { throw Closed() }
+      return state.readySize > limits.waitingSize
+    }) { room.wait() }
   }
 
   /// A piece that is ready; without one `nil`, when `waits` only after the last. Throws what a worker found.
@@ -96,7 +95,8 @@ final class Workshop: Sendable {
         return (piece, false)
       }
       if let piece {
-        room.signal()
+        // Any of them may be the one that now has room.
+        for _ in 0..<workerCount { room.signal() }
         return piece
       }
       guard waits, !isOver else { return nil }
