@@ -34,7 +34,7 @@ TRAINING = "training"
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="base", help="of the model (default: base; tiny is to try this)")
+    parser.add_argument("--size", choices=SIZES, default="base", help="of the model (default: base; tiny for trying)")
     parser.add_argument("--formats", default=",".join(FORMATS), help=f"default: {','.join(FORMATS)}")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of copy and conversion (default: 5)")
     parser.add_argument(
@@ -140,10 +140,10 @@ def measure_conversion(options, folder, name):
     route, data, source = FORMATS[name]
     data, source = folder / name / data, folder / name / source
     copied, converted = folder / "copy", folder / "converted.safetensors"
-    read_into_cache(data)
     copies, runs = [], []
     for number in range(options.rounds):
         for is_copy in (True, False) if number % 2 == 0 else (False, True):
+            read_into_cache(data)
             if is_copy:
                 copies.append(copy(data, copied))
             else:
