@@ -204,7 +204,7 @@ struct kernel {
 
 #define PAIR(function) function, function##_plain
 // Two products a head.
-#define ATTENTION (4.0 * HEADS * HEAD_SIZE)
+#define ATTENTION (4 * HEADS * HEAD_SIZE)
 
 static const struct kernel kernels[] = {
     {"residual layer norm", 128, HIDDEN, FLOATS, BYTES, 12, PAIR(residual_layer_norm)},
@@ -336,7 +336,7 @@ static void report_products(char **wanted, int count, double seconds) {
       }
       for (size_t m = 0; m < sizeof inputs / sizeof *inputs; m++) {
         const struct kernel kernel = {
-            products[p].name, inputs[m], outputs[n], NOTHING, OPERATIONS, 2.0 * HIDDEN, products[p].run, NULL};
+            products[p].name, inputs[m], outputs[n], NOTHING, OPERATIONS, 2 * HIDDEN, products[p].run, NULL};
         report(&kernel, seconds);
       }
       bertconv_packed_free(packed);
