@@ -4,7 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo demo-real test lint format interop bench clean distclean
+.PHONY: help deps build demo demo-real test lint format interop bench bench-convert bench-growth bench-kernels \
+	clean distclean
 
 BERTCONV := .build/release/bertconv
 SOURCES := Sources Tests Package.swift
@@ -12,13 +13,15 @@ SOURCES := Sources Tests Package.swift
 LAYERS := --explicit-target-dependency-import-check error
 # Where a machine keeps its own Python with the requirements: BERTCONV_PYTHON=/path/to/python make interop
 PYTHON_ENV := TF_CPP_MIN_LOG_LEVEL=3 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 PYTHONWARNINGS=ignore PYTHONDONTWRITEBYTECODE=1
+# What the benchmark of the kernels is built from.
+C_TARGETS := CKernels CTensorIO COneDNN
 
 DEMO := .build/demo
 TINY := Tests/Fixtures/tensorflow/bert-tiny
 TRAINED := $(DEMO)/minilm
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 23
 
 deps: ## install the libraries that the build needs (apt)
 	@Scripts/deps.sh
@@ -50,7 +53,7 @@ test: deps ## build and run the unit tests
 
 lint: ## the formatter's strict check, and no work left for later
 	swift format lint --strict -r $(SOURCES)
-	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts; then echo 'lint: work left for later in the lines above' >&2; exit 1; fi
+	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts Benchmarks; then echo 'lint: work left for later in the lines above' >&2; exit 1; fi
 
 format: ## format all Swift in place
 	swift format -i -r $(SOURCES)
@@ -62,6 +65,22 @@ interop: build ## the tests against real TensorFlow, torch and transformers (ins
 bench: build ## time the encoder beside other engines (those of Benchmarks/requirements.txt that are installed)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	"$$python" Benchmarks/encode.py --bertconv $(BERTCONV) $(if $(CASES),--cases $(CASES)) $(if $(PEERS),--peers $(PEERS))
+
+bench-convert: build ## time conversion beside a synced copy, and inspect and verify (ARGS='--size large')
+	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	"$$python" Benchmarks/convert.py --bertconv $(BERTCONV) $(ARGS)
+
+bench-growth: build ## time the encoder as length, batch, layers and hidden size grow (ARGS=--quick)
+	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	"$$python" Benchmarks/growth.py --bertconv $(BERTCONV) $(ARGS)
+
+# With the compiler and the options that the package is built with: clang is beside swift.
+bench-kernels: deps ## time each kernel alone, on one thread (ARGS='--seconds 2 gelu')
+	@toolchain=$$(swift -print-target-info | sed -nE 's|.*"runtimeResourcePath": "(.*)/lib/swift".*|\1|p'); \
+	compiler=$$toolchain/bin/clang; [ -x "$$compiler" ] || compiler=cc; mkdir -p .build; \
+	"$$compiler" -O2 -fno-omit-frame-pointer $(C_TARGETS:%=-ISources/%/include) Benchmarks/kernels.c \
+	  $(wildcard $(C_TARGETS:%=Sources/%/*.c)) -o .build/bench-kernels -lm -ldl -lpthread; \
+	.build/bench-kernels $(ARGS)
 
 clean: ## remove what the build made
 	rm -rf .build
