@@ -138,8 +138,9 @@ static void attention_plain(void) {
 
 static void attention_bf16(void) {
   EACH_HEAD(
-      float, y,
-      bertconv_attend_bf16(query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, workspace, result, HIDDEN))
+      uint16_t, as_bf16,
+      bertconv_attend_bf16(
+          query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, workspace, result, HIDDEN, 0))
 }
 
 KERNEL(to_bf16, bertconv_to_bf16(y, columns, (uint16_t *)z, rows, columns))
