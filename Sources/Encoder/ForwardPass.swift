@@ -2,6 +2,7 @@
 struct EncoderState {
   private let tokens: Int
   private let longest: Int
+  private let rowsBetween: Int
 
   /// [T, H]: what goes into a layer, and what comes out of it.
   let hidden: Buffer
@@ -23,6 +24,7 @@ struct EncoderState {
   init(_ config: EncoderConfig, tokens: Int, longest: Int, isPacked: Bool) {
     self.tokens = tokens
     self.longest = longest
+    rowsBetween = isPacked ? min(tokens, PackedMath.rowsBetween) : tokens
     let width = max(config.hiddenSize, config.innerSize, config.transformationInput)
     hidden = Buffer(count: tokens * config.hiddenSize)
     narrow = Buffer(count: config.bottleneck == .none ? 0 : tokens * config.innerSize)
@@ -30,10 +32,13 @@ struct EncoderState {
     scores = Buffer(count: isPacked ? 0 : longest * longest)
     context = Buffer(count: tokens * width)
     attended = Buffer(count: tokens * width)
-    inner = Buffer(count: (isPacked ? min(tokens, PackedMath.rowsBetween) : tokens) * config.intermediateSize)
+    inner = Buffer(count: rowsBetween * config.intermediateSize)
   }
 
-  func holds(_ group: PackedGroup) -> Bool { group.tokens <= tokens && group.longest <= longest }
+  func holds(_ group: PackedGroup) -> Bool {
+    group.tokens <= tokens && group.longest <= longest
+      && (rowsBetween >= group.tokens || rowsBetween >= PackedMath.rowsBetween)
+  }
 }
 
 /// BERT's encoder (Devlin et al., 2018; Vaswani et al., 2017) on one group of packed sequences: post-norm

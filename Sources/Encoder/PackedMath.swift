@@ -105,7 +105,7 @@ final class PackedMath: @unchecked Sendable {
   }
 
   /// `y = activation(x · aᵀ + bias) · bᵀ`, x [T, k], a [i, k], b [n, i], y [T, n]; `between` holds [T, i] floats,
-  /// or [``rowsBetween``, i] where T is more.
+  /// or of [``rowsBetween``, i] where T is more.
   func feedForward(
     _ x: Matrix, _ a: PackedMatrix, bias: Weight, activation: Activation, _ b: PackedMatrix, between: Matrix,
     into y: Matrix
@@ -114,16 +114,23 @@ final class PackedMath: @unchecked Sendable {
     precondition(between.isContiguous && between.columns == a.rows && x.rows == y.rows)
     precondition(between.rows >= min(x.rows, Self.rowsBetween))
     // What lies between the two matrices stays in the cache when it is of few rows, in memory that is used again.
-    for start in stride(from: 0, to: x.rows, by: Self.rowsBetween) {
-      let rows = start..<min(start + Self.rowsBetween, x.rows)
+    for rows in Self.parts(of: x.rows) {
       feedForwardPart(
         x.rows(rows), a, bias: bias, activation: activation, b, between: between.rows(0..<rows.count),
         into: y.rows(rows))
     }
   }
 
-  /// Rows that go through both matrices of a feed-forward network at a time.
-  static let rowsBetween = 256
+  /// Rows that go through both matrices of a feed-forward network at a time, at most: as many for each thread as its cache
+  /// has room for.
+  static var rowsBetween: Int { 256 * threads }
+
+  /// `0..<rows` in as few parts as may be, all about as large: a small last one would take the time of a larger.
+  private static func parts(of rows: Int) -> [Range<Int>] {
+    let most = rowsBetween
+    let count = (rows + most - 1) / most
+    return (0..<count).map { (rows * $0 / count)..<(rows * ($0 + 1) / count) }
+  }
 
   private func feedForwardPart(
     _ x: Matrix, _ a: PackedMatrix, bias: Weight, activation: Activation, _ b: PackedMatrix, between: Matrix,
@@ -347,8 +354,8 @@ final class PackedMath: @unchecked Sendable {
       return
     }
     let target = words
-    for start in stride(from: 0, to: x.rows, by: Self.rowsBetween) {
-      let rows = start..<min(start + Self.rowsBetween, x.rows)
+    for rows in Self.parts(of: x.rows) {
+      let start = rows.lowerBound
       let sums = projected.rows(0..<rows.count)
       product(
         narrow(x.rows(rows), into: &narrowed, scales), rows.count, w, bias: nil, activation: nil, sums, narrow: false)

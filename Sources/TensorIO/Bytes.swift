@@ -103,11 +103,6 @@ final class ByteStorage: @unchecked Sendable {
   func releasePages(_ range: Range<Int>) {
     if case .unmap = release { unsafe MappedFile.discard(start, count, range) }
   }
-
-  /// Asks for `range` to be read ahead.
-  func willNeed(_ range: Range<Int>) {
-    if case .unmap = release { unsafe MappedFile.willNeed(start, count, range) }
-  }
 }
 
 /// A bounds-checked, immutable stretch of bytes: of a mapped file or of memory. Copies share the storage.
@@ -193,10 +188,23 @@ public struct Bytes: Sendable {
       advice: "Make sure that nothing writes to it, and try again.")
   }
 
+  /// Calls `body` with the bytes in order, a piece at a time of whole 16-byte units. The system has the
+  /// pages of a mapped file back after each; one that became shorter is an error.
+  public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
+    var offset = 0
+    while offset < count, let piece = slice(offset, min(Self.pieceSize, count - offset)) {
+      offset += piece.count
+      try body(piece)
+      try piece.checkIntact()
+      piece.releasePages()
+    }
+  }
+
+  /// What is read of a large file at a time.
+  static let pieceSize = 8 << 20
+
   /// Gives the memory of a mapped file's pages back; they are read again when needed.
   public func releasePages() { storage.releasePages(range) }
-  /// Asks the system to read a mapped file's pages ahead.
-  public func willNeed() { storage.willNeed(range) }
 }
 
 extension RawSpan {

@@ -32,7 +32,7 @@ public struct CRC32C: Sendable, Equatable {
   /// The checksum of a whole file, over all cores, a piece each at a time so that its pages need not stay.
   public static func checksum(ofFile path: String) throws(FormatError) -> UInt32 {
     let file = try MappedFile.open(path)
-    let size = 8 << 20
+    let size = Bytes.pieceSize
     let sums = Mutex([CRC32C](repeating: CRC32C(), count: (file.count + size - 1) / size))
     let count = sums.withLock { $0.count }
     DispatchQueue.concurrentPerform(iterations: count) { number in

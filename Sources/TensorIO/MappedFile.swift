@@ -75,14 +75,6 @@ public enum MappedFile {
     guard let start = unsafe start, low < high else { return }
     unsafe _ = madvise(UnsafeMutableRawPointer(mutating: start + low), high - low, MADV_DONTNEED)
   }
-
-  @unsafe
-  static func willNeed(_ start: UnsafeRawPointer?, _ count: Int, _ range: Range<Int>) {
-    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let low = range.lowerBound / page * page
-    guard let start = unsafe start, low < range.upperBound else { return }
-    unsafe _ = madvise(UnsafeMutableRawPointer(mutating: start + low), range.upperBound - low, MADV_WILLNEED)
-  }
 }
 
 /// The system's text for an error number.

@@ -22,8 +22,6 @@ final class TorchSource: TensorSource {
   private let archive: ZipArchive?
   private let isBigEndian: Bool
 
-  private static let pieceSize = 8 << 20
-
   /// `contents` has an element for each of the machine's storages; `nil` for those that are views or have their own.
   init(
     format: FormatName, file: Bytes, path: String, root: PickleValue, machine: PickleMachine, contents: [Content?],
@@ -181,13 +179,7 @@ final class TorchSource: TensorSource {
         throw error.inTensor(tensors[index].name)
       }
     case .bytes(let bytes):
-      var offset = 0
-      while offset < bytes.count, let piece = bytes.slice(offset, min(Self.pieceSize, bytes.count - offset)) {
-        try piece.withSpan { try body($0) }
-        try piece.checkIntact()
-        piece.releasePages()
-        offset += piece.count
-      }
+      try bytes.forEachPiece { piece in try piece.withSpan { try body($0) } }
     }
   }
 }

@@ -15,7 +15,6 @@ public final class SafetensorsSource: TensorSource {
 
   static let profileKey = "bertconv.profile"
   private static let checksumsKey = "bertconv.checksums"
-  private static let pieceSize = 8 << 20
 
   public init(_ file: Bytes, path: String) throws(FormatError) {
     let header: SafetensorsHeader
@@ -81,15 +80,11 @@ public final class SafetensorsSource: TensorSource {
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
     let bytes = try data(index)
     var crc = CRC32C()
-    var offset = 0
-    while offset < bytes.count, let piece = bytes.slice(offset, min(Self.pieceSize, bytes.count - offset)) {
+    try bytes.forEachPiece { piece in
       try piece.withSpan { span in
         if checksums[index] != nil { crc.update(span) }
         try body(span)
       }
-      try piece.checkIntact()
-      piece.releasePages()
-      offset += piece.count
     }
     try check(crc.value, index)
   }

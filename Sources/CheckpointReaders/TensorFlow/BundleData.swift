@@ -19,9 +19,6 @@ struct BundleData: Sendable {
   let shards: [Bytes?]
   let isBigEndian: Bool
 
-  /// How much of a tensor is read, checked and handed on at a time.
-  private static let pieceSize = 8 << 20
-
   /// The bytes of a part as stored, not yet checked.
   private func stored(_ part: BundlePart, tensor: String) throws(FormatError) -> Bytes {
     guard let shard = shards[part.shard] else {
@@ -84,16 +81,11 @@ struct BundleData: Sendable {
     else { return try withBytes(parts, tensor, body) }
     let bytes = try stored(part, tensor: tensor.name)
     var crc = CRC32C()
-    var offset = 0
-    while offset < bytes.count {
-      guard let piece = bytes.slice(offset, min(Self.pieceSize, bytes.count - offset)) else { break }
+    try bytes.forEachPiece { piece in
       try piece.withSpan { span in
         crc.update(span)
         try body(span)
       }
-      try bytes.checkIntact()
-      piece.releasePages()
-      offset += piece.count
     }
     guard crc.value == part.checksum else { throw mismatch(bytes, part, found: crc.value, tensor: tensor.name) }
   }

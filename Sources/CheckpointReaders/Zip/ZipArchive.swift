@@ -25,8 +25,6 @@ public final class ZipArchive: Sendable {
   /// Entries whose checksum was found right, so that tensors that share one do not pay for it again.
   private let verified = Mutex<Set<Int>>([])
 
-  private static let pieceSize = 8 << 20
-
   /// Whether `file` begins like an archive; it may still be damaged.
   public static func looksLikeZip(_ file: Bytes) -> Bool {
     guard let head = file.slice(0, 4) else { return false }
@@ -37,6 +35,8 @@ public final class ZipArchive: Sendable {
   public init(_ file: Bytes) throws(FormatError) {
     self.file = file
     let directory = try ZipDirectory(file)
+    // Each local header that was looked at may have brought a large page of data with it.
+    file.releasePages()
     entries = directory.entries
     var indices: [String: Int] = [:]
     for (index, entry) in directory.entries.enumerated() { indices[entry.name] = index }
@@ -104,7 +104,7 @@ public final class ZipArchive: Sendable {
   public func stream(ofEntryAt index: Int, from start: Int, _ body: (RawSpan) throws -> Void) throws {
     let entry = entries[index]
     guard !entry.isDeflated, let source = file.slice(entry.dataOffset, entry.storedSize), start <= source.count,
-      let head = source.slice(0, start)
+      let head = source.slice(0, start), let rest = source.suffix(from: start)
     else {
       guard let rest = try bytes(ofEntryAt: index).suffix(from: start) else { return }
       return try rest.withSpan { try body($0) }
@@ -112,13 +112,9 @@ public final class ZipArchive: Sendable {
     let checks = !isVerified(index)
     var checksum = CRC32()
     if checks { checksum.update(head) }
-    var offset = start
-    while offset < source.count, let piece = source.slice(offset, min(Self.pieceSize, source.count - offset)) {
+    try rest.forEachPiece { piece in
       if checks { checksum.update(piece) }
       try piece.withSpan { try body($0) }
-      try piece.checkIntact()
-      piece.releasePages()
-      offset += piece.count
     }
     if checks { try check(checksum.value, index) }
   }
