@@ -17,7 +17,7 @@ import time
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TF_CPP_MIN_LOG_LEVEL="3", USE_TF="0")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CASES = "1x16,1x128,8x80,8x128,1x512,mixed"
-PEERS = "ours-f32,torch,onnxruntime,openvino,ctranslate2,ours-bf16,openvino-bf16,ours-int8,torch-int8,ctranslate2-int8"
+PEERS = "ours-f32,torch,onnxruntime,openvino,ctranslate2,ours-bf16,openvino-bf16,ours-int8,openvino-int8,torch-int8,ctranslate2-int8"
 
 
 def arguments():
