@@ -8,6 +8,8 @@ struct Filling {
   /// Which of the rule's targets it is.
   let part: Int
   let rule: Int
+  /// See ``Rule/shape``.
+  let sourceShape: [Dimension]?
 }
 
 /// Puts the tensors of a source in the places that a dialect gives them: what is filled, with what, and what is tied.
@@ -72,8 +74,10 @@ struct Assembly {
         }
         // An alias lies as the tensor's own name does.
         let main = rule.operation == .alias ? dialect.ruleOfTensor[target] : instance.rule
-        guard let operation = main.map({ rules[$0].operation }) else { continue }
-        fillings[key] = Filling(operation: operation, sources: sources, part: part, rule: instance.rule)
+        guard let main else { continue }
+        fillings[key] = Filling(
+          operation: rules[main].operation, sources: sources, part: part, rule: instance.rule,
+          sourceShape: rules[main].shape)
       }
     }
     fillFromTied()
@@ -115,13 +119,17 @@ struct Assembly {
     return groups
   }
 
-  /// The shape that a filling gives its target, where its sources' shapes tell.
+  /// The shape that a filling gives its target, where its sources' shapes tell; of a source whose shape the rule gives,
+  /// that shape itself tells the dimensions.
   func foundShape(_ filling: Filling) -> [Int]? {
     let shape = tensors[filling.sources[0]].shape
     switch filling.operation {
     case .rename, .alias, .drop: return shape
     case .transpose: return shape.count == 2 ? [shape[1], shape[0]] : nil
     case .reshape, .joinHeads: return nil
+    case .splitTransposed:
+      let parts = dialect.rules[filling.rule].targets.count
+      return shape.count == 2 && shape[1] % parts == 0 ? [shape[1] / parts, shape[0]] : nil
     case .split(let axis), .splitHeads(let axis, _, _):
       // Cut into equal parts only: others have no size of their own before the dimensions are known.
       let parts = dialect.rules[filling.rule].targets

@@ -76,6 +76,8 @@ struct ConfigBuilder {
       case .nothing: assume(key, given)
       case .dimension(let padded): addDimension(key, given, padded: padded, &inferred)
       case .layers: addLayers(key, given, &inferred)
+      // Some dialects keep heads apart, so that a shape tells their number.
+      case .heads where dimensions.values[key.name] != nil: addDimension(key, given, padded: false, &inferred)
       case .heads(let size, let headSize): addHeads(key, given, of: size, headSize: headSize)
       case .groups(let names): addGroups(key, given, names)
       }

@@ -106,19 +106,27 @@ public enum Converter {
     }
   }
 
+  /// The transpose of the columns `wanted` of the source, or of all.
   private static func transpose(
-    _ target: MappingPlan.Target, from source: any TensorSource, size: Int, pieceSize: Int,
-    _ body: (Bytes) throws -> Void
+    _ target: MappingPlan.Target, columns wanted: Range<Int>? = nil, from source: any TensorSource, size: Int,
+    pieceSize: Int, _ body: (Bytes) throws -> Void
   ) throws {
     let first = target.sources[0]
-    let shape = source.tensors[first].shape
-    guard shape.count == 2, target.info.byteCount == shape[0] * shape[1] * size else {
+    let info = source.tensors[first]
+    // One of the two is a matrix; the other may have some of its dimensions together.
+    let rows = target.info.shape.count == 2 ? target.info.shape[1] : info.shape[0]
+    guard target.info.shape.count == 2 || info.shape.count == 2, rows > 0 else {
+      if target.info.byteCount == 0 { return }
       throw FormatError("not a matrix", tensor: target.info.name)
     }
-    let (rows, columns) = (shape[0], shape[1])
-    let step = max(1, pieceSize / max(1, rows * size))
-    for start in stride(from: 0, to: columns, by: step) {
-      let range = start..<min(columns, start + step)
+    let columns = info.elementCount / rows
+    let all = wanted ?? 0..<columns
+    guard all.upperBound <= columns, target.info.byteCount == all.count * rows * size else {
+      throw wrongSize(target, found: info.elementCount)
+    }
+    let step = max(1, pieceSize / (rows * size))
+    for start in stride(from: all.lowerBound, to: all.upperBound, by: step) {
+      let range = start..<min(all.upperBound, start + step)
       var position = 0
       var failure: (any Error)?
       let made = try Bytes(
@@ -154,6 +162,9 @@ public enum Converter {
       try source.streamBytes(ofTensorAt: first) { try body(Bytes($0.array())) }
     case .transpose:
       try transpose(target, from: source, size: size, pieceSize: pieceSize, body)
+    case .transposeColumns(let start, let count):
+      try transpose(
+        target, columns: start..<(start + count), from: source, size: size, pieceSize: pieceSize, body)
     case .slice(let axis, let start, let count):
       let made = try source.withBytes(ofTensorAt: first) { bytes in
         try check(bytes, target, parts: shape[axis], of: count)

@@ -7,6 +7,9 @@ struct DialectParser {
   let groups: [TensorGroup]
   let tensorIndex: [String: Int]
   let configKeys: [ConfigKey]
+  /// What the shapes of sources may name: the dimensions, and the keys that count heads.
+  private let symbols: Set<String>
+  private var firstLayer = 0
 
   private var rules: [Rule] = []
   private var literals: [String: RuleSource] = [:]
@@ -14,8 +17,10 @@ struct DialectParser {
   private var ruleOfTensor: [Int: Int] = [:]
 
   init(
-    name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int], configKeys: [ConfigKey]
+    name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int], configKeys: [ConfigKey],
+    symbols: Set<String>
   ) {
+    self.symbols = symbols.union(configKeys.filter(\.countsHeads).map(\.name))
     self.configKeys = configKeys
     self.name = name
     self.tensors = tensors
@@ -28,8 +33,10 @@ struct DialectParser {
       "the dialect '\(name)'",
       [
         "root", "anchors", "identity", "rename", "transpose", "reshape", "split", "concat", "alias", "drop",
-        "variant_of", "for", "when", "config", "spellings", "note", "export_where",
+        "variant_of", "for", "when", "config", "spellings", "note", "export_where", "first_layer",
       ])
+    firstLayer = try fields["first_layer"]?.int("first_layer") ?? 0
+    guard (0...1000).contains(firstLayer) else { throw value.fail("'first_layer' is no number that layers begin with") }
     let root = try fields["root"]?.string("root") ?? ""
     if try fields["identity"]?.bool("identity") == true {
       for (index, tensor) in tensors.enumerated() {
@@ -37,15 +44,24 @@ struct DialectParser {
       }
     }
     for operation in [RuleOperation.rename, .transpose, .reshape] {
-      for (source, target) in try fields[operation.name]?.map(operation.name) ?? [] {
-        try add(operation, [source], [try tensor(target)], at: target)
+      for (source, entry) in try fields[operation.name]?.map(operation.name) ?? [] {
+        guard operation != .rename, case .map = entry.content else {
+          try add(operation, [source], [try tensor(entry)], at: entry)
+          continue
+        }
+        let parts = try entry.fields(operation.name, ["to", "shape"])
+        guard let target = parts["to"], let shape = parts["shape"] else {
+          throw entry.fail("'to' and 'shape' need each other")
+        }
+        try add(operation, [source], [try tensor(target)], shape: try parseShape(shape), at: entry)
       }
     }
     for (source, entry) in try fields["split"]?.map("split") ?? [] {
-      let parts = try entry.fields("split", ["axis", "into", "heads", "order"])
+      let parts = try entry.fields("split", ["axis", "into", "heads", "order", "transposed", "shape"])
       var targets: [Int] = []
       for target in try list(parts, "into", entry) { targets.append(try tensor(target)) }
-      try add(try split(parts, entry), [source], targets, at: entry)
+      try add(
+        try split(parts, entry), [source], targets, shape: try parts["shape"].map(parseShape), at: entry)
     }
     for (target, entry) in try fields["concat"]?.map("concat") ?? [] {
       let parts = try entry.fields("concat", ["axis", "from"])
@@ -75,12 +91,26 @@ struct DialectParser {
       ruleOfTensor: ruleOfTensor, variant: variant, conditions: try fields["when"].map(parseConditions) ?? [],
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
       spellings: try fields["spellings"].map(parseSpellings) ?? [], note: try fields["note"]?.string("note"),
-      exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [])
+      exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [],
+      firstLayer: firstLayer, repeatsLayer: rules.contains { $0.sources.contains(where: \.repeatsLayer) })
+  }
+
+  private func parseShape(_ value: YAMLValue) throws(FormatError) -> [Dimension] {
+    var shape: [Dimension] = []
+    for item in try value.list("a shape") { shape.append(try Dimension(item, symbols)) }
+    return shape
   }
 
   /// Along an axis in one piece after the other, or by head.
   private func split(_ fields: [String: YAMLValue], _ place: YAMLValue) throws(FormatError) -> RuleOperation {
     let axis = try fields["axis"]?.int("axis") ?? 0
+    if try fields["transposed"]?.bool("transposed") == true {
+      guard axis == 0, fields["heads"] == nil, fields["order"] == nil else {
+        throw place.fail("a transposed matrix is split along axis 0 of its targets, one after the other")
+      }
+      return .splitTransposed
+    }
+    guard fields["shape"] == nil else { throw place.fail("'shape' is for what is transposed") }
     guard let heads = fields["heads"], let order = fields["order"] else {
       guard fields["heads"] == nil, fields["order"] == nil else {
         throw place.fail("'heads' and 'order' need each other")
@@ -88,7 +118,7 @@ struct DialectParser {
       return .split(axis: axis)
     }
     let key = try heads.string("heads")
-    let known = configKeys.filter { if case .heads = $0.inference { true } else { false } }.map(\.name)
+    let known = configKeys.filter(\.countsHeads).map(\.name)
     guard known.contains(key) else {
       throw heads.fail("'\(key)' counts no heads", expected: "a config key with 'infer: heads'")
     }
@@ -173,11 +203,11 @@ struct DialectParser {
   // MARK: Rules
 
   private mutating func add(
-    _ operation: RuleOperation, _ sources: [String], _ targets: [Int], at place: YAMLValue
+    _ operation: RuleOperation, _ sources: [String], _ targets: [Int], shape: [Dimension]? = nil, at place: YAMLValue
   ) throws(FormatError) {
     var sourcePatterns: [NamePattern] = []
     for (position, source) in sources.enumerated() {
-      guard let pattern = NamePattern(source) else { throw place.fail("'\(source)' has {layer} twice") }
+      let pattern = NamePattern(source, firstLayer: firstLayer)
       guard targets.allSatisfy({ tensors[$0].pattern.isPerLayer == pattern.isPerLayer }) else {
         throw place.fail("{layer} must be in both the source '\(source)' and its target, or in neither")
       }
@@ -198,14 +228,17 @@ struct DialectParser {
       }
     }
     try checkRanks(operation, targets, at: place)
-    rules.append(Rule(operation: operation, sources: sourcePatterns, targets: targets))
+    rules.append(Rule(operation: operation, sources: sourcePatterns, targets: targets, shape: shape))
   }
 
   private func checkRanks(_ operation: RuleOperation, _ targets: [Int], at place: YAMLValue) throws(FormatError) {
     let ranks = targets.map { tensors[$0].shape.count }
     switch operation {
-    case .transpose:
-      guard ranks == [2] else { throw place.fail("only a matrix can be transposed") }
+    case .transpose, .splitTransposed:
+      guard Set(ranks) == [2] else { throw place.fail("only a matrix can be transposed") }
+      guard Set(targets.map { tensors[$0].shape[1].text([:]) }).count == 1 else {
+        throw place.fail("the targets differ in another axis than 0")
+      }
     case .split(let axis), .concat(let axis), .splitHeads(let axis, _, _), .joinHeads(let axis, _, _):
       guard ranks.allSatisfy({ $0 == ranks[0] && axis < $0 }) else {
         throw place.fail("axis \(axis) is beyond a target's shape, or the targets' ranks differ")

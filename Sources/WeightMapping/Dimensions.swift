@@ -10,8 +10,11 @@ struct Dimensions {
   init(_ assembly: Assembly) {
     var votes: [String: [(value: Int, count: Int, witness: Int)]] = [:]
     for key in assembly.keys {
-      guard let filling = assembly.fillings[key], let found = assembly.foundShape(filling) else { continue }
-      let shape = assembly.table.tensors[key.tensor].shape
+      guard let filling = assembly.fillings[key],
+        let found = filling.sourceShape == nil
+          ? assembly.foundShape(filling) : assembly.tensors[filling.sources[0]].shape
+      else { continue }
+      let shape = filling.sourceShape ?? assembly.table.tensors[key.tensor].shape
       guard shape.count == found.count else { continue }
       for (dimension, size) in zip(shape, found) {
         guard case .symbol(let name, let times) = dimension, size % times == 0 else { continue }

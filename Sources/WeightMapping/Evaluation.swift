@@ -88,11 +88,11 @@ struct Evaluation {
     case .rename, .alias, .drop: return .rename
     case .transpose: return .transpose
     case .reshape: return .reshape
+    case .splitTransposed:
+      return .transposeColumns(start: start(of: filling, axis: 0), count: shape[0])
     case .concat(let axis): return .concatenate(axis: axis)
     case .split(let axis):
-      let before = dialect.rules[filling.rule].targets.prefix(filling.part)
-      let start = before.reduce(0) { $0 + (table.tensors[$1].shape[axis].value(dimensions.values) ?? 0) }
-      return .slice(axis: axis, start: start, count: shape[axis])
+      return .slice(axis: axis, start: start(of: filling, axis: axis), count: shape[axis])
     case .splitHeads(let axis, let heads, let order):
       guard let heads = config[heads]?.intValue,
         let layout = HeadLayout(
@@ -100,6 +100,13 @@ struct Evaluation {
       else { return nil }
       return .takeHeads(axis: axis, part: filling.part, layout: layout)
     case .joinHeads: return nil
+    }
+  }
+
+  /// Where the part begins that a filling takes of a source that is split.
+  private func start(of filling: Filling, axis: Int) -> Int {
+    dialect.rules[filling.rule].targets.prefix(filling.part).reduce(0) {
+      $0 + (table.tensors[$1].shape[axis].value(dimensions.values) ?? 0)
     }
   }
 
@@ -119,6 +126,14 @@ struct Evaluation {
       let wanted = filling.operation == .transpose ? shape.reversed() : shape
       return filling.sources.map { ($0, misshapen($0, text(wanted))) }
     }
+    if let wanted = filling.sourceShape {
+      let sizes = wanted.compactMap { $0.value(symbols) }
+      guard found == sizes, found.count == wanted.count else { return [(source, misshapen(source, text(wanted)))] }
+      guard holds(filling, shape, found) else {
+        return [(source, misshapen(source, "the elements of \(text(shape)), whose dimensions it has together"))]
+      }
+      return []
+    }
     switch filling.operation {
     case .rename, .alias, .drop, .transpose:
       let wanted = filling.operation == .transpose ? shape.reversed() : shape
@@ -130,15 +145,15 @@ struct Evaluation {
       if count == nil || count != checkedElementCount(found) {
         return [(source, misshapen(source, "as many elements as \(text(shape))"))]
       }
+    case .splitTransposed:
+      if !holds(filling, shape, found) || found.count != 2 {
+        return [(source, misshapen(source, "\(text(shape.reversed())) of each of its parts, side by side"))]
+      }
     case .split(let axis), .splitHeads(let axis, _, _):
       // The whole must have what its parts have together.
       let parts = dialect.rules[filling.rule].targets.map { table.tensors[$0].shape }
       var wanted = shape.map { $0.value(symbols) }
-      wanted[axis] = parts.reduce(0 as Int?) { sum, part in
-        guard let sum, let size = part[axis].value(symbols) else { return nil }
-        let (total, overflow) = sum.addingReportingOverflow(size)
-        return overflow ? nil : total
-      }
+      wanted[axis] = rows(of: parts, axis: axis)
       if wanted.contains(nil) || found != wanted.compactMap(\.self) {
         let sizes = wanted.map { $0.map(String.init) ?? "?" }.joined(separator: ", ")
         return [(source, misshapen(source, "[\(sizes)]"))]
@@ -155,6 +170,29 @@ struct Evaluation {
     case .joinHeads: break
     }
     return []
+  }
+
+  /// Whether a source of the shape `found` holds the elements of a target, as a matrix where it is to be transposed.
+  private func holds(_ filling: Filling, _ shape: [Dimension], _ found: [Int]) -> Bool {
+    let sizes = shape.compactMap { $0.value(dimensions.values) }
+    guard sizes.count == shape.count, let count = checkedElementCount(found) else { return false }
+    switch filling.operation {
+    case .transpose, .splitTransposed:
+      let rows = rows(of: dialect.rules[filling.rule].targets.map { table.tensors[$0].shape }, axis: 0)
+      guard let rows, checkedElementCount([rows, sizes[1]]) == count else { return false }
+      // The first dimensions of the source make the columns of the target.
+      return (0...found.count).contains { checkedElementCount(Array(found[..<$0])) == sizes[1] }
+    default: return checkedElementCount(sizes) == count
+    }
+  }
+
+  /// What the parts of a whole have together along an axis.
+  private func rows(of parts: [[Dimension]], axis: Int) -> Int? {
+    parts.reduce(0 as Int?) { sum, part in
+      guard let sum, let size = part[axis].value(dimensions.values) else { return nil }
+      let (total, overflow) = sum.addingReportingOverflow(size)
+      return overflow ? nil : total
+    }
   }
 
   private func isImpossible(_ dimension: Dimension) -> Bool {
@@ -213,7 +251,7 @@ struct Evaluation {
       var hint: String?
       if let other = assembly.match.duplicates[index] {
         hint = "it would fill the same place as \(tensors[other].name)"
-      } else if let rule = dialect.drops.first(where: { $0.matches(name) }) {
+      } else if let rule = dialect.drops.first(where: { $0.matches(name) || $0.matches(info.name) }) {
         if let ending = rule.beside {
           let known = all ?? Set(names)
           all = known
@@ -243,7 +281,8 @@ struct Evaluation {
 
   private func nearest(to name: String) -> String? {
     // The layer that the name itself gives, so that the nearest is of the same layer.
-    let layer = NamePattern.layered(name).first { assembly.layers.contains($0.layer) }?.layer ?? 0
+    let number = NamePattern.layered(name).first { assembly.layers.contains($0.layer - dialect.firstLayer) }?.layer
+    let layer = number.map { $0 - dialect.firstLayer } ?? 0
     let scope = assembly.match.scope
     let isScoped = name.hasPrefix(scope.prefix)
     var candidates: [String] = []

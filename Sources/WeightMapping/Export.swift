@@ -137,6 +137,14 @@ extension Mapper {
     }
     switch rule.operation.inverse {
     case .rename: return target(0, first.shape, .rename)
+    case .transpose where rule.shape != nil, .reshape where rule.shape != nil:
+      let sizes = Dictionary(
+        (config.members ?? []).compactMap { member in member.value.intValue.map { (member.key, $0) } },
+        uniquingKeysWith: { first, _ in first })
+      let wanted = rule.shape ?? []
+      let shape = wanted.compactMap { $0.value(sizes) }
+      guard shape.count == wanted.count, checkedElementCount(shape) == checkedElementCount(first.shape) else { return [] }
+      return target(0, shape, rule.operation == .transpose ? .transpose : .reshape)
     case .transpose where first.shape.count == 2: return target(0, first.shape.reversed(), .transpose)
     case .concat(let axis):
       var shape = first.shape
@@ -167,7 +175,7 @@ extension Mapper {
       var shape = first.shape
       shape[axis] = layout.whole
       return target(0, shape, .joinHeads(axis: axis, layout: layout))
-    case .splitHeads, .transpose, .reshape, .alias, .drop, nil: return []
+    case .splitHeads, .splitTransposed, .transpose, .reshape, .alias, .drop, nil: return []
     }
   }
 }

@@ -93,10 +93,11 @@ struct TargetKey: Hashable, Sendable {
   let layer: Int?
 }
 
-/// One dimension of a shape in a table: `2`, `hidden_size` or `3*hidden_size`.
+/// One dimension of a shape in a table: `2`, `hidden_size`, `3*hidden_size` or `hidden_size/num_attention_heads`.
 enum Dimension: Sendable, Equatable {
   case number(Int)
   case symbol(String, times: Int)
+  case quotient(String, by: String)
 
   func value(_ symbols: [String: Int]) -> Int? {
     switch self {
@@ -105,14 +106,20 @@ enum Dimension: Sendable, Equatable {
       guard let value = symbols[name] else { return nil }
       let (product, overflow) = value.multipliedReportingOverflow(by: times)
       return overflow ? nil : product
+    case .quotient(let name, let divisor):
+      guard let value = symbols[name], let parts = symbols[divisor], parts > 0, value % parts == 0 else { return nil }
+      return value / parts
     }
   }
 
   /// The number where it is known, else the symbol.
   func text(_ symbols: [String: Int]) -> String {
     if let value = value(symbols) { return String(value) }
-    guard case .symbol(let name, let times) = self else { return "?" }
-    return times == 1 ? name : "\(times)*\(name)"
+    switch self {
+    case .number(let value): return String(value)
+    case .symbol(let name, let times): return times == 1 ? name : "\(times)*\(name)"
+    case .quotient(let name, let divisor): return "\(name)/\(divisor)"
+    }
   }
 }
 
@@ -187,6 +194,7 @@ struct ConfigKey: Sendable {
   }
 
   var isDimension: Bool { if case .dimension = inference { true } else { false } }
+  var countsHeads: Bool { if case .heads = inference { true } else { false } }
 }
 
 struct Labels: Sendable {
@@ -229,6 +237,10 @@ struct Dialect: Sendable {
   var note: String?
   /// Keys of the canonical config with values: only models that have all of them are called so.
   let exportSettings: [(key: String, value: JSON)]
+  /// The number that the first layer has in the dialect's names.
+  var firstLayer = 0
+  /// Whether a name has the number of its layer more than once.
+  var repeatsLayer = false
 
   /// Whether the dialect may be taken for a source whose config names `architectures`.
   func isOpen(to architectures: [String]) -> Bool {
@@ -248,8 +260,8 @@ struct Dialect: Sendable {
 
   private func findAsWritten(_ name: String) -> Hit? {
     if let source = literals[name] { return Hit(source: source, layer: nil) }
-    for (pattern, layer) in NamePattern.layered(name) {
-      if let source = patterns[pattern] { return Hit(source: source, layer: layer) }
+    for (pattern, number) in NamePattern.layered(name, repeated: repeatsLayer) where number >= firstLayer {
+      if let source = patterns[pattern] { return Hit(source: source, layer: number - firstLayer) }
     }
     return nil
   }
@@ -260,6 +272,8 @@ struct Rule: Sendable {
   let sources: [NamePattern]
   /// Indices into the table's tensors.
   let targets: [Int]
+  /// The shape of the source, where it is another than the operation would lead to: the elements lie alike.
+  let shape: [Dimension]?
 
   var isPerLayer: Bool { sources[0].isPerLayer }
 }

@@ -1,41 +1,68 @@
-/// A tensor's name in a table, with at most one `{layer}` in it.
+/// A tensor's name in a table, with `{layer}` where the number of its layer stands.
 struct NamePattern: Sendable, Equatable {
   static let placeholder = "{layer}"
   /// Numbers beyond this are no layers.
   static let maximumLayer = 9999
 
   let text: String
-  /// What stands before and after `{layer}`; `nil` for a name without it.
-  private let parts: (before: String, after: String)?
+  /// What stands around each `{layer}`: one piece for a name without it.
+  private let pieces: [Substring]
+  /// The number that the first layer has in such names.
+  private let firstLayer: Int
 
-  static func == (a: NamePattern, b: NamePattern) -> Bool { a.text == b.text }
-
-  /// `nil` when `{layer}` is there twice.
-  init?(_ text: String) {
+  init(_ text: String, firstLayer: Int = 0) {
     self.text = text
-    guard let place = text[...].firstRange(ofBytes: Self.placeholder) else {
-      parts = nil
-      return
+    self.firstLayer = firstLayer
+    var pieces: [Substring] = []
+    var rest = text[...]
+    while let place = rest.firstRange(ofBytes: Self.placeholder) {
+      pieces.append(rest[..<place.lowerBound])
+      rest = rest[place.upperBound...]
     }
-    let after = text[place.upperBound...]
-    guard after.firstRange(ofBytes: Self.placeholder) == nil else { return nil }
-    parts = (String(text[..<place.lowerBound]), String(after))
+    self.pieces = pieces + [rest]
   }
 
-  var isPerLayer: Bool { parts != nil }
+  var isPerLayer: Bool { pieces.count > 1 }
+  /// Whether the number of the layer is there more than once.
+  var repeatsLayer: Bool { pieces.count > 2 }
 
-  /// The name of that layer's tensor.
+  /// The name of that layer's tensor, the layers counted from 0.
   func name(layer: Int?) -> String {
-    guard let parts else { return text }
-    return parts.before + (layer.map(String.init) ?? Self.placeholder) + parts.after
+    pieces.joined(separator: layer.map { String($0 + firstLayer) } ?? Self.placeholder)
   }
 
-  /// The runs of digits in `name` that could be a layer's number, each with the pattern that it leaves.
+  /// The numbers in `name` that could be a layer's, each with the pattern that it leaves; `repeated` gives the patterns
+  /// too in which several equal numbers that follow each other are the layer's.
   ///
   /// Looking these up replaces matching: the cost of a name does not depend on how many patterns there are.
-  static func layered(_ name: String) -> [(pattern: String, layer: Int)] {
+  static func layered(_ name: String, repeated: Bool = false) -> [(pattern: String, layer: Int)] {
+    let places = numbers(name)
+    func pattern(_ runs: some Sequence<Range<String.Index>>) -> String {
+      var result = ""
+      var end = name.startIndex
+      for run in runs {
+        result += name[end..<run.lowerBound]
+        result += placeholder
+        end = run.upperBound
+      }
+      return result + name[end...]
+    }
+    var result = places.map { (pattern: pattern([$0.range]), layer: $0.layer) }
+    guard repeated else { return result }
+    for (index, first) in places.enumerated() {
+      var runs = [first.range]
+      for other in places[(index + 1)...] where other.layer == first.layer {
+        runs.append(other.range)
+        result.append((pattern(runs), first.layer))
+      }
+    }
+    return result
+  }
+
+  /// The first few runs of digits in `name` that could be a layer's number.
+  private static func numbers(_ name: String) -> [(range: Range<String.Index>, layer: Int)] {
     let utf8 = name.utf8
-    var result: [(pattern: String, layer: Int)] = []
+    var result: [(range: Range<String.Index>, layer: Int)] = []
     var index = utf8.startIndex
     while index < utf8.endIndex, result.count < 8 {
       guard isDigit(utf8[index]) else {
@@ -46,10 +73,7 @@ struct NamePattern: Sendable, Equatable {
       while index < utf8.endIndex, isDigit(utf8[index]) { index = utf8.index(after: index) }
       let digits = name[start..<index]
       if digits.utf8.count <= 4, digits == "0" || digits.utf8.first != UInt8(ascii: "0"), let layer = Int(digits) {
-        var pattern = String(name[..<start])
-        pattern += placeholder
-        pattern += name[index...]
-        result.append((pattern, layer))
+        result.append((start..<index, layer))
       }
     }
     return result

@@ -7,6 +7,8 @@ public enum RuleOperation: Sendable, Equatable {
   case reshape
   /// One source becomes several targets, cut along `axis`.
   case split(axis: Int)
+  /// One matrix becomes several targets, the transposes of some of its columns each.
+  case splitTransposed
   /// The same of targets of one size whose rows lie by head in the source; `heads` is the config key that counts them.
   case splitHeads(axis: Int, heads: String, order: HeadOrder)
   /// Several sources become one target, joined along `axis`.
@@ -20,7 +22,8 @@ public enum RuleOperation: Sendable, Equatable {
 
   /// What leads back from the targets to the sources; `nil` where nothing does.
   ///
-  /// An alias has none since its target goes back to its own name, and what was dropped is gone.
+  /// An alias has none since its target goes back to its own name, and what was dropped is gone; nothing joins
+  /// transposes.
   public var inverse: RuleOperation? {
     switch self {
     case .rename: .rename
@@ -30,7 +33,7 @@ public enum RuleOperation: Sendable, Equatable {
     case .concat(let axis): .split(axis: axis)
     case .splitHeads(let axis, let heads, let order): .joinHeads(axis: axis, heads: heads, order: order)
     case .joinHeads(let axis, let heads, let order): .splitHeads(axis: axis, heads: heads, order: order)
-    case .alias, .drop: nil
+    case .splitTransposed, .alias, .drop: nil
     }
   }
 
@@ -39,7 +42,7 @@ public enum RuleOperation: Sendable, Equatable {
     case .rename: "rename"
     case .transpose: "transpose"
     case .reshape: "reshape"
-    case .split, .splitHeads: "split"
+    case .split, .splitHeads, .splitTransposed: "split"
     case .concat, .joinHeads: "concat"
     case .alias: "alias"
     case .drop: "drop"
@@ -51,8 +54,10 @@ public enum RuleOperation: Sendable, Equatable {
 public enum Operation: Sendable, Equatable, CustomStringConvertible {
   /// The bytes of the source as they are.
   case rename
-  /// The transpose of the source, a matrix.
+  /// The transpose of the source, a matrix; of more dimensions, those of the matrix are some of them together.
   case transpose
+  /// The transpose of `count` columns of the source from `start` on.
+  case transposeColumns(start: Int, count: Int)
   /// The bytes of the source in another shape.
   case reshape
   /// Part of the source: `count` steps along `axis` from `start` on.
@@ -68,6 +73,7 @@ public enum Operation: Sendable, Equatable, CustomStringConvertible {
     switch self {
     case .rename: "rename"
     case .transpose: "transpose"
+    case .transposeColumns(let start, let count): "transpose columns \(start)..<\(start + count)"
     case .reshape: "reshape"
     case .slice(let axis, let start, let count): "slice \(start)..<\(start + count) of axis \(axis)"
     case .concatenate(let axis): "concatenate along axis \(axis)"

@@ -33,7 +33,7 @@ struct TableParser {
     var dialects: [Dialect] = []
     for (name, value) in try require(fields, "dialects").map("dialects") {
       var parser = DialectParser(
-        name: name, tensors: tensors, groups: groups, tensorIndex: tensorIndex, configKeys: keys)
+        name: name, tensors: tensors, groups: groups, tensorIndex: tensorIndex, configKeys: keys, symbols: symbols)
       dialects.append(try parser.parse(value))
     }
     guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }
@@ -179,7 +179,8 @@ struct TableParser {
           requiredWhereDiffer: try fields["required_where_differ"].map(parseCondition) ?? [],
           settings: try fields["where"]?.settings("where", keys: keys.map(\.name)) ?? []))
       for (tensor, entry) in try require(fields, "tensors", of: item).map("tensors") {
-        guard let pattern = NamePattern(tensor) else { throw entry.fail("'\(tensor)' has {layer} twice") }
+        let pattern = NamePattern(tensor)
+        guard !pattern.repeatsLayer else { throw entry.fail("'\(tensor)' has {layer} twice") }
         guard tensorIndex[tensor] == nil else { throw entry.fail("the tensor '\(tensor)' is there twice") }
         tensorIndex[tensor] = shapes.count
         if case .map = entry.content {
@@ -214,7 +215,7 @@ struct TableParser {
     guard names.count == 2, names[0] != names[1] else {
       throw value.fail("'required_where_differ' needs two dimensions", found: names.joined(separator: ", "))
     }
-    for item in try value.list("required_where_differ") { _ = try parseDimension(item) }
+    for item in try value.list("required_where_differ") { _ = try Dimension(item, symbols) }
     guard names.allSatisfy(symbols.contains) else {
       throw value.fail("'required_where_differ' needs the names of dimensions", found: names.joined(separator: ", "))
     }
@@ -227,31 +228,8 @@ struct TableParser {
 
   private func parseShape(_ value: YAMLValue) throws(FormatError) -> [Dimension] {
     var shape: [Dimension] = []
-    for item in try value.list("a shape") { shape.append(try parseDimension(item)) }
+    for item in try value.list("a shape") { shape.append(try Dimension(item, symbols)) }
     return shape
-  }
-
-  private func parseDimension(_ value: YAMLValue) throws(FormatError) -> Dimension {
-    let text = try value.string("a dimension")
-    if let number = Int(text) {
-      guard number >= 0 else { throw value.fail("a negative dimension", found: text) }
-      return .number(number)
-    }
-    var name = Substring(text)
-    var times = 1
-    if let star = text.firstIndex(of: "*") {
-      guard let factor = Int(text[..<star]), factor > 0 else {
-        throw value.fail("a dimension that is no number, symbol or NUMBER*SYMBOL", found: text)
-      }
-      times = factor
-      name = text[text.index(after: star)...]
-    }
-    guard symbols.contains(String(name)) else {
-      let known = symbols.sorted()
-      let advice = nearestName(to: String(name), among: known).map { "Did you mean '\($0)'?" }
-      throw value.fail("unknown dimension '\(name)'", expected: known.joined(separator: ", "), advice: advice)
-    }
-    return .symbol(String(name), times: times)
   }
 
   /// A dimension that no shape has could never be inferred.
@@ -271,6 +249,34 @@ struct TableParser {
     let hasLayers = tensors.contains { $0.pattern.isPerLayer }
     if !hasLayers, let key = keys.first(where: { $0.inference == .layers }) {
       throw root.fail("'\(key.name)' counts layers, but no tensor has {layer}")
+    }
+  }
+}
+
+extension Dimension {
+  /// A number, a symbol, NUMBER*SYMBOL or SYMBOL/SYMBOL, of the `symbols` that are known.
+  init(_ value: YAMLValue, _ symbols: Set<String>) throws(FormatError) {
+    let text = try value.string("a dimension")
+    if let number = Int(text) {
+      guard number >= 0 else { throw value.fail("a negative dimension", found: text) }
+      self = .number(number)
+      return
+    }
+    func symbol(_ name: Substring) throws(FormatError) -> String {
+      guard !symbols.contains(String(name)) else { return String(name) }
+      let known = symbols.sorted()
+      let advice = nearestName(to: String(name), among: known).map { "Did you mean '\($0)'?" }
+      throw value.fail("unknown dimension '\(name)'", expected: known.joined(separator: ", "), advice: advice)
+    }
+    if let slash = text.firstIndex(of: "/") {
+      self = .quotient(try symbol(text[..<slash]), by: try symbol(text[text.index(after: slash)...]))
+    } else if let star = text.firstIndex(of: "*") {
+      guard let factor = Int(text[..<star]), factor > 0 else {
+        throw value.fail("a dimension that is no number, symbol or NUMBER*SYMBOL", found: text)
+      }
+      self = .symbol(try symbol(text[text.index(after: star)...]), times: factor)
+    } else {
+      self = .symbol(try symbol(text[...]), times: 1)
     }
   }
 }
