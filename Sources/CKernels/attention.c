@@ -67,7 +67,7 @@ INLINE void product(
 
 VECTORISED void bertconv_attend(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, float *workspace, float *result, size_t result_stride) {
+    size_t size, float scale, int causal, float *workspace, float *result, size_t result_stride) {
   if (key_count == 0) {
     for (size_t r = 0; r < query_count; r++) memset(result + r * result_stride, 0, size * sizeof(float));
     return;
@@ -90,21 +90,25 @@ VECTORISED void bertconv_attend(
   }
   for (size_t first = 0; first < query_count; first += QUERIES) {
     size_t count = query_count - first < QUERIES ? query_count - first : QUERIES;
-    product(queries + first * stride, stride, turned, wide, size, scores, wide, count, wide / WIDTH);
+    // Keys that one of these queries sees.
+    size_t seen = causal && first + count < key_count ? first + count : key_count;
+    product(queries + first * stride, stride, turned, wide, size, scores, wide, count, padded(seen, WIDTH) / WIDTH);
     for (size_t r = 0; r < count; r++) {
       float *restrict row = scores + r * wide;
-      float factor = exponentials(row, key_count, scale);
-      for (size_t c = 0; c < key_count; c++) row[c] *= factor;
+      size_t own = causal && first + r + 1 < seen ? first + r + 1 : seen;
+      float factor = exponentials(row, own, scale);
+      for (size_t c = 0; c < own; c++) row[c] *= factor;
+      for (size_t c = own; c < seen; c++) row[c] = 0;
     }
     if (deep == size) {
-      product(scores, wide, lined, deep, key_count, result + first * result_stride, result_stride, count, deep / WIDTH);
+      product(scores, wide, lined, deep, seen, result + first * result_stride, result_stride, count, deep / WIDTH);
     } else {
       // One row at a time through a line of its own: the columns beyond the head are another's.
       for (size_t r = 0; r < count; r++) {
         float line[WIDTH * 64];
         for (size_t d = 0; d < deep; d += WIDTH * 64) {
           size_t part = deep - d < WIDTH * 64 ? deep - d : WIDTH * 64;
-          product(scores + r * wide, wide, lined + d, deep, key_count, line, part, 1, part / WIDTH);
+          product(scores + r * wide, wide, lined + d, deep, seen, line, part, 1, part / WIDTH);
           size_t own = size - d < part ? size - d : part;
           memcpy(result + (first + r) * result_stride + d, line, own * sizeof(float));
         }

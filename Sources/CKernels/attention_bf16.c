@@ -134,7 +134,8 @@ TARGET_INLINE void line_up(
 
 TARGET_INLINE void attend(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, float *workspace, void *result, size_t result_stride, const int narrow) {
+    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
+    const int narrow) {
   size_t width = narrow ? sizeof(uint16_t) : sizeof(float);
   if (key_count == 0) {
     for (size_t r = 0; r < query_count; r++) memset((char *)result + r * result_stride * width, 0, size * width);
@@ -152,11 +153,15 @@ TARGET_INLINE void attend(
   for (size_t start = 0; start < query_count; start += QUERIES) {
     size_t count = query_count - start < QUERIES ? query_count - start : QUERIES;
     for (size_t r = 0; r < count; r++) pairs_of_row(queries + (start + r) * stride, size, asked + r * half);
-    product(asked, half, turned, wide, half, NULL, scores, wide, 0, count, wide / WIDTH);
+    // Keys that one of these queries sees.
+    size_t seen = causal && start + count < key_count ? start + count : key_count;
+    product(asked, half, turned, wide, half, NULL, scores, wide, 0, count, padded(seen, WIDTH) / WIDTH);
     float factors[QUERIES];
-    for (size_t r = 0; r < count; r++)
-      factors[r] = weigh(scores + r * wide, key_count, wide, scale, weights + r * (wide / 2));
-    size_t pairs = (key_count + 1) / 2;
+    for (size_t r = 0; r < count; r++) {
+      size_t own = causal && start + r + 1 < seen ? start + r + 1 : seen;
+      factors[r] = weigh(scores + r * wide, own, wide, scale, weights + r * (wide / 2));
+    }
+    size_t pairs = (seen + 1) / 2;
     char *to = (char *)result + start * result_stride * width;
     if (deep == size) {
       product(weights, wide / 2, lined, deep, pairs, factors, to, result_stride, narrow, count, deep / WIDTH);
@@ -177,11 +182,14 @@ TARGET_INLINE void attend(
 
 TARGET void bertconv_attend_bf16(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, float *workspace, void *result, size_t result_stride, int narrow) {
+    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
+    int narrow) {
   if (narrow)
-    attend(queries, query_count, keys, values, key_count, stride, size, scale, workspace, result, result_stride, 1);
+    attend(
+        queries, query_count, keys, values, key_count, stride, size, scale, causal, workspace, result, result_stride, 1);
   else
-    attend(queries, query_count, keys, values, key_count, stride, size, scale, workspace, result, result_stride, 0);
+    attend(
+        queries, query_count, keys, values, key_count, stride, size, scale, causal, workspace, result, result_stride, 0);
 }
 
 #else
@@ -190,9 +198,10 @@ int bertconv_has_bf16_attention(void) { return 0; }
 size_t bertconv_attention_bf16_workspace(size_t keys, size_t size) { return (void)keys, (void)size, 0; }
 void bertconv_attend_bf16(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, float *workspace, void *result, size_t result_stride, int narrow) {
+    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
+    int narrow) {
   (void)queries, (void)query_count, (void)keys, (void)values, (void)key_count, (void)stride, (void)size, (void)scale;
-  (void)workspace, (void)result, (void)result_stride, (void)narrow;
+  (void)causal, (void)workspace, (void)result, (void)result_stride, (void)narrow;
   __builtin_trap();
 }
 

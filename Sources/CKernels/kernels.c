@@ -39,8 +39,10 @@ VECTORISED void bertconv_add(float *restrict x, const float *restrict y, size_t 
   for (size_t i = 0; i < count; i++) x[i] += y[i];
 }
 
+// The epsilon lies inside the root with the variance of all, or outside of it with that of a sample.
 INLINE void normalise(
-    float *restrict row, const float *restrict gamma, const float *restrict beta, float epsilon, size_t columns) {
+    float *restrict row, const float *restrict gamma, const float *restrict beta, float epsilon, size_t columns,
+    const int of_sample) {
   float lanes[LANES] = {0};
   size_t c = 0;
   for (; c + LANES <= columns; c += LANES)
@@ -52,7 +54,9 @@ INLINE void normalise(
   for (c = 0; c + LANES <= columns; c += LANES)
     for (int l = 0; l < LANES; l++) squares[l] += (row[c + l] - mean) * (row[c + l] - mean);
   for (; c < columns; c++) squares[0] += (row[c] - mean) * (row[c] - mean);
-  float scale = 1.0f / sqrtf(sum_of_lanes(squares) / (float)columns + epsilon);
+  float sum = sum_of_lanes(squares);
+  float scale = of_sample ? 1.0f / (sqrtf(sum / ((float)columns - 1)) + epsilon)
+                          : 1.0f / sqrtf(sum / (float)columns + epsilon);
 
   for (c = 0; c < columns; c++) row[c] = (row[c] - mean) * scale * gamma[c] + beta[c];
 }
@@ -60,7 +64,13 @@ INLINE void normalise(
 VECTORISED void bertconv_layer_norm(
     float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
     size_t columns) {
-  for (size_t r = 0; r < rows; r++) normalise(x + r * columns, gamma, beta, epsilon, columns);
+  for (size_t r = 0; r < rows; r++) normalise(x + r * columns, gamma, beta, epsilon, columns, 0);
+}
+
+VECTORISED void bertconv_deviation_norm(
+    float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
+    size_t columns) {
+  for (size_t r = 0; r < rows; r++) normalise(x + r * columns, gamma, beta, epsilon, columns, 1);
 }
 
 VECTORISED void bertconv_residual_layer_norm(
@@ -70,7 +80,7 @@ VECTORISED void bertconv_residual_layer_norm(
     float *restrict row = x + r * columns;
     const float *restrict other = residual + r * columns;
     for (size_t c = 0; c < columns; c++) row[c] += bias[c] + other[c];
-    normalise(row, gamma, beta, epsilon, columns);
+    normalise(row, gamma, beta, epsilon, columns, 0);
   }
 }
 
@@ -95,5 +105,26 @@ VECTORISED void bertconv_softmax(float *restrict x, size_t rows, size_t columns,
     float *restrict row = x + r * stride;
     float scale = exponentials(row, columns, 1);
     for (size_t c = 0; c < columns; c++) row[c] *= scale;
+  }
+}
+
+INLINE float sigmoid(float x) { return 1.0f / (1.0f + fast_exp(-x)); }
+
+// tanh x = x - x³/3 + 2x⁵/15 … where the difference of two near ones would lose its digits.
+INLINE float fast_tanh(float x) {
+  float s = x * x;
+  float small = x * (1 + s * (-0.333333333f + s * (0.133333333f + s * (-0.0539682540f + s * 0.0218694885f))));
+  float large = 2.0f * sigmoid(2.0f * x) - 1.0f;
+  return s < 0.04f ? small : large;
+}
+
+VECTORISED void bertconv_lstm(
+    const float *restrict gates, float *restrict cell, float *restrict hidden, size_t rows, size_t size) {
+  for (size_t r = 0; r < rows; r++) {
+    const float *restrict i = gates + r * 4 * size, *restrict f = i + size, *restrict g = f + size;
+    const float *restrict o = g + size;
+    float *restrict kept = cell + r * size, *restrict out = hidden + r * size;
+    for (size_t c = 0; c < size; c++) kept[c] = sigmoid(f[c]) * kept[c] + sigmoid(i[c]) * fast_tanh(g[c]);
+    for (size_t c = 0; c < size; c++) out[c] = sigmoid(o[c]) * fast_tanh(kept[c]);
   }
 }

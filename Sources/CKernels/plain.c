@@ -47,6 +47,20 @@ void bertconv_layer_norm_plain(
   }
 }
 
+void bertconv_deviation_norm_plain(
+    float *x, const float *gamma, const float *beta, float epsilon, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++) {
+    float *row = x + r * columns;
+    double mean = 0, squares = 0;
+    for (size_t c = 0; c < columns; c++) mean += row[c];
+    mean /= (double)columns;
+    for (size_t c = 0; c < columns; c++) squares += (row[c] - mean) * (row[c] - mean);
+    double deviation = sqrt(squares / ((double)columns - 1));
+    for (size_t c = 0; c < columns; c++)
+      row[c] = (float)((row[c] - mean) / (deviation + epsilon) * gamma[c] + beta[c]);
+  }
+}
+
 void bertconv_residual_layer_norm_plain(
     float *x, const float *bias, const float *residual, const float *gamma, const float *beta, float epsilon,
     size_t rows, size_t columns) {
@@ -87,8 +101,10 @@ static double score(const float *query, const float *key, size_t size) {
 
 void bertconv_attend_plain(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, float *result, size_t result_stride) {
+    size_t size, float scale, int causal, float *result, size_t result_stride) {
+  size_t all_keys = key_count;
   for (size_t q = 0; q < query_count; q++) {
+    key_count = causal && q < all_keys ? q + 1 : all_keys;
     const float *query = queries + q * stride;
     double max = -INFINITY, sum = 0;
     for (size_t k = 0; k < key_count; k++) max = fmax(max, score(query, keys + k * stride, size));
@@ -98,6 +114,19 @@ void bertconv_attend_plain(
       for (size_t k = 0; k < key_count; k++)
         mean += exp((score(query, keys + k * stride, size) - max) * scale) / sum * values[k * stride + d];
       result[q * result_stride + d] = (float)mean;
+    }
+  }
+}
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+void bertconv_lstm_plain(const float *gates, float *cell, float *hidden, size_t rows, size_t size) {
+  for (size_t r = 0; r < rows; r++) {
+    const float *i = gates + r * 4 * size, *f = i + size, *g = f + size, *o = g + size;
+    for (size_t c = 0; c < size; c++) {
+      double kept = sigmoid(f[c]) * cell[r * size + c] + sigmoid(i[c]) * tanh(g[c]);
+      cell[r * size + c] = (float)kept;
+      hidden[r * size + c] = (float)(sigmoid(o[c]) * tanh(kept));
     }
   }
 }

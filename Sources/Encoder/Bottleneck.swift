@@ -48,7 +48,7 @@ extension BottleneckWeights {
     func load(_ part: String, _ output: Int, _ input: Int) throws(FormatError) -> NormedDenseWeights {
       NormedDenseWeights(
         dense: try loader.dense(name + part + "." + names.dense, output, input),
-        norm: try loader.norm(name + part + "." + names.norm, output, epsilon: config.epsilon()))
+        norm: try loader.norm(name + part + "." + names.norm, output, config.normalisation()))
     }
     let hidden = config.hiddenSize
     let inner = config.innerSize

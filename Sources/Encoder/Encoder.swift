@@ -64,8 +64,14 @@ public final class Encoder: Sendable {
     if let threads, threads < 1 || threads > 1024 {
       throw FormatError("the number of threads is out of range", found: "\(threads)", expected: "1 to 1024")
     }
+    if config.family.recurrent != nil, precision != .f32 {
+      throw FormatError(
+        "a recurrent stack is computed in f32 alone", file: model.path, found: "precision \(precision.rawValue)",
+        expected: "precision f32")
+    }
     let best = try MathLibrary.best(for: precision)
-    self.library = library ?? best
+    // A step of an LSTM is a product with few rows, for which nothing is packed.
+    self.library = library ?? (config.family.recurrent == nil ? best : .openBLAS)
     if library == .openBLAS, precision != .f32 {
       throw FormatError("OpenBLAS computes in f32 alone", found: "precision \(precision.rawValue)")
     }
@@ -136,10 +142,10 @@ public final class Encoder: Sendable {
     let depth = wanted.map { if case .hidden(let index) = $0.kind { index } else { config.layerCount } }.max() ?? 0
     forEachGroup(of: input, poolsFirstToken: poolsFirstToken) { pass in
       pass.embed()
-      pass.keep(.hidden(0), in: results)
+      pass.keep(hidden: 0, in: results)
       for layer in 0..<depth {
         pass.run(layer: layer)
-        pass.keep(.hidden(layer + 1), in: results)
+        pass.keep(hidden: layer + 1, in: results)
       }
     } heads: { pass in
       pass.runHeads(sequenceLength: input.sequence, results)
@@ -157,17 +163,17 @@ public final class Encoder: Sendable {
     layers: Range<Int>, on input: EncoderInput, hidden values: [Float]
   ) throws(FormatError) -> [Float] {
     try input.check(config)
-    let size = config.hiddenSize
+    let size = config.width(ofHidden: layers.lowerBound)
     precondition(layers.lowerBound >= 0 && layers.upperBound <= config.layerCount)
     precondition(values.count == input.batch * input.sequence * size)
-    let result = OutputValues([input.batch, input.sequence, size])
+    let result = OutputValues([input.batch, input.sequence, config.width(ofHidden: layers.upperBound)])
     forEachGroup(of: input, poolsFirstToken: false) { pass in
       for (row, target) in pass.group.targets.enumerated() {
         guard let target else { continue }
-        pass.hidden.set(row: row, to: values.span.extracting((target * size)..<((target + 1) * size)))
+        pass.hidden(layers.lowerBound).set(row: row, to: values.span.extracting((target * size)..<((target + 1) * size)))
       }
       for layer in layers { pass.run(layer: layer) }
-      pass.keep(.hidden(layers.upperBound), in: [.hidden(layers.upperBound): result])
+      pass.keep(hidden: layers.upperBound, in: [.hidden(layers.upperBound): result])
     }
     try model.file.checkIntact()
     return result.values
@@ -186,12 +192,14 @@ public final class Encoder: Sendable {
       guard let block = weights.layers[index].last else { return nil }
       let last = block.bottleneck?.output.norm
       let norm = last ?? block.feedForward.norm
-      guard norm.epsilon != nil else { return nil }
+      guard case .variance = norm.kind else { return nil }
       let bottleneck = family.bottleneck.map { $0.output + "." + $0.norm }
       let name = last == nil ? family.outputNorm : bottleneck ?? family.outputNorm
       return (name, norm.gamma.array(), norm.beta.array())
     case .beforeBlock:
-      guard isLast, let name = family.finalNorm, let norm = weights.finalNorm, norm.epsilon != nil else { return nil }
+      guard isLast, let name = family.finalNorm, let norm = weights.finalNorm, case .variance = norm.kind else {
+        return nil
+      }
       return (name, norm.gamma.array(), norm.beta.array())
     }
   }
@@ -228,7 +236,7 @@ public final class Encoder: Sendable {
   /// The padded shape of an output.
   private func shape(of kind: OutputKind, _ input: EncoderInput) -> [Int] {
     switch kind {
-    case .hidden: [input.batch, input.sequence, config.hiddenSize]
+    case .hidden(let index): [input.batch, input.sequence, config.width(ofHidden: index)]
     case .pooled: [input.batch, config.hiddenSize]
     case .prediction: [input.batch, input.sequence, config.vocabularySize]
     case .nextSentence: [input.batch, 2]
@@ -267,9 +275,9 @@ final class OutputValues: Sendable {
 }
 
 extension ForwardPass {
-  /// Copies `hidden` to its place in the output `kind`, if that was asked for.
-  func keep(_ kind: OutputKind, in results: [OutputKind: OutputValues]) {
-    if let result = results[kind] { scatter(hidden, to: result) }
+  /// Copies the hidden states of that number to their place in the output, if they were asked for.
+  func keep(hidden index: Int, in results: [OutputKind: OutputValues]) {
+    if let result = results[.hidden(index)] { scatter(hidden(index), to: result) }
   }
 
   /// Rows of tokens to their padded places.
@@ -283,17 +291,13 @@ extension ForwardPass {
   /// Everything above the last layer that was asked for. `attended` and `context` are free by now.
   func runHeads(sequenceLength: Int, _ results: [OutputKind: OutputValues]) {
     let rows = group.sequences.map(\.row)
-    if let pooler = weights.pooler {
-      let kinds = results.filter { $0.key == .pooled || $0.key == .nextSentence }
-      let pooled = kinds.isEmpty ? nil : pool(pooler)  // [sequences, H]
-      for (kind, result) in kinds {
-        guard let pooled else { continue }
-        if kind == .pooled {
-          result.fill { Kernels.scatter(pooled, to: rows, of: &$0) }
-        } else if let head = weights.nextSentence {
-          result.fill { Kernels.scatter(classify(pooled, head), to: rows, of: &$0) }  // [sequences, 2]
-        }
-      }
+    if let pooler = weights.pooler, let result = results[.pooled] {
+      let pooled = pool(pooler)  // [sequences, H]
+      result.fill { Kernels.scatter(pooled, to: rows, of: &$0) }
+    }
+    if let pooler = weights.nextSentencePooler, let head = weights.nextSentence, let result = results[.nextSentence] {
+      let logits = classify(pool(pooler), head)  // [sequences, 2]
+      result.fill { Kernels.scatter(logits, to: rows, of: &$0) }
     }
     if let head = weights.classifier, let transform = weights.classifierTransform ?? weights.pooler,
       let result = results[.sequenceClassification] ?? results[.multipleChoice]

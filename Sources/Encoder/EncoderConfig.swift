@@ -11,7 +11,7 @@ public enum Activation: Sendable, Equatable {
   case tanh
 
   /// `hidden_act` of `transformers`. Several of its names are one function.
-  static let names: KeyValuePairs<String, Activation> = [
+  package static let names: KeyValuePairs<String, Activation> = [
     "gelu": .gelu, "gelu_python": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu_fast": .geluTanh,
     "relu": .relu,
   ]
@@ -46,6 +46,8 @@ public struct EncoderConfig: Sendable {
   public let tokenTypeCount: Int
   public let activation: Activation
   public let layerNormEpsilon: Float
+  /// The features between two layers of a recurrent stack; `nil` for other families.
+  let recurrentSize: Int?
   /// Whether the normalisations of embeddings and layers take statistics, or only scale and shift.
   let takesStatistics: Bool
   /// Whether a token's embedding is made of those in the columns beside it too.
@@ -73,9 +75,21 @@ public struct EncoderConfig: Sendable {
   /// The features of a token that go into that matrix.
   var transformationInput: Int { readsNeighbours ? 3 * embeddingSize : embeddingSize }
 
-  /// The epsilon of a normalisation in embeddings or layers, `own` where the family gives it one; `nil` where none is
-  /// needed.
-  func epsilon(_ own: Float? = nil) -> Float? { takesStatistics ? own ?? layerNormEpsilon : nil }
+  /// What a normalisation in embeddings or layers does, with an epsilon of its `own` where the family gives it one.
+  func normalisation(_ own: Float? = nil) -> Normalisation {
+    guard takesStatistics else { return .affine }
+    let epsilon = own ?? layerNormEpsilon
+    return switch family.normKind {
+    case .variance: .variance(epsilon: epsilon)
+    case .sampleDeviation: .sampleDeviation(epsilon: epsilon)
+    }
+  }
+
+  /// The features of `hidden_states` number `index`: H, but for those inside a recurrent stack.
+  package func width(ofHidden index: Int) -> Int {
+    guard let recurrentSize, index > 0, index < layerCount else { return hiddenSize }
+    return recurrentSize
+  }
 
   /// The longest sequence that the position embeddings allow.
   public var maximumSequence: Int { positionCount - firstPosition }
@@ -126,12 +140,25 @@ public struct EncoderConfig: Sendable {
     } else {
       blocksPerLayer = 1
     }
-    headCount = try reader.size(keys.headCount, limit: 1 << 16)
-    intermediateSize = try reader.size(keys.intermediateSize, limit: 1 << 20)
-    vocabularySize = try reader.size("vocab_size", limit: 1 << 28)
-    positionCount = try reader.size("max_position_embeddings", limit: 1 << 20)
+    if let names = family.recurrent {
+      recurrentSize = try reader.size(names.size, limit: 1 << 16)
+      headCount = 1
+    } else {
+      recurrentSize = nil
+      headCount = try reader.size(keys.headCount, limit: 1 << 16)
+    }
+    if let key = keys.intermediateSize, family.recurrent == nil {
+      intermediateSize = try reader.size(key, limit: 1 << 20)
+    } else {
+      intermediateSize = 4 * hiddenSize
+    }
+    vocabularySize = try reader.size(keys.vocabularySize, limit: 1 << 28)
+    positionCount =
+      family.positionEmbeddings == nil ? 1 << 20 : try reader.size(keys.positionCount, limit: 1 << 20)
     tokenTypeCount =
-      family.tokenTypeEmbeddings == nil ? 1 : try reader.size("type_vocab_size", limit: 1 << 16, default: 2)
+      family.typesAreWords
+      ? vocabularySize
+      : family.tokenTypeEmbeddings == nil ? 1 : try reader.size("type_vocab_size", limit: 1 << 16, default: 2)
     bottleneck = family.bottleneck == nil ? .none : try Bottleneck(reader)
     let innerKey = bottleneck == .none ? keys.hiddenSize : Bottleneck.sizeKey
     innerSize = bottleneck == .none ? hiddenSize : try reader.size(innerKey, limit: 1 << 16)
@@ -168,22 +195,22 @@ public struct EncoderConfig: Sendable {
     }
 
     let name = try reader.text(keys.activation) ?? family.defaultActivation
-    guard let activation = Activation.names.first(where: { $0.key == name })?.value else {
+    guard let activation = family.activations.first(where: { $0.key == name })?.value else {
       throw FormatError(
         "the config's \(keys.activation) is not a known activation", file: file, found: "'\(name)'",
-        expected: Activation.names.map(\.key).joined(separator: ", "))
+        expected: family.activations.map(\.key).joined(separator: ", "))
     }
     self.activation = activation
 
-    let epsilon = try reader.number("layer_norm_eps") ?? 1e-12
+    let epsilon = try reader.number(keys.layerNormEpsilon) ?? family.defaultEpsilon
     guard epsilon >= 0, epsilon < 1 else {
       throw FormatError(
-        "the config's layer_norm_eps is out of range", file: file, found: "\(epsilon)",
+        "the config's \(keys.layerNormEpsilon) is out of range", file: file, found: "\(epsilon)",
         expected: "a small number that is not negative, as 1e-12")
     }
     layerNormEpsilon = Float(epsilon)
 
-    paddingID = try reader.integer("pad_token_id") ?? family.defaultPaddingID
+    paddingID = try reader.integer(keys.paddingID) ?? family.defaultPaddingID
     if case .countedFromPadding = family.positions {
       guard paddingID >= 0, paddingID < positionCount - 1 else {
         throw FormatError(

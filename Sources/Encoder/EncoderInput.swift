@@ -8,7 +8,7 @@ public struct EncoderInput: Sendable {
   public var inputIDs: [Int]
   /// 1 for a token, 0 for padding; all are tokens when absent.
   public var attentionMask: [Int]?
-  /// All 0 when absent.
+  /// All of the first sentence when absent.
   public var tokenTypeIDs: [Int]?
   /// For multiple choice: how many sequences in a row belong together. They were `[batch / choices, choices, sequence]`.
   public var choices: Int?
@@ -150,7 +150,7 @@ public struct EncoderInput: Sendable {
         "an id is outside the vocabulary", "input_ids", found: place(index, inputIDs[index]),
         expected: "0 to \(config.vocabularySize - 1)", advice: "Make the ids with the tokenizer of this model.")
     }
-    if let types = tokenTypeIDs, config.family.tokenTypeEmbeddings != nil,
+    if let types = tokenTypeIDs, config.family.tokenTypeEmbeddings != nil || config.family.typesAreWords,
       let index = types.firstIndex(where: { $0 < 0 || $0 >= config.tokenTypeCount })
     {
       throw wrong(

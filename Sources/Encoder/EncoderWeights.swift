@@ -31,12 +31,14 @@ enum PoolerWeights: Sendable {
   case dense(TransformWeights)
   /// Nothing.
   case plain
+  /// Nothing, and the last token is taken.
+  case lastToken
 }
 
-/// The masked LM head.
+/// The masked LM head, or that of a language model.
 struct PredictionWeights: Sendable {
-  let transform: TransformWeights  // [E, H], or [H, H] where there is a rest
-  let norm: NormWeights
+  /// `nil` where the decoder reads the hidden states as they are.
+  let transform: (dense: TransformWeights, norm: NormWeights)?  // [E, H], or [H, H] where there is a rest
   let decoder: DenseWeights  // [V, E]
   /// What features beyond the first E add.
   let rest: Weight?  // [H - E, V]
@@ -47,17 +49,21 @@ struct EncoderWeights: Sendable {
   let wordEmbeddings: Weight  // [V, E]
   /// Before the sum with the other two, which are of H features then.
   let embeddingTransformation: DenseWeights?  // [H, E or 3E]
-  let positionEmbeddings: Weight  // [positions, E or H]
+  let positionEmbeddings: Weight?  // [positions, E or H]
   let tokenTypeEmbeddings: Weight?  // [types, E or H]
   let embeddingNorm: NormWeights?
   let embeddingProjection: DenseWeights?  // [H, E]
   /// The blocks of each layer.
   let layers: [[LayerWeights]]
+  /// In place of them where the layers are LSTMs.
+  let recurrent: [RecurrentWeights]
   /// What the last layer's result goes through.
   let finalNorm: NormWeights?
   let pooler: PoolerWeights?  // [H, H]
   let prediction: PredictionWeights?
   let nextSentence: DenseWeights?  // [2, H]
+  /// What the first token goes through before that.
+  let nextSentencePooler: PoolerWeights?
   let classifier: DenseWeights?  // [labels, H]
   /// What the first token goes through before the classifier, in place of the pooler.
   let classifierTransform: PoolerWeights?  // [H, H]
@@ -70,7 +76,7 @@ struct EncoderWeights: Sendable {
     let family = config.family
     let hidden = config.hiddenSize
     let size = config.embeddingSize
-    var loader = WeightLoader(model, packing: packing)
+    var loader = WeightLoader(model, family, packing: packing)
 
     let word = family.wordEmbeddings + ".weight"
     guard let prefix = family.prefixes.first(where: { loader.has($0 + word) }) else {
@@ -86,15 +92,23 @@ struct EncoderWeights: Sendable {
       embeddingTransformation = nil
     }
     let sum = config.transformsWords ? hidden : size
-    positionEmbeddings = try loader.load(
-      prefix + family.positionEmbeddings + ".weight", [config.positionCount, sum])
-    if let name = family.tokenTypeEmbeddings {
+    if let name = family.positionEmbeddings {
+      positionEmbeddings =
+        family.positionsAreBuffer
+        ? try loader.load(prefix + name, [1, config.positionCount, sum])
+        : try loader.load(prefix + name + ".weight", [config.positionCount, sum])
+    } else {
+      positionEmbeddings = nil
+    }
+    if family.typesAreWords {
+      tokenTypeEmbeddings = wordEmbeddings
+    } else if let name = family.tokenTypeEmbeddings {
       tokenTypeEmbeddings = try loader.load(prefix + name + ".weight", [config.tokenTypeCount, sum])
     } else {
       tokenTypeEmbeddings = nil
     }
     if let name = family.embeddingNorm {
-      embeddingNorm = try loader.norm(prefix + name, sum, epsilon: config.epsilon(family.embeddingNormEpsilon))
+      embeddingNorm = try loader.norm(prefix + name, sum, config.normalisation(family.embeddingNormEpsilon))
     } else {
       embeddingNorm = nil
     }
@@ -113,7 +127,14 @@ struct EncoderWeights: Sendable {
       return block
     }
     var layers: [[LayerWeights]] = []
+    var recurrent: [RecurrentWeights] = []
     for index in 0..<config.layerCount {
+      if family.recurrent != nil {
+        let name = prefix + family.blockName(group: index, block: 0)
+        recurrent.append(try RecurrentWeights(&loader, name, config, layer: index))
+        layers.append([])
+        continue
+      }
       var layer: [LayerWeights] = []
       for number in 0..<config.blocksPerLayer {
         layer.append(try block(prefix + family.blockName(group: config.group(ofLayer: index), block: number)))
@@ -121,8 +142,9 @@ struct EncoderWeights: Sendable {
       layers.append(layer)
     }
     self.layers = layers
+    self.recurrent = recurrent
     if let name = family.finalNorm {
-      finalNorm = try loader.norm(prefix + name, hidden, epsilon: config.epsilon())
+      finalNorm = try loader.norm(prefix + name, hidden, config.normalisation())
     } else {
       finalNorm = nil
     }
@@ -139,6 +161,7 @@ struct EncoderWeights: Sendable {
     let heads = family.heads
     nextSentence =
       loader.has(heads.nextSentence + ".weight") ? try loader.dense(heads.nextSentence, 2, hidden) : nil
+    nextSentencePooler = heads.nextSentenceReadsToken ? .plain : pooler
     questionAnswering =
       loader.has(heads.questionAnswering + ".weight") ? try loader.dense(heads.questionAnswering, 2, hidden) : nil
     let first = heads.firstTokenHeads.first { loader.has($0.dense + ".weight") }
@@ -146,12 +169,19 @@ struct EncoderWeights: Sendable {
       if let first {
         .dense(TransformWeights(dense: try loader.dense(first.dense, hidden, hidden), activation: first.activation))
       } else {
-        nil
+        heads.classifierReadsLastToken ? .lastToken : nil
       }
     let name = first?.output ?? heads.classifier
     // The number of labels is nowhere but in the shape; a matrix of no labels or of one dimension is reported as wrong.
     let labels = model.tensor(name + ".weight")?.shape.first.map { max($0, 1) }
-    classifier = if let labels { try loader.dense(name, labels, hidden) } else { nil }
+    if let labels {
+      classifier =
+        heads.classifierReadsLastToken
+        ? DenseWeights(weight: try loader.load(name + ".weight", [labels, hidden]), bias: .zeros(labels))
+        : try loader.dense(name, labels, hidden)
+    } else {
+      classifier = nil
+    }
     if let names = heads.replacedToken, loader.has(names.dense + ".weight") {
       let dense = try loader.dense(names.dense, hidden, hidden)
       replacedToken = (
@@ -185,13 +215,20 @@ struct EncoderWeights: Sendable {
     _ loader: inout WeightLoader, _ config: EncoderConfig, _ wordEmbeddings: Weight
   ) throws(FormatError) -> PredictionWeights? {
     let names = config.family.heads
-    guard loader.has(names.predictionTransform + ".weight") else { return nil }
     let decoder = names.predictionDecoder + ".weight"
+    let sign = names.predictionTransform.map { $0 + ".weight" } ?? decoder
+    guard names.predictionIsAlwaysThere || loader.has(sign) else { return nil }
     // transformers ties the decoder to the word embeddings unless told otherwise. A decoder of its own in the file is
     // the same matrix then, or it was not tied.
     let isTied = config.tiesWordEmbeddings ?? !loader.has(decoder)
-    let bias = names.predictionBiases.first { loader.has($0) } ?? names.predictionBiases[0]
     let size = config.embeddingSize
+    let weight = isTied ? wordEmbeddings : try loader.load(decoder, [config.vocabularySize, size])
+    let found = names.predictionBiases.first { loader.has($0) }
+    guard let transform = names.predictionTransform else {
+      let bias = if let found { try loader.load(found, [config.vocabularySize]) } else { Weight.zeros(config.vocabularySize) }
+      return PredictionWeights(transform: nil, decoder: DenseWeights(weight: weight, bias: bias), rest: nil)
+    }
+    let bias = found ?? names.predictionBiases[0]
     var width = size
     var rest: Weight?
     if let name = names.predictionRest {
@@ -205,13 +242,13 @@ struct EncoderWeights: Sendable {
       if width > size { rest = try loader.load(name + ".weight", [width - size, config.vocabularySize]) }
     }
     return PredictionWeights(
-      transform: TransformWeights(
-        dense: try loader.dense(names.predictionTransform, width, config.hiddenSize),
-        activation: names.predictionActivation ?? config.activation),
-      norm: try loader.norm(names.predictionNorm, width, epsilon: config.layerNormEpsilon),
-      decoder: DenseWeights(
-        weight: isTied ? wordEmbeddings : try loader.load(decoder, [config.vocabularySize, size]),
-        bias: try loader.load(bias, [config.vocabularySize])),
+      transform: (
+        dense: TransformWeights(
+          dense: try loader.dense(transform, width, config.hiddenSize),
+          activation: names.predictionActivation ?? config.activation),
+        norm: try loader.norm(names.predictionNorm, width, .variance(epsilon: config.layerNormEpsilon))
+      ),
+      decoder: DenseWeights(weight: weight, bias: try loader.load(bias, [config.vocabularySize])),
       rest: rest)
   }
 }
@@ -222,23 +259,27 @@ extension LayerWeights {
     let family = config.family
     let inner = config.innerSize
     bottleneck = try BottleneckWeights(&loader, name, config)
-    projection = try loader.projection(
-      [family.query, family.key, family.value].map { name + $0 }, inner, columns: inner,
-      valueColumns: config.bottleneck == .queriesAndKeys ? config.hiddenSize : inner,
-      sharesInput: config.bottleneck != .queriesAndKeys)
+    if let fused = family.fusedProjection {
+      projection = try loader.projection(fused: name + fused, inner, columns: inner)
+    } else {
+      projection = try loader.projection(
+        [family.query, family.key, family.value].map { name + $0 }, inner, columns: inner,
+        valueColumns: config.bottleneck == .queriesAndKeys ? config.hiddenSize : inner,
+        sharesInput: config.bottleneck != .queriesAndKeys)
+    }
     attentionOutput = try loader.layerDense(name + family.attentionOutput, inner, inner)
-    attentionNorm = try loader.norm(name + family.attentionNorm, inner, epsilon: config.epsilon())
-    func feedForward(_ name: String, epsilon: Float?) throws(FormatError) -> FeedForwardWeights {
+    attentionNorm = try loader.norm(name + family.attentionNorm, inner, config.normalisation())
+    func feedForward(_ name: String, _ kind: Normalisation) throws(FormatError) -> FeedForwardWeights {
       FeedForwardWeights(
         intermediate: try loader.layerDense(name + family.intermediate, config.intermediateSize, inner),
         output: try loader.layerDense(name + family.output, inner, config.intermediateSize),
-        norm: try loader.norm(name + family.outputNorm, inner, epsilon: epsilon))
+        norm: try loader.norm(name + family.outputNorm, inner, kind))
     }
     var earlier: [FeedForwardWeights] = []
     for number in 0..<(config.feedForwardCount - 1) {
-      earlier.append(try feedForward(name + family.earlierFeedForwardName(number), epsilon: config.epsilon()))
+      earlier.append(try feedForward(name + family.earlierFeedForwardName(number), config.normalisation()))
     }
     earlierFeedForwards = earlier
-    self.feedForward = try feedForward(name, epsilon: config.epsilon(family.outputNormEpsilon))
+    self.feedForward = try feedForward(name, config.normalisation(family.outputNormEpsilon))
   }
 }

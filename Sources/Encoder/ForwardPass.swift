@@ -8,7 +8,7 @@ struct EncoderState {
   let hidden: Buffer
   /// [T, N]: what goes through bottlenecks into a layer; empty where there are none.
   let narrow: Buffer
-  /// [T, 3N]: query, key and value side by side.
+  /// [T, 3N]: query, key and value side by side; of a recurrent stack what goes into the four gates.
   let projected: Buffer
   /// [S, S]: attention of one head in one sequence.
   let scores: Buffer
@@ -26,13 +26,14 @@ struct EncoderState {
     self.longest = longest
     rowsBetween = isPacked ? min(tokens, PackedMath.rowsBetween) : tokens
     let width = max(config.hiddenSize, config.innerSize, config.transformationInput)
-    hidden = Buffer(count: tokens * config.hiddenSize)
+    let widest = max(config.hiddenSize, config.recurrentSize ?? 0)
+    hidden = Buffer(count: tokens * widest)
     narrow = Buffer(count: config.bottleneck == .none ? 0 : tokens * config.innerSize)
-    projected = Buffer(count: tokens * 3 * config.innerSize)
+    projected = Buffer(count: tokens * (config.recurrentSize == nil ? 3 * config.innerSize : 4 * widest))
     scores = Buffer(count: isPacked ? 0 : longest * longest)
     context = Buffer(count: tokens * width)
     attended = Buffer(count: tokens * width)
-    inner = Buffer(count: rowsBetween * config.intermediateSize)
+    inner = Buffer(count: config.recurrentSize == nil ? rowsBetween * config.intermediateSize : 0)
   }
 
   func holds(_ group: PackedGroup) -> Bool {
@@ -42,7 +43,8 @@ struct EncoderState {
 }
 
 /// BERT's encoder (Devlin et al., 2018; Vaswani et al., 2017) on one group of packed sequences: post-norm
-/// as published, or pre-norm as Megatron-LM has it (Shoeybi et al., 2019).
+/// as published, or pre-norm as Megatron-LM has it (Shoeybi et al., 2019); with causal attention OpenAI's GPT (Radford et
+/// al., 2018). A recurrent stack may stand in its place.
 ///
 /// T rows in the group, S in a sequence; H hidden size, N the width inside a layer, H but for bottlenecks, A heads of
 /// D = N / A, I intermediate size, E embedding size.
@@ -56,6 +58,13 @@ struct ForwardPass {
 
   var hidden: Matrix { state.hidden.matrix(group.tokens, config.hiddenSize) }
 
+  /// [T, width of that number] in the same memory.
+  func hidden(_ index: Int) -> Matrix { state.hidden.matrix(group.tokens, config.width(ofHidden: index)) }
+
+  private var attentionForm: AttentionForm {
+    AttentionForm(heads: config.headCount, isCausal: config.family.isCausal)
+  }
+
   /// `hidden` = normalise(word + token type + position), projected from E to H where the two differ, before the sum or
   /// after it. Pre-norm families leave the sum as it is.
   func embed() {
@@ -66,8 +75,12 @@ struct ForwardPass {
     } else {
       Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)  // [T, E]
     }
-    if let types = weights.tokenTypeEmbeddings { Kernels.gather(types, group.types, into: x, adding: true) }
-    Kernels.gather(weights.positionEmbeddings, group.positions, into: x, adding: true)
+    if let types = weights.tokenTypeEmbeddings, let indices = group.types {
+      Kernels.gather(types, indices, into: x, adding: true)
+    }
+    if let positions = weights.positionEmbeddings {
+      Kernels.gather(positions, group.positions, into: x, adding: true)
+    }
     if let norm = weights.embeddingNorm { kernels.normalise(x, norm) }
     if let projection {
       kernels.dense(x, projection, into: hidden)  // [T, E] · [H, E]ᵀ
@@ -93,6 +106,7 @@ struct ForwardPass {
   /// All blocks of a layer. The last layer's result is normalised once more where the model ends so: that is what
   /// `transformers` gives as the last of `hidden_states`.
   func run(layer index: Int) {
+    if !weights.recurrent.isEmpty { return run(weights.recurrent[index], index: index) }
     for block in weights.layers[index] {
       switch config.family.normPlacement {
       case .afterSum: runPostNorm(block)
@@ -187,12 +201,12 @@ struct ForwardPass {
     // Padding is not there, so there is nothing to mask.
     if projection.weights.count == 1, projection.biases.count == 1 {  // [3N, N]
       kernels.attention(
-        x, DenseWeights(weight: projection.weights[0], bias: projection.biases[0]), group, heads: config.headCount,
+        x, DenseWeights(weight: projection.weights[0], bias: projection.biases[0]), group, attentionForm,
         output: output, projected: projected, scores: state.scores, context: context, into: y)
       return
     }
     projectApart(x, values, projection, into: projected)
-    kernels.attend(projected, group, heads: config.headCount, scores: state.scores, into: context)
+    kernels.attend(projected, group, attentionForm, scores: state.scores, into: context)
     kernels.multiply(context, by: output, into: y)  // [T, N] · [N, N]ᵀ
   }
 
@@ -224,11 +238,14 @@ struct ForwardPass {
 // MARK: Heads
 
 extension ForwardPass {
-  /// activation(dense(first token)), or the first token alone: [sequences, H].
+  /// activation(dense(first token)), or the first token or the last alone: [sequences, H].
   func pool(_ pooler: PoolerWeights) -> Matrix {
     let first = state.context.matrix(group.sequences.count, config.hiddenSize)
     let pooled = state.attended.matrix(group.sequences.count, config.hiddenSize)
-    Kernels.gather(hidden, group.sequences.map(\.firstToken), into: first)
+    switch pooler {
+    case .lastToken: Kernels.gather(hidden, group.sequences.map(\.lastToken), into: first)
+    case .plain, .dense: Kernels.gather(hidden, group.sequences.map(\.firstToken), into: first)
+    }
     guard case .dense(let transform) = pooler else { return first }
     self.transform(first, transform, into: pooled)
     return pooled
@@ -257,9 +274,12 @@ extension ForwardPass {
   /// this width a copy of the packed rows would be the largest buffer of all.
   func predict(_ head: PredictionWeights, sequenceLength: Int, into values: inout [Float]) {
     let size = config.embeddingSize
-    let x = state.attended.matrix(group.tokens, head.transform.dense.weight.rows)
-    transform(hidden, head.transform, into: x)  // [T, H] · [E or H, H]ᵀ
-    kernels.normalise(x, head.norm)
+    var x = hidden
+    if let (dense, norm) = head.transform {
+      x = state.attended.matrix(group.tokens, dense.dense.weight.rows)
+      transform(hidden, dense, into: x)  // [T, H] · [E or H, H]ᵀ
+      kernels.normalise(x, norm)
+    }
     for sequence in group.sequences {
       for run in sequence.runs {
         let rows = (sequence.start + run.lowerBound)..<(sequence.start + run.upperBound)

@@ -3,6 +3,13 @@ import COpenBLAS
 
 // The operations of the forward pass. Each checks its shapes, so that nothing above this file can reach outside a matrix.
 
+/// How the heads of an attention attend.
+struct AttentionForm {
+  let heads: Int
+  /// To the tokens before, and to itself, alone.
+  let isCausal: Bool
+}
+
 /// Those that packed weights change go through `packed` where it is there, and spread over its threads; without it
 /// everything is computed by OpenBLAS and one loop after the other: the reference.
 struct Kernels {
@@ -47,42 +54,43 @@ struct Kernels {
   /// `y = attend(x · wᵀ + bias) · outputᵀ` with x [T, k], w [3N, k] of query, key and value, output [n, N], y [T, n];
   /// `projected` [T, 3N], `scores` and `context` [T, N] hold what lies between.
   func attention(
-    _ x: Matrix, _ projection: DenseWeights, _ group: PackedGroup, heads: Int, output: Weight, projected: Matrix,
+    _ x: Matrix, _ projection: DenseWeights, _ group: PackedGroup, _ form: AttentionForm, output: Weight, projected: Matrix,
     scores: Buffer, context: Matrix, into y: Matrix
   ) {
     if let packed, let w = projection.weight.packed, let output = output.packed {
       packed.attention(
-        x, by: w, bias: projection.bias, group, heads: heads, output: output, projected: projected, context: context,
-        into: y)
+        x, by: w, bias: projection.bias, group, form, output: output, projected: projected, context: context, into: y)
     } else {
       dense(x, projection, into: projected)
-      attend(projected, group, heads: heads, scores: scores, into: context)
+      attend(projected, group, form, scores: scores, into: context)
       multiply(context, by: output, into: y)
     }
   }
 
   /// softmax(Q Kᵀ / √D) V for each head of each sequence: `projected` [T, 3N] holds query, key and value side by side,
   /// `context` [T, N] the results; `scores` has room for a matrix of the longest sequence.
-  func attend(_ projected: Matrix, _ group: PackedGroup, heads: Int, scores: Buffer, into context: Matrix) {
-    precondition(projected.columns == 3 * context.columns && context.columns % heads == 0)
+  func attend(
+    _ projected: Matrix, _ group: PackedGroup, _ form: AttentionForm, scores: Buffer, into context: Matrix
+  ) {
+    precondition(projected.columns == 3 * context.columns && context.columns % form.heads == 0)
     if let packed {
-      packed.attend(projected, group, heads: heads, into: context)
+      packed.attend(projected, group, form, into: context)
       return
     }
     let width = context.columns
-    let size = width / heads
+    let size = width / form.heads
     let scale = 1 / Float(size).squareRoot()
     for sequence in group.sequences {
       let queries = projected.rows(sequence.queries)
       let keys = projected.rows(sequence.keys)
       let result = context.rows(sequence.queries)
       let scores = scores.matrix(queries.rows, keys.rows)  // [S, S]
-      for head in 0..<heads {
+      for head in 0..<form.heads {
         let own = (head * size)..<((head + 1) * size)
         let key = (own.lowerBound + width)..<(own.upperBound + width)
         let value = (own.lowerBound + 2 * width)..<(own.upperBound + 2 * width)
         Self.multiplyTransposed(queries.columns(own), keys.columns(key), scale: scale, into: scores)
-        Self.softmax(scores)
+        Self.softmax(scores, isCausal: form.isCausal)
         Self.multiply(scores, keys.columns(value), into: result.columns(own))  // [S, S] · [S, D]
       }
     }
@@ -93,7 +101,7 @@ struct Kernels {
     if packed != nil { PackedMath.parallel(count, body) } else { body(0..<count) }
   }
 
-  /// Each row of `x` to mean 0 and variance 1 where the norm has an epsilon, then scaled by gamma and shifted by beta.
+  /// Each row of `x` normalised as its kind says, then scaled by gamma and shifted by beta.
   func normalise(_ x: Matrix, _ norm: NormWeights) {
     forRows(x.rows) { Self.normalise(x.rows($0), norm) }
   }
@@ -236,16 +244,17 @@ struct Kernels {
     }
   }
 
-  /// Each row of `x` to mean 0 and variance 1 where the norm has an epsilon, then scaled by gamma and shifted by beta.
+  /// Each row of `x` normalised as its kind says, then scaled by gamma and shifted by beta.
   private static func normalise(_ x: Matrix, _ norm: NormWeights) {
     precondition(x.isContiguous && norm.gamma.columns == x.columns && norm.beta.columns == x.columns)
     unsafe x.withStart { x0 in
       unsafe norm.gamma.withStart { gamma in
         unsafe norm.beta.withStart { beta in
-          if let epsilon = norm.epsilon {
-            unsafe bertconv_layer_norm(x0, gamma, beta, epsilon, x.rows, x.columns)
-          } else {
-            unsafe bertconv_affine(x0, gamma, beta, x.rows, x.columns)
+          switch norm.kind {
+          case .variance(let epsilon): unsafe bertconv_layer_norm(x0, gamma, beta, epsilon, x.rows, x.columns)
+          case .sampleDeviation(let epsilon):
+            unsafe bertconv_deviation_norm(x0, gamma, beta, epsilon, x.rows, x.columns)
+          case .affine: unsafe bertconv_affine(x0, gamma, beta, x.rows, x.columns)
           }
         }
       }
@@ -262,7 +271,7 @@ struct Kernels {
   }
 
   /// `y = x`.
-  private static func copy(_ x: Matrix, to y: Matrix) {
+  static func copy(_ x: Matrix, to y: Matrix) {
     precondition(x.isContiguous && y.isContiguous && x.rows == y.rows && x.columns == y.columns)
     unsafe x.withStart { x0 in
       unsafe y.withStart { y0 in unsafe y0.update(from: x0, count: x.rows * x.columns) }
@@ -278,10 +287,14 @@ struct Kernels {
         unsafe bias.withStart { b in
           unsafe norm.gamma.withStart { gamma in
             unsafe norm.beta.withStart { beta in
-              if let epsilon = norm.epsilon {
+              switch norm.kind {
+              case .variance(let epsilon):
                 unsafe bertconv_residual_layer_norm(x0, b, r, gamma, beta, epsilon, x.rows, x.columns)
-              } else {
-                unsafe bertconv_residual_affine(x0, b, r, gamma, beta, x.rows, x.columns)
+              case .sampleDeviation(let epsilon):
+                unsafe bertconv_bias(x0, b, x.rows, x.columns, x.columns)
+                unsafe bertconv_add(x0, r, x.rows * x.columns)
+                unsafe bertconv_deviation_norm(x0, gamma, beta, epsilon, x.rows, x.columns)
+              case .affine: unsafe bertconv_residual_affine(x0, b, r, gamma, beta, x.rows, x.columns)
               }
             }
           }
@@ -290,9 +303,32 @@ struct Kernels {
     }
   }
 
-  /// Each row of `x` to weights that sum to 1.
-  private static func softmax(_ x: Matrix) {
-    unsafe x.withStart { x0 in unsafe bertconv_softmax(x0, x.rows, x.columns, x.stride) }
+  /// Each row of `x` to weights that sum to 1; `isCausal` leaves row `i` the columns 0 to `i` alone.
+  private static func softmax(_ x: Matrix, isCausal: Bool) {
+    unsafe x.withStart { x0 in
+      guard isCausal else {
+        unsafe bertconv_softmax(x0, x.rows, x.columns, x.stride)
+        return
+      }
+      for row in 0..<x.rows {
+        let start = unsafe x0 + row * x.stride
+        let seen = min(row + 1, x.columns)
+        unsafe bertconv_softmax(start, 1, seen, x.stride)
+        unsafe (start + seen).update(repeating: 0, count: x.columns - seen)
+      }
+    }
+  }
+
+  /// A step of an LSTM: `gates` [m, 4 n], `cell` and `y` [m, n].
+  static func lstm(_ gates: Matrix, cell: Matrix, into y: Matrix) {
+    precondition(gates.isContiguous && cell.isContiguous && y.isContiguous)
+    precondition(gates.rows == y.rows && cell.rows == y.rows && gates.columns == 4 * y.columns)
+    precondition(cell.columns == y.columns)
+    unsafe gates.withStart { gates0 in
+      unsafe cell.withStart { cell0 in
+        unsafe y.withStart { y0 in unsafe bertconv_lstm(gates0, cell0, y0, y.rows, y.columns) }
+      }
+    }
   }
 
   /// The largest value of each column of `x`, which has rows, in the one row of `y`.

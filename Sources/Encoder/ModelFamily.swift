@@ -18,6 +18,14 @@ package struct ModelFamily: Sendable {
     case beforeBlock
   }
 
+  /// What a normalisation divides by.
+  package enum NormKind: Sendable {
+    /// The root of variance and epsilon (Ba et al., 2016).
+    case variance
+    /// The deviation of a sample, and epsilon added to it.
+    case sampleDeviation
+  }
+
   package var name = "bert"
   /// Values of `model_type` in the config.
   package var modelTypes = ["bert"]
@@ -25,9 +33,16 @@ package struct ModelFamily: Sendable {
   package var prefixes = ["bert.", ""]
 
   package var wordEmbeddings = "embeddings.word_embeddings"
-  package var positionEmbeddings = "embeddings.position_embeddings"
+  /// `nil` for families in which the order of the tokens comes in otherwise.
+  package var positionEmbeddings: String? = "embeddings.position_embeddings"
+  /// Whether that is the whole name of a tensor [1, positions, E], and no layer's.
+  package var positionsAreBuffer = false
   /// `nil` for families without token types.
   package var tokenTypeEmbeddings: String? = "embeddings.token_type_embeddings"
+  /// Whether token types that are given are ids of words, as OpenAI's GPT takes them in `transformers`.
+  package var typesAreWords = false
+  /// What a token is of where no types are given.
+  package var defaultTokenType = 0
   /// `nil` for families whose first layer takes the plain sum of the embeddings.
   package var embeddingNorm: String? = "embeddings.LayerNorm"
   /// From the embeddings' size to the hidden size, for families where the two differ.
@@ -40,11 +55,16 @@ package struct ModelFamily: Sendable {
   package var configKeys = ConfigKeys()
   /// What `transformers` assumes where a config says nothing.
   package var defaultActivation = "gelu"
+  package var defaultEpsilon = 1e-12
   package var defaultPaddingID = 0
+  /// What the names of activations mean.
+  package var activations = Activation.names
 
   /// `{layer}` is the number of the layer, or of the group of layers that share their weights; `{block}` that of the block
   /// in it. Without `{layer}` all layers share their weights.
   package var layer = "encoder.layer.{layer}."
+  /// Query, key and value in one; where it is there, the three have no names.
+  package var fusedProjection: String? = nil
   package var query = "attention.self.query"
   package var key = "attention.self.key"
   package var value = "attention.self.value"
@@ -55,6 +75,15 @@ package struct ModelFamily: Sendable {
   package var outputNorm = "output.LayerNorm"
   /// Whether ``attentionNorm`` and ``outputNorm`` stand before attention and feed-forward or after their sums.
   package var normPlacement = NormPlacement.afterSum
+  package var normKind = NormKind.variance
+  /// What is appended to the name of a normalisation.
+  package var normNames = (gamma: ".weight", beta: ".bias")
+  /// Whether the matrices of layers are [in, out], as those of a convolution of width 1.
+  package var layersAreTurned = false
+  /// Whether a token attends to those before it and to itself alone.
+  package var isCausal = false
+  /// For families whose layers are LSTMs.
+  package var recurrent: RecurrentNames? = nil
   /// A normalisation after the last layer, for pre-norm families.
   package var finalNorm: String? = nil
   /// Where these norms have an epsilon of their own, whatever the config says.
@@ -74,8 +103,13 @@ package struct ModelFamily: Sendable {
     package var hiddenSize = "hidden_size"
     package var layerCount = "num_hidden_layers"
     package var headCount = "num_attention_heads"
-    package var intermediateSize = "intermediate_size"
+    /// `nil` where it is four times the hidden size.
+    package var intermediateSize: String? = "intermediate_size"
     package var activation = "hidden_act"
+    package var vocabularySize = "vocab_size"
+    package var positionCount = "max_position_embeddings"
+    package var layerNormEpsilon = "layer_norm_eps"
+    package var paddingID = "pad_token_id"
     /// For families whose layers share weights in groups.
     package var groupCount: String? = nil
     package var blocksPerLayer: String? = nil
@@ -99,6 +133,13 @@ package struct ModelFamily: Sendable {
     package var norm: String
   }
 
+  /// LSTMs one above the other: what stands in front of the names of a layer's four tensors, as torch.nn.LSTM names them,
+  /// and the key of the size between two layers. The last layer gives as many features as an embedding has.
+  package struct RecurrentNames: Sendable {
+    package var layer: String
+    package var size: String
+  }
+
   /// A head that reads the first token past the pooler: `output(activation(dense(first token)))`.
   package struct FirstTokenHead: Sendable {
     package var dense: String
@@ -108,19 +149,26 @@ package struct ModelFamily: Sendable {
 
   /// The names of the heads, which have no prefix.
   package struct HeadNames: Sendable {
-    package var predictionTransform = "cls.predictions.transform.dense"
+    /// `nil` where the decoder reads the hidden states as they are.
+    package var predictionTransform: String? = "cls.predictions.transform.dense"
     package var predictionNorm = "cls.predictions.transform.LayerNorm"
     package var predictionDecoder = "cls.predictions.decoder"
     /// The rows of the decoder for what the hidden size has beyond the embeddings', [H - E, V]; where a family has it,
     /// the transform keeps the hidden size.
     package var predictionRest: String? = nil
-    /// Whole names: the bias has been kept under both.
+    /// Whole names: the bias has been kept under both. Of a decoder without a transform it may be absent.
     package var predictionBiases = ["cls.predictions.bias", "cls.predictions.decoder.bias"]
+    /// Whether every model has the head, since its decoder is the word embeddings.
+    package var predictionIsAlwaysThere = false
     /// Between the transform and its normalisation, where that is not the model's.
     package var predictionActivation: Activation? = nil
     package var nextSentence = "cls.seq_relationship"
     package var nextSentenceOutput = "seq_relationship_logits"
+    /// Whether that head reads the first token as it is, and no pooler.
+    package var nextSentenceReadsToken = false
     package var classifier = "classifier"
+    /// Whether that has no bias and reads the last token as it is.
+    package var classifierReadsLastToken = false
     /// In place of pooler and classifier for whole sequences; the first that is there counts.
     package var firstTokenHeads: [FirstTokenHead] = []
     /// What tells tokens that were replaced: a dense layer, and a second one to a single score.
@@ -139,7 +187,7 @@ package struct ModelFamily: Sendable {
 
   /// What stands in front of the names of that block's weights, after the prefix.
   func blockName(group: Int, block: Int) -> String {
-    let name = layer.split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(group)")
+    let name = (recurrent?.layer ?? layer).split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(group)")
     return name.split(separator: "{block}", omittingEmptySubsequences: false).joined(separator: "\(block)")
   }
 
@@ -274,6 +322,107 @@ package struct ModelFamily: Sendable {
     return family
   }()
 
+  /// OpenAI's GPT of 2018 (Radford et al.), as `transformers` has it.
+  package static let openAIGPT: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "OpenAI GPT"
+    family.modelTypes = ["openai-gpt"]
+    family.prefixes = ["transformer.", ""]
+    family.wordEmbeddings = "tokens_embed"
+    family.positionEmbeddings = "positions_embed"
+    family.tokenTypeEmbeddings = nil
+    family.typesAreWords = true
+    family.embeddingNorm = nil
+    family.configKeys.hiddenSize = "n_embd"
+    family.configKeys.layerCount = "n_layer"
+    family.configKeys.headCount = "n_head"
+    family.configKeys.intermediateSize = nil
+    family.configKeys.activation = "afn"
+    family.configKeys.positionCount = "n_positions"
+    family.configKeys.layerNormEpsilon = "layer_norm_epsilon"
+    family.defaultEpsilon = 1e-5
+    family.activations = ["gelu": .geluTanh, "relu": .relu]
+    family.layer = "h.{layer}."
+    family.fusedProjection = "attn.c_attn"
+    family.attentionOutput = "attn.c_proj"
+    family.attentionNorm = "ln_1"
+    family.intermediate = "mlp.c_fc"
+    family.output = "mlp.c_proj"
+    family.outputNorm = "ln_2"
+    family.layersAreTurned = true
+    family.isCausal = true
+    family.pooler = nil
+    family.heads.predictionTransform = nil
+    family.heads.predictionDecoder = "lm_head"
+    family.heads.predictionBiases = []
+    family.heads.predictionIsAlwaysThere = true
+    family.heads.classifier = "score"
+    family.heads.classifierReadsLastToken = true
+    return family
+  }()
+
+  /// BERT-pytorch of codertimo, with the names of its modules.
+  package static let bertPyTorch: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "BERT-pytorch"
+    family.modelTypes = ["bert-pytorch"]
+    family.wordEmbeddings = "embedding.token"
+    family.positionEmbeddings = "embedding.position.pe"
+    family.positionsAreBuffer = true
+    family.tokenTypeEmbeddings = "embedding.segment"
+    // Padding is of segment 0, a first sentence of segment 1.
+    family.defaultTokenType = 1
+    family.embeddingNorm = nil
+    family.defaultActivation = "gelu_new"
+    family.defaultEpsilon = 1e-6
+    family.layer = "transformer_blocks.{layer}."
+    family.query = "attention.linear_layers.0"
+    family.key = "attention.linear_layers.1"
+    family.value = "attention.linear_layers.2"
+    family.attentionOutput = "attention.output_linear"
+    family.attentionNorm = "input_sublayer.norm"
+    family.intermediate = "feed_forward.w_1"
+    family.output = "feed_forward.w_2"
+    family.outputNorm = "output_sublayer.norm"
+    family.normPlacement = .beforeBlock
+    family.normKind = .sampleDeviation
+    family.normNames = (".a_2", ".b_2")
+    family.pooler = nil
+    family.heads.predictionTransform = nil
+    family.heads.predictionDecoder = "mask_lm.linear"
+    family.heads.predictionBiases = ["mask_lm.linear.bias"]
+    family.heads.nextSentence = "next_sentence.linear"
+    family.heads.nextSentenceReadsToken = true
+    return family
+  }()
+
+  /// The language model of ULMFiT (Howard and Ruder, 2018): an AWD-LSTM, with fastai's names.
+  package static let ulmFiT: ModelFamily = {
+    var family = ModelFamily()
+    family.name = "AWD-LSTM"
+    family.modelTypes = ["awd-lstm"]
+    family.prefixes = ["0."]
+    family.wordEmbeddings = "encoder"
+    family.positionEmbeddings = nil
+    family.tokenTypeEmbeddings = nil
+    family.embeddingNorm = nil
+    family.configKeys.hiddenSize = "emb_sz"
+    family.configKeys.layerCount = "n_layers"
+    family.configKeys.vocabularySize = "vocab_sz"
+    family.configKeys.paddingID = "pad_token"
+    family.defaultPaddingID = 1
+    family.layer = "rnns.{layer}."
+    family.recurrent = RecurrentNames(layer: "rnns.{layer}.module.", size: "n_hid")
+    family.pooler = nil
+    family.heads.predictionTransform = nil
+    family.heads.predictionDecoder = "1.decoder"
+    family.heads.predictionBiases = ["1.decoder.bias"]
+    family.heads.predictionIsAlwaysThere = true
+    return family
+  }()
+
   /// All that the encoder runs.
-  package static let all = [bert, distilBERT, roBERTa, electra, albert, megatronBERT, mobileBERT]
+  package static let all = [
+    bert, distilBERT, roBERTa, electra, albert, megatronBERT, mobileBERT, openAIGPT, bertPyTorch, ulmFiT,
+  ]
 }

@@ -59,7 +59,7 @@ extension EncoderWeights {
     outputs.append(("last_hidden_state", .hidden(config.layerCount)))
     if pooler != nil { outputs.append(("pooler_output", .pooled)) }
     if prediction != nil { outputs.append(("prediction_logits", .prediction)) }
-    if pooler != nil, nextSentence != nil {
+    if nextSentencePooler != nil, nextSentence != nil {
       outputs.append((config.family.heads.nextSentenceOutput, .nextSentence))
     }
     if let kind = logits(config) { outputs.append(("logits", kind)) }
@@ -76,7 +76,8 @@ extension EncoderWeights {
     let architecture = config.architecture ?? ""
     let hasPooler = pooler != nil
     if architecture.hasSuffix("ForMaskedLM"), prediction != nil { return .prediction }
-    if architecture.hasSuffix("ForNextSentencePrediction"), hasPooler, nextSentence != nil { return .nextSentence }
+    let tellsNextSentence = nextSentencePooler != nil && nextSentence != nil
+    if architecture.hasSuffix("ForNextSentencePrediction"), tellsNextSentence { return .nextSentence }
     if let classifier {
       let readsFirstToken = hasPooler || classifierTransform != nil
       if architecture.hasSuffix("ForTokenClassification"), classifierTransform == nil { return .tokenClassification }
@@ -86,7 +87,7 @@ extension EncoderWeights {
       return readsFirstToken ? .sequenceClassification : .tokenClassification
     }
     if replacedToken != nil, prediction == nil { return .replacedToken }
-    if prediction != nil { return nextSentence == nil || !hasPooler ? .prediction : nil }
-    return hasPooler && nextSentence != nil ? .nextSentence : nil
+    if prediction != nil { return tellsNextSentence ? nil : .prediction }
+    return tellsNextSentence ? .nextSentence : nil
   }
 }

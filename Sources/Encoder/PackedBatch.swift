@@ -14,6 +14,7 @@ struct PackedSequence {
 
   var keys: Range<Int> { start..<(start + columns.count) }
   var queries: Range<Int> { start..<(start + columns.count + (hasExtraQuery ? 1 : 0)) }
+  var lastToken: Int { keys.upperBound - 1 }
   /// The row of column 0, when it is there.
   var firstToken: Int { hasExtraQuery ? keys.upperBound : start }
 
@@ -37,7 +38,8 @@ struct PackedGroup {
   /// Of each row: indices into the three tables of embeddings.
   private(set) var ids: [Int] = []
   private(set) var positions: [Int] = []
-  private(set) var types: [Int] = []
+  /// `nil` where none are added.
+  private(set) var types: [Int]? = []
   /// Of each row: the ids in the columns before and after, whatever their mask; `nil` at the ends of the padded row. Only
   /// for models that read them.
   private(set) var previousIDs: [Int?] = []
@@ -76,6 +78,7 @@ struct PackedGroup {
     return batches.map { rows in
       share(rows, tokens: columns.map(\.count), threads: threads).map { rows in
         var group = PackedGroup()
+        if config.family.typesAreWords, input.tokenTypeIDs == nil { group.types = nil }
         for row in rows { group.append(row, columns[row], of: input, config, poolsFirstToken: poolsFirstToken) }
         return group
       }
@@ -109,7 +112,7 @@ struct PackedGroup {
     for column in extra ? columns + [0] : columns {
       ids.append(input.inputIDs[base + column])
       positions.append(rowPositions[column])
-      types.append(input.tokenTypeIDs?[base + column] ?? 0)
+      types?.append(input.tokenTypeIDs?[base + column] ?? config.family.defaultTokenType)
       guard config.readsNeighbours else { continue }
       previousIDs.append(column > 0 ? input.inputIDs[base + column - 1] : nil)
       nextIDs.append(column + 1 < input.sequence ? input.inputIDs[base + column + 1] : nil)

@@ -322,7 +322,7 @@ final class PackedMath: @unchecked Sendable {
   /// `y = attend(x · wᵀ + bias) · outputᵀ` with x [T, k], w [3N, k] of query, key and value, output [n, N], y [T, n];
   /// `projected` [T, 3N] and `context` [T, N] hold what lies between.
   func attention(
-    _ x: Matrix, by w: PackedMatrix, bias: Weight, _ group: PackedGroup, heads: Int, output: PackedMatrix,
+    _ x: Matrix, by w: PackedMatrix, bias: Weight, _ group: PackedGroup, _ form: AttentionForm, output: PackedMatrix,
     projected: Matrix, context: Matrix, into y: Matrix
   ) {
     precondition(projected.columns == w.rows && bias.columns == w.rows && w.rows == 3 * context.columns)
@@ -330,13 +330,13 @@ final class PackedMath: @unchecked Sendable {
     precondition(output.columns == context.columns && output.rows == y.columns && x.rows == y.rows)
     guard precision != .f32, bertconv_has_bf16_attention() != 0 else {
       multiply(x, by: w, bias: bias, activation: nil, into: projected)
-      attend(projected, group, heads: heads, into: context)
+      attend(projected, group, form, into: context)
       multiply(context, by: output, bias: nil, activation: nil, into: y)
       return
     }
     projectToWords(x, by: w, bias: bias, through: projected)
     let isNarrow = precision == .bf16
-    attendWords(group, heads: heads, into: context, narrow: isNarrow)
+    attendWords(group, form, into: context, narrow: isNarrow)
     if isNarrow {
       product(.words(context), y.rows, output, bias: nil, activation: nil, y, narrow: false)
     } else {
@@ -382,31 +382,31 @@ final class PackedMath: @unchecked Sendable {
 
   /// softmax(Q Kᵀ / √D) V of every head of every sequence: `projected` [T, 3N] holds query, key and value side by side,
   /// `context` [T, N] the results.
-  func attend(_ projected: Matrix, _ group: PackedGroup, heads: Int, into context: Matrix) {
+  func attend(_ projected: Matrix, _ group: PackedGroup, _ form: AttentionForm, into context: Matrix) {
     let width = context.columns
-    let size = width / heads
+    let size = width / form.heads
     let scale = 1 / Float(size).squareRoot()
-    unsafe forEachHead(group, heads: heads, workspace: bertconv_attention_workspace(group.longest, size)) {
+    unsafe forEachHead(group, heads: form.heads, workspace: bertconv_attention_workspace(group.longest, size)) {
       sequence, head, space in
       unsafe projected.withStart { p in
         unsafe context.withStart { c in
           let query = unsafe p + sequence.start * projected.stride + head * size
           unsafe bertconv_attend(
             query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, projected.stride,
-            size, scale, space, c + sequence.start * context.stride + head * size, context.stride)
+            size, scale, form.isCausal ? 1 : 0, space, c + sequence.start * context.stride + head * size, context.stride)
         }
       }
     }
   }
 
   /// The same of what ``words`` holds; the results as floats, or in the first half of the memory of `context`.
-  private func attendWords(_ group: PackedGroup, heads: Int, into context: Matrix, narrow: Bool) {
+  private func attendWords(_ group: PackedGroup, _ form: AttentionForm, into context: Matrix, narrow: Bool) {
     precondition(context.isContiguous)
     let width = context.columns
-    let size = width / heads
+    let size = width / form.heads
     let scale = 1 / Float(size).squareRoot()
     let projected = words
-    unsafe forEachHead(group, heads: heads, workspace: bertconv_attention_bf16_workspace(group.longest, size)) {
+    unsafe forEachHead(group, heads: form.heads, workspace: bertconv_attention_bf16_workspace(group.longest, size)) {
       sequence, head, space in
       unsafe projected.withStart { p in
         unsafe context.withStart { c in
@@ -416,7 +416,7 @@ final class PackedMath: @unchecked Sendable {
           let place = sequence.start * width + head * size
           unsafe bertconv_attend_bf16(
             query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, 3 * width, size,
-            scale, space, UnsafeMutableRawPointer(c) + place * (narrow ? 2 : 4), width, narrow ? 1 : 0)
+            scale, form.isCausal ? 1 : 0, space, UnsafeMutableRawPointer(c) + place * (narrow ? 2 : 4), width, narrow ? 1 : 0)
         }
       }
     }

@@ -37,7 +37,7 @@ struct SentenceWeights: Sendable {
         width = output
       case .layerNorm(let name):
         let norm = SentenceModule.tensorName(name, "norm")
-        steps.append(.layerNorm(try loader.norm(norm, width, epsilon: Self.normEpsilon)))
+        steps.append(.layerNorm(try loader.norm(norm, width, .variance(epsilon: Self.normEpsilon))))
       case .normalize: steps.append(.normalize)
       // The config was read without them.
       case .pooling, .unsupported: break

@@ -59,16 +59,33 @@ struct Weight: Sendable {
 
   func withSpan<R>(_ body: (RawSpan) -> R) -> R { bytes.withSpan(body) }
 
+  /// A copy, columns and rows exchanged.
+  func transposed() -> Weight {
+    let turned = Bytes(count: bytes.count) { target in
+      bytes.withSpan { Layout.transpose($0, into: &target, rows: rows, columns: columns, elementSize: 4) }
+    }
+    return Weight(rows: columns, columns: rows, bytes: turned)
+  }
+
   /// The values, row by row.
   func array() -> [Float] { bytes.withSpan { $0.floats() } }
+}
+
+/// What becomes of a row before it is scaled and shifted.
+enum Normalisation: Sendable, Equatable {
+  /// Mean 0 and variance 1, but for what epsilon adds to the variance.
+  case variance(epsilon: Float)
+  /// Mean 0 and a sample's deviation of 1, but for what epsilon adds to the deviation.
+  case sampleDeviation(epsilon: Float)
+  /// Nothing.
+  case affine
 }
 
 /// The two tensors of a layer normalisation, [columns] each.
 struct NormWeights: Sendable {
   let gamma: Weight
   let beta: Weight
-  /// What is added to the variance; `nil` where a row is only scaled and shifted, without statistics of its own.
-  let epsilon: Float?
+  let kind: Normalisation
 }
 
 /// `x · weightᵀ + bias`, weight [out, in], bias [out].
@@ -94,9 +111,12 @@ struct WeightLoader {
   private(set) var missing: [String] = []
   /// The names of the tensors that were loaded.
   private(set) var used: Set<String> = []
+  /// How the family calls and lays out the tensors of a layer.
+  private let family: ModelFamily
 
-  init(_ model: NativeModel, packing: Precision?) {
+  init(_ model: NativeModel, _ family: ModelFamily, packing: Precision?) {
     self.model = model
+    self.family = family
     self.packing = packing
   }
 
@@ -121,7 +141,7 @@ struct WeightLoader {
     return nil
   }
 
-  /// The tensor `name` of exactly this shape. One that is not there is noted, and a placeholder given.
+  /// The tensor `name` of exactly this shape, all but its last dimension taken together. One that is not there is noted, and a placeholder given.
   mutating func load(_ name: String, _ shape: [Int]) throws(FormatError) -> Weight {
     guard let tensor = find(name) else {
       missing.append(name)
@@ -134,7 +154,14 @@ struct WeightLoader {
         expected: shapeText(shape), advice: "Use the config that belongs to this model.")
     }
     return Weight(
-      rows: shape.count == 1 ? 1 : shape[0], columns: shape[shape.count - 1], bytes: try floats([tensor]))
+      rows: shape.dropLast().reduce(1, *), columns: shape[shape.count - 1], bytes: try floats([tensor]))
+  }
+
+  /// A layer's matrix [output, input], which may lie there turned.
+  private mutating func layerMatrix(_ name: String, _ output: Int, _ input: Int) throws(FormatError) -> Weight {
+    guard family.layersAreTurned else { return try load(name, [output, input]) }
+    let turned = try load(name, [input, output])
+    return turned.columns == 0 ? turned : turned.transposed()
   }
 
   mutating func dense(_ name: String, _ output: Int, _ input: Int) throws(FormatError) -> DenseWeights {
@@ -144,10 +171,10 @@ struct WeightLoader {
   /// The same of a layer: packed where that is wanted.
   mutating func layerDense(_ name: String, _ output: Int, _ input: Int) throws(FormatError) -> DenseWeights {
     let bias = try load(name + ".bias", [output])
-    if let weight = try packedAsStored([name + ".weight"], [output, input]) {
+    if !family.layersAreTurned, let weight = try packedAsStored([name + ".weight"], [output, input]) {
       return DenseWeights(weight: weight, bias: bias)
     }
-    return DenseWeights(weight: try packed([load(name + ".weight", [output, input])])[0], bias: bias)
+    return DenseWeights(weight: try packed([layerMatrix(name + ".weight", output, input)])[0], bias: bias)
   }
 
   /// One packed matrix, or the parts as they are where nothing is to be packed, or something is missing.
@@ -196,8 +223,16 @@ struct WeightLoader {
         .packing(unsafe stored.span.bytes, scales: scales, rows: whole[0], columns: whole[1], packing), whole))
   }
 
-  mutating func norm(_ name: String, _ size: Int, epsilon: Float?) throws(FormatError) -> NormWeights {
-    NormWeights(gamma: try load(name + ".weight", [size]), beta: try load(name + ".bias", [size]), epsilon: epsilon)
+  mutating func norm(_ name: String, _ size: Int, _ kind: Normalisation) throws(FormatError) -> NormWeights {
+    let names = family.normNames
+    return NormWeights(
+      gamma: try load(name + names.gamma, [size]), beta: try load(name + names.beta, [size]), kind: kind)
+  }
+
+  /// Query, key and value as one matrix [3 size, columns] of that name.
+  mutating func projection(fused name: String, _ size: Int, columns: Int) throws(FormatError) -> ProjectionWeights {
+    let whole = try layerDense(name, 3 * size, columns)
+    return ProjectionWeights(weights: [whole.weight], biases: [whole.bias])
   }
 
   /// Query, key and value of `rows` rows each, fused where that needs no copy of stored floats; the value apart where it

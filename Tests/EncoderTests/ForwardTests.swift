@@ -43,6 +43,39 @@ private let models: [(label: String, model: TinyModel)] = [
       hidden: 66, heads: 6, layers: 1, hasAnswers: true, family: .megatronBERT, modelType: "megatron-bert", seed: 5,
       isFused: false)
   ),
+  ("causal, turned matrices, a fused projection", causal { _ in }),
+  (
+    "causal, token types that are words",
+    causal {
+      $0.types = 23
+      $0.hasPooler = false
+      $0.storage = .bf16
+    }
+  ),
+  (
+    "causal, a classifier of the last token",
+    causal {
+      $0.architecture = "OpenAIGPTForSequenceClassification"
+      $0.labels = 3
+      $0.storage = .i8
+    }
+  ),
+  (
+    "causal, wider than a block of queries",
+    causal {
+      $0.hidden = 66
+      $0.heads = 6
+      $0.layers = 1
+    }
+  ),
+  ("norms by a sample's deviation, positions in a buffer, plain heads", deviating { _ in }),
+  (
+    "norms by a sample's deviation, query, key and value apart",
+    deviating {
+      $0.isFused = false
+      $0.storage = .f16
+    }
+  ),
   ("bottlenecks, as released", mobile { $0.poolerIsPlain = true }),
   ("bottlenecks, query, key and value apart", mobile { $0.isFused = false }),
   (
@@ -98,6 +131,41 @@ private let models: [(label: String, model: TinyModel)] = [
     }
   ),
 ]
+
+/// A family like OpenAI's GPT, with the names and keys of BERT where they need not differ.
+private func causal(_ change: (inout TinyModel) -> Void) -> TinyModel {
+  var model = TinyModel(hasPooler: false, hasPrediction: true)
+  model.family.isCausal = true
+  model.family.layersAreTurned = true
+  model.family.fusedProjection = "attention.qkv"
+  model.family.tokenTypeEmbeddings = nil
+  model.family.typesAreWords = true
+  model.family.embeddingNorm = nil
+  model.family.pooler = nil
+  model.family.heads.predictionTransform = nil
+  model.family.heads.predictionBiases = []
+  model.family.heads.predictionIsAlwaysThere = true
+  model.family.heads.classifierReadsLastToken = true
+  change(&model)
+  return model
+}
+
+/// A family like BERT-pytorch, in the same way.
+private func deviating(_ change: (inout TinyModel) -> Void) -> TinyModel {
+  var model = TinyModel(
+    types: 3, epsilon: "1e-6", hasPooler: false, hasPrediction: true, hasOwnDecoder: true, hasNextSentence: true)
+  model.family.normPlacement = .beforeBlock
+  model.family.normKind = .sampleDeviation
+  model.family.normNames = (".a_2", ".b_2")
+  model.family.positionsAreBuffer = true
+  model.family.positionEmbeddings = "embeddings.pe"
+  model.family.embeddingNorm = nil
+  model.family.pooler = nil
+  model.family.heads.predictionTransform = nil
+  model.family.heads.nextSentenceReadsToken = true
+  change(&model)
+  return model
+}
 
 /// A MobileBERT, changed in some way.
 private func mobile(_ change: (inout TinyModel) -> Void) -> TinyModel {

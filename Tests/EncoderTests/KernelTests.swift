@@ -103,6 +103,47 @@ struct KernelTests {
   }
 
   @Test(arguments: sizes.indices)
+  func deviationNorm(index: Int) {
+    let (rows, columns, _) = sizes[index]
+    let gamma = random(columns, 2, seed: 1)
+    let beta = random(columns, 2, seed: 2)
+    for epsilon: Float in [1e-6, 0.25] {
+      var a = random(rows * columns, 5, seed: UInt64(index)).map { $0 + 3 }
+      var b = a
+      unsafe bertconv_deviation_norm(&a, gamma, beta, epsilon, rows, columns)
+      unsafe bertconv_deviation_norm_plain(&b, gamma, beta, epsilon, rows, columns)
+      if columns == 1 {
+        #expect(a.allSatisfy(\.isNaN) && b.allSatisfy(\.isNaN))
+      } else {
+        #expect(agree(a, b, 4e-6))
+      }
+    }
+  }
+
+  @Test(arguments: sizes.indices)
+  func lstm(index: Int) {
+    let (rows, columns, _) = sizes[index]
+    let gates = random(rows * 4 * columns, 8, seed: UInt64(index))
+    var cells = (0..<2).map { _ in random(rows * columns, 3, seed: 9) }
+    var results = cells
+    unsafe bertconv_lstm(gates, &cells[0], &results[0], rows, columns)
+    unsafe bertconv_lstm_plain(gates, &cells[1], &results[1], rows, columns)
+    #expect(agree(cells[0], cells[1], 1e-6))
+    #expect(agree(results[0], results[1], 1e-6))
+  }
+
+  @Test func lstmKeepsWhatIsNoNumber() {
+    for gate in 0..<4 {
+      var gates = [Float](repeating: 0.5, count: 4)
+      gates[gate] = .nan
+      var cell: [Float] = [1]
+      var hidden: [Float] = [0]
+      unsafe bertconv_lstm(gates, &cell, &hidden, 1, 1)
+      #expect(hidden[0].isNaN)
+    }
+  }
+
+  @Test(arguments: sizes.indices)
   func affine(index: Int) {
     let (rows, columns, _) = sizes[index]
     let gamma = random(columns, 2, seed: 1)
@@ -179,8 +220,8 @@ struct FastKernelTests {
     (50, 100, 24), (97, 96, 32), (11, 130, 129),
   ]
 
-  @Test(arguments: heads.indices)
-  func attention(index: Int) {
+  @Test(arguments: heads.indices, [Int32(0), 1])
+  func attention(index: Int, causal: Int32) {
     let (queries, keys, size) = Self.heads[index]
     let stride = 3 * size + 5
     let rows = max(queries, keys)
@@ -191,16 +232,17 @@ struct FastKernelTests {
     unsafe x.withUnsafeBufferPointer { x in
       guard let x = x.baseAddress else { return }
       unsafe bertconv_attend(
-        x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &workspace, &a, size + 3)
-      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &b, size + 3)
+        x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &workspace, &a, size + 3)
+      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &b, size + 3)
     }
     // Scores of fifty are rounded by 4e-6, and the exponential carries that on.
     let isNear = agree(a, b, 2e-5)
     #expect(isNear)
   }
 
-  @Test(.enabled(if: bertconv_has_bf16_attention() != 0), arguments: heads.indices, [false, true])
-  func attentionInHalves(index: Int, narrow: Bool) {
+  @Test(.enabled(if: bertconv_has_bf16_attention() != 0), arguments: heads.indices, [(false, Int32(0)), (true, 0), (false, 1), (true, 1)])
+  func attentionInHalves(index: Int, form: (narrow: Bool, causal: Int32)) {
+    let (narrow, causal) = form
     let (queries, keys, size) = Self.heads[index]
     let stride = 3 * size + 5
     // Numbers that bfloat16 holds, so that only the weights are rounded.
@@ -216,16 +258,16 @@ struct FastKernelTests {
       guard let x = x.baseAddress else { return }
       if narrow {
         unsafe bertconv_attend_bf16(
-          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &workspace, &halves, size + 3, 1)
+          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &workspace, &halves, size + 3, 1)
       } else {
         unsafe bertconv_attend_bf16(
-          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &workspace, &a, size + 3, 0)
+          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &workspace, &a, size + 3, 0)
       }
     }
     if narrow { a = halves.map { Float(bitPattern: UInt32($0) << 16) } }
     unsafe x.withUnsafeBufferPointer { x in
       guard let x = x.baseAddress else { return }
-      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, &b, size + 3)
+      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &b, size + 3)
     }
     // Each weight is off by 2^-9 of itself at most, and values are below 2; a result in halves is rounded once more.
     let isNear = agree(a, b, narrow ? 2 * 0x1p-7 : 2 * 0x1p-8)
@@ -300,7 +342,7 @@ struct FastKernelTests {
       var y = [Float](repeating: 0, count: 3)
       unsafe x.withUnsafeBufferPointer { x in
         guard let x = x.baseAddress else { return }
-        unsafe bertconv_attend_bf16(x, 1, x + 3, x + 6, 1, 9, 3, 1, &workspace, &y, 3, 0)
+        unsafe bertconv_attend_bf16(x, 1, x + 3, x + 6, 1, 9, 3, 1, 0, &workspace, &y, 3, 0)
       }
       #expect(y.allSatisfy { $0.isNaN })
     }

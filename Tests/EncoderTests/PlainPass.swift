@@ -40,18 +40,36 @@ struct PlainPass {
     }
   }
 
+  /// A dense layer inside of the stack, whose matrix may lie turned; of its outputs those of `part`, of so many parts.
+  private func layerDense(_ name: String, _ x: [Double], part: Int = 0, of parts: Int = 1) -> [Double] {
+    guard model.family.layersAreTurned || parts > 1 else { return dense(name, x) }
+    let weight = tensor(name + ".weight")
+    let bias = tensor(name + ".bias")
+    let count = bias.count / parts
+    return (part * count..<(part + 1) * count).map { output in
+      x.indices.reduce(Double(bias[output])) {
+        let place = model.family.layersAreTurned ? $1 * bias.count + output : output * x.count + $1
+        return $0 + x[$1] * Double(weight[place])
+      }
+    }
+  }
+
   /// `own` is an epsilon that the family gives this one.
   private func norm(_ name: String, _ x: [Double], own: Float? = nil, always: Bool = false) -> [Double] {
-    let gamma = tensor(name + ".weight")
-    let beta = tensor(name + ".bias")
+    let gamma = tensor(name + model.family.normNames.gamma)
+    let beta = tensor(name + model.family.normNames.beta)
     guard model.takesStatistics || always else {
       return x.indices.map { x[$0] * Double(gamma[$0]) + Double(beta[$0]) }
     }
     let count = Double(x.count)
     let mean = x.reduce(0, +) / count
-    let variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
+    let squares = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
     let epsilon = own.map(Double.init) ?? Double(model.epsilon) ?? 0
-    let deviation = (variance + epsilon).squareRoot()
+    let deviation =
+      switch model.family.normKind {
+      case .variance: (squares / count + epsilon).squareRoot()
+      case .sampleDeviation: (squares / (count - 1)).squareRoot() + epsilon
+      }
     return x.indices.map { (x[$0] - mean) / deviation * Double(gamma[$0]) + Double(beta[$0]) }
   }
 
@@ -93,9 +111,13 @@ struct PlainPass {
       let size = own.count
       let sum = (0..<size).map { i -> Double in
         var sum = own[i]
-        sum += Double(tensor(model.prefix + family.positionEmbeddings + ".weight")[position * size + i])
-        if let name = family.tokenTypeEmbeddings {
-          sum += Double(tensor(model.prefix + name + ".weight")[(input.tokenTypeIDs?[index] ?? 0) * size + i])
+        if let name = family.positionEmbeddings {
+          let table = tensor(model.prefix + name + (family.positionsAreBuffer ? "" : ".weight"))
+          sum += Double(table[position * size + i])
+        }
+        if let name = family.typesAreWords ? family.wordEmbeddings : family.tokenTypeEmbeddings {
+          let type = input.tokenTypeIDs?[index] ?? (family.typesAreWords ? nil : family.defaultTokenType)
+          if let type { sum += Double(tensor(model.prefix + name + ".weight")[type * size + i]) }
         }
         return sum
       }
@@ -120,32 +142,44 @@ struct PlainPass {
     if model.bottleneck != .none { residual = narrow(names?.input) }
     if model.bottleneck == .attention { (attending, attended) = (residual, residual) }
     if model.bottleneck == .queriesAndKeys { attending = narrow(names?.queriesAndKeys) }
-    let query = attending.map { dense(name + family.query, $0) }
-    let key = attending.map { dense(name + family.key, $0) }
-    let value = attended.map { dense(name + family.value, $0) }
+    func project(_ x: [[Double]], _ part: Int, _ own: String) -> [[Double]] {
+      x.map {
+        if let fused = family.fusedProjection { return layerDense(name + fused, $0, part: part, of: 3) }
+        return dense(name + own, $0)
+      }
+    }
+    let query = project(attending, 0, family.query)
+    let key = project(attending, 1, family.key)
+    let value = project(attended, 2, family.value)
     let size = model.innerSize / model.heads
     return x.indices.map { column in
       var context = Array(repeating: 0.0, count: model.innerSize)
       for head in 0..<model.heads {
         let own = (head * size)..<((head + 1) * size)
-        var weights = x.indices.map { other -> Double in
-          guard input.isAttended(row * input.sequence + other) else { return 0 }
-          return exp(own.reduce(0) { $0 + query[column][$1] * key[other][$1] } / Double(size).squareRoot())
+        let scores = x.indices.map { other -> Double in
+          guard input.isAttended(row * input.sequence + other), !family.isCausal || other <= column else {
+            return -.infinity
+          }
+          return own.reduce(0) { $0 + query[column][$1] * key[other][$1] } / Double(size).squareRoot()
         }
+        let largest = scores.max() ?? 0
+        // Only padding can see no token at all.
+        var weights = scores.map { largest > -.infinity ? exp($0 - largest) : 0 }
         let sum = weights.reduce(0, +)
-        weights = weights.map { $0 / sum }
+        if sum > 0 { weights = weights.map { $0 / sum } }
         for index in own { context[index] = x.indices.reduce(0) { $0 + weights[$1] * value[$1][index] } }
       }
-      let attention = zip(dense(name + family.attentionOutput, context), residual[column]).map { $0 + $1 }
+      let attention = zip(layerDense(name + family.attentionOutput, context), residual[column]).map { $0 + $1 }
       var attended = isPreNorm ? attention : norm(name + family.attentionNorm, attention)
       for number in 0..<(model.feedForwards - 1) {
         let place = name + family.earlierFeedForwardName(number)
-        let inner = activate(dense(place + family.intermediate, attended))
-        attended = norm(place + family.outputNorm, zip(dense(place + family.output, inner), attended).map { $0 + $1 })
+        let inner = activate(layerDense(place + family.intermediate, attended))
+        let sum = zip(layerDense(place + family.output, inner), attended).map { $0 + $1 }
+        attended = norm(place + family.outputNorm, sum)
       }
       let entering = isPreNorm ? norm(name + family.outputNorm, attended) : attended
-      let inner = activate(dense(name + family.intermediate, entering))
-      let sum = zip(dense(name + family.output, inner), attended).map { $0 + $1 }
+      let inner = activate(layerDense(name + family.intermediate, entering))
+      let sum = zip(layerDense(name + family.output, inner), attended).map { $0 + $1 }
       guard !isPreNorm else { return sum }
       let result = norm(name + family.outputNorm, sum, own: family.outputNormEpsilon)
       guard model.bottleneck != .none, let names else { return result }
@@ -169,21 +203,27 @@ struct PlainPass {
   }
 
   private var pooled: [[Double]] {
-    last.map { states in
-      model.poolerIsPlain
+    last.enumerated().map { row, states in
+      if model.family.heads.classifierReadsLastToken {
+        let tokens = (0..<input.sequence).filter { input.isAttended(row * input.sequence + $0) }
+        return states[tokens.last ?? 0]
+      }
+      return model.poolerIsPlain || model.family.pooler == nil
         ? states[0] : dense(model.prefix + (model.family.pooler ?? ""), states[0]).map { tanh($0) }
     }
   }
 
   private func predict(_ x: [Double]) -> [Double] {
     let heads = model.family.heads
-    let transformed = norm(heads.predictionNorm, activate(dense(heads.predictionTransform, x)), always: true)
+    let transformed =
+      heads.predictionTransform.map { norm(heads.predictionNorm, activate(dense($0, x)), always: true) } ?? x
     let size = model.embeddingSize
     let rest = heads.predictionRest.map { tensor($0 + ".weight") } ?? []
     let weight = tensor(
       model.hasOwnDecoder
         ? heads.predictionDecoder + ".weight" : model.prefix + model.family.wordEmbeddings + ".weight")
-    return tensor(heads.predictionBiases[0]).enumerated().map { word, bias in
+    let bias = heads.predictionBiases.first.map(tensor) ?? Array(repeating: 0, count: model.vocabulary)
+    return bias.enumerated().map { word, bias in
       transformed.indices.reduce(Double(bias)) {
         let factor = $1 < size ? weight[word * size + $1] : rest[($1 - size) * model.vocabulary + word]
         return $0 + transformed[$1] * Double(factor)
@@ -198,6 +238,13 @@ struct PlainPass {
     case .pooled: return pooled.flatMap(\.self)
     case .prediction: return tokens(predict, of: last)
     case .nextSentence: return pooled.flatMap { dense(heads.nextSentence, $0) }
+    case .sequenceClassification where heads.classifierReadsLastToken:
+      let weight = tensor(heads.classifier + ".weight")
+      return pooled.flatMap { x in
+        (0..<(weight.count / x.count)).map { label in
+          x.indices.reduce(0) { $0 + x[$1] * Double(weight[label * x.count + $1]) }
+        }
+      }
     case .sequenceClassification, .multipleChoice: return pooled.flatMap { dense(heads.classifier, $0) }
     case .tokenClassification: return tokens({ dense(heads.classifier, $0) }, of: last)
     case .replacedToken, .sentence: preconditionFailure("no head of BERT's")
@@ -209,7 +256,11 @@ struct PlainPass {
 /// The largest difference; infinite when the sizes differ.
 func distance(_ a: [Float], _ b: [Double]) -> Double {
   guard a.count == b.count else { return .infinity }
-  return zip(a, b).reduce(0) { max($0, (Double($1.0) - $1.1).magnitude) }
+  // `max` would lose a NaN on one of its two sides.
+  return zip(a, b).reduce(0) { largest, pair in
+    let difference = (Double(pair.0) - pair.1).magnitude
+    return difference.isNaN ? .infinity : max(largest, difference)
+  }
 }
 
 func distance(_ a: [Float], _ b: [Float]) -> Double { distance(a, b.map(Double.init)) }

@@ -99,13 +99,21 @@ struct TinyModel {
       list.append((name + ".bias", [output]))
     }
     func norm(_ name: String, _ size: Int) {
-      list.append((name + ".weight", [size]))
-      list.append((name + ".bias", [size]))
+      list.append((name + family.normNames.gamma, [size]))
+      list.append((name + family.normNames.beta, [size]))
+    }
+    func layerDense(_ name: String, _ output: Int, _ input: Int) {
+      guard family.layersAreTurned else { return dense(name, output, input) }
+      list.append((name + ".weight", [input, output]))
+      list.append((name + ".bias", [output]))
     }
     list.append((prefix + family.wordEmbeddings + ".weight", [vocabulary, embeddingSize]))
     if let name = family.embeddingTransformation { dense(prefix + name, hidden, transformationInput) }
     let sum = transformsWords ? hidden : embeddingSize
-    list.append((prefix + family.positionEmbeddings + ".weight", [positions, sum]))
+    if let name = family.positionEmbeddings {
+      list.append(
+        family.positionsAreBuffer ? (prefix + name, [1, positions, sum]) : (prefix + name + ".weight", [positions, sum]))
+    }
     if let name = family.tokenTypeEmbeddings { list.append((prefix + name + ".weight", [types, sum])) }
     if let name = family.embeddingNorm { norm(prefix + name, sum) }
     if let name = family.embeddingProjection { dense(prefix + name, hidden, embeddingSize) }
@@ -121,18 +129,20 @@ struct TinyModel {
       if bottleneck == .queriesAndKeys { narrow(names?.queriesAndKeys ?? "", innerSize, hidden) }
       let valueInput = bottleneck == .queriesAndKeys ? hidden : innerSize
       let parts = [(family.query, innerSize), (family.key, innerSize), (family.value, valueInput)]
-      if isFused {
+      if let fused = family.fusedProjection {
+        layerDense(base + fused, 3 * innerSize, innerSize)
+      } else if isFused {
         for (part, input) in parts { list.append((base + part + ".weight", [innerSize, input])) }
         for (part, _) in parts { list.append((base + part + ".bias", [innerSize])) }
       } else {
         for (part, input) in parts { dense(base + part, innerSize, input) }
       }
-      dense(base + family.attentionOutput, innerSize, innerSize)
+      layerDense(base + family.attentionOutput, innerSize, innerSize)
       norm(base + family.attentionNorm, innerSize)
       for number in 0..<feedForwards {
         let place = base + (number < feedForwards - 1 ? family.earlierFeedForwardName(number) : "")
-        dense(place + family.intermediate, intermediate, innerSize)
-        dense(place + family.output, innerSize, intermediate)
+        layerDense(place + family.intermediate, intermediate, innerSize)
+        layerDense(place + family.output, innerSize, intermediate)
         norm(place + family.outputNorm, innerSize)
       }
       narrow(names?.output ?? "", hidden, innerSize)
@@ -140,16 +150,24 @@ struct TinyModel {
     if let name = family.finalNorm { norm(prefix + name, hidden) }
     if hasPooler, !poolerIsPlain, let pooler = family.pooler { dense(prefix + pooler, hidden, hidden) }
     if hasPrediction {
-      dense(family.heads.predictionTransform, predictionSize, hidden)
-      norm(family.heads.predictionNorm, predictionSize)
+      if let transform = family.heads.predictionTransform {
+        dense(transform, predictionSize, hidden)
+        norm(family.heads.predictionNorm, predictionSize)
+      }
       if let name = family.heads.predictionRest, hidden > embeddingSize {
         list.append((name + ".weight", [hidden - embeddingSize, vocabulary]))
       }
-      list.append((family.heads.predictionBiases[0], [vocabulary]))
+      if let bias = family.heads.predictionBiases.first { list.append((bias, [vocabulary])) }
       if hasOwnDecoder { list.append((family.heads.predictionDecoder + ".weight", [vocabulary, embeddingSize])) }
     }
     if hasNextSentence { dense(family.heads.nextSentence, 2, hidden) }
-    if let labels { dense(family.heads.classifier, labels, hidden) }
+    if let labels {
+      if family.heads.classifierReadsLastToken {
+        list.append((family.heads.classifier + ".weight", [labels, hidden]))
+      } else {
+        dense(family.heads.classifier, labels, hidden)
+      }
+    }
     if hasAnswers { dense(family.heads.questionAnswering, 2, hidden) }
     return list
   }
@@ -164,7 +182,7 @@ struct TinyModel {
     var random = Random(seed)
     var values: [String: [Float]] = [:]
     for (name, shape) in shapes {
-      let isGamma = ["Norm.weight", "norm.weight", ".ln.weight"].contains { name.hasSuffix($0) }
+      let isGamma = ["Norm.weight", "norm.weight", ".ln.weight", ".a_2"].contains { name.hasSuffix($0) }
       let numbers = (0..<shape.reduce(1, *)).map { _ in (isGamma ? 1 : 0) + random.uniform() * (isGamma ? 0.3 : 0.5) }
       values[name] = Self.stored(numbers, shape, storage).values
     }

@@ -44,6 +44,13 @@ void bertconv_residual_layer_norm_plain(
     float *x, const float *bias, const float *residual, const float *gamma, const float *beta, float epsilon,
     size_t rows, size_t columns);
 
+// x[r] = (x[r] - mean(x[r])) / (deviation(x[r]) + epsilon) * gamma + beta, with the deviation of a sample: the root of the
+// squares' sum over columns - 1. A single column has none: the result is a NaN, as it is in torch.
+void bertconv_deviation_norm(
+    float *x, const float *gamma, const float *beta, float epsilon, size_t rows, size_t columns);
+void bertconv_deviation_norm_plain(
+    float *x, const float *gamma, const float *beta, float epsilon, size_t rows, size_t columns);
+
 // x[r] = x[r] * gamma + beta
 void bertconv_affine(float *x, const float *gamma, const float *beta, size_t rows, size_t columns);
 void bertconv_affine_plain(float *x, const float *gamma, const float *beta, size_t rows, size_t columns);
@@ -60,16 +67,21 @@ void bertconv_residual_affine_plain(
 void bertconv_softmax(float *x, size_t rows, size_t columns, size_t stride);
 void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride);
 
+// One step of an LSTM: gates [rows, 4 size] hold what goes into the input, forget, cell and output gate (i, f, g, o, as
+// torch has them); cell [rows, size] becomes σ(f) cell + σ(i) tanh(g), hidden [rows, size] σ(o) tanh(cell).
+void bertconv_lstm(const float *gates, float *cell, float *hidden, size_t rows, size_t size);
+void bertconv_lstm_plain(const float *gates, float *cell, float *hidden, size_t rows, size_t size);
+
 // softmax(scale · Q Kᵀ) V of one head over one sequence. queries [query_count, size], keys and values [key_count, size], all
-// with rows `stride` apart; result [query_count, size], rows `result_stride` apart. The workspace holds as many floats
-// as bertconv_attention_workspace says.
+// with rows `stride` apart; result [query_count, size], rows `result_stride` apart. Where `causal` is not 0, query i sees
+// the keys 0 to i alone. The workspace holds as many floats as bertconv_attention_workspace says.
 size_t bertconv_attention_workspace(size_t key_count, size_t size);
 void bertconv_attend(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, float *workspace, float *result, size_t result_stride);
+    size_t size, float scale, int causal, float *workspace, float *result, size_t result_stride);
 void bertconv_attend_plain(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, float *result, size_t result_stride);
+    size_t size, float scale, int causal, float *result, size_t result_stride);
 
 // The same of bfloat16, with products of bfloat16 summed in f32: whether this processor has them, and the floats of its
 // workspace. The result is of floats, or of bfloat16 where `narrow` is not 0. It may be called only where
@@ -78,7 +90,8 @@ int bertconv_has_bf16_attention(void);
 size_t bertconv_attention_bf16_workspace(size_t key_count, size_t size);
 void bertconv_attend_bf16(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, float *workspace, void *result, size_t result_stride, int narrow);
+    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
+    int narrow);
 
 // y [rows, columns] of bfloat16, rounded to nearest, ties to even.
 void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, size_t columns);
