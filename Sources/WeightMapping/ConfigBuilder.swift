@@ -82,6 +82,7 @@ struct ConfigBuilder {
       case .groups(let names): addGroups(key, given, names)
       }
     }
+    inferRests(&inferred)
     checkSizes()
     checkSettings()
     if !carried.isEmpty {
@@ -202,6 +203,29 @@ struct ConfigBuilder {
     if let wanted = positive(given), wanted != count {
       conflicts.append(
         "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(count)")
+    }
+  }
+
+  /// Where a source is cut into parts of different sizes and the config tells all but one, that one is the rest.
+  private mutating func inferRests(_ inferred: inout [String]) {
+    for filling in assembly.fillings.values.sorted(by: { ($0.sources[0], $0.part) < ($1.sources[0], $1.part) }) {
+      guard case .split(let axis) = filling.operation, filling.part == 0 else { continue }
+      let source = assembly.tensors[filling.sources[0]]
+      let sizes = assembly.dialect.rules[filling.rule].targets.map { table.tensors[$0].shape[axis] }
+      let unknown = sizes.filter { $0.value(dimensions.values) == nil }
+      guard !unknown.isEmpty, axis < source.shape.count else { continue }
+      let known = sizes.reduce(0) { $0 + ($1.value(dimensions.values) ?? 0) }
+      guard unknown.count == 1, case .symbol(let name, 1) = unknown[0], known < source.shape[axis] else {
+        let names = sizes.map { $0.text([:]) }.joined(separator: " and ")
+        conflicts.append(
+          "'\(source.name)' of shape \(shapeText(source.shape)) holds \(names) together, and "
+            + "\(self.source == nil ? "no config was given" : "\(sourceName) does not tell them"): where to cut it is not known"
+        )
+        continue
+      }
+      dimensions.set(name, source.shape[axis] - known)
+      config.set(name, .int(source.shape[axis] - known))
+      inferred.append("\(name) \(source.shape[axis] - known)")
     }
   }
 

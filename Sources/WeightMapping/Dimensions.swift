@@ -14,7 +14,7 @@ struct Dimensions {
         let found = filling.sourceShape == nil
           ? assembly.foundShape(filling) : assembly.tensors[filling.sources[0]].shape
       else { continue }
-      let shape = filling.sourceShape ?? assembly.table.tensors[key.tensor].shape
+      let shape = filling.sourceShape ?? assembly.table.shape(key, layers: assembly.layers)
       guard shape.count == found.count else { continue }
       for (dimension, size) in zip(shape, found) {
         guard case .symbol(let name, let times) = dimension, size % times == 0 else { continue }

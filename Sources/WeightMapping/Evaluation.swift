@@ -16,7 +16,10 @@ struct Evaluation {
   private var tensors: [TensorInfo] { assembly.tensors }
   private var names: [String] { assembly.names }
 
-  init(assembly: Assembly, config source: JSON?, configName: String?, values: SourceValues, allowUnexpected: [String]) {
+  init(
+    assembly: Assembly, config source: JSON?, configName: String?, values: SourceValues, allowUnexpected: [String],
+    foreignConfig: String?
+  ) {
     self.assembly = assembly
     let builder = ConfigBuilder(assembly: assembly, source: source, sourceName: configName, values: values)
     config = builder.config
@@ -27,7 +30,8 @@ struct Evaluation {
     report.description = assembly.table.description
     report.dialect = assembly.dialect.name
     report.scope = assembly.match.scope.prefix
-    report.conflicts = assembly.table.objections(to: assembly.dialect, values) + builder.conflicts
+    report.conflicts =
+      [foreignConfig].compactMap(\.self) + assembly.table.objections(to: assembly.dialect, values) + builder.conflicts
     place()
     addMissing()
     addOthers(allowUnexpected)
@@ -50,8 +54,9 @@ struct Evaluation {
       let problems = check(key, filling)
       for (source, problem) in problems where isBad.insert(source).inserted { report.misshapen.append(problem) }
       let info = tensors[filling.sources[0]]
-      let shape = table.tensors[key.tensor].shape.compactMap { $0.value(dimensions.values) }
-      guard problems.isEmpty, shape.count == table.tensors[key.tensor].shape.count,
+      let symbols = table.shape(key, layers: assembly.layers)
+      let shape = symbols.compactMap { $0.value(dimensions.values) }
+      guard problems.isEmpty, shape.count == symbols.count,
         let target = TensorInfo(name: name, elementType: info.elementType, shape: shape),
         let operation = concrete(filling, shape)
       else { continue }
@@ -119,7 +124,7 @@ struct Evaluation {
       }
     }
     let symbols = dimensions.values
-    let shape = table.tensors[key.tensor].shape
+    let shape = table.shape(key, layers: assembly.layers)
     let source = filling.sources[0]
     let found = tensors[source].shape
     if shape.contains(where: isImpossible) {

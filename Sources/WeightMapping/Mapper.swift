@@ -115,7 +115,19 @@ public struct Mapper: Sendable {
   ) -> Evaluation {
     Evaluation(
       assembly: Assembly(table: tables[match.table], match: match, tensors: tensors, names: names), config: config,
-      configName: configFile, values: values, allowUnexpected: allowUnexpected)
+      configName: configFile, values: values, allowUnexpected: allowUnexpected,
+      foreignConfig: foreignConfig(config, of: tables[match.table], configFile))
+  }
+
+  /// What is to be said of a config that has none of the sizes of `table`'s family and several of another's.
+  private func foreignConfig(_ config: JSON?, of table: MappingTable, _ file: String?) -> String? {
+    guard let members = config?.members else { return nil }
+    let keys = Set(members.map(\.key))
+    guard keys.isDisjoint(with: table.sizeKeys) else { return nil }
+    let other = tables.map { (table: $0, keys: $0.sizeKeys.intersection(keys)) }.max { $0.keys.count < $1.keys.count }
+    guard let other, other.keys.count >= 3 else { return nil }
+    return "\(file ?? "the config") has the keys of \(other.table.description) (\(other.keys.sorted().joined(separator: ", "))) "
+      + "and none of \(table.description), which the tensors are named like"
   }
 
   // MARK: Finding the family

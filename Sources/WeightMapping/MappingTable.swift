@@ -30,7 +30,8 @@ public struct MappingTable: Sendable {
       ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
       ("roberta.yaml", PackageResources.roberta_yaml), ("electra.yaml", PackageResources.electra_yaml),
       ("albert.yaml", PackageResources.albert_yaml), ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
-      ("mobilebert.yaml", PackageResources.mobilebert_yaml),
+      ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
+      ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
     ].map { try MappingTable(yaml: String(decoding: $1, as: UTF8.self), file: $0) }
   }
 
@@ -60,6 +61,11 @@ public struct MappingTable: Sendable {
     self.dialects = dialects
   }
 
+  /// The names under which a config can give the sizes of such a model.
+  var sizeKeys: Set<String> {
+    Set(configKeys.filter { $0.inference != .nothing }.flatMap { [$0.name] + $0.otherNames })
+  }
+
   func isOf(modelType type: String?) -> Bool {
     guard let type else { return false }
     return type == modelType || moreModelTypes.contains(type)
@@ -85,6 +91,18 @@ public struct MappingTable: Sendable {
   }
 
   func name(_ key: TargetKey) -> String { tensors[key.tensor].pattern.name(layer: key.layer) }
+
+  /// The shape of a tensor in a model of these layers.
+  func shape(_ key: TargetKey, layers: [Int]) -> [Dimension] {
+    let tensor = tensors[key.tensor]
+    guard let layer = key.layer, tensor.firstShape ?? tensor.lastShape != nil else { return tensor.shape }
+    var shape = tensor.shape
+    for special in [layer == 0 ? tensor.firstShape : nil, layer == layers.last ? tensor.lastShape : nil] {
+      guard let special else { continue }
+      for index in shape.indices where special[index] != tensor.shape[index] { shape[index] = special[index] }
+    }
+    return shape
+  }
 }
 
 /// A canonical tensor, of a certain layer where the table has `{layer}`.
@@ -148,9 +166,12 @@ struct TensorGroup: Sendable {
 struct TableTensor: Sendable {
   let pattern: NamePattern
   let shape: [Dimension]
+  /// The shape in the first layer and in the last, where they differ in some dimension.
+  var firstShape: [Dimension]?
+  var lastShape: [Dimension]?
   let group: Int
   /// The tensor that this one is a copy of, unless its bytes differ.
-  let tiedTo: Int?
+  var tiedTo: Int?
 }
 
 struct ConfigKey: Sendable {

@@ -167,7 +167,7 @@ struct TableParser {
 
   private mutating func parseTensors(_ value: YAMLValue, _ keys: [ConfigKey]) throws(FormatError) {
     var ties: [(tensor: Int, base: String, place: YAMLValue)] = []
-    var shapes: [(pattern: NamePattern, shape: [Dimension], group: Int)] = []
+    var shapes: [TableTensor] = []
     for item in try value.list("tensors") {
       let fields = try item.fields(
         "a group of tensors", ["group", "required", "required_where_differ", "where", "tensors"])
@@ -184,11 +184,22 @@ struct TableParser {
         guard tensorIndex[tensor] == nil else { throw entry.fail("the tensor '\(tensor)' is there twice") }
         tensorIndex[tensor] = shapes.count
         if case .map = entry.content {
-          let parts = try entry.fields("the tensor '\(tensor)'", ["shape", "tied"])
+          let parts = try entry.fields("the tensor '\(tensor)'", ["shape", "tied", "first", "last"])
           if let tied = parts["tied"] { ties.append((shapes.count, try tied.string("tied"), tied)) }
-          shapes.append((pattern, try parseShape(try require(parts, "shape", of: entry)), groups.count - 1))
+          let known = TableTensor(
+            pattern: pattern, shape: try parseShape(try require(parts, "shape", of: entry)),
+            firstShape: try parts["first"].map(parseShape), lastShape: try parts["last"].map(parseShape),
+            group: groups.count - 1, tiedTo: nil)
+          guard known.firstShape?.count ?? known.shape.count == known.shape.count,
+            known.lastShape?.count ?? known.shape.count == known.shape.count
+          else { throw entry.fail("'first' and 'last' must have as many dimensions as 'shape'") }
+          guard pattern.isPerLayer || known.firstShape ?? known.lastShape == nil else {
+            throw entry.fail("'first' and 'last' are for tensors with {layer}")
+          }
+          shapes.append(known)
         } else {
-          shapes.append((pattern, try parseShape(entry), groups.count - 1))
+          shapes.append(
+            TableTensor(pattern: pattern, shape: try parseShape(entry), group: groups.count - 1, tiedTo: nil))
         }
       }
     }
@@ -203,10 +214,8 @@ struct TableParser {
       else { throw tie.place.fail("'\(tie.base)' cannot be tied to: it must be of the same shape and not tied itself") }
       bases[tie.tensor] = base
     }
-    for (index, entry) in shapes.enumerated() {
-      tensors.append(
-        TableTensor(pattern: entry.pattern, shape: entry.shape, group: entry.group, tiedTo: bases[index]))
-    }
+    for (index, base) in bases { shapes[index].tiedTo = base }
+    tensors = shapes
   }
 
   /// Two different dimensions.
@@ -236,7 +245,8 @@ struct TableParser {
   private func checkDimensions(_ keys: [ConfigKey]) throws(FormatError) {
     var used: Set<String> = []
     for tensor in tensors {
-      for case .symbol(let name, _) in tensor.shape { used.insert(name) }
+      let shapes = [tensor.shape, tensor.firstShape ?? [], tensor.lastShape ?? []]
+      for case .symbol(let name, _) in shapes.joined() { used.insert(name) }
     }
     if let unused = symbols.sorted().first(where: { !used.contains($0) }) {
       throw root.fail("no shape uses the dimension '\(unused)'")
