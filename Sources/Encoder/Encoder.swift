@@ -170,7 +170,8 @@ public final class Encoder: Sendable {
     forEachGroup(of: input, poolsFirstToken: false) { pass in
       for (row, target) in pass.group.targets.enumerated() {
         guard let target else { continue }
-        pass.hidden(layers.lowerBound).set(row: row, to: values.span.extracting((target * size)..<((target + 1) * size)))
+        pass.hidden(layers.lowerBound).set(
+          row: row, to: values.span.extracting((target * size)..<((target + 1) * size)))
       }
       for layer in layers { pass.run(layer: layer) }
       pass.keep(hidden: layers.upperBound, in: [.hidden(layers.upperBound): result])

@@ -141,7 +141,8 @@ public struct EncoderConfig: Sendable {
       blocksPerLayer = 1
     }
     if let names = family.recurrent {
-      recurrentSize = try reader.size(names.size, limit: 1 << 16)
+      // Of a single layer no shape tells it, and nothing is of it.
+      recurrentSize = try reader.size(names.size, limit: 1 << 16, default: layerCount == 1 ? hiddenSize : nil)
       headCount = 1
     } else {
       recurrentSize = nil

@@ -217,7 +217,7 @@ struct EncoderWeights: Sendable {
     let names = config.family.heads
     let decoder = names.predictionDecoder + ".weight"
     let sign = names.predictionTransform.map { $0 + ".weight" } ?? decoder
-    guard names.predictionIsAlwaysThere || loader.has(sign) else { return nil }
+    guard names.tiedPrediction.isThere(config.architecture) || loader.has(sign) else { return nil }
     // transformers ties the decoder to the word embeddings unless told otherwise. A decoder of its own in the file is
     // the same matrix then, or it was not tied.
     let isTied = config.tiesWordEmbeddings ?? !loader.has(decoder)
@@ -225,7 +225,8 @@ struct EncoderWeights: Sendable {
     let weight = isTied ? wordEmbeddings : try loader.load(decoder, [config.vocabularySize, size])
     let found = names.predictionBiases.first { loader.has($0) }
     guard let transform = names.predictionTransform else {
-      let bias = if let found { try loader.load(found, [config.vocabularySize]) } else { Weight.zeros(config.vocabularySize) }
+      let bias =
+        if let found { try loader.load(found, [config.vocabularySize]) } else { Weight.zeros(config.vocabularySize) }
       return PredictionWeights(transform: nil, decoder: DenseWeights(weight: weight, bias: bias), rest: nil)
     }
     let bias = found ?? names.predictionBiases[0]

@@ -54,7 +54,8 @@ struct Kernels {
   /// `y = attend(x · wᵀ + bias) · outputᵀ` with x [T, k], w [3N, k] of query, key and value, output [n, N], y [T, n];
   /// `projected` [T, 3N], `scores` and `context` [T, N] hold what lies between.
   func attention(
-    _ x: Matrix, _ projection: DenseWeights, _ group: PackedGroup, _ form: AttentionForm, output: Weight, projected: Matrix,
+    _ x: Matrix, _ projection: DenseWeights, _ group: PackedGroup, _ form: AttentionForm, output: Weight,
+    projected: Matrix,
     scores: Buffer, context: Matrix, into y: Matrix
   ) {
     if let packed, let w = projection.weight.packed, let output = output.packed {

@@ -147,6 +147,22 @@ package struct ModelFamily: Sendable {
     package var output: String
   }
 
+  /// Which models of a family have a head whose only weights are the word embeddings.
+  package enum TiedPrediction: Sendable {
+    case none
+    case all
+    /// Those whose config names this architecture.
+    case ofArchitecture(String)
+
+    func isThere(_ architecture: String?) -> Bool {
+      switch self {
+      case .none: false
+      case .all: true
+      case .ofArchitecture(let name): architecture == name
+      }
+    }
+  }
+
   /// The names of the heads, which have no prefix.
   package struct HeadNames: Sendable {
     /// `nil` where the decoder reads the hidden states as they are.
@@ -158,8 +174,8 @@ package struct ModelFamily: Sendable {
     package var predictionRest: String? = nil
     /// Whole names: the bias has been kept under both. Of a decoder without a transform it may be absent.
     package var predictionBiases = ["cls.predictions.bias", "cls.predictions.decoder.bias"]
-    /// Whether every model has the head, since its decoder is the word embeddings.
-    package var predictionIsAlwaysThere = false
+    /// Which models have the head even where the file has no weight of it, since its decoder is the word embeddings.
+    package var tiedPrediction = TiedPrediction.none
     /// Between the transform and its normalisation, where that is not the model's.
     package var predictionActivation: Activation? = nil
     package var nextSentence = "cls.seq_relationship"
@@ -187,7 +203,8 @@ package struct ModelFamily: Sendable {
 
   /// What stands in front of the names of that block's weights, after the prefix.
   func blockName(group: Int, block: Int) -> String {
-    let name = (recurrent?.layer ?? layer).split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(group)")
+    let name = (recurrent?.layer ?? layer).split(separator: "{layer}", omittingEmptySubsequences: false).joined(
+      separator: "\(group)")
     return name.split(separator: "{block}", omittingEmptySubsequences: false).joined(separator: "\(block)")
   }
 
@@ -355,7 +372,7 @@ package struct ModelFamily: Sendable {
     family.heads.predictionTransform = nil
     family.heads.predictionDecoder = "lm_head"
     family.heads.predictionBiases = []
-    family.heads.predictionIsAlwaysThere = true
+    family.heads.tiedPrediction = .all
     family.heads.classifier = "score"
     family.heads.classifierReadsLastToken = true
     return family
@@ -417,7 +434,7 @@ package struct ModelFamily: Sendable {
     family.heads.predictionTransform = nil
     family.heads.predictionDecoder = "1.decoder"
     family.heads.predictionBiases = ["1.decoder.bias"]
-    family.heads.predictionIsAlwaysThere = true
+    family.heads.tiedPrediction = .ofArchitecture("SequentialRNN")
     return family
   }()
 

@@ -23,7 +23,7 @@ package enum OutputKind: Hashable, Sendable {
     case .hidden(0): "the embeddings"
     case .hidden(let index): "layer \(index - 1)"
     case .pooled: "the pooler"
-    case .prediction: "the masked LM head"
+    case .prediction: "the LM head"
     case .nextSentence: "the next sentence head"
     case .sequenceClassification: "the sequence classification head"
     case .tokenClassification: "the token classification head"

@@ -393,7 +393,8 @@ final class PackedMath: @unchecked Sendable {
           let query = unsafe p + sequence.start * projected.stride + head * size
           unsafe bertconv_attend(
             query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, projected.stride,
-            size, scale, form.isCausal ? 1 : 0, space, c + sequence.start * context.stride + head * size, context.stride)
+            size, scale, form.isCausal ? 1 : 0, space, c + sequence.start * context.stride + head * size, context.stride
+          )
         }
       }
     }
@@ -416,7 +417,8 @@ final class PackedMath: @unchecked Sendable {
           let place = sequence.start * width + head * size
           unsafe bertconv_attend_bf16(
             query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, 3 * width, size,
-            scale, form.isCausal ? 1 : 0, space, UnsafeMutableRawPointer(c) + place * (narrow ? 2 : 4), width, narrow ? 1 : 0)
+            scale, form.isCausal ? 1 : 0, space, UnsafeMutableRawPointer(c) + place * (narrow ? 2 : 4), width,
+            narrow ? 1 : 0)
         }
       }
     }

@@ -48,7 +48,9 @@ extension ForwardPass {
       Kernels.gather(gates, rows, into: entering)
       if time > 0 { Kernels.multiply(leaving, by: layer.hidden.weight, addingTo: entering) }
       Kernels.lstm(entering, cell: cell.matrix(rows.count, size), into: leaving)
-      for (row, target) in rows.enumerated() { Kernels.copy(leaving.rows(row..<(row + 1)), to: result.rows(target..<(target + 1))) }
+      for (row, target) in rows.enumerated() {
+        Kernels.copy(leaving.rows(row..<(row + 1)), to: result.rows(target..<(target + 1)))
+      }
     }
   }
 }

@@ -16,6 +16,16 @@ struct SourceValues {
     return value
   }
 
+  /// The checkpoint's own value of that name, or where it has none the one that all objects in it have who have one.
+  func ownValue(anywhere key: String) -> (name: String, value: String)? {
+    if let value = ownValue(key) { return (key, value) }
+    let inside = own.filter { $0.key.hasSuffix("." + key) && $0.value != "None" }
+    guard let first = inside.min(by: { $0.key < $1.key }), inside.values.allSatisfy({ $0 == first.value }) else {
+      return nil
+    }
+    return (first.key, first.value)
+  }
+
   func configValue(_ key: String) -> String? {
     guard let value = config?[key], value != .null else { return nil }
     return value.stringValue ?? value.text()

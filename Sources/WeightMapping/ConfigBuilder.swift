@@ -41,7 +41,10 @@ struct ConfigBuilder {
 
   /// What the checkpoint itself says of a key, where the dialect tells under which name it does.
   private func carriedValue(_ key: ConfigKey) -> Given? {
-    guard let name = assembly.dialect.configValues[key.name], let text = values.ownValue(name) else { return nil }
+    guard let wanted = assembly.dialect.configValues[key.name], let (name, text) = values.ownValue(anywhere: wanted)
+    else {
+      return nil
+    }
     let number = (try? JSON.parse(text)).flatMap { $0.doubleValue == nil ? nil : $0 }
     return Given(name: name, value: number ?? .string(text), place: "the checkpoint")
   }

@@ -143,7 +143,9 @@ extension Mapper {
         uniquingKeysWith: { first, _ in first })
       let wanted = rule.shape ?? []
       let shape = wanted.compactMap { $0.value(sizes) }
-      guard shape.count == wanted.count, checkedElementCount(shape) == checkedElementCount(first.shape) else { return [] }
+      guard shape.count == wanted.count, checkedElementCount(shape) == checkedElementCount(first.shape) else {
+        return []
+      }
       return target(0, shape, rule.operation == .transpose ? .transpose : .reshape)
     case .transpose where first.shape.count == 2: return target(0, first.shape.reversed(), .transpose)
     case .concat(let axis):

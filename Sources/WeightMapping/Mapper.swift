@@ -126,7 +126,8 @@ public struct Mapper: Sendable {
     guard keys.isDisjoint(with: table.sizeKeys) else { return nil }
     let other = tables.map { (table: $0, keys: $0.sizeKeys.intersection(keys)) }.max { $0.keys.count < $1.keys.count }
     guard let other, other.keys.count >= 3 else { return nil }
-    return "\(file ?? "the config") has the keys of \(other.table.description) (\(other.keys.sorted().joined(separator: ", "))) "
+    return
+      "\(file ?? "the config") has the keys of \(other.table.description) (\(other.keys.sorted().joined(separator: ", "))) "
       + "and none of \(table.description), which the tensors are named like"
   }
 

@@ -144,7 +144,7 @@ private func causal(_ change: (inout TinyModel) -> Void) -> TinyModel {
   model.family.pooler = nil
   model.family.heads.predictionTransform = nil
   model.family.heads.predictionBiases = []
-  model.family.heads.predictionIsAlwaysThere = true
+  model.family.heads.tiedPrediction = .all
   model.family.heads.classifierReadsLastToken = true
   change(&model)
   return model

@@ -240,7 +240,9 @@ struct FastKernelTests {
     #expect(isNear)
   }
 
-  @Test(.enabled(if: bertconv_has_bf16_attention() != 0), arguments: heads.indices, [(false, Int32(0)), (true, 0), (false, 1), (true, 1)])
+  @Test(
+    .enabled(if: bertconv_has_bf16_attention() != 0), arguments: heads.indices,
+    [(false, Int32(0)), (true, 0), (false, 1), (true, 1)])
   func attentionInHalves(index: Int, form: (narrow: Bool, causal: Int32)) {
     let (narrow, causal) = form
     let (queries, keys, size) = Self.heads[index]

@@ -112,7 +112,8 @@ struct TinyModel {
     let sum = transformsWords ? hidden : embeddingSize
     if let name = family.positionEmbeddings {
       list.append(
-        family.positionsAreBuffer ? (prefix + name, [1, positions, sum]) : (prefix + name + ".weight", [positions, sum]))
+        family.positionsAreBuffer
+          ? (prefix + name, [1, positions, sum]) : (prefix + name + ".weight", [positions, sum]))
     }
     if let name = family.tokenTypeEmbeddings { list.append((prefix + name + ".weight", [types, sum])) }
     if let name = family.embeddingNorm { norm(prefix + name, sum) }

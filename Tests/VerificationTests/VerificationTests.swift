@@ -173,7 +173,7 @@ struct VerificationTests {
 
   @Test func headsAreNamed() throws {
     let prediction = try divergence { $0.bend("cls.predictions.bias") }
-    #expect(prediction == "prediction_logits (the masked LM head; every hidden state agrees)")
+    #expect(prediction == "prediction_logits (the LM head; every hidden state agrees)")
     let pooler = try divergence { $0.bend("bert.pooler.dense.weight") }
     #expect(pooler == "pooler_output (the pooler; every hidden state agrees)")
     let sentence = try divergence { $0.bend("cls.seq_relationship.bias") }
@@ -184,7 +184,7 @@ struct VerificationTests {
     #expect(either == "seq_relationship_logits (the pooler or the next sentence head; every hidden state agrees)")
     let short = try divergence(outputs: ["hidden_states.1", "prediction_logits"]) { $0.bend("cls.predictions.bias") }
     #expect(
-      short == "prediction_logits (layers 1 to 2 or the masked LM head; "
+      short == "prediction_logits (layers 1 to 2 or the LM head; "
         + "hidden_states.1, the last hidden state there is, agrees)")
   }
 

@@ -8,7 +8,7 @@ import WeightMapping
   }
 
   @Test(arguments: [
-    ("ulmfit", ["0.encoder.weight", "0.rnns.0.module.weight_hh_l0_raw", "1.decoder.weight"]),
+    ("ulmfit", ["0.encoder.weight", "0.rnns.0.layers.0.linear.weight"]),
     ("gpt", ["tokens_embed.weight", "h.0.attn.c_attn.weight"]),
     ("gpt2", ["transformer.wte.weight", "transformer.h.0.attn.c_attn.weight"]),
     ("distilbert", ["distilbert.transformer.layer.3.attention.q_lin.weight"]),
@@ -30,11 +30,11 @@ import WeightMapping
     #expect(recognition.description != nil)
   }
 
-  @Test func anULMFiTIsRefusedInOneSentence() {
+  @Test func aFamilyWithoutATableIsRefusedInOneSentence() {
     var source = FakeSource()
-    for name in ["0.encoder.weight", "0.rnns.0.module.weight_ih_l0", "1.decoder.weight"] { source.add(name, [4, 4]) }
+    for name in ["transformer.wte.weight", "transformer.h.0.attn.c_attn.weight"] { source.add(name, [4, 4]) }
     let text = failure(source)
-    #expect(text.contains("this is an ULMFiT (AWD-LSTM) language model: no table converts"))
+    #expect(text.contains("this is a GPT-2: no table converts"))
     #expect(text.split(separator: "\n").count < 4)
   }
 
