@@ -15,7 +15,7 @@ struct PathResolution {
 
   func resolve(_ path: String) throws(FormatError) -> Result {
     switch FileSystem.kind(of: path) {
-    case .file: return Result(path: try index(forDataFile: path) ?? path)
+    case .file: return Result(path: try index(forDataFile: path) ?? listOfShapes(forShard: path) ?? path)
     case .folder: return try resolveFolder(path)
     case .other:
       throw FormatError(
@@ -43,6 +43,13 @@ struct PathResolution {
       path.hasPrefix("./") ? "./" + prefix.drop(while: { $0 == "." || $0 == "/" }) + ".index" : prefix + ".index"
     guard FileSystem.isFile(index) else { throw missingIndex(prefix, data: path) }
     return index
+  }
+
+  /// `params_shapes.json` for one of the arrays beside it; `nil` for other names.
+  private func listOfShapes(forShard path: String) -> String? {
+    guard NpyShardsSource.shardNumber(FileSystem.baseName(path)) != nil else { return nil }
+    let list = FileSystem.join(FileSystem.folder(of: path), NpyShardsSource.listName)
+    return FileSystem.isFile(list) ? list : nil
   }
 
   private func missingIndex(_ prefix: String, data: String) -> FormatError {
@@ -88,7 +95,7 @@ struct PathResolution {
         }
       }
     }
-    for candidate in [CheckpointKind.safetensors, .pyTorch] where accepts(candidate) {
+    for candidate in [CheckpointKind.safetensors, .pyTorch, .numPy] where accepts(candidate) {
       for name in candidate.usualNames where names.contains(name) {
         return Result(path: FileSystem.join(folder, name), warnings: warnings)
       }

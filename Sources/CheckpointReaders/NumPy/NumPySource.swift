@@ -51,10 +51,7 @@ public final class NumPySource: TensorSource {
     let base = FileSystem.baseName(path)
     let name = base.hasSuffix(".npy") ? String(base.dropLast(4)) : base
     let header: NpyHeader
-    do throws(FormatError) {
-      let length = try NpyHeader.length(file.slice(0, NpyHeader.prefixSize) ?? file)
-      header = try Self.header(file.slice(0, length) ?? file, length, name, total: file.count)
-    } catch {
+    do throws(FormatError) { header = try Self.header(ofArray: file, name: name) } catch {
       throw error.inTensor(name).inFile(path)
     }
     files = [SourceFile(path: path, size: UInt64(file.count))]
@@ -62,6 +59,12 @@ public final class NumPySource: TensorSource {
     tensors = [Self.info(header, name, place: 0)]
     warnings = Self.warnings(headers, tensors)
     content = .single(file)
+  }
+
+  /// The header of a `.npy` file, whose data is all there.
+  static func header(ofArray file: Bytes, name: String) throws(FormatError) -> NpyHeader {
+    let length = try NpyHeader.length(file.slice(0, NpyHeader.prefixSize) ?? file)
+    return try header(file.slice(0, length) ?? file, length, name, total: file.count)
   }
 
   private static func header(
