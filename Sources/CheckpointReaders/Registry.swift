@@ -2,7 +2,7 @@ import TensorIO
 
 /// The families of formats that a conversion route may be narrowed to.
 public enum CheckpointKind: String, Sendable, CaseIterable {
-  case tensorFlow, pyTorch, safetensors, keras, numPy
+  case tensorFlow, pyTorch, safetensors, keras, numPy, flax
 
   /// Names under which a folder usually holds a checkpoint of the kind, best first.
   var usualNames: [String] {
@@ -10,6 +10,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .safetensors: ["model.safetensors.index.json", "model.safetensors"]
     case .pyTorch: ["pytorch_model.bin.index.json", "pytorch_model.bin"]
     case .numPy: [NpyShardsSource.listName]
+    case .flax: ["flax_model.msgpack"]
     case .tensorFlow, .keras: []
     }
   }
@@ -22,6 +23,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .pyTorch: [".bin", ".pt", ".pth", ".ckpt"]
     case .keras: [".h5", ".hdf5", ".keras"]
     case .numPy: [".npz", ".npy"]
+    case .flax: [".msgpack"]
     }
   }
 
@@ -33,6 +35,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .safetensors: "safetensors"
     case .keras: "Keras"
     case .numPy: "NumPy"
+    case .flax: "Flax"
     }
   }
 
@@ -43,6 +46,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .safetensors, .native: self = .safetensors
     case .npz, .npyShards: self = .numPy
     case .kerasH5, .kerasZip: self = .keras
+    case .flaxMsgpack: self = .flax
     }
   }
 }
@@ -76,6 +80,7 @@ public struct CheckpointOpener: Sendable {
     NpyFormat(),
     PyTorchFormat(),
     ZipFallbackFormat(),
+    FlaxFormat(),
   ]
 
   private let formats: [any CheckpointFormat]

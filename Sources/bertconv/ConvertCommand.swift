@@ -10,7 +10,9 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
   case tensorFlow = "tf-to-native"
   case pyTorch = "pytorch-to-native"
   case safetensors = "safetensors-to-native"
+  case keras = "keras-to-native"
   case numPy = "numpy-to-native"
+  case flax = "flax-to-native"
   case automatic = "auto-to-native"
   case toTensorFlow = "native-to-tf"
   case toPyTorch = "native-to-pytorch"
@@ -20,7 +22,9 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
     case .tensorFlow: .tensorFlow
     case .pyTorch: .pyTorch
     case .safetensors, .toTensorFlow, .toPyTorch: .safetensors
+    case .keras: .keras
     case .numPy: .numPy
+    case .flax: .flax
     case .automatic: nil
     }
   }
