@@ -78,6 +78,8 @@ public struct CheckpointOpener: Sendable {
     SafetensorsFormat(),
     NpzFormat(),
     NpyFormat(),
+    KerasZipFormat(),
+    HDF5Format(),
     PyTorchFormat(),
     ZipFallbackFormat(),
     FlaxFormat(),
@@ -165,7 +167,7 @@ public struct CheckpointOpener: Sendable {
       } else if head.first == UInt8(ascii: "{") {
         "It is JSON: give the checkpoint, and this file with --config."
       } else {
-        "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file or an npz file."
+        "Give a checkpoint of TensorFlow, PyTorch, Keras, NumPy or Flax, or a safetensors file."
       }
     return FormatError(
       "the file is in no format that is known", file: path, offset: 0, found: hexadecimal(head), advice: guess)

@@ -1,12 +1,15 @@
 import CZlib
 import TensorIO
 
-/// Unpacks raw deflate data (RFC 1951) through zlib, into exactly the memory that was allowed for it.
+/// Unpacks deflate data through zlib, raw (RFC 1951) or in zlib's own wrapping with a checksum (RFC 1950), into exactly the
+/// memory that was allowed for it.
 enum Deflate {
   /// All of `source`, which must make `size` bytes, no more and no fewer.
-  static func unpack(_ source: Bytes, size: Int, what: String) throws(FormatError) -> Bytes {
+  static func unpack(
+    _ source: Bytes, size: Int, what: String, isWrapped: Bool = false
+  ) throws(FormatError) -> Bytes {
     try Bytes(count: max(1, size), file: source.file) { (target) throws(FormatError) in
-      let result = run(source, into: &target, limit: size)
+      let result = run(source, into: &target, limit: size, isWrapped: isWrapped)
       guard result.status == Z_STREAM_END, result.produced == size, result.consumed == source.count else {
         throw FormatError(
           "\(what) does not unpack to the size that it declares", file: source.file, offset: source.offsetInFile,
@@ -34,7 +37,7 @@ enum Deflate {
 
   /// Fills at most `limit` bytes of `target`. zlib counts in 32 bits, so both sides are given out in pieces.
   private static func run(
-    _ source: Bytes, into target: inout MutableRawSpan, limit: Int
+    _ source: Bytes, into target: inout MutableRawSpan, limit: Int, isWrapped: Bool = false
   ) -> (status: Int32, produced: Int, consumed: Int) {
     source.withSpan { span in
       unsafe span.withUnsafeBytes { from in
@@ -42,7 +45,8 @@ enum Deflate {
           var stream = unsafe z_stream()
           guard let input = unsafe from.baseAddress?.assumingMemoryBound(to: UInt8.self),
             let output = unsafe to.baseAddress?.assumingMemoryBound(to: UInt8.self),
-            unsafe inflateInit2_(&stream, -MAX_WBITS, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+            unsafe inflateInit2_(
+              &stream, isWrapped ? MAX_WBITS : -MAX_WBITS, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
           else { return (Z_MEM_ERROR, 0, 0) }
           defer { unsafe _ = inflateEnd(&stream) }
           let piece = 1 << 30

@@ -1,0 +1,252 @@
+import TensorIO
+
+/// The datasets of an HDF5 file, as Keras keeps the weights of a model in them (keras/src/legacy/saving/legacy_h5_format.py,
+/// keras/src/saving/saving_lib.py) or h5py anything else.
+///
+/// A tensor's name is its path in the file without the first slash. Where Keras lists layers and weights (`layer_names`,
+/// `weight_names`) they come in that order.
+public final class KerasH5Source: TensorSource {
+  public let format: FormatName
+  public let files: [SourceFile]
+  public let tensors: [TensorInfo]
+  public let warnings: [String]
+  public let metadata: [(key: String, value: String)]
+  private let datasets: [HDF5Dataset]
+  private let file: HDF5File
+
+  /// Values of the root that say what the file is; Keras splits long ones over several.
+  private static let wanted = ["keras_version", "backend", "model_config", "training_config"]
+
+  public convenience init(_ file: Bytes, path: String) throws(FormatError) {
+    try self.init(
+      file, in: SourceFile(path: path, size: UInt64(file.count)), isInPlace: true, format: .kerasH5, leading: [])
+  }
+
+  /// - Parameters:
+  ///   - source: the file that the user has
+  ///   - isInPlace: whether `bytes` are a part of it as they are
+  ///   - leading: values that stand before those of the file itself
+  init(
+    _ bytes: Bytes, in source: SourceFile, isInPlace: Bool, format: FormatName, leading: [(key: String, value: String)]
+  ) throws(FormatError) {
+    var walk: Walk
+    do throws(FormatError) {
+      file = try HDF5File(bytes)
+      walk = Walk(file, isInPlace: isInPlace)
+      try walk.enter(file.rootAddress, path: "", depth: 0)
+    } catch { throw error.inFile(source.path) }
+    walk.order()
+    self.format = format
+    files = [source]
+    datasets = walk.found.map(\.dataset)
+    tensors = walk.found.map(\.info)
+    warnings = walk.warnings
+    metadata =
+      leading
+      + Self.wanted.compactMap { key in
+        guard let value = walk.rootAttributes[key], value.count == 1 else { return nil }
+        return (key, value[0])
+      }
+  }
+
+  public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+    do {
+      let stored = try datasets[index].bytes(in: file, count: storedSize(index))
+      let ready = Self.arranged(stored, datasets[index].type)
+      let result = try ready.withSpan { try body($0) }
+      try stored.checkIntact()
+      stored.releasePages()
+      return result
+    } catch let error as FormatError { throw located(error, index) }
+  }
+
+  public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+    guard case .contiguous(.some) = datasets[index].storage, case .number(_, false) = datasets[index].type else {
+      return try withBytes(ofTensorAt: index, body)
+    }
+    do {
+      try datasets[index].bytes(in: file, count: storedSize(index)).forEachPiece { try $0.withSpan { try body($0) } }
+    } catch let error as FormatError { throw located(error, index) }
+  }
+
+  public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
+    let type = datasets[index].type
+    switch type {
+    case .fixedString, .variableString: break
+    default:
+      throw FormatError(
+        "the tensor does not hold strings", file: files[0].path, tensor: tensors[index].name,
+        found: tensors[index].elementType.rawValue)
+    }
+    do {
+      let stored = try datasets[index].bytes(in: file, count: storedSize(index))
+      var cursor = HDF5Cursor(ByteCursor(stored), file.offsetSize, file.lengthSize)
+      return try file.strings(&cursor, type, tensors[index].elementCount)
+    } catch let error as FormatError { throw located(error, index) }
+  }
+
+  private func storedSize(_ index: Int) -> Int {
+    checkedElementCount(datasets[index].shape + [datasets[index].type.size(file.offsetSize)]) ?? 0
+  }
+
+  private func located(_ error: FormatError, _ index: Int) -> FormatError {
+    error.inTensor(tensors[index].name).inFile(files[0].path)
+  }
+
+  private static func arranged(_ data: Bytes, _ type: HDF5Type) -> Bytes {
+    guard case .number(let element, true) = type, let unit = element.swapUnit, unit > 1 else { return data }
+    return Bytes(
+      count: data.count, file: data.file,
+      filledBy: { target in data.withSpan { Layout.swapBytes($0, into: &target, unit: unit) } })
+  }
+}
+
+/// A walk over all groups of a file.
+private struct Walk {
+  private let file: HDF5File
+  private(set) var found: [(info: TensorInfo, dataset: HDF5Dataset)] = []
+  private(set) var warnings: [String] = []
+  private(set) var rootAttributes: [String: [String]] = [:]
+  /// The places that Keras' lists give to paths.
+  private var places: [String: Int] = [:]
+  private var groups: Set<Int> = []
+  private var roomForNames: Int
+  private let isInPlace: Bool
+
+  private static let deepest = 64
+  private static let mostObjects = 1 << 20
+
+  init(_ file: HDF5File, isInPlace: Bool) {
+    self.file = file
+    self.isInPlace = isInPlace
+    roomForNames = 64 << 20 + 4 * file.bytes.count
+  }
+
+  mutating func enter(_ address: Int, path: String, depth: Int) throws(FormatError) {
+    guard depth <= Self.deepest else {
+      throw FormatError("groups are nested too deep", tensor: path, expected: "at most \(Self.deepest) levels")
+    }
+    roomForNames -= path.utf8.count
+    guard found.count + groups.count < Self.mostObjects, roomForNames > 0 else {
+      throw FormatError("the file has too many objects, or their names are too long together", tensor: path)
+    }
+    let header: ObjectHeader
+    let dataset: HDF5Dataset?
+    do throws(FormatError) {
+      header = try ObjectHeader(file, at: address)
+      dataset = try HDF5Dataset(file, header)
+    } catch { throw path.isEmpty ? error : error.inTensor(path) }
+    if let dataset {
+      guard !path.isEmpty else { throw FormatError("the file's root is a dataset") }
+      return try add(dataset, header, path)
+    }
+    guard let links = try file.links(of: header, path.isEmpty ? "" : path + "/") else {
+      if path.isEmpty { return }
+      // A group without links has no message that says so in the later form; a named type is no tensor either.
+      return
+    }
+    guard groups.insert(address).inserted else {
+      warnings.append("the group '\(path)' is another name of one that was read, and left out")
+      return
+    }
+    let attributes: [String: [String]]
+    do throws(FormatError) { attributes = try file.attributes(of: header) } catch {
+      throw path.isEmpty ? error : error.inTensor(path)
+    }
+    if path.isEmpty { rootAttributes = attributes }
+    note(attributes, path)
+    var names: Set<String> = []
+    for link in links {
+      guard names.insert(link.name).inserted else {
+        throw FormatError("a group holds a name twice", tensor: path, found: link.name)
+      }
+      let name = path.isEmpty ? link.name : path + "/" + link.name
+      switch link.target {
+      case .object(let place): try enter(place, path: name, depth: depth + 1)
+      case .soft(let target): warnings.append("'\(name)' is a soft link to '\(target)' and is not followed")
+      }
+    }
+  }
+
+  private mutating func add(_ dataset: HDF5Dataset, _ header: ObjectHeader, _ path: String) throws(FormatError) {
+    func wrong(_ problem: String, found: String, advice: String? = nil) -> FormatError {
+      FormatError(problem, tensor: path, found: found, expected: "numbers or strings", advice: advice)
+    }
+    var dataset = dataset
+    let type: ElementType
+    switch dataset.type {
+    case .number(let element, _): type = element
+    case .fixedString, .variableString: type = .string
+    case .opaque(let size):
+      // Keras keeps what h5py has no type for as plain bytes, and says what they are beside it.
+      let name = try file.attributes(of: header)["dtype"]?.first
+      guard size == 2, name == "bfloat16" else {
+        throw wrong("the dataset holds raw bytes without a type", found: "\(size) bytes an element")
+      }
+      type = .bf16
+      dataset = dataset.retyped(.number(.bf16, isBigEndian: false))
+    case .other(let name, _):
+      throw wrong(
+        "the dataset holds what is no tensor", found: name, advice: "Remove it, or save the numbers in it on their own.")
+    }
+    guard let bytes = checkedElementCount(dataset.shape + [dataset.type.size(file.offsetSize)]) else {
+      throw wrong("the shape is too large", found: shapeText(dataset.shape))
+    }
+    var info = TensorInfo(name: path, elementType: type, shape: dataset.shape, byteCount: bytes)
+    if case .number(_, false) = dataset.type, bytes > 0 {
+      switch dataset.storage {
+      case .contiguous(let address?):
+        // Whether the data is there is found out before it is needed.
+        let place = try file.cursor(at: address, count: bytes, "the dataset '\(path)'").bytes
+        if isInPlace { info.location = .init(file: 0, offset: place.offsetInFile) }
+      case .compact(let data) where isInPlace: info.location = .init(file: 0, offset: data.offsetInFile)
+      case .contiguous(nil), .chunked, .compact: break
+      }
+    }
+    found.append((info, dataset))
+  }
+
+  /// Keras' lists: `layer_names` of a group of layers, `weight_names` of a layer; long ones are cut into name0, name1 …
+  private mutating func note(_ attributes: [String: [String]], _ path: String) {
+    for key in ["layer_names", "weight_names"] {
+      var names = attributes[key] ?? []
+      var number = 0
+      while let more = attributes["\(key)\(number)"] {
+        names += more
+        number += 1
+      }
+      for (index, name) in names.enumerated() {
+        let full = path.isEmpty ? name : path + "/" + name
+        if places[full] == nil { places[full] = index }
+      }
+    }
+  }
+
+  /// Sorts by the place of each part of the path in Keras' lists; what no list names comes last, as it came.
+  mutating func order() {
+    guard !places.isEmpty else { return }
+    func key(_ path: String) -> [Int] {
+      // A weight's name may hold slashes of its own, so every prefix is looked up.
+      let parts = path.split(separator: "/")
+      return (1...parts.count).compactMap { places[parts[..<$0].joined(separator: "/")] }
+    }
+    let keys = found.map { key($0.info.name) }
+    let sorted = found.indices.sorted { a, b in
+      let (x, y) = (keys[a], keys[b])
+      if x.isEmpty != y.isEmpty { return y.isEmpty }
+      return x == y ? a < b : x.lexicographicallyPrecedes(y)
+    }
+    found = sorted.map { found[$0] }
+  }
+}
+
+/// HDF5 files, whatever their name.
+public struct HDF5Format: CheckpointFormat {
+  public init() {}
+
+  public func recognises(_ file: Bytes, path: String) -> Bool { HDF5File.start(in: file) != nil }
+
+  public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
+    try KerasH5Source(file, path: path)
+  }
+}

@@ -1,0 +1,52 @@
+import TensorIO
+
+/// A `.keras` archive of Keras 3, and of tf_keras (keras/src/saving/saving_lib.py): a zip of
+///
+///     metadata.json      {"keras_version": "3.15.1", …}
+///     config.json        the model's layers
+///     model.weights.h5   its weights, as HDF5
+///
+/// The tensors are those of the last.
+public struct KerasZipFormat: CheckpointFormat {
+  private static let weights = "model.weights.h5"
+  private static let longestText = 64 << 20
+
+  public init() {}
+
+  public func recognises(_ file: Bytes, path: String) -> Bool {
+    guard ZipArchive.looksLikeZip(file), let archive = try? ZipArchive(file) else { return false }
+    return archive.index(ofEntry: "config.json") != nil && archive.index(ofEntry: "metadata.json") != nil
+  }
+
+  public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
+    do throws(FormatError) {
+      let archive = try ZipArchive(file)
+      guard let index = archive.index(ofEntry: Self.weights) else {
+        throw FormatError(
+          "the Keras archive holds no weights", found: archive.entries.prefix(6).map(\.name).joined(separator: ", "),
+          expected: Self.weights, advice: "Save the model with model.save('….keras').")
+      }
+      var values: [(key: String, value: String)] = []
+      if let metadata = archive.index(ofEntry: "metadata.json"),
+        let version = try JSON.parse(try Self.text(archive, metadata), file: path)["keras_version"]?.stringValue
+      {
+        values.append(("keras_version", version))
+      }
+      if let config = archive.index(ofEntry: "config.json"),
+        let text = String(validating: try Self.text(archive, config), as: UTF8.self)
+      {
+        values.append(("model_config", text))
+      }
+      return try KerasH5Source(
+        try archive.bytes(ofEntryAt: index), in: SourceFile(path: path, size: UInt64(file.count)),
+        isInPlace: archive.place(ofEntryAt: index) != nil, format: .kerasZip, leading: values)
+    } catch { throw error.inFile(path) }
+  }
+
+  private static func text(_ archive: ZipArchive, _ index: Int) throws(FormatError) -> [UInt8] {
+    guard archive.entries[index].size <= longestText else {
+      throw FormatError("'\(archive.entries[index].name)' is too large", found: "\(archive.entries[index].size) bytes")
+    }
+    return try archive.bytes(ofEntryAt: index).array()
+  }
+}
