@@ -276,12 +276,17 @@ struct ConfigBuilder {
       } else if let limits = key.limits(against: value) {
         conflicts.append("\(given.name) of \(given.place) is \(value.text()), not \(limits)")
       }
-      config.set(key.name, value)
+      guard let word = value.stringValue, let meaning = assembly.dialect.meanings[key.name]?[word] else {
+        config.set(key.name, value)
+        return
+      }
+      config.set(key.name, .string(meaning))
+      notes.append("\(given.name) '\(word)' of \(given.place) is what others call '\(meaning)' in \(assembly.dialect.name)")
     } else if key.isRequired {
       conflicts.append(
         "\(key.name) is told by no shape, and \(source == nil ? "no config was given" : "\(sourceName) has none"): the "
           + "model cannot be computed without it")
-    } else if let value = key.defaultValue {
+    } else if let value = assembly.dialect.defaults[key.name] ?? key.defaultValue {
       config.set(key.name, value)
       if !key.isQuiet {
         let origin = source == nil ? "told by no shape" : "not in \(sourceName)"

@@ -34,6 +34,7 @@ struct DialectParser {
       [
         "root", "anchors", "identity", "rename", "transpose", "reshape", "split", "concat", "alias", "drop",
         "variant_of", "for", "when", "config", "spellings", "note", "export_where", "first_layer",
+        "defaults", "means",
       ])
     firstLayer = try fields["first_layer"]?.int("first_layer") ?? 0
     guard (0...1000).contains(firstLayer) else { throw value.fail("'first_layer' is no number that layers begin with") }
@@ -90,7 +91,9 @@ struct DialectParser {
       name: name, root: root, anchors: anchors, rules: rules, drops: drops, literals: literals, patterns: patterns,
       ruleOfTensor: ruleOfTensor, variant: variant, conditions: try fields["when"].map(parseConditions) ?? [],
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
-      spellings: try fields["spellings"].map(parseSpellings) ?? [], note: try fields["note"]?.string("note"),
+      spellings: try fields["spellings"].map(parseSpellings) ?? [],
+      defaults: try fields["defaults"].map(parseDefaults) ?? [:],
+      meanings: try fields["means"].map(parseMeanings) ?? [:], note: try fields["note"]?.string("note"),
       exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [],
       firstLayer: firstLayer, repeatsLayer: rules.contains { $0.sources.contains(where: \.repeatsLayer) })
   }
@@ -155,6 +158,37 @@ struct DialectParser {
         throw entry.fail("'\(key)' is no key of the table's config", advice: advice)
       }
       result[key] = try entry.string("the name of a value")
+    }
+    return result
+  }
+
+  private func parseDefaults(_ value: YAMLValue) throws(FormatError) -> [String: JSON] {
+    var result: [String: JSON] = [:]
+    for (key, assumed) in try value.settings("defaults", keys: configKeys.map(\.name)) {
+      guard let known = configKeys.first(where: { $0.name == key }), known.defaultValue != nil else {
+        throw value.fail("'\(key)' has no default that a dialect could change")
+      }
+      if let limits = known.limits(against: assumed) {
+        throw value.fail("the default of '\(key)' is \(assumed.text()), not \(limits)")
+      }
+      result[key] = assumed
+    }
+    return result
+  }
+
+  private func parseMeanings(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
+    var result: [String: [String: String]] = [:]
+    for (key, entry) in try value.map("means") {
+      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
+        throw entry.fail("'means' names '\(key)', which is no key of the config that lists its words")
+      }
+      for (word, other) in try entry.map("the words of '\(key)'") {
+        let meaning = try other.string("a word")
+        guard known.words.contains(word), known.words.contains(meaning) else {
+          throw other.fail("'\(word)' or '\(meaning)' is no word of '\(key)'")
+        }
+        result[key, default: [:]][word] = meaning
+      }
     }
     return result
   }

@@ -254,6 +254,10 @@ struct Dialect: Sendable {
   var configValues: [String: String] = [:]
   /// Parts of names that some programs write otherwise, and how the rules have them.
   var spellings: [(other: String, ours: String)] = []
+  /// What is assumed of keys in place of the table's own defaults: what the dialect's program computes.
+  var defaults: [String: JSON] = [:]
+  /// Words of a config that mean another in this program, by key.
+  var meanings: [String: [String: String]] = [:]
   /// What the user is to know of every source of the dialect.
   var note: String?
   /// Keys of the canonical config with values: only models that have all of them are called so.

@@ -32,7 +32,7 @@ struct NamePattern: Sendable, Equatable {
   }
 
   /// The numbers in `name` that could be a layer's, each with the pattern that it leaves; `repeated` gives the patterns
-  /// too in which several equal numbers that follow each other are the layer's.
+  /// too in which several equal numbers are the layer's.
   ///
   /// Looking these up replaces matching: the cost of a name does not depend on how many patterns there are.
   static func layered(_ name: String, repeated: Bool = false) -> [(pattern: String, layer: Int)] {
@@ -49,11 +49,11 @@ struct NamePattern: Sendable, Equatable {
     }
     var result = places.map { (pattern: pattern([$0.range]), layer: $0.layer) }
     guard repeated else { return result }
-    for (index, first) in places.enumerated() {
-      var runs = [first.range]
-      for other in places[(index + 1)...] where other.layer == first.layer {
-        runs.append(other.range)
-        result.append((pattern(runs), first.layer))
+    for layer in Set(places.map(\.layer)) {
+      let equal = places.filter { $0.layer == layer }.map(\.range)
+      // Each choice of two of them or more: a bit says whether one is the layer's.
+      for choice in 1..<(1 << equal.count) where choice.nonzeroBitCount > 1 {
+        result.append((pattern(equal.indices.filter { choice >> $0 & 1 == 1 }.map { equal[$0] }), layer))
       }
     }
     return result

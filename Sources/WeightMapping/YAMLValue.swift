@@ -87,7 +87,6 @@ struct YAMLValue {
     if case .scalar(let text, true) = content { text == "null" || text == "~" || text.isEmpty } else { false }
   }
 
-  /// A scalar as JSON; a number keeps its digits.
   /// Keys of the config, each with a value.
   func settings(_ what: String, keys: [String]) throws(FormatError) -> [(key: String, value: JSON)] {
     var result: [(key: String, value: JSON)] = []
@@ -101,6 +100,7 @@ struct YAMLValue {
     return result
   }
 
+  /// A scalar as JSON; a number keeps its digits.
   func json(_ what: String) throws(FormatError) -> JSON {
     guard case .scalar(let text, let isPlain) = content else { throw fail("\(what) must be a word or a number") }
     guard isPlain else { return .string(text) }
