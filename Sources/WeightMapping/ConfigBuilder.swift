@@ -281,7 +281,8 @@ struct ConfigBuilder {
         return
       }
       config.set(key.name, .string(meaning))
-      notes.append("\(given.name) '\(word)' of \(given.place) is what others call '\(meaning)' in \(assembly.dialect.name)")
+      notes.append(
+        "\(given.name) '\(word)' of \(given.place) is what others call '\(meaning)' in \(assembly.dialect.name)")
     } else if key.isRequired {
       conflicts.append(
         "\(key.name) is told by no shape, and \(source == nil ? "no config was given" : "\(sourceName) has none"): the "

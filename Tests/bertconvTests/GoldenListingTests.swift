@@ -23,6 +23,12 @@ struct GoldenListingTests {
     ("npz", ["numpy/stored.npz"]),
     ("safetensors", ["safetensors/dtypes.safetensors"]),
     ("safetensors-sharded", ["safetensors/sharded"]),
+    ("hdf5", ["keras/latest.h5", "--stats", "--filter", "*"]),
+    ("keras-weights", ["keras/models/weights.h5"]),
+    ("keras-archive", ["keras/models/model.keras"]),
+    ("gpt-shards", ["numpy/gpt-shards"]),
+    ("flax", ["flax/tree.msgpack"]),
+    ("ulmfit", ["torch/other-models/fwd_wt103.h5"]),
     ("megatron-lm", ["torch/megatron-lm/version-3.pt"]),
     ("megatron-lm-unmapped", ["torch/megatron-lm/version-1.pt", "--unmapped"]),
   ])

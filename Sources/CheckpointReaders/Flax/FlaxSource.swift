@@ -82,7 +82,8 @@ public final class FlaxSource: TensorSource {
         guard type == 1 || type == 3 else {
           throw FormatError(
             "a value of a kind that no tensor has", offset: bytes.offsetInFile, tensor: path,
-            found: type == 2 ? "a complex number (extension 2)" : "extension \(type)", expected: "an array (extension 1)")
+            found: type == 2 ? "a complex number (extension 2)" : "extension \(type)",
+            expected: "an array (extension 1)")
         }
         let array = try Self.array(bytes, path)
         tensors.append(array.info)
@@ -156,7 +157,9 @@ public final class FlaxSource: TensorSource {
       for chunk in try numbered("chunks") {
         guard case .ext(1, let bytes) = chunk else { throw wrong("a chunk is not an array") }
         let part = try Self.array(bytes, path)
-        guard type.map({ $0 == part.info.elementType }) ?? true else { throw wrong("the chunks are of different types") }
+        guard type.map({ $0 == part.info.elementType }) ?? true else {
+          throw wrong("the chunks are of different types")
+        }
         type = part.info.elementType
         size += part.data.count
         data.append(part.data)

@@ -156,7 +156,8 @@ private struct Walk {
     if path.isEmpty { rootAttributes = attributes }
     note(attributes, path)
     var names: Set<String> = []
-    for link in links {
+    // As h5py lists them; a new group keeps them by the hashes of their names.
+    for link in links.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
       guard names.insert(link.name).inserted else {
         throw FormatError("a group holds a name twice", tensor: path, found: link.name)
       }
@@ -187,7 +188,8 @@ private struct Walk {
       dataset = dataset.retyped(.number(.bf16, isBigEndian: false))
     case .other(let name, _):
       throw wrong(
-        "the dataset holds what is no tensor", found: name, advice: "Remove it, or save the numbers in it on their own.")
+        "the dataset holds what is no tensor", found: name, advice: "Remove it, or save the numbers in it on their own."
+      )
     }
     guard let bytes = checkedElementCount(dataset.shape + [dataset.type.size(file.offsetSize)]) else {
       throw wrong("the shape is too large", found: shapeText(dataset.shape))

@@ -100,9 +100,11 @@ public final class NpyShardsSource: TensorSource {
     }
     guard wanted == total else {
       throw FormatError(
-        "the arrays do not hold what the shapes say", file: path, found: "\(grouped(total)) values in \(numbers.count) arrays",
+        "the arrays do not hold what the shapes say", file: path,
+        found: "\(grouped(total)) values in \(numbers.count) arrays",
         expected: "\(grouped(wanted)) for \(shapes.count) shapes",
-        advice: total < wanted ? "The last arrays may be missing: fetch all of them." : "The list may be of another model.")
+        advice: total < wanted
+          ? "The last arrays may be missing: fetch all of them." : "The list may be of another model.")
     }
     self.shards = shards
     self.files = files
@@ -111,7 +113,8 @@ public final class NpyShardsSource: TensorSource {
     self.starts = starts
     warnings =
       names == nil
-      ? ["the list of shapes is not that of a GPT (positions, words, twelve a block), so the parameters are numbered"] : []
+      ? ["the list of shapes is not that of a GPT (positions, words, twelve a block), so the parameters are numbered"]
+      : []
   }
 
   private static func shapes(_ list: Bytes, _ path: String) throws(FormatError) -> [[Int]] {

@@ -79,7 +79,7 @@ def random_weights(model, seed, std):
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            values = rng.normal(0.0, std, tuple(parameter.shape)) + bool(re.search(r"(LayerNorm|layer_norm|\bln)\.weight$", name))
+            values = rng.normal(0.0, std, tuple(parameter.shape)) + bool(re.search(r"(LayerNorm|layer_norm|\bln|ln_\d)\.weight$", name))
             parameter.copy_(torch.from_numpy(values.astype(np.float32)))
     model.tie_weights()
     return model.eval()

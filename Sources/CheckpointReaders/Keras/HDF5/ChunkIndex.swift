@@ -103,7 +103,8 @@ struct ChunkIndex {
   private func forEachNumber(_ body: (Int, [Int]) throws -> Void) throws {
     let counts = counts
     guard let total = count, total <= Self.mostChunks, let strides = numberStrides else {
-      throw FormatError("a dataset has too many chunks", found: shapeText(extent), expected: "at most \(Self.mostChunks)")
+      throw FormatError(
+        "a dataset has too many chunks", found: shapeText(extent), expected: "at most \(Self.mostChunks)")
     }
     var place = counts.map { _ in 0 }
     for _ in 0..<total {

@@ -9,14 +9,18 @@ extension HDF5File {
     var result: [String: [String]] = [:]
     var messages = header.all(.attribute).filter { !$0.isShared }.map(\.data)
     if var info = try header.first(.attributeInfo, "a list of attributes") {
-      guard try info.byte("a list of attributes") == 0 else { throw info.error("a list of attributes of an unknown version") }
+      guard try info.byte("a list of attributes") == 0 else {
+        throw info.error("a list of attributes of an unknown version")
+      }
       if try info.byte("a list of attributes") & 1 != 0 { try info.skip(2) }
       let heap = try info.address("attributes")
       let tree = try info.address("attributes")
       if let heap, let tree {
         let objects = try FractalHeap(self, at: heap)
         let records = try BTree2(self, at: tree)
-        guard records.type == 8 else { throw info.error("a tree of attributes of an unknown kind", found: "\(records.type)") }
+        guard records.type == 8 else {
+          throw info.error("a tree of attributes of an unknown kind", found: "\(records.type)")
+        }
         try records.forEachRecord { (record) throws(FormatError) in
           var record = record
           let id = try record.take(8, "an attribute's place")
@@ -63,7 +67,8 @@ extension HDF5File {
     }
     var data = cursor.over(try cursor.take(count * size, "an attribute's data"))
     switch kind {
-    case .fixedString, .variableString: return (title, try strings(&data, kind, count).map { String(decoding: $0, as: UTF8.self) })
+    case .fixedString, .variableString:
+      return (title, try strings(&data, kind, count).map { String(decoding: $0, as: UTF8.self) })
     case .number(let element, let isBigEndian):
       var values: [String] = []
       for _ in 0..<min(count, 64) {
@@ -76,7 +81,9 @@ extension HDF5File {
 
   private static func text(_ stored: [UInt8], _ type: ElementType, _ isBigEndian: Bool) -> String {
     let bytes = isBigEndian ? stored.reversed() : stored
-    let bits = bytes.enumerated().reduce(UInt64(0)) { $1.offset < 8 ? $0 | UInt64($1.element) << UInt64(8 * $1.offset) : $0 }
+    let bits = bytes.enumerated().reduce(UInt64(0)) {
+      $1.offset < 8 ? $0 | UInt64($1.element) << UInt64(8 * $1.offset) : $0
+    }
     switch type {
     case .f64: return "\(Double(bitPattern: bits))"
     case .f32: return "\(Float(bitPattern: UInt32(truncatingIfNeeded: bits)))"

@@ -19,7 +19,9 @@ struct HDF5Dataset {
   /// `nil` where the object is no dataset.
   init?(_ file: HDF5File, _ header: ObjectHeader) throws(FormatError) {
     guard var layout = try header.first(.layout, "a dataset's layout") else { return nil }
-    guard var type = try header.first(.datatype, "a dataset's type") else { throw layout.error("a dataset has no type") }
+    guard var type = try header.first(.datatype, "a dataset's type") else {
+      throw layout.error("a dataset has no type")
+    }
     guard var space = try header.first(.dataspace, "a dataset's dataspace") else {
       throw layout.error("a dataset has no dataspace")
     }
@@ -81,7 +83,8 @@ struct HDF5Dataset {
   }
 
   private static func size(_ shape: [Int], _ element: Int, _ place: HDF5Cursor) throws(FormatError) -> Int {
-    guard shape.allSatisfy({ $0 > 0 }), element > 0, let count = checkedElementCount(shape + [element]), count <= 1 << 32
+    guard shape.allSatisfy({ $0 > 0 }), element > 0, let count = checkedElementCount(shape + [element]),
+      count <= 1 << 32
     else { throw place.error("a chunk of an impossible size", found: shapeText(shape)) }
     return count
   }
@@ -185,7 +188,9 @@ extension HDF5Dataset {
         let value = fill.array()
         if value.contains(where: { $0 != 0 }) {
           for place in stride(from: 0, through: count - value.count, by: value.count) {
-            for (index, byte) in value.enumerated() { target.storeBytes(of: byte, toByteOffset: place + index, as: UInt8.self) }
+            for (index, byte) in value.enumerated() {
+              target.storeBytes(of: byte, toByteOffset: place + index, as: UInt8.self)
+            }
           }
         }
         body(&target)

@@ -37,10 +37,14 @@ struct HDF5Filters {
       case 2: filters.append(.shuffle(size: max(values.first ?? 1, 1)))
       case 3: filters.append(.fletcher32)
       default:
-        let names = [4: "szip", 5: "nbit", 6: "scale-offset", 307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32015: "zstd"]
+        let names = [
+          4: "szip", 5: "nbit", 6: "scale-offset", 307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4",
+          32015: "zstd",
+        ]
         throw cursor.error(
           "the data is stored through a filter that is not read", found: names[id] ?? "filter \(id)",
-          expected: "gzip, shuffle or fletcher32", advice: "Write it again with compression='gzip': h5repack -f GZIP=4.")
+          expected: "gzip, shuffle or fletcher32", advice: "Write it again with compression='gzip': h5repack -f GZIP=4."
+        )
       }
     }
     self.filters = filters

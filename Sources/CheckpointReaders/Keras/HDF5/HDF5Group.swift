@@ -104,7 +104,9 @@ extension HDF5File {
       _ = try cursor.address("a node of a group")
       for _ in 0..<count {
         _ = try cursor.length("a key")
-        guard let child = try cursor.address("a node of a group") else { throw cursor.error("a group's tree has a gap") }
+        guard let child = try cursor.address("a node of a group") else {
+          throw cursor.error("a group's tree has a gap")
+        }
         guard seen.count < 1 << 20 else { throw cursor.error("a group's tree is too large") }
         try visitNames(child, heap, &links, &seen)
       }

@@ -94,7 +94,8 @@ struct FractalHeap {
     headerSize = cursor.position + 4
     try file.check(at: address, count: headerSize, "a fractal heap")
     guard width > 0, width <= 4096, firstSize > 0, firstSize & (firstSize - 1) == 0,
-      largestDirect >= firstSize, largestDirect & (largestDirect - 1) == 0, largestDirect <= 1 << 32, (1...64).contains(bits),
+      largestDirect >= firstSize, largestDirect & (largestDirect - 1) == 0, largestDirect <= 1 << 32,
+      (1...64).contains(bits),
       rootRows <= 64
     else { throw cursor.error("a heap of impossible sizes") }
     offsetBytes = (bits + 7) / 8
@@ -152,7 +153,8 @@ struct FractalHeap {
         // A direct block; offsets count its own head too.
         let block = try file.block(at: address, signature: "FHDB", "a block of a heap")
         let (end, overflow) = (offset - start).addingReportingOverflow(length)
-        guard offset >= start, !overflow, let object = block.bytes.slice(offset - start, length), end <= largestDirect else {
+        guard offset >= start, !overflow, let object = block.bytes.slice(offset - start, length), end <= largestDirect
+        else {
           throw wrong("an object lies outside its heap")
         }
         return object

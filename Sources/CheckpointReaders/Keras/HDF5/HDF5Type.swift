@@ -154,7 +154,9 @@ extension HDF5Cursor {
     guard version == 1 || version == 2 else {
       throw error("the version of a dataspace is unknown", found: "\(version)", expected: "1 or 2")
     }
-    guard rank <= 32 else { throw error("a dataspace has too many dimensions", found: "\(rank)", expected: "at most 32") }
+    guard rank <= 32 else {
+      throw error("a dataspace has too many dimensions", found: "\(rank)", expected: "at most 32")
+    }
     if version == 1 {
       try skip(5)
     } else if try byte("a dataspace's kind") == 2 {
@@ -173,7 +175,8 @@ extension HDF5Cursor {
         space.most[axis] = nil
       } else {
         guard let most = Int(exactly: value), most >= space.shape[axis] else {
-          throw start.error("a dimension is beyond its limit", found: "\(space.shape[axis])", expected: "at most \(value)")
+          throw start.error(
+            "a dimension is beyond its limit", found: "\(space.shape[axis])", expected: "at most \(value)")
         }
         space.most[axis] = most
       }
