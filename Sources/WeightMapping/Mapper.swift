@@ -177,7 +177,7 @@ public struct Mapper: Sendable {
   // MARK: Errors
 
   private var convertible: String {
-    tables.map { "\($0.family) (\($0.dialectNames.joined(separator: ", ")))" }.joined(separator: "; ")
+    "a model of \(tables.map(\.family).joined(separator: ", ")) in names that a table has"
   }
 
   private func notConvertible(_ family: KnownFamily, _ file: String) -> FormatError {
