@@ -6,8 +6,26 @@ struct SourceValues {
   private let config: JSON?
 
   init(_ metadata: [(key: String, value: String)], config: JSON?) {
-    own = Dictionary(metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+    var own = Dictionary(metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+    // Keras says there how each layer was made.
+    if let text = own[Self.modelConfigKey], let json = try? JSON.parse(text) {
+      Self.collect(json, Self.modelConfigKey, into: &own)
+    }
+    self.own = own
     self.config = config
+  }
+
+  private static let modelConfigKey = "model_config"
+
+  /// The words and numbers in a JSON value, each by its path.
+  private static func collect(_ json: JSON, _ path: String, into values: inout [String: String]) {
+    if let members = json.members {
+      for member in members { collect(member.value, path + "." + member.key, into: &values) }
+    } else if let elements = json.elements {
+      for (index, element) in elements.enumerated() { collect(element, "\(path).\(index)", into: &values) }
+    } else if json != .null {
+      values[path] = json.stringValue ?? json.text()
+    }
   }
 
   /// The checkpoint's own value; Python's `None` counts as absent.

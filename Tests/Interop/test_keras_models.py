@@ -101,6 +101,13 @@ class KerasModels(InteropTest):
         for name in ("weights.h5", "model.h5"):
             output, result = self.convert(folder / name, route="keras-to-native")
             self.assertIn("is what others call 'gelu_new' in keras-bert", result.told)
+            if name == "model.h5":
+                # The whole model says itself how many heads it has.
+                bare = self.folder / "bare" / name
+                bare.parent.mkdir()
+                bare.write_bytes((folder / name).read_bytes())
+                _, result = self.convert(bare, route="keras-to-native", name="bare")
+                self.assertIn(f"taken from the values of the checkpoint: num_attention_heads {heads} (model_config.", result.told)
             self.bertconv("verify", output, "--fixtures", folder / "reference.npz", "--against", folder / name)
         made = self.folder / "mlm.npz"
         self.bertconv("run", output, "--inputs", folder / "reference.npz", "-o", made, "--outputs", "prediction_logits")
