@@ -21,6 +21,7 @@ struct GoldenListingTests {
     ("saved-model-json", ["tensorflow/saved-model", "--json"]),
     ("v1", ["tensorflow/v1/types"]),
     ("npz", ["numpy/stored.npz"]),
+    ("numpy-shards", ["numpy-shards"]),
     ("safetensors", ["safetensors/dtypes.safetensors"]),
     ("safetensors-sharded", ["safetensors/sharded"]),
     ("megatron-lm", ["torch/megatron-lm/version-3.pt"]),

@@ -1,4 +1,6 @@
-"""NumPy archives."""
+"""NumPy archives, and arrays cut into several files."""
+
+import json
 
 import numpy as np
 
@@ -28,3 +30,35 @@ def numpy_files(folder):
     np.savez_compressed(folder / "compressed.npz", **arrays)
     np.savez(folder / "object.npz", weights=arrays["f4"], settings=np.array({"layers": 2}, object))
     write_json(folder / "expected.json", {name: expected_array(np.asarray(value)) for name, value in arrays.items()})
+
+
+# The variables of openai/finetune-transformer-lm in the order in which train.py makes them, for hidden size n.
+def gpt_2018(positions, tokens, n, layers):
+    shapes = {"model/positions": [positions, n], "model/tokens": [tokens, n]}
+    for layer in range(layers):
+        block = {
+            "attn/c_attn/w": [1, n, 3 * n], "attn/c_attn/b": [3 * n], "attn/c_proj/w": [1, n, n], "attn/c_proj/b": [n],
+            "ln_1/g": [n], "ln_1/b": [n], "mlp/c_fc/w": [1, n, 4 * n], "mlp/c_fc/b": [4 * n],
+            "mlp/c_proj/w": [1, 4 * n, n], "mlp/c_proj/b": [n], "ln_2/g": [n], "ln_2/b": [n],
+        }  # fmt: skip
+        shapes |= {f"model/h{layer}/{name}": shape for name, shape in block.items()}
+    return shapes
+
+
+@fixture("numpy-shards")
+def npy_shards(folder):
+    rng = np.random.default_rng(19)
+    named = gpt_2018(positions=6, tokens=11, n=4, layers=2)
+    count = sum(int(np.prod(shape)) for shape in named.values())
+    for number, part in enumerate(np.array_split(rng.normal(size=count).astype(np.float32), 10)):
+        np.save(folder / f"params_{number}.npy", part)
+    (folder / "params_shapes.json").write_text(json.dumps(list(named.values())))
+    (folder / "encoder_bpe_11.json").write_text(json.dumps({chr(ord("a") + i): i for i in range(11)}))
+    (folder / "vocab_11.bpe").write_text("#version: 0.2\na b</w>\n")
+
+    # As train.py reads them
+    shapes = json.loads((folder / "params_shapes.json").read_text())
+    offsets = np.cumsum([np.prod(shape) for shape in shapes])
+    params = np.split(np.concatenate([np.load(folder / f"params_{n}.npy") for n in range(10)], 0), offsets)[:-1]
+    values = {name: param.reshape(shape) for name, param, shape in zip(named, params, shapes)}
+    write_json(folder / "expected.json", {name: expected_array(value) for name, value in values.items()})
