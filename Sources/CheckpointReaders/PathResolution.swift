@@ -95,12 +95,12 @@ struct PathResolution {
         }
       }
     }
-    for candidate in [CheckpointKind.safetensors, .pyTorch, .numPy] where accepts(candidate) {
+    for candidate in [CheckpointKind.safetensors, .pyTorch, .flax, .numPy] where accepts(candidate) {
       for name in candidate.usualNames where names.contains(name) {
         return Result(path: FileSystem.join(folder, name), warnings: warnings)
       }
     }
-    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .numPy, .keras] where accepts(candidate) {
+    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .flax, .numPy, .keras] where accepts(candidate) {
       let found = names.filter { name in candidate.suffixes.contains { name.hasSuffix($0) } }
       if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
       if found.count > 1 {

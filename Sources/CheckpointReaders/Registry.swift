@@ -2,13 +2,14 @@ import TensorIO
 
 /// The families of formats that a conversion route may be narrowed to.
 public enum CheckpointKind: String, Sendable, CaseIterable {
-  case tensorFlow, pyTorch, safetensors, keras, numPy
+  case tensorFlow, pyTorch, safetensors, keras, numPy, flax
 
   /// Names under which a folder usually holds a checkpoint of the kind, best first.
   var usualNames: [String] {
     switch self {
     case .safetensors: ["model.safetensors.index.json", "model.safetensors"]
     case .pyTorch: ["pytorch_model.bin.index.json", "pytorch_model.bin"]
+    case .flax: ["flax_model.msgpack.index.json", "flax_model.msgpack"]
     case .numPy: [NpyShardsSource.shapesName]
     case .tensorFlow, .keras: []
     }
@@ -22,6 +23,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .pyTorch: [".bin", ".pt", ".pth", ".ckpt"]
     case .keras: [".h5", ".hdf5", ".keras"]
     case .numPy: [".npz"]
+    case .flax: [".msgpack"]
     }
   }
 
@@ -33,6 +35,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .safetensors: "safetensors"
     case .keras: "Keras"
     case .numPy: "NumPy"
+    case .flax: "Flax"
     }
   }
 
@@ -43,6 +46,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .safetensors, .native: self = .safetensors
     case .npz, .npyShards: self = .numPy
     case .kerasH5, .kerasZip: self = .keras
+    case .flaxMsgpack: self = .flax
     }
   }
 }
@@ -75,6 +79,7 @@ public struct CheckpointOpener: Sendable {
     NpzFormat(),
     NpyFormat(),
     PyTorchFormat(),
+    FlaxFormat(),
     ZipFallbackFormat(),
   ]
 
@@ -160,7 +165,7 @@ public struct CheckpointOpener: Sendable {
       } else if head.first == UInt8(ascii: "{") {
         "It is JSON: give the checkpoint, and this file with --config."
       } else {
-        "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file or an npz file."
+        "Give a TensorFlow checkpoint, a PyTorch file, a safetensors file, an npz file or a Flax file."
       }
     return FormatError(
       "the file is in no format that is known", file: path, offset: 0, found: hexadecimal(head), advice: guess)

@@ -80,6 +80,7 @@ public enum FormatName: String, Sendable, CaseIterable {
   case npyShards = "npy-shards"
   case kerasH5 = "keras-h5"
   case kerasZip = "keras-zip"
+  case flaxMsgpack = "flax-msgpack"
 }
 
 /// A checkpoint that was opened: its tensors can be listed without reading data, and read one by one.

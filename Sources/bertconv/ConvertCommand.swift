@@ -11,6 +11,7 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
   case pyTorch = "pytorch-to-native"
   case safetensors = "safetensors-to-native"
   case numPy = "numpy-to-native"
+  case flax = "flax-to-native"
   case automatic = "auto-to-native"
   case toTensorFlow = "native-to-tf"
   case toPyTorch = "native-to-pytorch"
@@ -21,6 +22,7 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
     case .pyTorch: .pyTorch
     case .safetensors, .toTensorFlow, .toPyTorch: .safetensors
     case .numPy: .numPy
+    case .flax: .flax
     case .automatic: nil
     }
   }
