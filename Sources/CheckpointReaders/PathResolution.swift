@@ -100,7 +100,8 @@ struct PathResolution {
         return Result(path: FileSystem.join(folder, name), warnings: warnings)
       }
     }
-    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .flax, .numPy, .keras] where accepts(candidate) {
+    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .flax, .numPy, .keras] where accepts(candidate)
+    {
       let found = names.filter { name in candidate.suffixes.contains { name.hasSuffix($0) } }
       if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
       if found.count > 1 {

@@ -44,7 +44,7 @@ private func failure(replacing text: String, with other: String) -> String {
   @Test func theBuiltInTablesAreSound() throws {
     let tables = try MappingTable.builtIn()
     #expect(tables.map(\.family).contains("bert"))
-    #expect(tables.first?.dialectNames == ["google-tf1", "transformers"])
+    #expect(tables.first?.dialectNames == ["google-tf1", "transformers", "flax"])
   }
 
   @Test(arguments: [

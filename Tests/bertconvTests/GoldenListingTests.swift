@@ -24,6 +24,9 @@ struct GoldenListingTests {
     ("numpy-shards", ["numpy-shards"]),
     ("safetensors", ["safetensors/dtypes.safetensors"]),
     ("safetensors-sharded", ["safetensors/sharded"]),
+    ("flax-types", ["flax/types"]),
+    ("flax-chunks-by-offset", ["flax/chunks", "--sort", "offset"]),
+    ("flax-train-state-unmapped", ["flax/train-state/state.msgpack", "--unmapped"]),
     ("megatron-lm", ["torch/megatron-lm/version-3.pt"]),
     ("megatron-lm-unmapped", ["torch/megatron-lm/version-1.pt", "--unmapped"]),
   ])
