@@ -31,6 +31,33 @@ struct NumPyTests {
     #expect(try differences(source, try expectedTensors(fixture("numpy/expected.json"))).isEmpty)
   }
 
+  /// Every version of the header, and every order of bytes and axes, as NumPy writes them.
+  @Test(arguments: [
+    "version-1", "version-2", "version-3", "fortran", "big-endian", "big-endian-fortran", "scalar",
+  ])
+  func everyFormOfAnArray(name: String) throws {
+    let source = try CheckpointOpener().open(fixture("numpy-forms/\(name).npy")).source
+    let expected = try expectedTensors(fixture("numpy-forms/expected.json")).filter { $0.name == name }
+    #expect(expected.count == 1 && source.tensors.count == 1)
+    #expect(try differences(source, expected).isEmpty)
+    #expect((source.tensors[0].location != nil) == name.hasPrefix("version"))
+  }
+
+  /// Archives with the records of zip64, and those that were written where nothing can be gone back to.
+  @Test(arguments: ["zip64-stored", "zip64-deflated", "streamed-stored", "streamed-deflated"])
+  func everyFormOfAnArchive(name: String) throws {
+    let source = try CheckpointOpener().open(fixture("numpy-forms/\(name).npz")).source
+    let expected = try expectedTensors(fixture("numpy-forms/expected.json")).filter { ["a", "b/c"].contains($0.name) }
+    #expect(expected.count == 2 && source.warnings.isEmpty)
+    #expect(try differences(source, expected).isEmpty)
+  }
+
+  @Test(arguments: [("object", "holds Python objects (a pickle)"), ("fields", "has named fields")])
+  func arraysOfNoNumbers(name: String, expected: String) {
+    let text = failure { _ = try CheckpointOpener().open(fixture("numpy-forms/\(name).npy")) }
+    #expect(text.contains("\(name).npy: tensor '\(name)': the array \(expected)"), "\(text)")
+  }
+
   @Test func objectsAreRefusedByName() {
     let path = fixture("numpy/object.npz")
     let text = failure { _ = try NpzFormat().open(try MappedFile.open(path), path: path) }
