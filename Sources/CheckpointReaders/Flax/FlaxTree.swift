@@ -192,6 +192,8 @@ struct FlaxTree {
     }
     let data = try reader.take(count, "the array's elements")
     guard reader.cursor.isAtEnd else { throw reader.cursor.error("something follows the array's elements") }
+    // The system maps pages around those that are read: without this, listing would keep a good part of the file.
+    payload.releasePages()
     return Array(name: name, elementType: elementType, shape: shape, pieces: [data])
   }
 
