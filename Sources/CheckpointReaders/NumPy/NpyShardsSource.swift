@@ -5,10 +5,11 @@ import TensorIO
 ///
 ///     params_shapes.json   [[512, 768], [40478, 768], [1, 768, 2304], [2304], …]
 ///     params_0.npy         | positions | tokens | h0/attn/c_at
-///     params_1.npy         ts before: tn/w | h0/attn/c_attn/b | … |
-///     …                    the arrays follow one another in the order of their numbers, without a gap
+///     params_1.npy         tn/w | h0/attn/c_attn/b | h0/attn/c_proj/w | …
+///     …
 ///
-/// A parameter may begin in one file and end in another. The files hold no names. Where the shapes are those of that
+/// The numbers count up from 0 without a gap. A parameter may begin in one file and end in another, and only the flat order
+/// of an array counts, not its shape. The files hold no names. Where the shapes are those of that
 /// program's model, the names are those of its variables, in the order in which `model` and `block` of train.py make
 /// them; `model/positions` and `model/tokens` are two here, which the program puts together into its `model/we`.
 public final class NpyShardsSource: TensorSource {
