@@ -9,9 +9,9 @@ import TensorIO
 ///     …
 ///
 /// The numbers count up from 0 without a gap. A parameter may begin in one file and end in another, and only the flat order
-/// of an array counts, not its shape. The files hold no names. Where the shapes are those of that
-/// program's model, the names are those of its variables, in the order in which `model` and `block` of train.py make
-/// them; `model/positions` and `model/tokens` are two here, which the program puts together into its `model/we`.
+/// of an array counts, not its shape. The files hold no names. Where the shapes are those of that program's model, the
+/// names are those of its variables, in the order in which `model` and `block` of train.py make them; `model/positions`
+/// and `model/tokens` are two here, which the program puts together into its `model/we`.
 public final class NpyShardsSource: TensorSource {
   public let format = FormatName.npyShards
   public let files: [SourceFile]
