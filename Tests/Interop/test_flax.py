@@ -190,7 +190,8 @@ class FlaxFiles(InteropTest):
         self.bertconv("diff", expected, output)
 
     def test_shards_and_chunks(self):
-        model = self.model()
+        # Large enough for several of each
+        model = self.model(vocab_size=80, hidden_size=24, num_attention_heads=2)
         whole = self.folder / "whole"
         model.save_pretrained(whole)
         expected, _ = self.convert(whole, route="flax-to-native")
