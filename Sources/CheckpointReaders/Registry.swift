@@ -9,8 +9,8 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     switch self {
     case .safetensors: ["model.safetensors.index.json", "model.safetensors"]
     case .pyTorch: ["pytorch_model.bin.index.json", "pytorch_model.bin"]
-    case .numPy: [NpyShardsSource.listName]
-    case .flax: ["flax_model.msgpack"]
+    case .flax: ["flax_model.msgpack.index.json", "flax_model.msgpack"]
+    case .numPy: [NpyShardsSource.shapesName]
     case .tensorFlow, .keras: []
     }
   }
@@ -81,8 +81,8 @@ public struct CheckpointOpener: Sendable {
     KerasZipFormat(),
     HDF5Format(),
     PyTorchFormat(),
-    ZipFallbackFormat(),
     FlaxFormat(),
+    ZipFallbackFormat(),
   ]
 
   private let formats: [any CheckpointFormat]
@@ -143,7 +143,7 @@ public struct CheckpointOpener: Sendable {
     let file = try MappedFile.open(path)
     if let pointer = gitLFSPointer(file) { throw pointer }
     if path.hasSuffix(".json") {
-      if NpyShardsSource.recognises(file) { return try NpyShardsSource(list: file, path: path) }
+      if NpyShardsSource.recognises(file) { return try NpyShardsSource(shapes: path) }
       return try ShardedSource(index: path) { (shard) throws(FormatError) in try self.openFile(shard) }
     }
     for format in formats where format.recognises(file, path: path) { return try format.open(file, path: path) }

@@ -1,153 +1,344 @@
-import CheckpointWriters
 import TensorIO
 import TestSupport
 import Testing
 
 @testable import CheckpointReaders
 
-private func open(_ bytes: [UInt8]) throws -> any TensorSource {
-  try FlaxFormat().open(Bytes(bytes, file: "x.msgpack"), path: "x.msgpack")
+/// Writes MessagePack as Flax does, sound but for what a test changes.
+private enum Pack {
+  static func number(_ value: Int, _ size: Int) -> [UInt8] { ZipTestBuilder.number(value, size).reversed() }
+  static func text(_ text: String) -> [UInt8] { [0xD9, UInt8(text.utf8.count)] + Array(text.utf8) }
+  static func binary(_ bytes: [UInt8]) -> [UInt8] { [0xC4, UInt8(bytes.count)] + bytes }
+  static func ext(_ type: UInt8, _ bytes: [UInt8]) -> [UInt8] { [0xC8] + number(bytes.count, 2) + [type] + bytes }
+
+  static func map(_ pairs: KeyValuePairs<String, [UInt8]>) -> [UInt8] {
+    [0xDE] + number(pairs.count, 2) + pairs.flatMap { text($0.key) + $0.value }
+  }
+
+  static func payload(_ shape: [Int], _ type: String, _ data: [UInt8]) -> [UInt8] {
+    [0x93, 0x90 + UInt8(shape.count)] + shape.flatMap { [0xCE] + number($0, 4) } + text(type) + binary(data)
+  }
+
+  static func array(_ shape: [Int] = [2], _ type: String = "uint8", _ data: [UInt8] = [7, 9]) -> [UInt8] {
+    ext(1, payload(shape, type, data))
+  }
+
+  static func chunked(_ more: KeyValuePairs<String, [UInt8]>) -> [UInt8] {
+    [0x80 + UInt8(more.count + 1)] + text("__msgpack_chunked_array__") + [0xC3]
+      + more.flatMap { text($0.key) + $0.value }
+  }
 }
 
-private func text(_ text: String) -> [UInt8] { [0xA0 | UInt8(text.utf8.count)] + Array(text.utf8) }
-
-/// An extension that holds an array of F32.
-private func array(_ shape: [UInt8], _ type: String = "float32", data: Int) -> [UInt8] {
-  let inner =
-    [0x93, 0x90 | UInt8(shape.count)] + shape + text(type) + [0xC4, UInt8(data)] + [UInt8](repeating: 1, count: data)
-  return [0xC7, UInt8(inner.count), 1] + inner
+private func open(_ bytes: [UInt8]) throws -> FlaxSource {
+  try FlaxSource(Bytes(bytes, file: "m.msgpack"), path: "m.msgpack")
 }
 
-@Suite("Flax")
+private func isRecognised(_ bytes: [UInt8]) -> Bool { FlaxFormat().recognises(Bytes(bytes), path: "a.bin") }
+
+@Suite("Flax files")
 struct FlaxTests {
-  @Test func whatFlaxWrote() throws {
-    let path = fixture("flax/tree.msgpack")
-    let source = try CheckpointOpener().openFile(path)
-    #expect(source.format == .flaxMsgpack)
-    #expect(try differences(source, try expectedTensors(fixture("flax/expected.json"))).isEmpty)
-    #expect(source.metadata.map(\.key) == ["name", "step"] || source.metadata.map(\.key) == ["step", "name"])
-    // One array is in chunks, which do not lie in one piece.
-    #expect(source.tensors.filter { $0.location == nil }.map(\.name).contains("large"))
+  @Test(arguments: ["types", "chunks"])
+  func whatFlaxWrote(name: String) throws {
+    let opened = try CheckpointOpener().open(fixture("flax/\(name)"), kind: .flax)
+    #expect(opened.source.format == .flaxMsgpack && opened.warnings.isEmpty)
+    #expect(try differences(opened.source, try expectedTensors(fixture("flax/\(name)/expected.json"))).isEmpty)
+    let file = try MappedFile.open(opened.path)
+    for (index, tensor) in opened.source.tensors.enumerated() {
+      // Only arrays in more than one chunk lie in no single place.
+      let isInChunks = name == "chunks" && tensor.byteCount > 64
+      #expect((tensor.location == nil) == isInChunks)
+      guard let location = tensor.location else { continue }
+      let bytes = try opened.source.withBytes(ofTensorAt: index) { $0.array() }
+      #expect(file.slice(Int(location.offset), tensor.byteCount)?.array() == bytes)
+    }
+  }
+
+  @Test func valuesThatAreNoArraysAreText() throws {
+    let source = try CheckpointOpener().open(fixture("flax/types")).source
+    #expect(
+      source.metadata.map { "\($0.key)=\($0.value)" } == [
+        "values/bytes=2 bytes", "values/complex=1.5-2.0j", "values/float=0.1", "values/int=7",
+        "values/large=9223372036854775808", "values/negative=-1099511627776", "values/none=None",
+        "values/text=adamw", "values/true=True",
+      ])
+  }
+
+  @Test func everyFormOfANumber() throws {
+    let forms: [(bytes: [UInt8], text: String)] = [
+      ([0x7F], "127"), ([0xE0], "-32"), ([0xFF], "-1"), ([0xCC, 200], "200"), ([0xCD, 1, 2], "258"),
+      ([0xCE, 0, 1, 0, 0], "65536"), ([0xCF] + [UInt8](repeating: 255, count: 8), "18446744073709551615"),
+      ([0xD0, 0x80], "-128"), ([0xD0, 5], "5"), ([0xD1, 0xFF, 0], "-256"), ([0xD2, 0x80, 0, 0, 0], "-2147483648"),
+      ([0xD3, 0x80, 0, 0, 0, 0, 0, 0, 0], "-9223372036854775808"), ([0xCA, 0x3F, 0x80, 0, 0], "1.0"),
+      ([0xCB, 0x40, 0, 0, 0, 0, 0, 0, 0], "2.0"), ([0xC2], "False"), ([0xA2, 0x68, 0x69], "hi"),
+      ([0xDA, 0, 1, 0x61], "a"), ([0xDB, 0, 0, 0, 1, 0x62], "b"), ([0xC5, 0, 1, 0], "1 bytes"),
+      ([0xC6, 0, 0, 0, 1, 0], "1 bytes"), ([0xD9, 1, 0xFF], "1 bytes"),
+    ]
+    for form in forms {
+      let source = try open(Pack.map(["value": form.bytes, "array": Pack.array()]))
+      #expect(source.metadata.map(\.value) == [form.text])
+    }
+  }
+
+  @Test func listsAndEveryFormOfExt() throws {
+    let payload = Pack.payload([2], "uint8", [7, 9])
+    let long = [UInt8](repeating: 3, count: 70)
+    let zero = Pack.payload([], "int8", [5])
+    let tree =
+      [0x83] + Pack.text("list") + [0x92] + Pack.array() + [0xDC, 0, 1] + Pack.array([1], "int8", [1])
+      + Pack.text("ext8") + [0xC7, UInt8(payload.count), 1] + payload
+      + Pack.text("deep") + [0xDF, 0, 0, 0, 3]
+      + (Pack.text("ext32") + [0xC9] + Pack.number(payload.count, 4) + [1] + payload)
+      + (Pack.text("ext3") + Pack.ext(3, zero)) + (Pack.text("") + Pack.array([70], "uint8", long))
+    let source = try open(tree)
+    #expect(source.tensors.map(\.name) == ["list/0", "list/1/0", "ext8", "deep/ext32", "deep/ext3", "deep/"])
+    #expect(source.tensors[4].shape == [])
+    #expect(try source.withBytes(ofTensorAt: 5) { $0.array() } == long)
+    // A payload of sixteen bytes has a form of its own.
+    let sixteen: [UInt8] = [0x93, 0x91, 6, 0xA4] + Array("int8".utf8) + [0xC4, 6, 1, 2, 3, 4, 5, 6]
+    #expect(sixteen.count == 16)
+    let fixed = try open([0x81] + Pack.text("a") + [0xD8, 1] + sixteen)
+    #expect(try fixed.withBytes(ofTensorAt: 0) { $0.array() } == [1, 2, 3, 4, 5, 6])
+  }
+
+  // MARK: Sniffing
+
+  @Test(arguments: [
+    "torch/objects/checkpoint-zip.pt", "torch/objects/checkpoint-legacy.pt", "torch/bert-2018/pytorch_model.bin",
+    "torch/hostile", "safetensors/dtypes.safetensors", "numpy/stored.npz", "numpy-shards/params_0.npy",
+    "numpy-shards/params_shapes.json", "tensorflow/bert-tiny/bert_model.ckpt.index", "tensorflow/v1/types",
+    "tensorflow/bert-tiny/vocab.txt",
+  ])
+  func filesOfOtherFormatsAreNotTaken(name: String) throws {
+    let path = fixture(name)
+    let paths =
+      FileSystem.isFolder(path)
+      ? try FileSystem.names(inFolder: path).map { FileSystem.join(path, $0) }
+      : [path]
+    for path in paths { #expect(!FlaxFormat().recognises(try MappedFile.open(path), path: path), "\(path)") }
   }
 
   @Test(
     arguments: [
-      (
-        [0x81] + text("a") + array([2, 3], data: 20),
-        "does not fit its shape and type; found 20 bytes, expected 24 for F32 [2, 3]"
-      ),
-      ([0x81] + text("a") + array([1], "float31", data: 4), "the array's type is unknown; found float31"),
-      ([0x81] + text("a") + [0xC7, 1, 1, 0x93], "tensor 'a': a list is cut short"),
-      ([0x81] + text("a") + [0xC7, 2, 1, 0x91, 0x01], "not an array as flax writes it"),
-      ([0x81] + text("a") + [0xC7, 1, 2, 0x00], "found a complex number (extension 2)"),
-      ([0x81] + text("a") + [0xC7, 1, 9, 0x00], "found extension 9"),
-      ([0x82] + text("a") + [0x01] + text("a") + [0x02], "a key is there twice; found a"),
-      ([0x81] + text("a") + [0x01, 0x00], "data follows the parameters"),
-      ([0x81] + text("a") + [0xDD, 0xFF, 0xFF, 0xFF, 0xFF], "a list is cut short"),
-      ([0x81] + text("a") + [0xC6, 0xFF, 0xFF, 0xFF, 0xFF], "a value's data is cut short"),
-      ([0x82] + text("a") + [0x01] + [0x05, 0x01], "a key is not a string"),
-      ([0x81] + text("a") + [0xC1], "not the type of a MessagePack value"),
-      ([0x81] + text("a") + [UInt8](repeating: 0x91, count: 80) + [0x01], "nested too deep"),
-    ] as [([UInt8], String)])
-  func brokenRules(bytes: [UInt8], message: String) {
-    let text = failure { _ = try open(bytes) }
-    #expect(text.contains(message) && text.contains("x.msgpack"), "\(text)")
-  }
-
-  @Test(
-    arguments: [
-      [0x80], [0x80, 0x02], [0x80, 0x04, 0x95], [0x81], [0x81, 0x01, 0x02], [0x93] + Array("NUMPY".utf8),
-      [0xDF, 0, 0, 0, 0],
-      Array("{\"a\": 1}".utf8), [0x89] + Array("HDF".utf8),
+      // A pickle of each protocol, a legacy torch file and an empty map: 0x80 is both.
+      [0x80], [0x80, 2], [0x80, 2, 0x7D, 0x71, 0, 0x2E], [0x80, 4, 0x95], [0x80, 5], [0x80, 0x02, 0x8A, 0x0A, 0x6C],
+      // HDF5, PNG, npy, gzip, a map with numbers for keys, maps that end too early, maps of values alone
+      [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], [0x89, 0x50, 0x4E, 0x47], [0x93, 0x4E, 0x55], [0x1F, 0x8B],
+      [0x81, 1, 2], [0x81], [0xDE], [0xDE, 0, 0], [0xDF, 0xFF, 0xFF, 0xFF, 0xFF], [0x81, 0xA1, 0x61],
+      [0x81, 0xA1, 0x61, 0x01], [0x81, 0xA1, 0x61, 0x80], [0x81, 0xA1, 0x61, 0xD4, 5, 0], [],
+      [0x91, 0x81, 0xA1, 0x61, 0xD4, 1, 0],
     ] as [[UInt8]])
-  func otherFormatsAreNotTakenForIt(bytes: [UInt8]) {
-    #expect(!FlaxFormat().recognises(Bytes(bytes), path: "x"))
+  func otherFirstBytesAreNotTaken(bytes: [UInt8]) { #expect(!isRecognised(bytes)) }
+
+  @Test func theNameDoesNotMatter() throws {
+    let folder = TemporaryFolder()
+    for (name, bytes) in [
+      ("model.pt", Pack.map(["a": Pack.array()])),
+      ("b", [0x82] + Pack.text("step") + [3] + Pack.text("w") + Pack.array()),
+      (
+        "c",
+        Pack.map([
+          "nothing": [0x80],
+          "w": Pack.chunked(["chunks": Pack.map(["0": Pack.array()]), "shape": Pack.map(["0": [2]])]),
+        ])
+      ),
+    ] {
+      #expect(isRecognised(bytes))
+      #expect(try CheckpointOpener().open(try folder.write(bytes, name)).source.format == .flaxMsgpack)
+    }
   }
 
-  @Test func noByteCanStopTheProgram() throws {
-    let good = try contents(fixture("flax/tree.msgpack"))
-    var refused = 0
-    for place in good.indices {
-      for change: UInt8 in [0xFF, 0x10, 0x01] {
-        var data = good
-        data[place] ^= change
-        do {
-          let source = try open(data)
-          for index in source.tensors.indices { try source.streamBytes(ofTensorAt: index) { _ in } }
-        } catch is FormatError { refused += 1 }
+  @Test func theFolderOfTransformersIsSearched() throws {
+    let folder = TemporaryFolder()
+    let model = try folder.copy(fixture("flax/bert/flax_model.msgpack"))
+    let config = try folder.copy(fixture("flax/bert/config.json"))
+    _ = try folder.write([1], "other.msgpack")
+    let opened = try CheckpointOpener().open(folder.path)
+    #expect(opened.path == model && opened.configPath == config)
+    // Torch weights beside it are what a folder of several forms is read from, unless Flax is asked for.
+    _ = try folder.copy(fixture("torch/bert-2018/pytorch_model.bin"))
+    #expect(try CheckpointOpener().open(folder.path).source.format == .pyTorchLegacy)
+    #expect(try CheckpointOpener().open(folder.path, kind: .flax).path == model)
+  }
+
+  @Test func shards() throws {
+    let folder = TemporaryFolder()
+    _ = try folder.write(Pack.map(["a": Pack.map(["b": Pack.array()])]), "flax_model-00001-of-00002.msgpack")
+    _ = try folder.write(Pack.map(["c": Pack.array([1], "int8", [4])]), "flax_model-00002-of-00002.msgpack")
+    let map = #"{"a/b": "flax_model-00001-of-00002.msgpack", "c": "flax_model-00002-of-00002.msgpack"}"#
+    _ = try folder.write(Array(#"{"metadata": {}, "weight_map": \#(map)}"#.utf8), "flax_model.msgpack.index.json")
+    let source = try CheckpointOpener().open(folder.path).source
+    #expect(source.format == .flaxMsgpack && source.tensors.map(\.name) == ["a/b", "c"])
+    #expect(try source.withBytes(ofTensorAt: 0) { $0.array() } == [7, 9])
+  }
+
+  // MARK: Damage
+
+  enum Damage: CaseIterable {
+    case keyIsNumber, keyNotText, keyTooLong, keyCut, keyTwice, twoPaths, pathTooLong, reservedByte, otherExt, tooDeep
+    case tooMany, cutShort, countTooLarge, somethingFollows, valuesAlone, stringCut, extCut
+    case notThree, shapeNoList, tooManyDimensions, negativeDimension, hugeDimension, hugeShape, typeNoName, typeNotText
+    case objects, strings, dates, records, elementsNoBytes, tooFewElements, tooManyElements, elementsCut, extraInArray
+    case complexCut, complexOfInts
+    case chunkedNotFirst, chunkedFalse, chunkedOtherKey, chunkedShapeTwice, chunkedNoShape, chunkedNoChunks
+    case chunkedEmpty, chunkedGap, chunkedLeadingZero, chunkedKeyTwice, chunkNoArray, chunkTypes, chunkSizes
+    case chunkedShapeNoMap, chunkedShapeOfText, chunkedCount
+
+    var expected: String {
+      switch self {
+      case .keyIsNumber: "a key of a map is not a string"
+      case .keyNotText: "a key is not UTF-8 text"
+      case .keyTooLong: "a key is too long; found 1025 bytes"
+      case .keyCut: "a key is cut short"
+      case .keyTwice: "a key is there twice in one map; found a"
+      case .twoPaths: "tensor 'a/b': two values have one path"
+      case .pathTooLong: "the path to a tensor is too long"
+      case .reservedByte: "tensor 'b': a value is no MessagePack value; found c1"
+      case .otherExt: "tensor 'b': the value is of a kind that Flax does not write; found ext type 5"
+      case .tooDeep: "the tree is nested too deeply"
+      case .tooMany: "the tree has too many values"
+      case .cutShort, .extCut: "tensor 'b': the array is cut short"
+      case .countTooLarge: "a key is cut short"
+      case .somethingFollows: "something follows the end of the tree; found 2 bytes"
+      case .valuesAlone: "the file holds no arrays"
+      case .stringCut: "tensor 'b': the text is cut short; found 1 bytes left, expected 200 bytes"
+      case .notThree, .shapeNoList: "tensor 'b': the array is not a list of three"
+      case .tooManyDimensions: "the array has too many dimensions; found 65"
+      case .negativeDimension, .hugeDimension: "a dimension of the shape is not a number that fits"
+      case .hugeShape: "the shape is too large"
+      case .typeNoName: "the array's type is not a name"
+      case .typeNotText: "the array's type is not UTF-8 text"
+      case .objects: "the array is of a type that is not known; found object"
+      case .strings: "the array is of a type that is not known; found str96"
+      case .dates: "the array is of a type that is not known; found datetime64[ns]"
+      case .records: "the array is of a type that is not known; found void64"
+      case .elementsNoBytes: "the array's elements are not bytes"
+      case .tooFewElements: "the array's elements do not fit its shape and type; found 2 bytes, expected 8 for F32 [2]"
+      case .tooManyElements: "do not fit its shape and type; found 3 bytes, expected 2 for U8 [2]"
+      case .elementsCut: "the array's elements is cut short"
+      case .extraInArray: "something follows the array's elements"
+      case .complexCut, .complexOfInts: "the complex number is not a pair of floats"
+      case .chunkedNotFirst: "'__msgpack_chunked_array__' is not the first key of its map"
+      case .chunkedFalse: "'__msgpack_chunked_array__' is not true"
+      case .chunkedOtherKey, .chunkedShapeTwice: "an array in chunks has another key, or one twice"
+      case .chunkedNoShape, .chunkedNoChunks, .chunkedEmpty: "an array in chunks lacks its shape or its chunks"
+      case .chunkedGap: "the chunks of an array in chunks has a wrong key; found 2, expected 0 to 1"
+      case .chunkedLeadingZero: "the chunks of an array in chunks has a wrong key; found 00"
+      case .chunkedKeyTwice: "the chunks of an array in chunks has a wrong key; found 0"
+      case .chunkNoArray: "a chunk is not an array"
+      case .chunkTypes: "the chunks of an array are of different types"
+      case .chunkSizes: "the chunks do not fit the array's shape; found 4 bytes in 2 chunks, expected U8 [5]"
+      case .chunkedShapeNoMap: "the shape of an array in chunks is not a map of a usual size"
+      case .chunkedShapeOfText: "a dimension of the shape is not a number that fits"
+      case .chunkedCount: "the chunks of an array in chunks is not a map of a usual size"
       }
     }
-    #expect(refused > good.count / 4)
-  }
-}
 
-@Suite("NumPy shards")
-struct NpyShardsTests {
-  private let folder = fixture("numpy/gpt-shards")
-
-  @Test(arguments: ["", "/params_shapes.json", "/params_0.npy", "/params_2.npy"])
-  func everyNameLeadsToTheWhole(name: String) throws {
-    let source = try CheckpointOpener().open(folder + name, kind: .numPy).source
-    #expect(source.format == .npyShards && source.tensors.count == 26 && source.warnings.isEmpty)
-    #expect(source.tensors.map(\.name).prefix(3) == ["model/positions", "model/tokens", "model/h0/attn/c_attn/w"])
-    #expect(source.tensors[2].shape == [1, 12, 36])
-    #expect(source.tensors.filter { $0.location == nil }.count == 3)
-    var all: [UInt8] = []
-    for index in source.tensors.indices {
-      let whole = try source.withBytes(ofTensorAt: index) { $0.array() }
-      var streamed: [UInt8] = []
-      try source.streamBytes(ofTensorAt: index) { streamed += $0.array() }
-      #expect(whole == streamed && whole.count == source.tensors[index].byteCount)
-      all += whole
+    /// What is under the key "b", after a sound "a"; or a whole file.
+    var bytes: [UInt8] {
+      func second(_ value: [UInt8]) -> [UInt8] { Pack.map(["a": Pack.array(), "b": value]) }
+      func payload(_ bytes: [UInt8]) -> [UInt8] { second(Pack.ext(1, bytes)) }
+      func typed(_ type: String) -> [UInt8] { payload(Pack.payload([2], type, [7, 9])) }
+      let shape = Pack.map(["0": [4]])
+      let chunk = Pack.array()
+      let chunks = Pack.map(["0": chunk, "1": chunk])
+      let text = Pack.text("uint8")
+      switch self {
+      case .keyIsNumber: return [0x82] + Pack.text("a") + Pack.array() + [5] + Pack.array()
+      case .keyNotText: return [0x82] + Pack.text("a") + Pack.array() + [0xA2, 0xC3, 0x28] + Pack.array()
+      case .keyTooLong:
+        return [0x82] + Pack.text("a") + Pack.array() + [0xDA, 4, 1] + [UInt8](repeating: 97, count: 1025) + [0]
+      case .keyCut: return [0x82] + Pack.text("a") + Pack.array() + [0xDA, 4, 0, 0x61]
+      case .keyTwice: return Pack.map(["a": Pack.array(), "a": Pack.array()])
+      case .twoPaths: return Pack.map(["a/b": Pack.array(), "a": Pack.map(["b": Pack.array()])])
+      case .pathTooLong:
+        let long = String(repeating: "k", count: 250)
+        return (0..<5).reduce(Pack.array()) { inner, _ in Pack.map(["a": Pack.array(), long: inner]) }
+      case .reservedByte: return second([0xC1])
+      case .otherExt: return second(Pack.ext(5, [0]))
+      case .tooDeep: return second((0..<70).reduce([1]) { inner, _ in [0x81, 0xA1, 0x63] + inner })
+      case .tooMany: return second([0xDD] + Pack.number(300_000, 4) + [UInt8](repeating: 0xC0, count: 300_000))
+      case .cutShort: return second(Pack.array()).dropLast()
+      case .countTooLarge: return [0xDF, 0xFF, 0xFF, 0xFF, 0xFF] + Pack.text("a") + Pack.array()
+      case .somethingFollows: return second(Pack.array()) + [0x80, 0x80]
+      case .valuesAlone: return Pack.map(["a": [1], "b": [0x80]])
+      case .stringCut: return second([0xD9, 200, 0x61])
+      case .extCut: return second([0xC9, 0xFF, 0xFF, 0xFF, 0xFF, 1])
+      case .notThree: return payload([0x92, 0x91, 2] + text)
+      case .shapeNoList: return payload([0x93, 2] + text + Pack.binary([7, 9]))
+      case .tooManyDimensions:
+        return payload([0x93, 0xDC, 0, 65] + [UInt8](repeating: 1, count: 65) + text + Pack.binary([7]))
+      case .negativeDimension: return payload([0x93, 0x91, 0xFF] + text + Pack.binary([7, 9]))
+      case .hugeDimension:
+        return payload([0x93, 0x91, 0xCF] + [UInt8](repeating: 0xFF, count: 8) + text + Pack.binary([7, 9]))
+      case .hugeShape: return payload(Pack.payload([1 << 31, 1 << 31, 1 << 31], "uint8", [7, 9]))
+      case .typeNoName: return payload([0x93, 0x91, 2, 7] + Pack.binary([7, 9]))
+      case .typeNotText: return payload([0x93, 0x91, 2, 0xA2, 0xC3, 0x28] + Pack.binary([7, 9]))
+      case .objects: return typed("object")
+      case .strings: return typed("str96")
+      case .dates: return typed("datetime64[ns]")
+      case .records: return typed("void64")
+      case .elementsNoBytes: return payload([0x93, 0x91, 2] + text + [0xA2, 7, 9])
+      case .tooFewElements: return typed("float32")
+      case .tooManyElements: return payload(Pack.payload([2], "uint8", [1, 2, 3]))
+      case .elementsCut: return payload(Pack.payload([2], "uint8", [7, 9]).dropLast())
+      case .extraInArray: return payload(Pack.payload([2], "uint8", [7, 9]) + [0])
+      case .complexCut: return second(Pack.ext(2, [0x92, 0xCB, 0, 0, 0, 0, 0, 0, 0, 0, 0xCA, 0, 0, 0, 0, 1]))
+      case .complexOfInts: return second(Pack.ext(2, [0x92, 1, 2]))
+      case .chunkedNotFirst: return second(Pack.map(["shape": [1], "__msgpack_chunked_array__": [0xC3]]))
+      case .chunkedFalse: return second(Pack.map(["__msgpack_chunked_array__": [0xC2], "shape": shape]))
+      case .chunkedOtherKey: return second(Pack.chunked(["shape": shape, "chunks": chunks, "more": [1]]))
+      case .chunkedShapeTwice: return second(Pack.chunked(["shape": shape, "shape": shape]))
+      case .chunkedNoShape: return second(Pack.chunked(["chunks": chunks]))
+      case .chunkedNoChunks: return second(Pack.chunked(["shape": shape]))
+      case .chunkedEmpty: return second(Pack.chunked(["shape": shape, "chunks": [0x80]]))
+      case .chunkedGap: return second(Pack.chunked(["shape": shape, "chunks": Pack.map(["0": chunk, "2": chunk])]))
+      case .chunkedLeadingZero: return second(Pack.chunked(["shape": shape, "chunks": Pack.map(["00": chunk])]))
+      case .chunkedKeyTwice:
+        return second(Pack.chunked(["shape": shape, "chunks": Pack.map(["0": chunk, "0": chunk])]))
+      case .chunkNoArray: return second(Pack.chunked(["shape": shape, "chunks": Pack.map(["0": [1]])]))
+      case .chunkTypes:
+        let other = Pack.array([2], "int8")
+        return second(Pack.chunked(["shape": shape, "chunks": Pack.map(["0": chunk, "1": other])]))
+      case .chunkSizes: return second(Pack.chunked(["shape": Pack.map(["0": [5]]), "chunks": chunks]))
+      case .chunkedShapeNoMap: return second(Pack.chunked(["shape": [0x91, 4], "chunks": chunks]))
+      case .chunkedShapeOfText: return second(Pack.chunked(["shape": Pack.map(["0": text]), "chunks": chunks]))
+      case .chunkedCount: return second(Pack.chunked(["shape": shape, "chunks": [0xDF, 0xFF, 0xFF, 0xFF, 0xFF]]))
+      }
     }
-    var stored: [UInt8] = []
-    for number in 0..<4 { stored += try contents("\(folder)/params_\(number).npy").dropFirst(128) }
-    #expect(all == stored)
   }
 
-  /// The fixture's files in a folder of their own, changed.
-  private func problem(_ change: (String) throws -> Void) throws -> String {
-    let copy = TemporaryFolder()
-    for name in try FileSystem.names(inFolder: folder) { _ = try copy.write(try contents("\(folder)/\(name)"), name) }
-    try change(copy.path)
-    return failure { _ = try CheckpointOpener().open(copy.path, kind: .numPy) }
-  }
-
-  private func write(_ text: String, _ path: String) throws {
-    try AtomicFile.write(Array(text.utf8), to: path, overwrites: true)
-  }
-
-  @Test func whatDoesNotFitIsTold() throws {
-    var text = try problem { try AtomicFile.write([], to: $0 + "/params_3.npy", overwrites: true) }
-    #expect(text.contains("params_3.npy: at byte 0"), "\(text)")
-    text = try problem { try write("[[2, 3], [4]]", $0 + "/params_shapes.json") }
-    #expect(
-      text.contains("the arrays do not hold what the shapes say") && text.contains("expected 10 for 2 shapes"),
-      "\(text)")
-    text = try problem { try write("[[2, -3]]", $0 + "/params_shapes.json") }
-    #expect(text.contains("tensor 'params/0': a shape is not a list of sizes; found [2, -3]"), "\(text)")
-    text = try problem { try write("[]", $0 + "/params_shapes.json") }
-    #expect(text.contains("not a list of shapes; found 0 entries"), "\(text)")
-    text = try problem { try write("[[4611686018427387904, 4611686018427387904]]", $0 + "/params_shapes.json") }
-    #expect(text.contains("a shape is too large"), "\(text)")
-    text = try problem { path in
-      // The last one becomes number 7.
-      let last = try contents(path + "/params_3.npy")
-      try AtomicFile.write(last, to: path + "/params_7.npy", overwrites: true)
-      try AtomicFile.write(last, to: path + "/params_4.npy", overwrites: true)
+  @Test(arguments: Damage.allCases)
+  func damage(_ damage: Damage) throws {
+    let folder = TemporaryFolder()
+    let path = try folder.write(damage.bytes, "flax_model.msgpack")
+    if damage != .valuesAlone {
+      let text = failure { _ = try CheckpointOpener().open(path) }
+      #expect(text.contains(damage.expected) && text.hasPrefix("\(path): at byte "), "\(text)")
     }
-    #expect(text.contains("params_5.npy: an array is missing; found params_7.npy in its place"), "\(text)")
+    let text = failure { _ = try open(damage.bytes) }
+    #expect(text.contains(damage.expected) && text.hasPrefix("m.msgpack: at byte "), "\(text)")
   }
 
-  @Test func otherListsAreNumbered() throws {
-    let copy = TemporaryFolder()
-    for number in 0..<4 {
-      _ = try copy.write(try contents("\(folder)/params_\(number).npy"), "params_\(number).npy")
+  @Test func aFileCutAnywhereIsRefused() throws {
+    for name in ["types", "chunks"] {
+      let good = try contents(fixture("flax/\(name)/\(name).msgpack"))
+      for count in good.indices { #expect(throws: FormatError.self) { try open(Array(good.prefix(count))) } }
     }
-    let total = try CheckpointOpener().open(folder, kind: nil).source.tensors.reduce(0) { $0 + $1.elementCount }
-    _ = try copy.write(Array("[[\(total - 6)], [2, 3]]".utf8), "params_shapes.json")
-    let source = try CheckpointOpener().open(copy.path, kind: nil).source
-    #expect(source.tensors.map(\.name) == ["params/0", "params/1"] && source.tensors[1].shape == [2, 3])
-    #expect(source.warnings.contains { $0.contains("so the parameters are numbered") })
+  }
+
+  /// The format has no checksums: a changed byte may give other numbers, and must not crash.
+  @Test func anyByteMayChange() throws {
+    for name in ["types", "chunks"] {
+      let good = try contents(fixture("flax/\(name)/\(name).msgpack"))
+      for index in good.indices {
+        for flip in [0x01, 0x80, 0xFF] as [UInt8] {
+          var bytes = good
+          bytes[index] ^= flip
+          _ = isRecognised(bytes)
+          guard let source = try? open(bytes) else { continue }
+          for tensor in source.tensors.indices { try source.withBytes(ofTensorAt: tensor) { _ in } }
+        }
+      }
+    }
   }
 }

@@ -6,12 +6,12 @@ import Testing
 @testable import CheckpointReaders
 
 /// A `.npy` file with the given dict and data.
-private func npy(_ dict: String, _ data: [UInt8] = [], version: UInt8 = 1) -> [UInt8] {
+func npy(_ dict: String, _ data: [UInt8] = [], version: UInt8 = 1) -> [UInt8] {
   let length = version == 1 ? ZipTestBuilder.number(dict.utf8.count, 2) : ZipTestBuilder.number(dict.utf8.count, 4)
   return [0x93] + Array("NUMPY".utf8) + [version, 0] + length + Array(dict.utf8) + data
 }
 
-private func dict(_ descr: String, _ shape: String = "(2,)", fortran: String = "False") -> String {
+func npyDict(_ descr: String, _ shape: String = "(2,)", fortran: String = "False") -> String {
   "{'descr': '\(descr)', 'fortran_order': \(fortran), 'shape': \(shape), }\n"
 }
 
@@ -31,6 +31,33 @@ struct NumPyTests {
     #expect(try differences(source, try expectedTensors(fixture("numpy/expected.json"))).isEmpty)
   }
 
+  /// Every version of the header, and every order of bytes and axes, as NumPy writes them.
+  @Test(arguments: [
+    "version-1", "version-2", "version-3", "fortran", "big-endian", "big-endian-fortran", "scalar",
+  ])
+  func everyFormOfAnArray(name: String) throws {
+    let source = try CheckpointOpener().open(fixture("numpy-forms/\(name).npy")).source
+    let expected = try expectedTensors(fixture("numpy-forms/expected.json")).filter { $0.name == name }
+    #expect(expected.count == 1 && source.tensors.count == 1)
+    #expect(try differences(source, expected).isEmpty)
+    #expect((source.tensors[0].location != nil) == name.hasPrefix("version"))
+  }
+
+  /// Archives with the records of zip64, and those that were written where nothing can be gone back to.
+  @Test(arguments: ["zip64-stored", "zip64-deflated", "streamed-stored", "streamed-deflated"])
+  func everyFormOfAnArchive(name: String) throws {
+    let source = try CheckpointOpener().open(fixture("numpy-forms/\(name).npz")).source
+    let expected = try expectedTensors(fixture("numpy-forms/expected.json")).filter { ["a", "b/c"].contains($0.name) }
+    #expect(expected.count == 2 && source.warnings.isEmpty)
+    #expect(try differences(source, expected).isEmpty)
+  }
+
+  @Test(arguments: [("object", "holds Python objects (a pickle)"), ("fields", "has named fields")])
+  func arraysOfNoNumbers(name: String, expected: String) {
+    let text = failure { _ = try CheckpointOpener().open(fixture("numpy-forms/\(name).npy")) }
+    #expect(text.contains("\(name).npy: tensor '\(name)': the array \(expected)"), "\(text)")
+  }
+
   @Test func objectsAreRefusedByName() {
     let path = fixture("numpy/object.npz")
     let text = failure { _ = try NpzFormat().open(try MappedFile.open(path), path: path) }
@@ -39,7 +66,7 @@ struct NumPyTests {
 
   @Test(arguments: [1, 2, 3] as [UInt8])
   func everyVersionOfTheHeader(version: UInt8) throws {
-    let bytes = npy(dict("<f4"), [1, 2, 3, 4, 5, 6, 7, 8], version: version)
+    let bytes = npy(npyDict("<f4"), [1, 2, 3, 4, 5, 6, 7, 8], version: version)
     #expect(NpyFormat().recognises(Bytes(bytes), path: "folder/word.npy"))
     let source = try NpyFormat().open(Bytes(bytes), path: "folder/word.npy")
     #expect(source.tensors.map(\.name) == ["word"])
@@ -53,7 +80,7 @@ struct NumPyTests {
   ])
   func everyType(descr: String, name: String, size: Int) throws {
     let data = (0..<(2 * size)).map { UInt8($0) }
-    let source = try open(npy: npy(dict(descr), data))
+    let source = try open(npy: npy(npyDict(descr), data))
     #expect(source.tensors[0].elementType.rawValue == name)
     #expect(try source.withBytes(ofTensorAt: 0) { $0.array() } == data)
     #expect(source.warnings.isEmpty == (name != "BF16"))
@@ -61,18 +88,18 @@ struct NumPyTests {
 
   @Test func bigEndianIsSwappedByTheUnit() throws {
     let data = (0..<16).map { UInt8($0) }
-    let float = try open(npy: npy(dict(">f8"), data))
+    let float = try open(npy: npy(npyDict(">f8"), data))
     #expect(
       try float.withBytes(ofTensorAt: 0) { $0.array() } == [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8])
-    let complex = try open(npy: npy(dict(">c8"), data))
+    let complex = try open(npy: npy(npyDict(">c8"), data))
     #expect(
       try complex.withBytes(ofTensorAt: 0) { $0.array() } == [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12])
   }
 
   @Test(arguments: ["()", "(1,)", "(1, 1)"])
   func shapesOfOneElement(shape: String) throws {
-    let source = try open(npy: npy(dict("<i2", shape, fortran: "True"), [7, 9]))
-    #expect(source.tensors[0].location?.offset == UInt64(10 + dict("<i2", shape, fortran: "True").utf8.count))
+    let source = try open(npy: npy(npyDict("<i2", shape, fortran: "True"), [7, 9]))
+    #expect(source.tensors[0].location?.offset == UInt64(10 + npyDict("<i2", shape, fortran: "True").utf8.count))
     #expect(try source.withBytes(ofTensorAt: 0) { $0.array() } == [7, 9])
   }
 
@@ -83,7 +110,7 @@ struct NumPyTests {
     ("|f4", "byte order"), ("", "type is unknown"), ("<", "type is unknown"), ("<f4\u{e9}", "type is unknown"),
   ])
   func typesThatHoldNoNumbers(descr: String, expected: String) {
-    #expect(failure { _ = try open(npy: npy(dict(descr), [0, 0, 0, 0, 0, 0, 0, 0])) }.contains(expected))
+    #expect(failure { _ = try open(npy: npy(npyDict(descr), [0, 0, 0, 0, 0, 0, 0, 0])) }.contains(expected))
   }
 
   @Test(arguments: [
@@ -115,7 +142,7 @@ struct NumPyTests {
 
   @Test(arguments: 0..<3)
   func damagedFiles(which: Int) {
-    let good = npy(dict("<f4"), [UInt8](repeating: 0, count: 8))
+    let good = npy(npyDict("<f4"), [UInt8](repeating: 0, count: 8))
     switch which {
     case 0: #expect(failure { _ = try open(npy: good + [0]) }.contains("does not fit its shape"))
     case 1:
@@ -129,14 +156,14 @@ struct NumPyTests {
 
   @Test func anArchiveOfOtherFilesIsNotNumPy() {
     let bytes = ZipTestBuilder([
-      .init("a.npy", npy(dict("<f4"), [UInt8](repeating: 0, count: 8))), .init("b/data.pkl", []),
+      .init("a.npy", npy(npyDict("<f4"), [UInt8](repeating: 0, count: 8))), .init("b/data.pkl", []),
     ]).bytes()
     #expect(!NpzFormat().recognises(Bytes(bytes), path: "x.npz"))
     #expect(failure { _ = try NumPySource(npz: Bytes(bytes), path: "x.npz") }.contains("found b/data.pkl"))
   }
 
   @Test func damagedDataNamesTheTensor() throws {
-    var entry = ZipTestBuilder.Entry("a/b.npy", npy(dict("<f4"), [UInt8](repeating: 0, count: 8)))
+    var entry = ZipTestBuilder.Entry("a/b.npy", npy(npyDict("<f4"), [UInt8](repeating: 0, count: 8)))
     entry.checksum = 5
     let source = try NumPySource(npz: Bytes(ZipTestBuilder([entry]).bytes(), file: "x.npz"), path: "x.npz")
     for text in [

@@ -50,6 +50,29 @@ struct EndToEndTests {
     #expect(try Program.run("diff", source, output).status == 0)
   }
 
+  /// A folder that Flax's save_pretrained wrote, and a state of training as flax.serialization writes it.
+  @Test(arguments: [("flax/bert", ""), ("flax/train-state", "/state.msgpack")])
+  func flaxConvertsBitForBit(_ name: String, _ file: String) throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("m.safetensors")
+    let source = fixture(name + file)
+    let result = try Program.run("convert", "flax-to-native", source, "-o", output, "--json")
+    #expect(result.status == 0, "\(result.both)")
+    let report = try JSON.parse(result.output)
+    #expect(report["format"]?.stringValue == "flax-msgpack" && report["dialect"]?.stringValue == "flax")
+    #expect(report["warnings"]?.elements?.isEmpty == true, "\(result.output)")
+    let expected = SafetensorsContent(try MappedFile.open(fixture(name + "/expected.safetensors")))
+    let actual = SafetensorsContent(try MappedFile.open(output))
+    #expect(!actual.tensors.isEmpty && actual.tensors == expected.tensors)
+    #expect(try Program.run("verify", output, "--against", source).status == 0)
+    #expect(try Program.run("diff", source, output).status == 0)
+    let reference = fixture(name + "/reference.npz")
+    if FileSystem.isFile(reference) {
+      let verified = try Program.run("verify", output, "--fixtures", reference)
+      #expect(verified.status == 0, "\(verified.both)")
+    }
+  }
+
   @Test func theWholePath() throws {
     let folder = TemporaryFolder()
     let output = folder.file("m.safetensors")
@@ -137,6 +160,7 @@ struct EndToEndTests {
     (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is a file of the source", 2),
     (["convert", "tf-to-native", "SRC", "-o", "OUT", "--config", "/nowhere.json"], "/nowhere.json", 2),
     (["convert", "safetensors-to-native", "SRC", "-o", "OUT"], "another format", 2),
+    (["convert", "flax-to-native", "SRC", "-o", "OUT"], "another format", 2),
     (["convert", "sideways", "SRC", "-o", "OUT"], "tf-to-native", 64),
     (["convert", "tf-to-native", "SRC"], "--output", 64),
     (["verify", "SRC.index"], "header", 2),

@@ -1,229 +1,215 @@
 import TensorIO
 
-/// The parameters of OpenAI's GPT of 2018 as openai/finetune-transformer-lm publishes them (`model/`, read by its train.py):
+/// One flat array of all parameters, cut into `.npy` files, and a list of shapes that says where each ends: the form of
+/// openai/finetune-transformer-lm (the OpenAI GPT of 2018; train.py there puts the parts together):
 ///
-///     params_shapes.json   [[512, 768], [40478, 768], [1, 768, 2304], …]
-///     params_0.npy …       all parameters flattened, one behind the other, cut anywhere
+///     params_shapes.json   [[512, 768], [40478, 768], [1, 768, 2304], [2304], …]
+///     params_0.npy         | positions | tokens | h0/attn/c_at
+///     params_1.npy         tn/w | h0/attn/c_attn/b | h0/attn/c_proj/w | …
+///     …
 ///
-/// They have no names but an order: positions, words, and twelve a block. A list of another length or of other ranks is
-/// numbered instead.
+/// The numbers count up from 0 without a gap. A parameter may begin in one file and end in another, and only the flat order
+/// of an array counts, not its shape. The files hold no names. Where the shapes are those of that program's model, the
+/// names are those of its variables, in the order in which `model` and `block` of train.py make them; `model/positions`
+/// and `model/tokens` are two here, which the program puts together into its `model/we`.
 public final class NpyShardsSource: TensorSource {
   public let format = FormatName.npyShards
   public let files: [SourceFile]
   public let tensors: [TensorInfo]
   public let warnings: [String]
-  private let shards: [Shard]
-  private let elementSize: Int
-  /// The first element of each tensor among all.
-  private let starts: [Int]
+  private let contents: [PiecewiseBytes]
 
-  private struct Shard: Sendable {
-    let path: String
-    let data: Bytes
-    /// Its first element among all.
-    let start: Int
-  }
+  /// The usual name of the list of shapes; the arrays lie beside it.
+  static let shapesName = "params_shapes.json"
+  private static let largestList = 16 << 20
+  private static let largestRank = 64
 
-  /// The name of the list of shapes, which lies beside the arrays.
-  static let listName = "params_shapes.json"
-  private static let largestList = 1 << 20
-  private static let mostParameters = 100_000
+  /// The variables of a block of the program, with their ranks.
+  private static let block = [
+    ("attn/c_attn/w", 3), ("attn/c_attn/b", 1), ("attn/c_proj/w", 3), ("attn/c_proj/b", 1), ("ln_1/g", 1),
+    ("ln_1/b", 1), ("mlp/c_fc/w", 3), ("mlp/c_fc/b", 1), ("mlp/c_proj/w", 3), ("mlp/c_proj/b", 1), ("ln_2/g", 1),
+    ("ln_2/b", 1),
+  ]
 
-  /// The name of a shard; `nil` for other names.
+  /// The number in `params_12.npy`, written without leading zeros; `nil` for other names.
   static func shardNumber(_ name: String) -> Int? {
-    guard name.hasPrefix("params_"), name.hasSuffix(".npy") else { return nil }
-    let digits = name.dropFirst(7).dropLast(4)
-    guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), digits.utf8.count <= 6 else {
-      return nil
-    }
-    return Int(digits)
+    guard name.hasPrefix("params_"), name.hasSuffix(".npy"), let number = Int(name.dropFirst(7).dropLast(4)),
+      number >= 0, name == shardName(number)
+    else { return nil }
+    return number
   }
 
-  /// Whether the file is a list, as no other index of a checkpoint is.
-  static func recognises(_ list: Bytes) -> Bool {
-    let head = list.slice(0, min(64, list.count))?.array() ?? []
-    return head.first { ![0x20, 0x0A, 0x0D, 0x09].contains($0) } == UInt8(ascii: "[")
+  private static func shardName(_ number: Int) -> String { "params_\(number).npy" }
+
+  /// Whether a JSON file holds a list: other files that name shards hold an object.
+  static func recognises(_ file: Bytes) -> Bool {
+    file.slice(0, min(file.count, 64))?.array().first { $0 > 0x20 } == UInt8(ascii: "[")
   }
 
-  /// Opens the arrays beside the list of shapes at `path`.
-  public init(list: Bytes, path: String) throws(FormatError) {
-    let shapes = try Self.shapes(list, path)
+  /// Opens the list at `path` and the arrays beside it.
+  public init(shapes path: String) throws(FormatError) {
+    let list = try MappedFile.open(path)
+    let shapes = try Self.shapes(list, path: path)
     let folder = FileSystem.folder(of: path)
-    let numbers = try FileSystem.names(inFolder: folder).compactMap(Self.shardNumber).sorted()
-    guard !numbers.isEmpty else {
-      throw FormatError(
-        "there is no array beside the list of shapes", file: path, expected: "params_0.npy and so on",
-        advice: "Fetch the arrays into \(folder).")
-    }
-    if let missing = numbers.indices.first(where: { numbers[$0] != $0 }) {
-      throw FormatError(
-        "an array is missing", file: FileSystem.join(folder, "params_\(missing).npy"),
-        found: "params_\(numbers[missing]).npy in its place", advice: "Fetch the missing file into \(folder).")
-    }
-
     var shards: [Shard] = []
-    var files = [SourceFile(path: path, size: UInt64(list.count))]
-    var total = 0
-    var type: ElementType?
-    for number in numbers {
-      let path = FileSystem.join(folder, "params_\(number).npy")
-      let (header, data) = try Self.openArray(path)
-      guard type.map({ $0 == header.elementType }) ?? true else {
+    for name in try Self.shardNames(in: folder, list: path) {
+      let shard = try Shard(FileSystem.join(folder, name))
+      if let first = shards.first, first.elementType != shard.elementType {
         throw FormatError(
-          "the arrays are of different types", file: path, found: header.elementType.rawValue,
-          expected: type?.rawValue)
+          "the arrays are of different types", file: shard.file.path, found: shard.elementType.rawValue,
+          expected: "\(first.elementType.rawValue) as in \(FileSystem.baseName(first.file.path))")
       }
-      type = header.elementType
-      shards.append(Shard(path: path, data: data, start: total))
-      files.append(SourceFile(path: path, size: UInt64(data.offsetInFile) + UInt64(data.count)))
-      total += header.byteCount / (header.elementType.size ?? 1)
+      shards.append(shard)
     }
-    guard let type, let size = type.size else { throw FormatError("the arrays have no number type", file: path) }
-
-    let names = Self.names(shapes)
-    var tensors: [TensorInfo] = []
-    var wanted = 0
-    var starts: [Int] = []
-    for (index, shape) in shapes.enumerated() {
-      let name = names?[index] ?? "params/\(index)"
-      guard var info = TensorInfo(name: name, elementType: type, shape: shape) else {
-        throw FormatError("a shape is too large", file: path, tensor: name, found: shapeText(shape))
-      }
-      let (end, overflow) = wanted.addingReportingOverflow(info.elementCount)
-      guard !overflow else { throw FormatError("the shapes are too large", file: path, found: shapeText(shape)) }
-      if let (number, piece) = Self.onlyPiece(wanted..<end, shards, size) {
-        info.location = .init(file: number + 1, offset: piece.offsetInFile)
-      }
-      tensors.append(info)
-      starts.append(wanted)
-      wanted = end
-    }
-    guard wanted == total else {
+    let elementType = shards.first?.elementType ?? .f32
+    let listed = try Self.total(shapes.map { checkedByteCount($0, elementType) }, path: path)
+    let held = try Self.total(shards.map(\.data.count), path: path)
+    guard listed == held else {
+      let size = elementType.size ?? 1
       throw FormatError(
-        "the arrays do not hold what the shapes say", file: path,
-        found: "\(grouped(total)) values in \(numbers.count) arrays",
-        expected: "\(grouped(wanted)) for \(shapes.count) shapes",
-        advice: total < wanted
-          ? "The last arrays may be missing: fetch all of them." : "The list may be of another model.")
+        "the arrays do not hold as many numbers as the shapes ask for", file: path,
+        found: "\(grouped(held / size)) in \(shards.count) \(shards.count == 1 ? "array" : "arrays")",
+        expected: "\(grouped(listed / size)) for \(shapes.count) shapes",
+        advice: held < listed
+          ? "An array may be missing after params_\(shards.count - 1).npy: put all of them into \(folder)."
+          : "The list and the arrays may be of different models: fetch them again.")
     }
-    self.shards = shards
-    self.files = files
+
+    let names = Self.variables(shapes)
+    var shard = 0
+    var offset = 0
+    var tensors: [TensorInfo] = []
+    var contents: [PiecewiseBytes] = []
+    for (index, shape) in shapes.enumerated() {
+      let count = checkedByteCount(shape, elementType) ?? 0
+      var pieces: [Bytes] = []
+      var location: TensorInfo.Location?
+      var rest = count
+      while rest > 0, shard < shards.count {
+        let data = shards[shard].data
+        if let piece = data.slice(offset, min(rest, data.count - offset)), !piece.isEmpty {
+          location = pieces.isEmpty ? .init(file: shard + 1, offset: piece.offsetInFile) : nil
+          pieces.append(piece)
+          rest -= piece.count
+          offset += piece.count
+        }
+        if offset == data.count { (shard, offset) = (shard + 1, 0) }
+      }
+      tensors.append(
+        TensorInfo(
+          name: names?[index] ?? "params/\(index)", elementType: elementType, shape: shape, byteCount: count,
+          location: location))
+      contents.append(PiecewiseBytes(pieces: pieces))
+    }
+    files = [SourceFile(path: path, size: UInt64(list.count))] + shards.map(\.file)
     self.tensors = tensors
-    elementSize = size
-    self.starts = starts
+    self.contents = contents
     warnings =
-      names == nil
-      ? ["the list of shapes is not that of a GPT (positions, words, twelve a block), so the parameters are numbered"]
-      : []
+      (shards.first?.warnings ?? [])
+      + (names == nil
+        ? ["the shapes are not those of finetune-transformer-lm's model, so the parameters are numbered, not named"]
+        : [])
   }
 
-  private static func shapes(_ list: Bytes, _ path: String) throws(FormatError) -> [[Int]] {
+  public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+    try contents[index].withBytes(body)
+  }
+
+  public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+    try contents[index].stream(body)
+  }
+
+  // MARK: The list
+
+  private static func shapes(_ list: Bytes, path: String) throws(FormatError) -> [[Int]] {
     guard list.count <= largestList else {
       throw FormatError("the list of shapes is too large", file: path, found: "\(list.count) bytes")
     }
-    let json = try JSON.parse(list.array(), file: path)
-    guard let items = json.elements, !items.isEmpty, items.count <= mostParameters else {
-      throw FormatError(
-        "not a list of shapes", file: path, found: json.elements.map { "\($0.count) entries" },
-        expected: "1 to \(mostParameters) shapes, as [[512, 768], …]")
+    let elements = try JSON.parse(list.array(), file: path).elements ?? []
+    try list.checkIntact()
+    guard !elements.isEmpty else {
+      throw FormatError("the list of shapes is empty", file: path, expected: "a list such as [[512, 768], [768]]")
     }
     var shapes: [[Int]] = []
-    for (index, item) in items.enumerated() {
-      let sizes = item.elements?.map(\.intValue)
-      guard let sizes, !sizes.contains(nil), sizes.count <= 32, sizes.allSatisfy({ ($0 ?? -1) >= 0 }) else {
+    for element in elements {
+      let shape = element.elements?.map { $0.intValue ?? -1 }
+      guard let shape, shape.count <= largestRank, shape.allSatisfy({ $0 >= 0 }) else {
         throw FormatError(
-          "a shape is not a list of sizes", file: path, tensor: "params/\(index)", found: item.text(),
-          expected: "whole numbers, as [512, 768]")
+          "element \(shapes.count) of the list is not a shape", file: path, found: String(element.text().prefix(60)),
+          expected: "a list of whole numbers, at most \(largestRank)",
+          advice: "If this is no list of shapes, give the checkpoint instead of this file.")
       }
-      shapes.append(sizes.compactMap(\.self))
+      shapes.append(shape)
     }
     return shapes
   }
 
-  private static func openArray(_ path: String) throws(FormatError) -> (NpyHeader, Bytes) {
-    let file = try MappedFile.open(path)
-    let header: NpyHeader
-    do throws(FormatError) { header = try NumPySource.header(ofArray: file, name: FileSystem.baseName(path)) } catch {
-      throw error.inFile(path)
-    }
-    guard !header.isBigEndian, !header.isFortranOrder || header.shape.count < 2 else {
-      throw FormatError(
-        "an array that does not lie row by row in little-endian numbers cannot be joined to others", file: path,
-        found: header.isBigEndian ? "big-endian numbers" : "Fortran order",
-        advice: "Save it again with numpy.save(path, numpy.ascontiguousarray(array)).")
-    }
-    guard let data = file.slice(header.dataOffset, header.byteCount) else {
-      throw FormatError("the array is cut short", file: path)
-    }
-    return (header, data)
-  }
-
-  /// What the program calls its parameters, where the shapes are those of a GPT.
-  private static func names(_ shapes: [[Int]]) -> [String]? {
-    let block: [(name: String, rank: Int)] = [
-      ("attn/c_attn/w", 3), ("attn/c_attn/b", 1), ("attn/c_proj/w", 3), ("attn/c_proj/b", 1), ("ln_1/g", 1),
-      ("ln_1/b", 1), ("mlp/c_fc/w", 3), ("mlp/c_fc/b", 1), ("mlp/c_proj/w", 3), ("mlp/c_proj/b", 1), ("ln_2/g", 1),
-      ("ln_2/b", 1),
-    ]
-    guard shapes.count > 2, (shapes.count - 2) % block.count == 0, shapes[0].count == 2, shapes[1].count == 2 else {
-      return nil
-    }
-    let fits = shapes.dropFirst(2).enumerated().allSatisfy { $0.element.count == block[$0.offset % block.count].rank }
-    guard fits else { return nil }
-    return ["model/positions", "model/tokens"]
-      + (0..<((shapes.count - 2) / block.count)).flatMap { layer in block.map { "model/h\(layer)/\($0.name)" } }
-  }
-
-  /// The pieces of the shards that hold the elements of `range`, in order.
-  private static func pieces(
-    _ range: Range<Int>, _ shards: [Shard], _ size: Int
-  ) -> [(shard: Int, bytes: Bytes)] {
-    shards.enumerated().compactMap { number, shard in
-      let own = range.clamped(to: shard.start..<(shard.start + shard.data.count / size))
-      guard !own.isEmpty, let bytes = shard.data.slice((own.lowerBound - shard.start) * size, own.count * size) else {
-        return nil
+  private static func total(_ counts: [Int?], path: String) throws(FormatError) -> Int {
+    var sum = 0
+    for (index, count) in counts.enumerated() {
+      let (next, overflow) = sum.addingReportingOverflow(count ?? .max)
+      guard count != nil, !overflow else {
+        throw FormatError("the shapes are too large, from element \(index) of the list on", file: path)
       }
-      return (number, bytes)
+      sum = next
     }
+    return sum
   }
 
-  private static func onlyPiece(_ range: Range<Int>, _ shards: [Shard], _ size: Int) -> (shard: Int, bytes: Bytes)? {
-    let found = pieces(range, shards, size)
-    return found.count == 1 ? found[0] : nil
+  /// The names of the program's variables, where there are as many shapes as it has and their ranks fit.
+  private static func variables(_ shapes: [[Int]]) -> [String]? {
+    let (layers, rest) = (shapes.count - 2).quotientAndRemainder(dividingBy: block.count)
+    guard layers > 0, rest == 0 else { return nil }
+    var expected = [("model/positions", 2), ("model/tokens", 2)]
+    for layer in 0..<layers { expected += block.map { ("model/h\(layer)/\($0.0)", $0.1) } }
+    return zip(expected, shapes).allSatisfy { $0.1 == $1.count } ? expected.map(\.0) : nil
   }
 
-  private func pieces(ofTensorAt index: Int) -> [Bytes] {
-    let range = starts[index]..<(starts[index] + tensors[index].elementCount)
-    return Self.pieces(range, shards, elementSize).map(\.bytes)
-  }
+  // MARK: The arrays
 
-  public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
-    let pieces = pieces(ofTensorAt: index)
-    let whole: Bytes
-    if pieces.count == 1 {
-      whole = pieces[0]
-    } else {
-      whole = Bytes(
-        count: tensors[index].byteCount,
-        filledBy: { target in
-          var place = 0
-          for piece in pieces {
-            piece.withSpan { target.copy($0, to: place) }
-            place += piece.count
-          }
-        })
+  private static func shardNames(in folder: String, list: String) throws(FormatError) -> [String] {
+    let numbers = Set(try FileSystem.names(inFolder: folder).compactMap(shardNumber))
+    guard let last = numbers.max() else {
+      throw FormatError(
+        "no array lies beside the list of shapes", file: list, expected: "params_0.npy, params_1.npy …",
+        advice:
+          "Put the list and all arrays into one folder. If this is no list of shapes, give the checkpoint instead.")
     }
-    let result = try whole.withSpan { try body($0) }
-    for piece in pieces {
-      try piece.checkIntact()
-      piece.releasePages()
+    let missing = (0...last).lazy.filter { !numbers.contains($0) }.prefix(8).map(shardName)
+    guard missing.isEmpty else {
+      throw FormatError(
+        "an array is missing: their numbers count up from 0 without a gap", file: list,
+        found: "no \(missing.joined(separator: ", "))", advice: "Fetch what is missing into \(folder).")
     }
-    return result
+    return (0...last).map(shardName)
   }
 
-  public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
-    for piece in pieces(ofTensorAt: index) {
-      try piece.forEachPiece { try $0.withSpan { try body($0) } }
+  private struct Shard {
+    let file: SourceFile
+    let elementType: ElementType
+    let data: Bytes
+    let warnings: [String]
+
+    init(_ path: String) throws(FormatError) {
+      let bytes = try MappedFile.open(path)
+      if let pointer = gitLFSPointer(bytes) { throw pointer }
+      let array = try NumPySource(npy: bytes, path: path)
+      let tensor = array.tensors[0]
+      guard tensor.elementType.isFloatingPoint else {
+        throw FormatError(
+          "the array holds no floating-point numbers", file: path, found: tensor.elementType.rawValue,
+          expected: "F32, F16, BF16 or F64")
+      }
+      // A flat order of the elements is all that counts, and only this one is the file's own.
+      guard let offset = tensor.location?.offset, let start = Int(exactly: offset),
+        let data = bytes.slice(start, tensor.byteCount)
+      else {
+        throw FormatError(
+          "the array is stored big-endian or in Fortran order", file: path,
+          expected: "little-endian numbers in C order",
+          advice: "Save it again: np.save(path, np.ascontiguousarray(array, array.dtype.newbyteorder('<'))).")
+      }
+      (file, elementType, self.data, warnings) = (array.files[0], tensor.elementType, data, array.warnings)
     }
   }
 }

@@ -1,4 +1,4 @@
-"""OpenAI's GPT as NumPy shards, ULMFiT and BERT-pytorch as torch saves them, and what flax serialises."""
+"""OpenAI's GPT as NumPy shards, ULMFiT and BERT-pytorch as torch saves them."""
 
 import json
 
@@ -9,7 +9,7 @@ import openai_layout
 import torch
 import transformers
 
-from . import expected_array, fixture, random_weights, write_json, write_reference
+from . import fixture, random_weights, write_reference
 from .torch_files import save
 
 
@@ -58,34 +58,3 @@ def torch_models(folder):
     segments = torch.where(ids > 0, 1, 0)
     save(model, folder / "bert-lm.ep0")
     np.savez(folder / "bert-lm.npz", **bert_pytorch_modules.reference(model, ids, segments))
-
-
-@fixture("flax")
-def flax_files(folder):
-    """A tree of arrays, one of them in chunks, as flax.serialization writes it; and a Flax BERT of transformers."""
-    import flax.serialization
-    import jax.numpy
-
-    rng = np.random.default_rng(330)
-    tree = {
-        "a": {"kernel": rng.normal(size=(3, 4)).astype("f4"), "bias": np.arange(4, dtype="f2")},
-        "half": jax.numpy.arange(5, dtype=jax.numpy.bfloat16), "i8": np.array([-(2**63), 2**63 - 1]),
-        "flag": np.array([True, False]), "scalar": np.float32(2.5), "empty": np.zeros((0, 3), "f4"),
-        "large": np.arange(35, dtype="f4").reshape(5, 7), "step": 7, "name": "x", "list": {"0": np.arange(2), "1": np.arange(3)},
-    }  # fmt: skip
-    flax.serialization.MAX_CHUNK_SIZE = 50
-    (folder / "tree.msgpack").write_bytes(flax.serialization.msgpack_serialize(tree))
-    flax.serialization.MAX_CHUNK_SIZE = 2**30
-    flat = {}
-
-    def walk(value, path):
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(inner, [*path, key])
-        elif not isinstance(value, (int, str)):
-            array = np.asarray(value)
-            as_bits = array.view("u2") if array.dtype.name == "bfloat16" else array
-            flat["/".join(path)] = expected_array(as_bits) | ({"dtype": "BF16"} if array.dtype.name == "bfloat16" else {})
-
-    walk(tree, [])
-    write_json(folder / "expected.json", flat)
