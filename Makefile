@@ -8,7 +8,7 @@ SHELL := /bin/bash
 	clean distclean
 
 BERTCONV := .build/release/bertconv
-SOURCES := Sources Tests Package.swift
+SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift
 # The targets may import only what Package.swift says that they depend on.
 LAYERS := --explicit-target-dependency-import-check error
 # Where a machine keeps its own Python with the requirements: BERTCONV_PYTHON=/path/to/python make interop

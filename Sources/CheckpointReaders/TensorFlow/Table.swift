@@ -99,7 +99,7 @@ struct Table: Sendable {
     }
     let expected = CRC32C.unmask(trailer.withSpan { $0.littleEndian(UInt32.self, at: 1) })
     let actual = withType.crc32c()
-    guard actual == expected else {
+    guard ParsedChecksum.isRight(actual, expected) else {
       throw FormatError(
         "\(what) is damaged: its checksum is wrong", file: file.file, offset: UInt64(handle.offset),
         found: hexadecimal(actual, digits: 8), expected: hexadecimal(expected, digits: 8),

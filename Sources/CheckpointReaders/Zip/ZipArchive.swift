@@ -63,7 +63,7 @@ public final class ZipArchive: Sendable {
   private func check(_ found: UInt32, _ index: Int) throws(FormatError) {
     let entry = entries[index]
     try file.checkIntact()
-    guard found == entry.checksum || !hasChecksums else {
+    guard ParsedChecksum.isRight(found, entry.checksum) || !hasChecksums else {
       throw FormatError(
         "the data of '\(entry.name)' is damaged: its checksum is wrong", file: file.file,
         offset: UInt64(entry.dataOffset), found: hexadecimal(found, digits: 8),

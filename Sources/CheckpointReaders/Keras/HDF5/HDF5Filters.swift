@@ -78,16 +78,20 @@ struct HDF5Filters {
   private static func unshuffle(_ data: Bytes, _ size: Int) -> Bytes {
     let count = data.count / size
     guard size > 1, count > 1 else { return data }
+    let whole = Bytes(
+      count: count * size, file: data.file,
+      filledBy: { target in
+        data.withSpan {
+          Layout.transpose(
+            $0.extracting(0..<(count * size)), into: &target, rows: size, columns: count, elementSize: 1)
+        }
+      })
+    guard let rest = data.suffix(from: count * size), !rest.isEmpty else { return whole }
     return Bytes(
       count: data.count, file: data.file,
       filledBy: { target in
-        data.withSpan { span in
-          Layout.transpose(
-            span.extracting(0..<(count * size)), into: &target, rows: size, columns: count, elementSize: 1)
-          if count * size < data.count {
-            target.copy(span.extracting((count * size)..<data.count), to: count * size)
-          }
-        }
+        whole.withSpan { target.copy($0, to: 0) }
+        rest.withSpan { target.copy($0, to: count * size) }
       })
   }
 
@@ -116,7 +120,7 @@ struct HDF5Filters {
       second = (second & 0xFFFF) &+ (second >> 16)
       return second << 16 | first
     }
-    guard stored == found else {
+    guard ParsedChecksum.isRight(found, stored) else {
       throw FormatError(
         "a chunk is damaged: its checksum is wrong", file: data.file, offset: data.offsetInFile,
         found: hexadecimal(found, digits: 8), expected: hexadecimal(stored, digits: 8), advice: "Fetch the file again.")

@@ -1,0 +1,78 @@
+import TensorIO
+
+@testable import CheckpointReaders
+@testable import Encoder
+@testable import NativeFormat
+@testable import Verification
+@testable import WeightMapping
+
+/// The parsers of what a stranger may have written, each as a user reaches it.
+enum Parser: String, CaseIterable {
+  case table, bundle
+  case objectGraph = "object-graph"
+  case zip, pickle, legacy, tar, torch
+  case safetensors, native, npy, npz, hdf5, keras, flax
+  case yaml, config, fixture
+
+  /// Parses `data` and reads what it holds. An error is an answer; anything else is a find.
+  func run(_ data: [UInt8]) {
+    do { try parse(Bytes(data, file: "input")) } catch {}
+  }
+
+  private func parse(_ file: Bytes) throws {
+    switch self {
+    case .table: _ = try Table(file)
+    case .bundle: try read(try TensorFlowFormat().open(file, path: "input.index"))
+    case .objectGraph: _ = try objectGraphNames(file)
+    case .zip:
+      let archive = try ZipArchive(file)
+      for (index, entry) in archive.entries.enumerated() where entry.size < Self.limit {
+        _ = try archive.bytes(ofEntryAt: index)
+      }
+    case .pickle:
+      var cursor = ByteCursor(file)
+      let machine = PickleMachine(file: "input")
+      machine.outsideValues = .storages
+      _ = try machine.load(&cursor)
+    case .legacy:
+      guard TorchLegacy.recognises(file) else { return }
+      try read(try TorchLegacy.open(file, path: "input"))
+    case .tar:
+      guard TorchTar.recognises(file) else { return }
+      try read(try TorchTar.open(file, path: "input"))
+    case .torch: try read(try PyTorchFormat().open(file, path: "input"))
+    case .safetensors: try read(try SafetensorsFormat().open(file, path: "input"))
+    case .native:
+      let model = try NativeModel(file, path: "input")
+      try model.verifyChecksums()
+      if let config = model.config { _ = try EncoderConfig(config) }
+    case .npy: try read(try NpyFormat().open(file, path: "input.npy"))
+    case .npz: try read(try NpzFormat().open(file, path: "input"))
+    case .hdf5: try read(try HDF5Format().open(file, path: "input"))
+    case .keras: try read(try KerasZipFormat().open(file, path: "input"))
+    case .flax: try read(try FlaxFormat().open(file, path: "input"))
+    case .yaml: _ = try MappingTable(yaml: String(decoding: file.array(), as: UTF8.self), file: "input")
+    case .config: _ = try EncoderConfig(try JSON.parse(file.array(), file: "input"))
+    case .fixture:
+      let fixture = try Fixture(try NpzFormat().open(file, path: "input"))
+      for reference in fixture.references { _ = try fixture.values(of: reference) }
+    }
+  }
+
+  /// What is read of one tensor: more would be slow and find nothing.
+  private static let limit = 1 << 20
+
+  private func read(_ source: any TensorSource) throws {
+    for (index, tensor) in source.tensors.enumerated() where tensor.byteCount < Self.limit {
+      // One tensor that is damaged must not hide the others.
+      do {
+        if tensor.elementType == .string {
+          _ = try source.strings(ofTensorAt: index)
+        } else {
+          try source.streamBytes(ofTensorAt: index) { _ in }
+          _ = try source.withBytes(ofTensorAt: index) { $0.byteCount }
+        }
+      } catch is FormatError {}
+    }
+  }
+}
