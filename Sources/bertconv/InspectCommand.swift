@@ -159,12 +159,14 @@ struct Summary {
   private var model: String? {
     guard config != nil else { return nil }
     let parts = [
-      value("num_hidden_layers", "n_layers").map { "\($0) layers" },
-      value("hidden_size", "dim").map { "hidden size \($0)" },
-      value("num_attention_heads", "n_heads").map { "\($0) heads" },
-      value("vocab_size").map { "vocabulary of \($0)" },
-      value("max_position_embeddings").map { "\($0) positions" },
-      value("hidden_act", "activation"),
+      value("num_hidden_layers", "n_layers", "n_layer").map { "\($0) layers" },
+      value("hidden_size", "dim", "n_embd").map { "hidden size \($0)" },
+      value("n_hid").map { "\($0) features inside" },
+      value("emb_sz").map { "embeddings of \($0)" },
+      value("num_attention_heads", "n_heads", "n_head").map { "\($0) heads" },
+      value("vocab_size", "vocab_sz").map { "vocabulary of \($0)" },
+      value("max_position_embeddings", "n_positions").map { "\($0) positions" },
+      value("hidden_act", "activation", "afn"),
     ].compactMap(\.self)
     return parts.isEmpty ? nil : printable(parts.joined(separator: ", "))
   }
