@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Fuzzes the parsers: libFuzzer with the address sanitizer, seeded by the fixtures.
 #
-# usage: Fuzz/run.sh [SECONDS] [PARSER ...]      60 seconds of each parser unless told otherwise
+# usage: Fuzz/run.sh [-j JOBS] [SECONDS] [PARSER ...]      60 seconds of each parser, one at a time, unless told otherwise
 #
 # A find stays in Fuzz/found/PARSER-…: mend the parser, then move the file to Fuzz/FailCases, where the unit tests run it.
 # The corpus that grows lies in Fuzz/.corpus/PARSER and is used again. Exit status 1 when something was found.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+jobs=1
+if [ "${1:-}" = -j ]; then jobs=$2 && shift 2; fi
 seconds=${1:-60}
 shift || true
 flags=(-c release -Xswiftc -sanitize=fuzzer,address -Xswiftc -enable-testing
@@ -25,7 +27,7 @@ seeds() {
     zip | torch) find $fixtures/torch $fixtures/sentence -name '*.pt' -size -40k -o -name '*.bin' -size -40k ;;
     pickle) find $fixtures/torch -name '*legacy*' -size -40k ;;
     legacy) find $fixtures/torch -name '*legacy*' -size -40k; find $fixtures/torch/other-models -name '*.h5' ;;
-    tar) : ;;
+    tar) find $fixtures/torch/tar -name '*.pt' ;;
     safetensors | native) find $fixtures -name '*.safetensors' -size -20k ;;
     npy) find $fixtures -name '*.npy' -size -8k ;;
     npz | fixture) find $fixtures -name '*.npz' -size -16k ;;
@@ -37,25 +39,34 @@ seeds() {
   esac
 }
 
+# Fuzzes one parser and says in a line how that went.
+fuzz() {
+  local parser=$1 log number=0 start=$SECONDS
+  mkdir -p ".corpus/$parser"
+  while read -r file; do cp "$file" ".corpus/$parser/seed-$((number++))"; done < <(seeds "$parser")
+  log=$(mktemp)
+  # An input that takes ten seconds or half a GiB in one piece is a find as well.
+  if "$fuzz" "$parser" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=65536 \
+    -use_value_profile=1 -print_final_stats=1 -artifact_prefix="found/$parser-" ".corpus/$parser" >"$log" 2>&1; then
+    printf 'ok    %-12s %10s executions in %s s, %s inputs kept\n' "$parser" \
+      "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" $((SECONDS - start)) \
+      "$(find ".corpus/$parser" -type f | wc -l)"
+    rm -f "$log"
+  else
+    printf 'FOUND %-12s %s\n' "$parser" "$(grep -m 1 -E 'ERROR|Fatal|SUMMARY' "$log" || tail -n 1 "$log")"
+    mv "$log" "found/$parser.log"
+    return 1
+  fi
+}
+
 parsers=("$@")
 [ ${#parsers[@]} -gt 0 ] ||
   parsers=(table bundle object-graph zip pickle legacy tar torch safetensors native npy npz hdf5 keras flax yaml config fixture)
-status=0
 mkdir -p found
+failed=0
 for parser in "${parsers[@]}"; do
-  mkdir -p ".corpus/$parser"
-  number=0
-  while read -r file; do cp "$file" ".corpus/$parser/seed-$((number++))"; done < <(seeds "$parser")
-  log=$(mktemp)
-  # A single input may take a second and 512 MiB; one that takes more is a find as well.
-  if "$fuzz" "$parser" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=65536 \
-    -use_value_profile=1 -print_final_stats=1 -artifact_prefix="found/$parser-" ".corpus/$parser" >"$log" 2>&1; then
-    printf 'ok    %-12s %s executions, %s inputs kept\n' "$parser" \
-      "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$(find ".corpus/$parser" -type f | wc -l)"
-  else
-    printf 'FOUND %-12s %s\n' "$parser" "$(grep -m 1 -E 'ERROR|Fatal|SUMMARY' "$log" || tail -n 1 "$log")"
-    status=1
-  fi
-  rm -f "$log"
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || failed=1; done
+  fuzz "$parser" &
 done
-exit $status
+while [ -n "$(jobs -p)" ]; do wait -n || failed=1; done
+exit $failed

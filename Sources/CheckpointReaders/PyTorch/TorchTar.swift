@@ -56,7 +56,9 @@ enum TorchTar {
       }
       // The sum counts its own field as spaces.
       let sum = header.enumerated().reduce(0) { $0 + ((148..<156).contains($1.offset) ? 32 : Int($1.element)) }
-      guard octal(header[148..<156]) == sum else { throw damaged("a header's checksum is wrong") }
+      guard let stored = octal(header[148..<156]),
+        ParsedChecksum.isRight(UInt32(truncatingIfNeeded: sum), UInt32(truncatingIfNeeded: stored)), stored <= 512 * 255
+      else { throw damaged("a header's checksum is wrong") }
       guard let size = octal(header[124..<136]), let content = file.slice(offset + 512, size) else {
         throw damaged("an entry lies outside of the file")
       }

@@ -3,10 +3,14 @@
 import collections
 import contextlib
 import importlib.util
+import io
 import os
 import pathlib
+import pickle
 import re
+import struct
 import sys
+import tarfile
 
 import google_layout
 import torch
@@ -180,6 +184,57 @@ def script(folder):
     module = Scripted(torch.Generator().manual_seed(22))
     module.save(str(folder / "script.pt"))
     write_json(folder / "expected.json", {name: expected_torch(value) for name, value in module.state_dict().items()})
+
+
+class _KeysOfTensors(pickle.Pickler):
+    """Pickles a tensor as a key of the member `tensors`."""
+
+    def __init__(self, file, keys):
+        super().__init__(file, protocol=2)
+        self.keys = keys
+
+    def persistent_id(self, value):
+        return self.keys.get(id(value)) if torch.is_tensor(value) else None
+
+
+def write_tar(state, path):
+    """The archive of torch before 0.1.10, whose writer installs nowhere now: laid out for what torch still reads."""
+
+    def packed(value):
+        return pickle.dumps(value, protocol=2)
+
+    storages, tensors, keys = io.BytesIO(), io.BytesIO(), {}
+    storages.write(packed(len(state)))
+    tensors.write(packed(len(state)))
+    for number, tensor in enumerate(state.values()):
+        storages.write(packed((100 + number, "cpu", torch.FloatStorage)))
+        storages.write(struct.pack("<q", tensor.untyped_storage().nbytes() // tensor.element_size()))
+        storages.write(bytes(tensor.untyped_storage()))
+        keys[id(tensor)] = 200 + number
+        tensors.write(packed((200 + number, 100 + number, torch.FloatTensor)))
+        tensors.write(struct.pack("<ii", tensor.dim(), 0))
+        tensors.write(struct.pack(f"<{2 * tensor.dim() + 1}q", *tensor.shape, *tensor.stride(), tensor.storage_offset()))
+    storages.write(packed([]))
+    root = io.BytesIO()
+    _KeysOfTensors(root, keys).dump(state)
+    system = packed({"protocol_version": 1000, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}})
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        members = {"sys_info": system, "pickle": root.getvalue(), "tensors": tensors.getvalue()}
+        for name, content in (members | {"storages": storages.getvalue()}).items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+@fixture("torch/tar")
+def tar(folder):
+    generator = torch.Generator().manual_seed(23)
+    base = torch.randn(3, 4, generator=generator)
+    state = collections.OrderedDict(weight=base, turned=base.clone().t(), bias=torch.randn(3, generator=generator))
+    write_tar(state, folder / "model.pt")
+    again = torch.load(folder / "model.pt", weights_only=False)
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+    write_json(folder / "expected.json", {name: expected_torch(value) for name, value in state.items()})
 
 
 class Hostile:
