@@ -25,8 +25,8 @@ seeds() {
     table | bundle) find $fixtures/tensorflow -name '*.index' -size -20k; find $fixtures/tensorflow/v1 -type f -size -20k ;;
     object-graph) find $fixtures/tensorflow/object-graph -type f ;;
     zip | torch) find $fixtures/torch $fixtures/sentence -name '*.pt' -size -40k -o -name '*.bin' -size -40k ;;
-    pickle) find $fixtures/torch -name '*legacy*' -size -40k ;;
-    legacy) find $fixtures/torch -name '*legacy*' -size -40k; find $fixtures/torch/other-models -name '*.h5' ;;
+    pickle) find $fixtures/torch -type f -path '*legacy*' -size -40k ;;
+    legacy) find $fixtures/torch -type f -path '*legacy*' -size -40k; find $fixtures/torch/other-models -name '*.h5' ;;
     tar) find $fixtures/torch/tar -name '*.pt' ;;
     safetensors | native) find $fixtures -name '*.safetensors' -size -20k ;;
     npy) find $fixtures -name '*.npy' -size -8k ;;

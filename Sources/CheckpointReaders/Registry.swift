@@ -146,8 +146,34 @@ public struct CheckpointOpener: Sendable {
       if NpyShardsSource.recognises(file) { return try NpyShardsSource(shapes: path) }
       return try ShardedSource(index: path) { (shard) throws(FormatError) in try self.openFile(shard) }
     }
-    for format in formats where format.recognises(file, path: path) { return try format.open(file, path: path) }
+    for format in formats where format.recognises(file, path: path) {
+      let source = try format.open(file, path: path)
+      try Self.refuseBomb(source, path)
+      return source
+    }
     throw Self.unknown(file, path)
+  }
+
+  /// What compressed and repeated values may make of a checkpoint: this much in any case, and so many times its size.
+  private static let expansion = (free: 256 << 20, ratio: 100)
+
+  /// Deflate makes a thousand bytes of one, a view with strides of zero any number, and a hundred names may lead to one
+  /// dataset: without a limit a small file could ask for any time and memory.
+  private static func refuseBomb(_ source: any TensorSource, _ path: String) throws(FormatError) {
+    // No two of its tensors share a byte, and its data files need not be there.
+    if source.format == .tensorFlowBundle { return }
+    let stored = source.files.reduce(0) { $0 + Int(clamping: $1.size) }
+    var total = 0
+    for tensor in source.tensors {
+      let (sum, overflow) = total.addingReportingOverflow(tensor.byteCount)
+      total = overflow ? .max : sum
+    }
+    guard total > expansion.free, total / expansion.ratio > stored else { return }
+    throw FormatError(
+      "the tensors come to far more than the file can honestly hold", file: path,
+      found: "\(humanBytes(UInt64(total))) in \(humanBytes(UInt64(stored)))",
+      expected: "at most \(expansion.ratio) times the file",
+      advice: "It is made to use up memory, or holds almost nothing but zeros: if you trust it, save it uncompressed.")
   }
 
   private static func unknown(_ file: Bytes, _ path: String) -> FormatError {

@@ -59,6 +59,8 @@ struct Table: Sendable {
     }
     // Each data block may be named once: a table of a thousand names for one block would cost a thousand times its size.
     var end = 0
+    // A key may share all but a byte with the one before it, and would cost its whole length.
+    var roomForKeys = 16 * file.count + (16 << 20)
     var entries: [Entry] = []
     for handle in blocks {
       guard handle.offset >= end else {
@@ -72,6 +74,12 @@ struct Table: Sendable {
           throw FormatError(
             "the table's keys are not in order", file: file.file, offset: UInt64(handle.offset),
             found: "'\(String(decoding: key, as: UTF8.self))' after '\(String(decoding: last.key, as: UTF8.self))'")
+        }
+        roomForKeys -= key.count
+        guard roomForKeys >= 0 else {
+          throw FormatError(
+            "the table's keys are longer together than any checkpoint's", file: file.file,
+            offset: UInt64(handle.offset), found: "one of \(key.count) bytes")
         }
         entries.append(Entry(key: key, value: value))
       }

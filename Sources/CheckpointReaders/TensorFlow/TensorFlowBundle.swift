@@ -37,6 +37,7 @@ final class TensorFlowBundle: TensorSource {
     // 1. Which shards are there
     var files = [SourceFile(path: path, size: UInt64(file.count))]
     var shards: [Bytes?] = []
+    var fileOfShard: [Int: Int] = [:]
     var missing: [String] = []
     var warnings: [String] = []
     for number in 0..<shardCount {
@@ -49,6 +50,7 @@ final class TensorFlowBundle: TensorSource {
       }
       let shard = try MappedFile.open(shardPath)
       if let pointer = gitLFSPointer(shard) { throw pointer.inFile(shardPath) }
+      fileOfShard[number] = files.count
       files.append(SourceFile(path: shardPath, size: UInt64(shard.count)))
       shards.append(shard)
     }
@@ -101,10 +103,8 @@ final class TensorFlowBundle: TensorSource {
       }
       for part in own where part.size > 0 { extents[part.shard, default: []].append((part.offset, part.size, name)) }
       var placed = info
-      if own.count == 1, let only = own.first, let shard = shards[only.shard] {
-        if let index = files.firstIndex(where: { $0.path == shard.file }) {
-          placed.location = .init(file: index, offset: UInt64(only.offset))
-        }
+      if own.count == 1, let only = own.first, let index = fileOfShard[only.shard] {
+        placed.location = .init(file: index, offset: UInt64(only.offset))
       }
       infos.append(placed)
       parts.append(own)
