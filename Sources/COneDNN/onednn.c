@@ -99,6 +99,28 @@ int bertconv_onednn_threads(void) {
 
 // MARK: Loops
 
+// The thread sanitizer does not see how the threads of OpenMP wait for each other, and is told.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER
+#endif
+#endif
+#ifdef THREAD_SANITIZER
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define AFTER_ALL_BEFORE(address) __tsan_acquire(address)
+#define BEFORE_ALL_AFTER(address) __tsan_release(address)
+#else
+#define AFTER_ALL_BEFORE(address) (void)(address)
+#define BEFORE_ALL_AFTER(address) (void)(address)
+#endif
+
+static void run_parallel(void (*part)(void *), void *pointer, unsigned threads) {
+  BEFORE_ALL_AFTER(pointer);
+  library.gomp_parallel(part, pointer, threads, 0);
+  AFTER_ALL_BEFORE(pointer);
+}
+
 struct loop {
   size_t count, grain;
   void (*body)(void *, size_t, size_t);
@@ -106,12 +128,14 @@ struct loop {
 };
 
 static void run_part(void *pointer) {
+  AFTER_ALL_BEFORE(pointer);
   const struct loop *loop = pointer;
   size_t threads = (size_t)library.thread_count(), thread = (size_t)library.thread_number();
   size_t pieces = (loop->count + loop->grain - 1) / loop->grain;
   size_t first = pieces * thread / threads * loop->grain, last = pieces * (thread + 1) / threads * loop->grain;
   if (last > loop->count) last = loop->count;
   if (first < last) loop->body(loop->data, first, last);
+  BEFORE_ALL_AFTER(pointer);
 }
 
 void bertconv_parallel(size_t count, size_t grain, void (*body)(void *, size_t, size_t), void *data) {
@@ -121,7 +145,7 @@ void bertconv_parallel(size_t count, size_t grain, void (*body)(void *, size_t, 
     return;
   }
   struct loop loop = {count, grain, body, data};
-  library.gomp_parallel(run_part, &loop, 0, 0);
+  run_parallel(run_part, &loop, 0);
 }
 
 struct each {
@@ -131,11 +155,13 @@ struct each {
 };
 
 static void run_each(void *pointer) {
+  AFTER_ALL_BEFORE(pointer);
   const struct each *each = pointer;
   // For this thread in this loop only: products are planned for the threads that will compute them.
   library.set_threads(1);
   size_t threads = (size_t)library.thread_count();
   for (size_t i = (size_t)library.thread_number(); i < each->count; i += threads) each->body(each->data, i);
+  BEFORE_ALL_AFTER(pointer);
 }
 
 void bertconv_each(size_t count, void (*body)(void *, size_t), void *data) {
@@ -145,7 +171,7 @@ void bertconv_each(size_t count, void (*body)(void *, size_t), void *data) {
   }
   struct each each = {count, body, data};
   size_t most = (size_t)library.most_threads();
-  library.gomp_parallel(run_each, &each, (unsigned)(count < most ? count : most), 0);
+  run_parallel(run_each, &each, (unsigned)(count < most ? count : most));
 }
 
 // MARK: Weights
