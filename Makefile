@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo demo-real test lint format interop bench bench-convert bench-growth bench-kernels \
+.PHONY: help deps build demo demo-real test lint format interop sanitize fuzz bench bench-convert bench-growth bench-kernels \
 	clean distclean
 
 BERTCONV := .build/release/bertconv
@@ -62,6 +62,12 @@ interop: build ## the tests against real TensorFlow, torch and transformers (ins
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
 
+sanitize: deps ## the unit tests in builds that watch memory and threads
+	Scripts/sanitize.sh
+
+fuzz: deps ## fuzz each parser for ten seconds (SECONDS=60)
+	Fuzz/run.sh -j 2 $(or $(SECONDS),10)
+
 bench: build ## time the encoder beside other engines (those of Benchmarks/requirements.txt that are installed)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	"$$python" Benchmarks/encode.py --bertconv $(BERTCONV) $(if $(CASES),--cases $(CASES)) $(if $(PEERS),--peers $(PEERS))
@@ -83,7 +89,7 @@ bench-kernels: deps ## time each kernel alone, on one thread (ARGS='--seconds 2 
 	.build/bench-kernels $(ARGS)
 
 clean: ## remove what the build made
-	rm -rf .build
+	rm -rf .build .build-address .build-thread Fuzz/.build
 
 distclean: clean ## remove the Python environment too
 	rm -rf .build-venv
