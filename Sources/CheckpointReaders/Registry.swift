@@ -76,13 +76,11 @@ public struct CheckpointOpener: Sendable {
   public static let builtIn: [any CheckpointFormat] = [
     TensorFlowFormat(),
     SafetensorsFormat(),
-    NpzFormat(),
+    ZipFormat(),
     NpyFormat(),
-    KerasZipFormat(),
     HDF5Format(),
-    PyTorchFormat(),
+    TorchLegacyFormat(),
     FlaxFormat(),
-    ZipFallbackFormat(),
   ]
 
   private let formats: [any CheckpointFormat]
@@ -160,6 +158,7 @@ public struct CheckpointOpener: Sendable {
   /// Deflate makes a thousand bytes of one, a view with strides of zero any number, and a hundred names may lead to one
   /// dataset: without a limit a small file could ask for any time and memory.
   private static func refuseBomb(_ source: any TensorSource, _ path: String) throws(FormatError) {
+    try CheckpointLimits.check(source.tensors.count, file: path)
     // No two of its tensors share a byte, and its data files need not be there.
     if source.format == .tensorFlowBundle { return }
     let stored = source.files.reduce(0) { $0 + Int(clamping: $1.size) }

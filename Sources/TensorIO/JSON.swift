@@ -105,6 +105,11 @@ extension JSON {
   /// Controls, and what a terminal or a page could misread, are written as `\u` escapes.
   static func writeString(_ text: String, to out: inout String) {
     out += "\""
+    if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) {
+      out += text
+      out += "\""
+      return
+    }
     for scalar in text.unicodeScalars {
       switch scalar.value {
       case 0x22: out += "\\\""
@@ -125,7 +130,7 @@ extension JSON {
 
 extension JSON {
   /// What is not allowed although some parsers take it: duplicate keys, NaN, comments, trailing commas, text after the
-  /// value, more than 64 levels.
+  /// value, more than 64 levels, more than three million values.
   public static func parse(_ text: [UInt8], file: String? = nil, at offset: UInt64 = 0) throws(FormatError) -> JSON {
     var parser = JSONParser(text: text, file: file, base: offset)
     return try parser.parseDocument()
@@ -141,6 +146,8 @@ private struct JSONParser {
   let file: String?
   let base: UInt64
   var position = 0
+  /// How many values may still come: each takes some fifty times the two bytes that a file needs for it.
+  var room = 3_000_000
   static let maximumDepth = 64
 
   init(text: [UInt8], file: String?, base: UInt64) {
@@ -159,7 +166,9 @@ private struct JSONParser {
   }
 
   mutating func skipSpace() {
-    while position < text.count, [0x20, 0x09, 0x0A, 0x0D].contains(text[position]) { position += 1 }
+    while position < text.count, text[position] <= 0x20, [0x20, 0x09, 0x0A, 0x0D].contains(text[position]) {
+      position += 1
+    }
   }
 
   mutating func parseDocument() throws(FormatError) -> JSON {
@@ -172,6 +181,8 @@ private struct JSONParser {
 
   mutating func parseValue(depth: Int) throws(FormatError) -> JSON {
     guard depth < Self.maximumDepth else { throw error("nested deeper than \(Self.maximumDepth) levels") }
+    room -= 1
+    guard room >= 0 else { throw error("more values than any model's files have") }
     skipSpace()
     guard position < text.count else { throw error("it ends where a value should be") }
     switch text[position] {
@@ -265,7 +276,12 @@ private struct JSONParser {
 
   mutating func parseString() throws(FormatError) -> String {
     position += 1
-    var bytes: [UInt8] = []
+    var end = position
+    while end < text.count, text[end] >= 0x20, text[end] != UInt8(ascii: "\""), text[end] != UInt8(ascii: "\\") {
+      end += 1
+    }
+    var bytes = Array(text[position..<end])
+    position = end
     while true {
       guard position < text.count else { throw error("a string does not end") }
       let byte = text[position]

@@ -70,6 +70,7 @@ public struct SafetensorsHeader: Sendable {
     guard case .object(let members) = try JSON.parse(bytes, file: file.file, at: 8) else {
       throw fail("the header is not a JSON object")
     }
+    try CheckpointLimits.check(members.count, file: file.file)
     entries = []
     metadata = []
     entries.reserveCapacity(members.count)

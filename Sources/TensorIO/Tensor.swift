@@ -139,6 +139,22 @@ public protocol TensorSink: AnyObject {
   func cancel()
 }
 
+/// What no checkpoint has more of. A file can name a tensor in a few bytes, and listing one takes a few hundred.
+public enum CheckpointLimits {
+  public static let tensors = 200_000
+
+  /// Throws where `count` tensors, entries or whatever `what` says are more than `most`.
+  public static func check(
+    _ count: Int, _ what: String = "tensors", most: Int = tensors, file: String? = nil
+  ) throws(FormatError) {
+    guard count <= most else {
+      throw FormatError(
+        "the file has more \(what) than any checkpoint", file: file, found: "at least \(grouped(count))",
+        expected: "at most \(grouped(most))")
+    }
+  }
+}
+
 /// How a format is found and opened: one value in the registry of readers.
 public protocol CheckpointFormat: Sendable {
   /// Whether the file begins and ends like this format.

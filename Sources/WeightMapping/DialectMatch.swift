@@ -37,11 +37,11 @@ extension Dialect {
   ///
   /// A model inside a model (`discriminator/bert/…` beside `generator/bert/…`) shows several: a few are tried. What a
   /// drop rule takes (`adam/mu/bert/…`) is no model and shows none.
-  func scopes(in names: [String]) -> [Scope] {
+  func scopes(in names: NamesByEnding) -> [Scope] {
     for anchor in anchors {
       let ending = root.isEmpty || !anchor.hasPrefix(root) ? anchor : String(anchor.dropFirst(root.count))
       var found: [Scope] = []
-      for name in names where name.utf8.count >= ending.utf8.count && name.hasSuffix(ending) {
+      for name in names.names(endingIn: ending) {
         var prefix = String(name.dropLast(ending.count))
         guard prefix.isEmpty || Self.isBoundary(prefix) else { continue }
         guard !drops.contains(where: { $0.beside == nil && $0.matches(name) }) else { continue }
@@ -85,11 +85,39 @@ extension Dialect {
   }
 }
 
+/// Names with their last eight bytes as numbers, since every dialect asks for the names that end as its anchors do, and
+/// a large checkpoint has a hundred thousand names.
+struct NamesByEnding {
+  let names: [String]
+  private let endings: [UInt64]
+
+  init(_ names: [String]) {
+    self.names = names
+    endings = names.map { Self.ending(of: $0).bytes }
+  }
+
+  /// The last bytes of a text, the last one highest, and which of the bits are of the text.
+  private static func ending(of text: String) -> (bytes: UInt64, mask: UInt64) {
+    var (bytes, mask): (UInt64, UInt64) = (0, 0)
+    for (place, byte) in text.utf8.reversed().prefix(8).enumerated() {
+      bytes |= UInt64(byte) << (56 - 8 * place)
+      mask |= 0xFF << (56 - 8 * place)
+    }
+    return (bytes, mask)
+  }
+
+  func names(endingIn ending: String) -> some Sequence<String> {
+    let wanted = Self.ending(of: ending)
+    return endings.indices.lazy.filter { endings[$0] & wanted.mask == wanted.bytes }.map { names[$0] }
+      .filter { $0.hasEnding(ending) }
+  }
+}
+
 struct DialectMatcher {
   let tables: [MappingTable]
   let names: [String]
   /// The names that may tell a scope: where a file holds two models, the user's patterns say which is not meant.
-  private let scopeNames: [String]
+  private let scopeNames: NamesByEnding
   private let values: SourceValues
 
   init(tables: [MappingTable], names: [String], values: SourceValues, ignoring patterns: [String] = []) {
@@ -99,7 +127,7 @@ struct DialectMatcher {
     let globs = patterns.map { Glob($0) }
     // Patterns that take in everything say nothing of the scope.
     let others = globs.isEmpty ? names : names.filter { name in !globs.contains { $0.matches(name) } }
-    scopeNames = others.isEmpty ? names : others
+    scopeNames = NamesByEnding(others.isEmpty ? names : others)
   }
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
@@ -140,10 +168,10 @@ struct DialectMatcher {
     if !found.isEmpty { return found }
     // Where only copies of the weights are there (moving averages), the names they are copies of show the scope.
     let endings = dialect.drops.compactMap(\.beside)
-    let originals = scopeNames.compactMap { name in
+    let originals = scopeNames.names.compactMap { name in
       endings.first { name.hasSuffix($0) }.map { String(name.dropLast($0.count)) }
     }
-    return originals.isEmpty ? [] : dialect.scopes(in: originals)
+    return originals.isEmpty ? [] : dialect.scopes(in: NamesByEnding(originals))
   }
 
   private func match(table: Int, dialect: Int, scope: Scope) -> DialectMatch {

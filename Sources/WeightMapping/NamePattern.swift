@@ -107,3 +107,14 @@ extension Substring {
     return nil
   }
 }
+
+extension String {
+  /// Whether the last bytes are those of `ending`.
+  func hasEnding(_ ending: String) -> Bool {
+    let (bytes, wanted) = (utf8.span, ending.utf8.span)
+    guard bytes.count >= wanted.count else { return false }
+    let start = bytes.count - wanted.count
+    for index in wanted.indices.reversed() where bytes[start + index] != wanted[index] { return false }
+    return true
+  }
+}

@@ -214,9 +214,9 @@ struct ZipArchiveTests {
 
   @Test func anArchiveOfOtherThingsIsNamed() {
     let bytes = Bytes(ZipTestBuilder([.init("photo.jpg", words)]).bytes())
-    #expect(ZipFallbackFormat().recognises(bytes, path: "a.zip"))
+    #expect(ZipFormat().recognises(bytes, path: "a.zip"))
     #expect(
-      failure { _ = try ZipFallbackFormat().open(bytes, path: "a.zip") }.contains(
+      failure { _ = try ZipFormat().open(bytes, path: "a.zip") }.contains(
         "a.zip: the archive holds no checkpoint; found 'photo.jpg'"))
   }
 }

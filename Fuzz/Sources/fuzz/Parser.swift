@@ -40,7 +40,7 @@ enum Parser: String, CaseIterable {
     case .tar:
       guard TorchTar.recognises(file) else { return }
       try read(try TorchTar.open(file, path: "input"))
-    case .torch: try read(try PyTorchFormat().open(file, path: "input"))
+    case .torch: try read(try TorchZipFormat().open(file, path: "input"))
     case .safetensors: try read(try SafetensorsFormat().open(file, path: "input"))
     case .native:
       let model = try NativeModel(file, path: "input")

@@ -114,7 +114,7 @@ private struct Walk {
   private let isInPlace: Bool
 
   private static let deepest = 64
-  private static let mostObjects = 1 << 20
+  private static let mostObjects = 4 * CheckpointLimits.tensors
 
   init(_ file: HDF5File, isInPlace: Bool) {
     self.file = file
@@ -173,6 +173,7 @@ private struct Walk {
     func wrong(_ problem: String, found: String, advice: String? = nil) -> FormatError {
       FormatError(problem, tensor: path, found: found, expected: "numbers or strings", advice: advice)
     }
+    try CheckpointLimits.check(found.count + 1)
     var dataset = dataset
     let type: ElementType
     switch dataset.type {

@@ -7,20 +7,18 @@ import TensorIO
 ///     model.weights.h5   its weights, as HDF5
 ///
 /// The tensors are those of the last.
-public struct KerasZipFormat: CheckpointFormat {
+public struct KerasZipFormat: ZipBasedFormat {
   private static let weights = "model.weights.h5"
   private static let longestText = 64 << 20
 
   public init() {}
 
-  public func recognises(_ file: Bytes, path: String) -> Bool {
-    guard ZipArchive.looksLikeZip(file), let archive = try? ZipArchive(file) else { return false }
-    return archive.index(ofEntry: "config.json") != nil && archive.index(ofEntry: "metadata.json") != nil
+  public func recognises(_ archive: ZipArchive) -> Bool {
+    archive.index(ofEntry: "config.json") != nil && archive.index(ofEntry: "metadata.json") != nil
   }
 
-  public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
+  public func open(_ archive: ZipArchive, path: String) throws(FormatError) -> any TensorSource {
     do throws(FormatError) {
-      let archive = try ZipArchive(file)
       guard let index = archive.index(ofEntry: Self.weights) else {
         throw FormatError(
           "the Keras archive holds no weights", found: archive.entries.prefix(6).map(\.name).joined(separator: ", "),
@@ -38,7 +36,7 @@ public struct KerasZipFormat: CheckpointFormat {
         values.append(("model_config", text))
       }
       return try KerasH5Source(
-        try archive.bytes(ofEntryAt: index), in: SourceFile(path: path, size: UInt64(file.count)),
+        try archive.bytes(ofEntryAt: index), in: SourceFile(path: path, size: UInt64(archive.file.count)),
         isInPlace: archive.place(ofEntryAt: index) != nil, format: .kerasZip, leading: values)
     } catch { throw error.inFile(path) }
   }

@@ -159,16 +159,15 @@ public final class NumPySource: TensorSource {
 }
 
 /// An archive whose every entry is a `.npy`, which tells it from a torch checkpoint.
-public struct NpzFormat: CheckpointFormat {
+public struct NpzFormat: ZipBasedFormat {
   public init() {}
 
-  public func recognises(_ file: Bytes, path: String) -> Bool {
-    guard ZipArchive.looksLikeZip(file), let archive = try? ZipArchive(file) else { return false }
-    return archive.entries.allSatisfy { $0.name.hasSuffix(".npy") }
+  public func recognises(_ archive: ZipArchive) -> Bool {
+    archive.entries.allSatisfy { $0.name.hasSuffix(".npy") }
   }
 
-  public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
-    try NumPySource(npz: file, path: path)
+  public func open(_ archive: ZipArchive, path: String) throws(FormatError) -> any TensorSource {
+    do throws(FormatError) { return try NumPySource(archive: archive, path: path) } catch { throw error.inFile(path) }
   }
 }
 

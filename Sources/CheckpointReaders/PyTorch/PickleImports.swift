@@ -6,18 +6,17 @@ import TensorIO
 /// Known is what `torch.load(weights_only=True)` allows (torch/_weights_only_unpickler.py); dangerous is what runs code
 /// or reaches processes, files or the network; all else is unknown.
 enum PickleImports {
+  private static let modern: [String: String] = [
+    "__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "_pickle": "pickle",
+    "commands": "subprocess",
+    "httplib": "http.client", "urllib2": "urllib.request", "urllib": "urllib.request",
+    "dummy_thread": "_dummy_thread",
+    "thread": "_thread", "StringIO": "io", "cStringIO": "io", "UserDict": "collections", "UserList": "collections",
+    "torch.tensor": "torch._tensor",
+  ]
+
   /// A name as Python 3 spells it (Lib/_compat_pickle.py, as far as checkpoints go).
-  static func canonical(module: String, name: String) -> String {
-    let modern: [String: String] = [
-      "__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "_pickle": "pickle",
-      "commands": "subprocess",
-      "httplib": "http.client", "urllib2": "urllib.request", "urllib": "urllib.request",
-      "dummy_thread": "_dummy_thread",
-      "thread": "_thread", "StringIO": "io", "cStringIO": "io", "UserDict": "collections", "UserList": "collections",
-      "torch.tensor": "torch._tensor",
-    ]
-    return "\(modern[module] ?? module).\(name)"
-  }
+  static func canonical(module: String, name: String) -> String { "\(modern[module] ?? module).\(name)" }
 
   static func verdict(_ name: String) -> ImportedGlobal.Verdict {
     if isKnown(name) { return .known }

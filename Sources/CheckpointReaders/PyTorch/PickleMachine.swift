@@ -116,6 +116,8 @@ final class PickleMachine {
     marks = []
     memo = [:]
     byteBudget = max(byteBudget, cursor.remaining)
+    // Growing would move them all again and again. Memory that is not used costs nothing.
+    nodes.reserveCapacity(nodes.count + min(cursor.remaining / 8, 1 << 20))
     while true {
       place = cursor.offsetInFile
       let opcode = try cursor.byte("the pickle")

@@ -1,20 +1,26 @@
 import TensorIO
 
-/// What torch.save writes, in its three containers: a zip archive, a stream of pickles, a tar archive.
-public struct PyTorchFormat: CheckpointFormat {
+/// What torch.save writes since torch 1.6: a zip archive.
+public struct TorchZipFormat: ZipBasedFormat {
+  public init() {}
+
+  public func recognises(_ archive: ZipArchive) -> Bool { TorchZip.folder(of: archive) != nil }
+
+  public func open(_ archive: ZipArchive, path: String) throws(FormatError) -> any TensorSource {
+    do throws(FormatError) { return try TorchZip.open(archive, path: path) } catch { throw error.inFile(path) }
+  }
+}
+
+/// What torch.save wrote before: a stream of pickles, or a tar archive.
+public struct TorchLegacyFormat: CheckpointFormat {
   public init() {}
 
   public func recognises(_ file: Bytes, path: String) -> Bool {
-    if ZipArchive.looksLikeZip(file) {
-      guard let archive = try? ZipArchive(file) else { return false }
-      return TorchZip.folder(of: archive) != nil
-    }
-    return TorchLegacy.recognises(file) || TorchTar.recognises(file)
+    TorchLegacy.recognises(file) || TorchTar.recognises(file)
   }
 
   public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
     do throws(FormatError) {
-      if ZipArchive.looksLikeZip(file) { return try TorchZip.open(try ZipArchive(file), path: path) }
       if TorchTar.recognises(file) { return try TorchTar.open(file, path: path) }
       return try TorchLegacy.open(file, path: path)
     } catch {

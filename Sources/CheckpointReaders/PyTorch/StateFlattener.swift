@@ -16,6 +16,8 @@ struct StateFlattener {
   private(set) var texts: [(key: String, value: String)] = []
   private(set) var warnings: [String] = []
   private var names: Set<String> = []
+  /// The last number that told tensors of one name apart.
+  private var copies: [String: Int] = [:]
   /// The nodes on the way from the root: a value that holds itself is not followed.
   private var open: Set<Int> = []
   private var work = 0
@@ -27,7 +29,8 @@ struct StateFlattener {
   private static let mostTexts = 2000
   /// A pickle can name one list a thousand times in each of a thousand lists, so the elements are counted as met.
   private static let mostWork = 4 << 20
-  private static let mostNameBytes = 64 << 20
+  /// Of all keys and paths together: one long key can be that of a million dictionaries.
+  private static let mostNameBytes = 128 << 20
 
   init(_ root: PickleValue, of machine: PickleMachine) throws(FormatError) {
     self.machine = machine
@@ -39,14 +42,10 @@ struct StateFlattener {
     guard case .node(let index) = value else { return note(path, value) }
     let node = machine.nodes[index]
     work += 1 + node.items.count + node.pairs.count
-    guard work <= Self.mostWork, nameBytes <= Self.mostNameBytes, path.utf8.count <= Self.longestName,
-      depth <= Self.deepest
-    else {
-      throw FormatError(
-        "the checkpoint nests its values beyond reason", file: machine.file, found: "at '\(String(path.prefix(100)))'")
-    }
+    guard work <= Self.mostWork, depth <= Self.deepest
+    else { throw unreasonable(at: path) }
     switch node.kind {
-    case .tensor(let tensor): add(tensor, path)
+    case .tensor(let tensor): try add(tensor, path)
     case .dict, .list, .tuple, .set, .object:
       guard open.insert(index).inserted else { return }
       defer { open.remove(index) }
@@ -59,16 +58,17 @@ struct StateFlattener {
     }
   }
 
-  private mutating func add(_ tensor: Int, _ path: String) {
+  private mutating func add(_ tensor: Int, _ path: String) throws(FormatError) {
+    try CheckpointLimits.check(tensors.count + 1, file: machine.file)
     // torch.save(tensor) has no name to give.
     var name = path.isEmpty ? "tensor" : path
     if !names.insert(name).inserted {
-      var number = 2
+      var number = copies[name, default: 1] + 1
       while !names.insert("\(name)#\(number)").inserted { number += 1 }
+      copies[name] = number
       name += "#\(number)"
       warnings.append("two tensors come out under the name '\(path)': the second is listed as '\(name)'")
     }
-    nameBytes += name.utf8.count
     tensors.append(Found(name: name, tensor: tensor))
     if let note = machine.tensors[tensor].note { warnings.append("the tensor '\(name)' \(note)") }
     if let obstacle = machine.tensors[tensor].obstacle { warnings.append("\(obstacle): '\(name)' cannot be read") }
@@ -84,20 +84,54 @@ struct StateFlattener {
     texts.append((path.isEmpty ? "value" : path, machine.describe(value)))
   }
 
-  private func join(_ path: String, _ key: String) -> String { path.isEmpty ? key : path + "." + key }
+  private func unreasonable(at path: String) -> FormatError {
+    FormatError(
+      "the checkpoint nests its values beyond reason", file: machine.file, found: "at '\(String(path.prefix(100)))'")
+  }
+
+  /// The path of a value, shortened where only a text will go by it.
+  private mutating func join(_ path: String, _ key: String, of value: PickleValue) throws(FormatError) -> String {
+    var key = key
+    if path.utf8.count + key.utf8.count >= Self.longestName {
+      guard path.utf8.count < Self.longestName / 2, !isPart(value) else {
+        throw unreasonable(at: path.isEmpty ? key : path)
+      }
+      key = String(key.prefix(100)) + "…"
+    }
+    try charge(path.utf8.count + key.utf8.count, at: path)
+    return path.isEmpty ? key : path + "." + key
+  }
+
+  private mutating func charge(_ bytes: Int, at path: String) throws(FormatError) {
+    nameBytes += bytes
+    guard nameBytes <= Self.mostNameBytes else { throw unreasonable(at: path) }
+  }
+
+  /// Whether tensors may be in a value, or it is one.
+  private func isPart(_ value: PickleValue) -> Bool {
+    switch machine.kind(value) {
+    case .tensor, .dict, .list, .tuple, .set, .object: true
+    default: false
+    }
+  }
 
   private mutating func visitPairs(_ pairs: [PickleValue], _ path: String, _ depth: Int) throws(FormatError) {
     work += pairs.count
     if pairs.isEmpty, !path.isEmpty { note(path, .none) }
-    for (key, value) in lastOfEach(pairs) { try visit(value, join(path, key), depth: depth + 1) }
+    for (key, value) in try lastOfEach(pairs, path) {
+      try visit(value, try join(path, key, of: value), depth: depth + 1)
+    }
   }
 
   /// Each key once, in the order of its first appearance and with the value that it was given last, as in Python.
-  private func lastOfEach(_ pairs: [PickleValue]) -> [(key: String, value: PickleValue)] {
+  private mutating func lastOfEach(
+    _ pairs: [PickleValue], _ path: String
+  ) throws(FormatError) -> [(key: String, value: PickleValue)] {
     var places: [String: Int] = [:]
     var result: [(key: String, value: PickleValue)] = []
     for index in stride(from: 0, to: pairs.count - 1, by: 2) {
       let key = machine.text(pairs[index]) ?? machine.describe(pairs[index])
+      try charge(key.utf8.count, at: path)
       // 1 and '1' are two keys.
       let identity = machine.text(pairs[index]) == nil ? "\u{0}" + key : key
       if let place = places[identity] {
@@ -113,14 +147,10 @@ struct StateFlattener {
   private mutating func visitItems(
     _ items: [PickleValue], _ value: PickleValue, _ path: String, _ depth: Int
   ) throws(FormatError) {
-    let hasParts = items.contains { item in
-      switch machine.kind(item) {
-      case .tensor, .dict, .list, .tuple, .set, .object: true
-      default: false
-      }
+    guard items.contains(where: isPart) else { return note(path, value) }
+    for (number, item) in items.enumerated() {
+      try visit(item, try join(path, String(number), of: item), depth: depth + 1)
     }
-    guard hasParts else { return note(path, value) }
-    for (number, item) in items.enumerated() { try visit(item, join(path, String(number)), depth: depth + 1) }
   }
 
   // MARK: Objects
@@ -161,19 +191,19 @@ struct StateFlattener {
     for part in ["_parameters", "_buffers", "_modules"] {
       guard let dict = machine.value(part, in: node.state), let children = machine.node(dict), children.kind == .dict
       else { continue }
-      for (key, value) in lastOfEach(children.pairs) where value != .none {
+      for (key, value) in try lastOfEach(children.pairs, path) where value != .none {
         if part == "_buffers", transient.contains(key) { continue }
-        try visit(value, join(path, key), depth: depth + 1)
+        try visit(value, try join(path, key, of: value), depth: depth + 1)
       }
     }
     // Plain attributes often are what a configuration would say.
     guard let state = machine.node(node.state) else { return }
-    for (key, value) in lastOfEach(state.pairs) where !key.hasPrefix("_") && key != "training" {
+    for (key, value) in try lastOfEach(state.pairs, path) where !key.hasPrefix("_") && key != "training" {
       switch value {
       case .node:
-        if case .string = machine.kind(value) { note(join(path, key), value) }
+        if case .string = machine.kind(value) { note(try join(path, key, of: value), value) }
       case .none: break
-      default: note(join(path, key), value)
+      default: note(try join(path, key, of: value), value)
       }
     }
   }

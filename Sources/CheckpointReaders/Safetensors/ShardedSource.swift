@@ -10,6 +10,7 @@ public final class ShardedSource: TensorSource {
   private let whole: CompositeSource
 
   private static let largestIndex = 64 << 20
+  private static let mostShards = 10_000
 
   /// Opens the list at `path` and, by `opening`, each shard that it names.
   public init(
@@ -25,6 +26,7 @@ public final class ShardedSource: TensorSource {
         "not a list of shards", file: path, found: "no weight_map",
         advice: "If this is a configuration, give the checkpoint, and this file with --config.")
     }
+    try CheckpointLimits.check(members.count, file: path)
     var listed: [String: String] = [:]
     for member in members {
       guard let shard = member.value.stringValue else {
@@ -41,6 +43,7 @@ public final class ShardedSource: TensorSource {
       }
     }
     let names = Set(listed.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    try CheckpointLimits.check(names.count, "shards", most: Self.mostShards, file: path)
     let folder = FileSystem.folder(of: path)
     let missing = names.filter { !FileSystem.isFile(FileSystem.join(folder, $0)) }
     guard missing.isEmpty else {

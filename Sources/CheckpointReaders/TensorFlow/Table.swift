@@ -19,6 +19,8 @@ struct Table: Sendable {
   /// All entries, keys strictly ascending.
   let entries: [Entry]
 
+  /// The pieces of a tensor that is cut have entries of their own.
+  private static let mostEntries = 2 * CheckpointLimits.tensors
   static let footerSize = 48
   static let magic: UInt64 = 0xdb47_7524_8b80_fb57
   /// What a single block may hold when unpacked. TensorFlow starts a new block at 256 KiB; one value (an object graph)
@@ -75,6 +77,8 @@ struct Table: Sendable {
             "the table's keys are not in order", file: file.file, offset: UInt64(handle.offset),
             found: "'\(String(decoding: key, as: UTF8.self))' after '\(String(decoding: last.key, as: UTF8.self))'")
         }
+        try CheckpointLimits.check(
+          entries.count + 1, "entries", most: Self.mostEntries, file: file.file)
         roomForKeys -= key.count
         guard roomForKeys >= 0 else {
           throw FormatError(

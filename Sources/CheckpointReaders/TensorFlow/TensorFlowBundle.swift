@@ -110,6 +110,8 @@ final class TensorFlowBundle: TensorSource {
       parts.append(own)
     }
 
+    try CheckpointLimits.check(infos.count, file: path)
+
     // 3. No two tensors may claim the same bytes, and all must lie in their file
     for (shard, list) in extents {
       var end = 0

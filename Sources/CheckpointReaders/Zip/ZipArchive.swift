@@ -48,9 +48,21 @@ public final class ZipArchive: Sendable {
 
   /// Whether a name stays inside the folder that an archive would be unpacked to.
   static func isSafe(name: String) -> Bool {
-    let parts = name.split(omittingEmptySubsequences: false) { $0 == "/" || $0 == "\\" }
-    guard let first = parts.first, !first.isEmpty, !name.utf8.contains(0) else { return false }
-    return !parts.contains("..") && !(first.utf8.count == 2 && first.hasSuffix(":"))
+    let isSeparator = { (byte: UInt8) in byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") }
+    let bytes = name.utf8
+    guard let first = bytes.first, !isSeparator(first), !bytes.contains(0) else { return false }
+    if bytes.contains(UInt8(ascii: ":")), bytes.dropFirst().first == UInt8(ascii: ":"),
+      bytes.dropFirst(2).first.map(isSeparator) ?? true
+    {
+      return false
+    }
+    // Most names have no two dots in a row.
+    guard zip(bytes, bytes.dropFirst()).contains(where: { $0 == UInt8(ascii: ".") && $1 == UInt8(ascii: ".") }) else {
+      return true
+    }
+    return !bytes.split(omittingEmptySubsequences: false, whereSeparator: isSeparator).contains {
+      $0.elementsEqual("..".utf8)
+    }
   }
 
   private func stored(_ entry: Entry) throws(FormatError) -> Bytes {

@@ -28,6 +28,8 @@ struct ZipDirectory {
         "the archive's directory lies outside the file", file: file.file, found: "\(end.size) bytes at \(end.offset)",
         expected: "within \(file.count) bytes", advice: "The file was not copied or downloaded whole: fetch it again.")
     }
+    // Of one tensor an entry, and a few more.
+    try CheckpointLimits.check(end.count, "entries", most: CheckpointLimits.tensors + 1000, file: file.file)
     var cursor = ByteCursor(directory)
     var extents: [(start: Int, end: Int, name: String)] = []
     var names: Set<String> = []
