@@ -89,7 +89,7 @@ let package = Package(
       dependencies: ["Verification", "Encoder", "NativeFormat", "CheckpointReaders", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO"], exclude: ["Listings"],
+      name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO", "CheckpointWriters"], exclude: ["Listings"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

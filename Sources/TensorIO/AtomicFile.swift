@@ -25,8 +25,13 @@ public final class AtomicFile {
     self.overwrites = overwrites
     // A link is followed, so that the file that it names is replaced and not the link.
     var target = path
-    for _ in 0..<40 {
-      guard let next = Self.linkTarget(target) else { break }
+    var links = 0
+    while let next = Self.linkTarget(target) {
+      links += 1
+      guard links <= 40 else {
+        throw FormatError(
+          "the output is a link that leads to no file", file: path, advice: "Remove it, or give another name with -o.")
+      }
       target = next.hasPrefix("/") ? next : FileSystem.join(FileSystem.folder(of: target), next)
     }
     self.path = target

@@ -1,3 +1,4 @@
+import CheckpointWriters
 import TensorIO
 import TestSupport
 import Testing
@@ -11,9 +12,9 @@ import Testing
 @Suite("Faults", .serialized)
 struct FaultTests {
   /// A folder with a model of 26 MB, `source.safetensors` and `config.json`: a conversion of it can be caught in the middle.
-  private func folder() throws -> TemporaryFolder {
+  private func folder(vocabularySize: Int = 200_000) throws -> TemporaryFolder {
     let folder = TemporaryFolder()
-    let made = try PlainModel(vocabularySize: 200_000, hiddenSize: 32).write(folder)
+    let made = try PlainModel(vocabularySize: vocabularySize, hiddenSize: 32).write(folder)
     try #require(unsafe rename(made, folder.file("source.safetensors")) == 0)
     return folder
   }
@@ -74,6 +75,93 @@ struct FaultTests {
       "bertconv convert auto-to-native source.safetensors -o \(target) --force", in: folder)
     #expect(status == 2 && told.contains("error: ") && told.contains(word), "\(told)")
     #expect(try files(folder).isEmpty)
+  }
+
+  /// What writes, each with an output of more than 100 kB. The program's own commands go through one writer of files;
+  /// these are its users.
+  private static let writers = [
+    "convert auto-to-native source.safetensors -o place/out", "convert native-to-tf native -o place/out",
+    "convert native-to-pytorch native -o place/out",
+    "run native --inputs inputs.npz --outputs hidden_states.0 -o place/out.npz",
+  ]
+
+  /// A folder of a model with a file system of `kind` at `place`, which only the script sees; nil where that needs rights
+  /// that the user lacks.
+  private func mounted(_ options: String, _ command: String) throws -> (
+    status: Int32, text: String, folder: TemporaryFolder
+  )? {
+    let folder = try folder(vocabularySize: 5000)
+    let (status, _) = try shell("mkdir place && unshare -rm mount -t tmpfs none place", in: folder)
+    guard status == 0 else { return nil }
+    _ = try folder.write(try inputs(), "inputs.npz")
+    let (ended, told) = try shell(
+      """
+      bertconv convert auto-to-native source.safetensors -o native || exit 99
+      cat > inside <<'END'
+      mount -t tmpfs -o size=100k none place && echo mine > place/mine && \(options) || exit 98
+      '\(Program.path)' \(command)
+      status=$?
+      echo "LEFT $(ls -A place | tr '\\n' ' ')"
+      exit $status
+      END
+      unshare -rm bash inside
+      """, in: folder)
+    return (ended, told, folder)
+  }
+
+  /// Sixty-four sequences of 16 tokens.
+  private func inputs() throws -> [UInt8] {
+    let folder = TemporaryFolder()
+    let writer = try NpzWriter(path: folder.file("inputs.npz"), overwrites: false)
+    let info = TensorInfo(name: "input_ids", elementType: .i64, shape: [64, 16], byteCount: 64 * 16 * 8)
+    try writer.begin([info])
+    unsafe try writer.append([Int64](repeating: 7, count: 64 * 16).span.bytes, toTensorAt: 0)
+    try writer.finish(metadata: [])
+    return try contents(folder.file("inputs.npz"))
+  }
+
+  @Test(arguments: writers)
+  func aSmallDiskIsTold(command: String) throws {
+    guard let (status, told, _) = try mounted("true", command) else { return }
+    #expect(status == 2 && told.contains("cannot be written: ") && told.contains("Make room"), "\(told)")
+    #expect(told.contains("LEFT mine "), "\(told)")
+  }
+
+  @Test(arguments: writers)
+  func aTargetThatIsReadOnlyIsTold(command: String) throws {
+    guard let (status, told, _) = try mounted("mount -o remount,ro none place", command) else { return }
+    #expect(status == 2 && told.contains("Read-only file system"), "\(told)")
+    #expect(told.contains("LEFT mine "), "\(told)")
+  }
+
+  /// A link is followed to the file that it names, also where that is not there yet.
+  @Test(arguments: [true, false])
+  func theOutputIsALink(exists: Bool) throws {
+    let folder = try folder(vocabularySize: 5000)
+    let (status, told) = try shell(
+      """
+      mkdir elsewhere && ln -s elsewhere/real.safetensors out.safetensors
+      \(exists ? "echo old > elsewhere/real.safetensors" : "")
+      bertconv convert auto-to-native source.safetensors -o out.safetensors && echo WRITTEN
+      bertconv convert auto-to-native source.safetensors -o out.safetensors --force || exit 1
+      [ -L out.safetensors ] && bertconv verify elsewhere/real.safetensors && ls elsewhere
+      """, in: folder)
+    #expect(status == 0 && told.contains("WRITTEN") == !exists, "\(told)")
+    #expect(told.hasSuffix("real.safetensors\n") && !told.contains(".partial"), "\(told)")
+  }
+
+  @Test func linksInARingAreToldAndAFifoIsNotWaitedFor() throws {
+    let folder = try folder(vocabularySize: 5000)
+    let (status, told) = try shell(
+      """
+      ln -s two one; ln -s one two; mkfifo pipe
+      timeout 20 '\(Program.path)' convert auto-to-native source.safetensors -o one --force; echo "RING $?"
+      timeout 20 '\(Program.path)' convert auto-to-native source.safetensors -o pipe --force; echo "PIPE $?"
+      timeout 20 '\(Program.path)' inspect pipe; echo "SOURCE $?"
+      timeout 20 '\(Program.path)' inspect one; echo "RINGED $?"
+      """, in: folder)
+    #expect(status == 0)
+    for word in ["RING 2", "PIPE 2", "SOURCE 2", "RINGED 2"] { #expect(told.contains(word), "\(told)") }
   }
 
   @Test func theSourceIsTheOutput() throws {
