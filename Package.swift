@@ -57,11 +57,16 @@ let package = Package(
       name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COneDNN", "COpenBLAS"],
       swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
+    .target(
+      name: "Reports",
+      dependencies: ["TensorIO", "WeightMapping", "Verification"],
+      resources: [.embedInCode("Pages")],
+      swiftSettings: strict),
     .executableTarget(
       name: "bertconv",
       dependencies: [
         "TensorIO", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "WeightMapping", "Encoder",
-        "Verification", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Verification", "Reports", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
 
@@ -87,6 +92,10 @@ let package = Package(
     .testTarget(
       name: "VerificationTests",
       dependencies: ["Verification", "Encoder", "NativeFormat", "CheckpointReaders", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ReportsTests",
+      dependencies: ["Reports", "CheckpointReaders", "Verification", "WeightMapping", "TensorIO", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO"], exclude: ["Listings"],
