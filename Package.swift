@@ -95,7 +95,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ReportsTests",
-      dependencies: ["Reports", "CheckpointReaders", "Verification", "WeightMapping", "TensorIO", "TestSupport"],
+      dependencies: ["Reports", "Verification", "Encoder", "TensorIO"],
       swiftSettings: strict),
     .testTarget(
       name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO"], exclude: ["Listings"],

@@ -125,7 +125,7 @@ package struct CheckpointPage {
     facts.append(("config", configFile?.place ?? "none"))
     facts.append(("vocabulary", vocabulary?.place ?? "none"))
     for file in source.files where source.files.count > 1 {
-      facts.append(("part", "\(FileSystem.baseName(file.path)), \(humanBytes(file.size))"))
+      facts.append(("file of it", "\(FileSystem.baseName(file.path)), \(humanBytes(file.size))"))
     }
     return .array(facts.map { .strings([$0.0, $0.1]) })
   }
@@ -138,10 +138,10 @@ package struct CheckpointPage {
     var checks: [(Level, String)] = [code, names]
     checks += values
     checks.append(
-      configFile.map { file in file.note.map { (.note, $0) } ?? (.good, "A config is there: \(file.place).") }
+      configFile.map { file in file.note.map { (.note, $0) } ?? (.good, "A config is there.") }
         ?? (.note, "There is no config: sizes have to be inferred from the shapes."))
     checks.append(
-      vocabulary.map { file in (.good, "A vocabulary is there: \(file.note ?? file.place).") }
+      vocabulary.map { file in (.good, "A vocabulary is there\(file.note.map { ": \($0)" } ?? "").") }
         ?? (.note, "There is no vocabulary."))
     return checks + warnings.map { (.note, $0) }
   }

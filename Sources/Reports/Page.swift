@@ -35,7 +35,7 @@ struct Page {
   }
 
   private mutating func add(_ name: String, _ text: String) {
-    data += "<script type=\"application/json\" id=\"\(name)\">\(text)</script>\n".utf8
+    data += "<script type=\"application/json\" id=\"data-\(name)\">\(text)</script>\n".utf8
   }
 
   var bytes: [UInt8] {

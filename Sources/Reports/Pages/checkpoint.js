@@ -42,13 +42,14 @@ if (summary.imports.length > 0) {
   const order = ["dangerous", "unknown", "known"];
   const list = [...summary.imports].sort((a, b) => order.indexOf(a.verdict) - order.indexOf(b.verdict));
   byId("imports").append(make("h3", {}, "What the pickle imports"),
-    listTable([["name", "name"], "verdict"], list.map((item) => [item.name,
+    listTable([["name", "name"], "verdict"], list.map((item) => [breakable(item.name),
       make("span", { class: { dangerous: "bad", unknown: "note", known: "good" }[item.verdict] }, ` ${item.verdict}`)])));
 }
 
 // Where the bytes are: the tree, with the tensors as its leaves
 
-const nodes = read("nodes").map(([label, parent], id) => ({ id, label, parent, bytes: 0, count: 0, children: [] }));
+const nodes = read("nodes").map(([label, parent], id) => (
+  { id, label: label || "everything", parent, key: sortable(label), bytes: 0, count: 0, children: [] }));
 for (const tensor of tensors) {
   nodes[tensor.node].children.push(tensor);
   for (let id = tensor.node; id !== null; id = nodes[id].parent) {
@@ -57,10 +58,7 @@ for (const tensor of tensors) {
   }
 }
 for (const node of nodes) if (node.parent !== null) nodes[node.parent].children.push(node);
-for (const node of nodes) {
-  node.key = sortable(node.label);
-  node.children.sort((a, b) => b.bytes - a.bytes || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-}
+for (const node of nodes) node.children.sort((a, b) => b.bytes - a.bytes || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 
 const isNode = (item) => item.children !== undefined;
 const partOf = (item) => (isNode(item) ? partOf(item.children[0]) : item.part);
@@ -111,15 +109,24 @@ const leastArea = 24;
 let shown = nodes[0];
 let targets = new Map();
 
-function cellText(text, box, y, kind) {
-  const room = Math.floor((box.width - 8) / 6.4);
-  if (room < 3) return null;
-  const cut = text.length > room ? `${text.slice(0, room - 1)}…` : text;
-  return draw("text", { x: box.x + 4, y: box.y + y, class: kind }, cut);
+/** As much of a text as there is room for. */
+function fitting(text, width) {
+  const room = Math.floor((width - 8) / 6.4);
+  return room < 3 ? "" : text.length > room ? `${text.slice(0, room - 1)}…` : text;
+}
+
+/** What the keys and the pointer find: a tensor, a part, its heading, or what is too small in it. */
+function drawCell(item, box, part, lines) {
+  const cell = draw("g", { class: "cell", role: "button", tabindex: targets.size === 0 ? "0" : "-1", "aria-label": told(item) },
+    draw("rect", { ...box, class: `part${part}` }),
+    lines.map((text, line) => (box.height < 14 + 13 * line ? null
+      : draw("text", { x: box.x + 4, y: box.y + 11 + 13 * line, class: isNode(item) ? "heading" : null }, fitting(text, box.width)))));
+  targets.set(cell, item);
+  treemap.append(cell);
 }
 
 /** Draws the children of `node` into `box`; gives the number of tensors that are too small to be drawn. */
-function drawParts(node, box, cell, depth) {
+function drawParts(node, box, depth) {
   const area = (item) => (item.bytes / shown.bytes) * treemap.clientWidth * treemapHeight();
   const items = node.children.filter((item, index) =>
     area(item) >= leastArea && (item.bytes * mostCells >= shown.bytes || index < 24));
@@ -127,18 +134,18 @@ function drawParts(node, box, cell, depth) {
   const count = rest.reduce((sum, item) => sum + (isNode(item) ? item.count : 1), 0);
   const bytes = rest.reduce((sum, item) => sum + item.bytes, 0);
   if (bytes > 0) items.push({ bytes, rest: count, of: node, label: `${grouped(count)} smaller` });
-  const order = items.sort((a, b) => b.bytes - a.bytes);
+  items.sort((a, b) => b.bytes - a.bytes);
   let hidden = count;
-  squarify(order, box).forEach((place, index) => {
-    const item = order[index];
+  squarify(items, box).forEach((place, index) => {
+    const item = items[index];
     if (isNode(item) && place.width > 44 && place.height > 34 && depth < 8) {
-      const inner = { x: place.x + 2, y: place.y + heading, width: place.width - 4, height: place.height - heading - 2 };
       treemap.append(draw("rect", { ...place, class: `part${partOf(item)}` }));
-      treemap.append(cellText(item.label, place, 11, "heading") ?? "");
-      hidden += drawParts(item, inner, cell, depth + 1);
+      drawCell(item, { ...place, height: heading }, partOf(item), [item.label]);
+      hidden += drawParts(item,
+        { x: place.x + 2, y: place.y + heading, width: place.width - 4, height: place.height - heading - 2 }, depth + 1);
       treemap.append(draw("rect", { ...place, class: "frame" }));
     } else if (item.rest === undefined || place.width * place.height >= leastArea) {
-      cell(item, place, node);
+      drawCell(item, place, partOf(item.rest === undefined ? item : node), [item.label, bytesText(item.bytes)]);
     }
   });
   return hidden;
@@ -154,14 +161,7 @@ function drawTreemap(focused = false) {
   treemap.setAttribute("height", height);
   treemap.replaceChildren();
   targets = new Map();
-  const hidden = shown.bytes === 0 ? 0 : drawParts(shown, { x: 0, y: 0, width, height }, (item, box, node) => {
-    const group = draw("g", { class: "cell", role: "button", tabindex: targets.size === 0 ? "0" : "-1", "aria-label": told(item) },
-      draw("rect", { ...box, class: `part${item.rest === undefined ? partOf(item) : partOf(node)}` }),
-      box.height > 15 ? cellText(item.label, box, 12) : null,
-      box.height > 30 ? cellText(bytesText(item.bytes), box, 25) : null);
-    targets.set(group, item);
-    treemap.append(group);
-  }, 0);
+  const hidden = shown.bytes === 0 ? 0 : drawParts(shown, { x: 0, y: 0, width, height }, 0);
   byId("treemap-note").textContent = shown.bytes === 0 ? "There is nothing to draw: no tensor has any bytes."
     : hidden === 0 ? "" : `${counted(hidden, "tensor")} ${hidden === 1 ? "is" : "are"} too small here to be drawn alone: look into a part, or see the table.`;
   byId("treemap-readout").textContent = told(shown);
@@ -169,15 +169,15 @@ function drawTreemap(focused = false) {
   for (let id = shown.id; id !== null; id = nodes[id].parent) path.unshift(nodes[id]);
   byId("crumbs").replaceChildren(...path.map((node) => make("button", {
     type: "button", "aria-current": node === shown ? "true" : null, click: () => zoom(node),
-  }, node.label || "everything")));
+  }, node.label)));
   if (focused) targets.keys().next().value?.focus();
 }
 
 /** A cell in words. */
 function told(item) {
   const size = `${bytesText(item.bytes)}, ${shareOf(item.bytes)} of all`;
-  if (item.rest !== undefined) return `${counted(item.rest, "smaller tensor")} of ${item.of.label || "everything"}: ${size}`;
-  if (isNode(item)) return `${item.label || "everything"}: ${counted(item.count, "tensor")}, ${size}`;
+  if (item.rest !== undefined) return `${counted(item.rest, "smaller tensor")} of ${item.of.label}: ${size}`;
+  if (isNode(item)) return `${item.label}: ${counted(item.count, "tensor")}, ${size}`;
   return `${item.name}: ${item.dtype}, ${shapeText(item)}, ${size}`;
 }
 
@@ -186,13 +186,11 @@ function zoom(node) {
   drawTreemap(true);
 }
 
-/** The child of what is shown that a cell lies in. */
 function enterCell(cell) {
   const item = targets.get(cell);
-  let node = item.rest !== undefined ? item.of : isNode(item) ? item : nodes[item.node];
-  while (node !== shown && node.parent !== shown.id) node = nodes[node.parent];
-  if (node !== shown) zoom(node);
-  else if (item.rest === undefined && !isNode(item)) reveal(item);
+  if (isNode(item)) zoom(item);
+  else if (item.rest !== undefined && item.of !== shown) zoom(item.of);
+  else if (item.rest === undefined) reveal(item);
 }
 
 walkable(treemap, (cell) => { byId("treemap-readout").textContent = told(targets.get(cell)); }, enterCell,
@@ -214,11 +212,11 @@ function totals(place, key, label, swatch) {
   const rows = [...sums].sort(([, a], [, b]) => b.bytes - a.bytes).map(([name, sum]) => {
     const bar = make("span");
     bar.style.width = `${shownBytes === 0 ? 0 : (sum.bytes / shownBytes) * 100}%`;
-    return [make("span", { class: "name" }, swatch ? make("span", { class: `swatch part${name}` }) : null, label(name)),
+    return [make("span", {}, swatch ? make("span", { class: `swatch part${name}` }) : null, label(name)),
       grouped(sum.tensors), grouped(sum.values), bytesText(sum.bytes),
       make("span", {}, shareOf(sum.bytes), make("span", { class: "share" }, bar))];
   });
-  const table = listTable([["", "wide"], ["tensors", "number"], ["values", "number"], ["bytes", "number"], ["share", "number"]], rows);
+  const table = listTable([["", "name"], ["tensors", "number"], ["values", "number"], ["bytes", "number"], ["share", "number"]], rows);
   byId(place).append(table);
 }
 totals("by-part", "part", (part) => summary.parts[part] ?? "others", true);
@@ -307,7 +305,7 @@ function flags(tensor) {
 }
 
 function makeRow(tensor) {
-  const name = make("button", { type: "button", class: "plain name", "aria-expanded": "false", click: () => toggle(tensor) }, tensor.name);
+  const name = make("button", { type: "button", class: "plain name", "aria-expanded": "false", click: () => toggle(tensor) }, breakable(tensor.name));
   const cells = columns.map((column) => make("td", { class: column.kind }, column.text?.(tensor)));
   cells[0] = make("th", { scope: "row", class: "name" }, name, flags(tensor));
   cells[1].textContent = tensor.dtype;
@@ -435,7 +433,7 @@ byId("mapping-about").textContent = mapping.dialect === null
   : `As ${mapping.description ?? mapping.family}, dialect ${mapping.dialect}: ${kinds.filter(([, list]) => list.length > 0).map(([title, list]) => `${grouped(list.length)} ${title.toLowerCase()}`).join(", ")}.`;
 byId("mapping-parts").append(...kinds.filter(([, list]) => list.length > 0).map(([title, list, heads, cells]) =>
   foldable(`${title}: ${grouped(list.length)}`, title !== "Mapped" && title !== "Dropped",
-    () => listTable(heads.map((head) => [head, "wide name"]), list.map(cells)))));
+    () => listTable(heads.map((head) => [head, "wide name"]), list, (entry) => cells(entry).map((text) => breakable(text ?? ""))))));
 
 byId("config").append(...[["Config", summary.config], ["Metadata", summary.metadata]].map(([title, pairs]) =>
   pairs.length === 0 ? make("p", { class: "quiet" }, `${title}: none.`)

@@ -2,7 +2,7 @@
 
 /** The data that the page carries under a name. */
 function read(name) {
-  return JSON.parse(document.getElementById(name).textContent);
+  return JSON.parse(document.getElementById(`data-${name}`).textContent);
 }
 
 function byId(id) {
@@ -26,6 +26,11 @@ function make(tag, attributes = {}, ...children) {
 /** An SVG element. */
 function draw(tag, attributes = {}, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+/** A name that is broken at its separators where there is no room for it in one line. */
+function breakable(name) {
+  return name.split(/(?<=[/._])/).flatMap((part) => [make("wbr"), part]);
 }
 
 // Numbers
@@ -63,7 +68,8 @@ function percent(part) {
   if (part === 0 || part === 1) return `${part * 100}%`;
   if (part < 0.0001) return "<0.01%";
   // Never rounded up to 100: that is kept for all of it.
-  return `${(Math.floor(part * 10000) / 100).toFixed(part < 0.1 ? 2 : 1)}%`;
+  const digits = part < 0.1 ? 2 : 1;
+  return `${(Math.floor(part * 100 * 10 ** digits) / 10 ** digits).toFixed(digits)}%`;
 }
 
 // Colours
@@ -180,14 +186,14 @@ class Pieces {
   }
 }
 
-/** A table of texts in a box that scrolls; a column is its title, or `[title, class]`. */
-function listTable(columns, rows) {
+/** A table in a box that scrolls; a column is its title, or `[title, class]`, and `cells` gives what is in a row. */
+function listTable(columns, rows, cells = (row) => row) {
   const body = make("tbody");
   const button = make("button", { type: "button", class: "more" });
   const titles = columns.map((column) => [column].flat());
   const head = titles.map(([title, kind]) => make("th", { scope: "col", class: kind }, title));
   new Pieces(body, button, (row) =>
-    make("tr", {}, row.map((cell, index) => make("td", { class: titles[index][1] }, cell)))).show(rows);
+    make("tr", {}, cells(row).map((cell, index) => make("td", { class: titles[index][1] }, cell)))).show(rows);
   return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "table" },
     make("table", {}, make("thead", {}, make("tr", {}, head)), body), button);
 }

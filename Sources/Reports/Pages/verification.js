@@ -18,7 +18,7 @@ if (summary.divergence !== null) {
   byId("divergence").append(make("div", { class: "callout" }, make("h3", {}, "First divergence"), summary.divergence));
 }
 factList(byId("facts"), summary.facts);
-byId("checks").append(...summary.checks.map((text) => make("li", { class: "told" }, "", make("span", {}, text))),
+byId("checks").append(...summary.checks.map((text) => make("li", { class: summary.passed ? "good" : "told" }, make("span", {}, text))),
   ...summary.warnings.map((text) => make("li", { class: "note" }, make("span", {}, text))));
 
 // Outputs
@@ -32,21 +32,21 @@ const last = Math.min(binCount, Math.max(...used, Math.floor(toleranceBin ?? 0))
 const edge = (bin) => 2 ** (summary.lowest_exponent + first + bin);
 const placeOf = (value) => (Math.log2(value) - summary.lowest_exponent - first) / (last - first);
 const toleranceMark = toleranceBin === null ? null : Math.min(1, Math.max(0, placeOf(tolerance)));
-const errorText = (value) => (value === null ? "not finite" : value === 0 ? "0" : value.toExponential(2));
+const errorText = (value) => (value === null ? "not finite" : significant(value));
 
 const columns = [
-  ["output", "name"], ["computed by"], ["largest", "number"], ["mean", "number"], ["cosine", "number"], ["argmax", "number"],
-  ["values", "number"], ["differences"], ["verdict"],
+  ["output", "name"], ["verdict"], ["largest", "number"], ["mean", "number"], ["cosine", "number"], ["argmax", "number"],
+  ["values", "number"], ["differences"], ["computed by"],
 ];
 byId("columns").append(...columns.map(([title, kind]) => make("th", { scope: "col", class: kind }, title)));
 for (const output of outputs) {
   const counts = output.counts.slice(first, last);
   const name = make("button", { type: "button", class: "plain name", "aria-expanded": "false" }, output.name);
   const row = make("tr", {}, [
-    null, output.part, errorText(output.max), errorText(output.mean),
+    null, make("span", { class: output.passed ? "good" : "bad" }, output.passed ? " ok" : " off"), errorText(output.max), errorText(output.mean),
     output.cosine === null ? "not finite" : output.cosine.toFixed(7), percent(output.argmax), grouped(output.count),
     spark(counts, `differences of ${output.name}`, toleranceMark === null ? [] : [toleranceMark]),
-    make("span", { class: output.passed ? "good" : "bad" }, output.passed ? " ok" : " off"),
+    output.part,
   ].map((cell, index) => (index === 0 ? make("th", { scope: "row", class: "name" }, name) : make("td", { class: columns[index][1] }, cell))));
   name.addEventListener("click", () => {
     const isOpen = row.classList.toggle("open");
@@ -161,12 +161,12 @@ if (errors.rows.length > 0) {
     sequences.length < errors.sequences ? `Of ${grouped(errors.sequences)} sequences, the ${grouped(sequences.length)} that are off most can be chosen.` : "",
     perColumn > 1 ? `A column is ${perColumn} positions.` : "",
   ].join(" ");
-  const samples = [bottom, (bottom + top) / 2, top].map((power) => 10 ** power);
-  byId("legend").append(...[...samples, tolerance].map((error, index) => {
-    const box = draw("rect", { width: 14, height: 14, class: "sample" });
+  const samples = [10 ** bottom, tolerance, 10 ** top].filter((error, index, all) => error > 0 && all.indexOf(error) === index);
+  byId("legend").append(...samples.sort((a, b) => a - b).map((error) => {
+    const box = draw("rect", { width: 14, height: 14 });
     box.style.fill = colour(error);
     return make("span", {}, draw("svg", { width: 14, height: 14, "aria-hidden": "true" }, box),
-      index === 3 ? `tolerance ${errorText(error)}` : errorText(error));
+      error === tolerance ? `${errorText(error)}, the tolerance` : errorText(error));
   }), make("span", {}, "a dot: not compared"));
   walkable(drawing, (cell) => { byId("map-readout").textContent = cell.getAttribute("aria-label"); }, () => {});
   drawMap();
