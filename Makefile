@@ -59,6 +59,7 @@ format: ## format all Swift in place
 	swift format -i -r $(SOURCES)
 
 interop: build ## the tests against real TensorFlow, torch and transformers (installs them into .build-venv first)
+	@Scripts/deps.sh browser
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
 

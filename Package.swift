@@ -57,11 +57,16 @@ let package = Package(
       name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COneDNN", "COpenBLAS"],
       swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
+    .target(
+      name: "Reports",
+      dependencies: ["TensorIO", "WeightMapping", "Verification"],
+      resources: [.embedInCode("Pages")],
+      swiftSettings: strict),
     .executableTarget(
       name: "bertconv",
       dependencies: [
         "TensorIO", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "WeightMapping", "Encoder",
-        "Verification", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Verification", "Reports", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
 
@@ -89,7 +94,12 @@ let package = Package(
       dependencies: ["Verification", "Encoder", "NativeFormat", "CheckpointReaders", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO", "CheckpointWriters"], exclude: ["Listings"],
+      name: "ReportsTests",
+      dependencies: ["Reports", "Verification", "Encoder", "TensorIO"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO", "CheckpointWriters"],
+      exclude: ["Listings"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the build needs and the machine lacks.
 #
-# usage: Scripts/deps.sh [python]
+# usage: Scripts/deps.sh [python | browser]
 #
-# Without an argument: the C libraries, pkg-config and make. With `python`: also what a virtual environment needs.
+# Without an argument: the C libraries, pkg-config and make. With `python`: also what a virtual environment needs. With
+# `browser`: also the browser that the tests of the pages drive, on Debian.
 # Silent and quick when nothing is missing. Swift itself is never installed, only looked for.
 set -euo pipefail
 
@@ -11,8 +12,9 @@ packages=(libprotobuf-c-dev zlib1g-dev libopenblas-dev libsnappy-dev libyaml-dev
 case "${1-}" in
   "") ;;
   python) packages+=(python3 python3-venv) ;;
-  -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) echo "deps.sh: unknown argument '$1' (the only one is 'python')" >&2; exit 64 ;;
+  browser) packages+=(chromium-driver) ;; # which brings chromium
+  -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "deps.sh: unknown argument '$1' (there are 'python' and 'browser')" >&2; exit 64 ;;
 esac
 
 fail() {
@@ -30,6 +32,10 @@ has() {
     libyaml-dev) pkg-config --exists yaml-0.1 ;;
     # Only speed is lost without oneDNN: where it cannot be had by apt-get, nobody is asked for it.
     libdnnl-dev) [ -e /usr/include/oneapi/dnnl/dnnl.h ] || [ -e /usr/local/include/oneapi/dnnl/dnnl.h ] || ! command -v apt-get ;;
+    # Debian alone has it under this name; elsewhere the tests are skipped unless both are there.
+    chromium-driver)
+      { command -v chromedriver && { command -v chromium || command -v google-chrome; }; } || ! grep -qx 'ID=debian' /etc/os-release
+      ;;
     pkg-config | make | python3) command -v "$1" ;;
     python3-venv) python3 -c 'import ensurepip, venv' ;;
   esac >/dev/null 2>&1

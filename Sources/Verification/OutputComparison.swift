@@ -27,9 +27,23 @@ public struct OutputComparison: Sendable {
   /// Numbers compared.
   public let count: Int
 
-  /// The tokens that are off by more than the tolerance, as indices into `[batch * sequence]`; of outputs for whole
-  /// sequences, the rows.
-  let failing: Set<Int>
+  /// The largest absolute difference of each token, `[rows, columns]`; of outputs for whole sequences, of each row. NaN
+  /// where a difference is not finite, and -1 where nothing is compared.
+  package let errors: [Double]
+  /// Columns of ``errors``: 1 for outputs of whole sequences.
+  package let errorColumns: Int
+  /// Whether it has something for each token.
+  package let isOfTokens: Bool
+  /// What computes it, for people.
+  package let part: String
+  /// Where the difference is largest in the tokens or rows that are off most, the worst first, at most ten.
+  package let worstPlaces: [Position]
+  package let differences: DifferenceHistogram
+  private let tolerance: Double
+
+  /// Whether a token, an index into `[batch * sequence]`, is off by more than the tolerance; of outputs for whole
+  /// sequences, a row.
+  func isOff(_ place: Int) -> Bool { errors[place].isNaN || errors[place] > tolerance }
 
   /// Compares `values` with `reference`, both of the padded `shape`.
   init(
@@ -37,90 +51,119 @@ public struct OutputComparison: Sendable {
     tolerance: Double
   ) {
     precondition(values.count == reference.count)
-    var tally = Tally(tolerance: tolerance)
+    let rows = shape.first ?? 0
     let columns = shape.count > 1 ? shape[1] : 1
+    let isOfTokens = shape.count == 3 || kind.isScoreOfToken
+    let errorColumns = isOfTokens ? columns : 1
+    var tally = Tally(places: rows * errorColumns)
     if shape.count == 3 {
       // A vector a token.
       let size = shape[2]
-      for token in 0..<(shape[0] * columns) where input.isAttended(token) {
+      for token in 0..<(rows * columns) where input.isAttended(token) {
         tally.begin()
-        for index in 0..<size {
-          tally.add(values[token * size + index], reference[token * size + index]) {
-            Position(row: token / columns, column: token % columns, index: index, value: $0, reference: $1)
-          }
-        }
-        tally.end(token)
+        for index in 0..<size { tally.add(values[token * size + index], reference[token * size + index], at: index) }
+        tally.endPlace(token)
+        tally.endVector()
       }
     } else {
-      let isOfToken = kind.isScoreOfToken
-      for row in 0..<(shape.first ?? 0) {
+      for row in 0..<rows {
         tally.begin()
         for column in 0..<columns {
           let place = row * columns + column
-          if isOfToken, !input.isAttended(place) { continue }
-          tally.add(values[place], reference[place]) {
-            Position(
-              row: row, column: isOfToken ? column : nil, index: isOfToken ? nil : column, value: $0, reference: $1)
-          }
+          if isOfTokens, !input.isAttended(place) { continue }
+          tally.add(values[place], reference[place], at: column)
+          if isOfTokens { tally.endPlace(place) }
         }
-        tally.end(row)
+        if !isOfTokens { tally.endPlace(row) }
+        tally.endVector()
       }
     }
     self.name = name
-    maxAbsError = tally.hasOddDifference ? .nan : tally.largest
+    self.tolerance = tolerance
+    self.isOfTokens = isOfTokens
+    self.errorColumns = errorColumns
+    part = kind.part
+    worstPlaces = tally.worst.map { worst in
+      Position(
+        row: worst.place / errorColumns, column: isOfTokens ? worst.place % errorColumns : nil,
+        index: isOfTokens && shape.count == 2 ? nil : worst.number.index, value: worst.number.value,
+        reference: worst.number.reference)
+    }
+    worst = worstPlaces.first
+    maxAbsError = tally.worst.first?.error ?? 0
     meanAbsError = tally.count == 0 ? 0 : tally.sum / Double(tally.count)
     cosine = tally.cosine
     argmaxAgreement = tally.vectors == 0 ? 1 : Double(tally.agreeing) / Double(tally.vectors)
-    passed = tally.count > 0 && !tally.hasOddDifference && tally.largest <= tolerance
-    worst = tally.worst
+    passed = tally.count > 0 && maxAbsError <= tolerance
     count = tally.count
-    failing = tally.failing
+    errors = tally.errors
+    differences = tally.differences
   }
 
-  /// Sums over the numbers of an output, vector by vector.
+  /// Sums over the numbers of an output, vector by vector, and place by place: a token or, of outputs for whole
+  /// sequences, a row.
   private struct Tally {
-    let tolerance: Double
+    struct Number {
+      var index: Int
+      var value: Float
+      var reference: Float
+    }
+
+    struct Worst {
+      var place: Int
+      /// NaN where it is not finite.
+      var error: Double
+      var number: Number
+
+      /// What is not finite is worse than any number.
+      func isWorse(than other: Worst) -> Bool { error.isNaN ? !other.error.isNaN : error > other.error }
+    }
+
+    private static let mostWorst = 10
+
     var count = 0
     var sum = 0.0
-    var largest = 0.0
-    var worst: Position?
-    var hasOddDifference = false
+    var errors: [Double]
+    /// The worst first; of equals the one that came first.
+    var worst: [Worst] = []
     var vectors = 0
     var agreeing = 0
-    var failing: Set<Int> = []
+    var differences = DifferenceHistogram()
     private var product = 0.0
     private var valueSquares = 0.0
     private var referenceSquares = 0.0
     private var vector = Vector()
+    /// The largest difference in the place.
+    private var largest: (error: Double, number: Number)?
 
     private struct Vector {
       var count = 0
-      var largest = 0.0
       var hasOddDifference = false
       var value: (index: Int, number: Float)?
       var reference: (index: Int, number: Float)?
     }
 
-    init(tolerance: Double) { self.tolerance = tolerance }
+    init(places: Int) { errors = Array(repeating: -1, count: places) }
 
     mutating func begin() { vector = Vector() }
 
     @inline(__always)
-    mutating func add(_ value: Float, _ reference: Float, _ position: (Float, Float) -> Position) {
+    mutating func add(_ value: Float, _ reference: Float, at index: Int) {
       let a = Double(value)
       let b = Double(reference)
       let difference = (a - b).magnitude
       if difference.isFinite {
-        if difference > vector.largest { vector.largest = difference }
-        if difference > largest || worst == nil, !hasOddDifference {
-          largest = difference
-          worst = position(value, reference)
+        if largest.map({ difference > $0.error }) ?? true {
+          largest = (difference, Number(index: index, value: value, reference: reference))
         }
       } else {
-        if !hasOddDifference { worst = position(value, reference) }
-        hasOddDifference = true
+        // The first of these stays: no number is greater than NaN.
+        if largest?.error.isNaN != true {
+          largest = (.nan, Number(index: index, value: value, reference: reference))
+        }
         vector.hasOddDifference = true
       }
+      differences.add(difference)
       sum += difference
       product += a * b
       valueSquares += a * a
@@ -131,17 +174,56 @@ public struct OutputComparison: Sendable {
       vector.count += 1
     }
 
-    mutating func end(_ place: Int) {
+    /// What was added since the last place ended is that of `place`.
+    mutating func endPlace(_ place: Int) {
+      guard let largest else { return }
+      self.largest = nil
+      errors[place] = largest.error
+      let worst = Worst(place: place, error: largest.error, number: largest.number)
+      guard self.worst.count < Self.mostWorst || self.worst.last.map(worst.isWorse) == true else { return }
+      let rank = self.worst.firstIndex { worst.isWorse(than: $0) } ?? self.worst.count
+      self.worst.insert(worst, at: rank)
+      if self.worst.count > Self.mostWorst { self.worst.removeLast() }
+    }
+
+    mutating func endVector() {
       guard vector.count > 0 else { return }
       vectors += 1
       if !vector.hasOddDifference, vector.value?.index == vector.reference?.index { agreeing += 1 }
-      if vector.hasOddDifference || vector.largest > tolerance { failing.insert(place) }
     }
 
     var cosine: Double {
       if valueSquares == 0, referenceSquares == 0 { return 1 }
       if valueSquares == 0 || referenceSquares == 0 { return 0 }
       return product / (valueSquares.squareRoot() * referenceSquares.squareRoot())
+    }
+  }
+}
+
+/// Absolute differences by their size: bin `i` counts those from `2^(lowestExponent + i)` up to twice that. What is smaller
+/// or larger than all bins counts in the first or the last.
+package struct DifferenceHistogram: Sendable, Equatable {
+  package static let lowestExponent = -48
+  package static let binCount = 80
+
+  package private(set) var counts = [Int](repeating: 0, count: binCount)
+  /// Differences of nothing at all.
+  package private(set) var zeros = 0
+  /// Differences that are NaN or infinite.
+  package private(set) var odd = 0
+
+  package init() {}
+
+  @inline(__always)
+  mutating func add(_ difference: Double) {
+    // The exponent field, of zero and the smallest numbers 0, of what is not finite 2047.
+    let field = Int(difference.bitPattern >> 52 & 0x7FF)
+    if field == 2047 {
+      odd += 1
+    } else if difference == 0 {
+      zeros += 1
+    } else {
+      counts[max(0, min(Self.binCount - 1, field - 1023 - Self.lowestExponent))] += 1
     }
   }
 }

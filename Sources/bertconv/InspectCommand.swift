@@ -9,8 +9,8 @@ struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List what a checkpoint holds.",
     discussion: """
-      Reads no tensor data unless --stats asks for it. For a TensorFlow checkpoint the index alone is enough. Totals are \
-      those of the whole checkpoint, whatever --filter shows of it.
+      Reads no tensor data unless --stats or --html asks for it: to list a TensorFlow checkpoint its index alone is \
+      enough. Totals are those of the whole checkpoint, whatever --filter shows of it.
       """)
 
   @Argument(help: "The checkpoint: file, prefix or folder.")
@@ -27,6 +27,12 @@ struct Inspect: ParsableCommand {
   var unmapped = false
   @Option(help: "A mapping table of your own, asked before those built in.")
   var table: [String] = []
+  @Option(
+    help: """
+      Read the tensors and write a page for the browser too: where the bytes are, a histogram of every tensor, norms by \
+      layer, what becomes of each name. With --filter only the tensors that match are read and shown on it.
+      """)
+  var html: String?
 
   func validate() throws {
     if unmapped, !json, stats || filter != nil || sort != nil {
@@ -62,8 +68,8 @@ struct Inspect: ParsableCommand {
       shown.sort { key($0) < key($1) }
     case nil: break
     }
-    var statistics: [Int: TensorStatistics] = [:]
-    if stats {
+    var statistics = try writePage(checkpoint, shown, mapper, recognition, config: config)
+    if stats, html == nil {
       var bar = ProgressBar("reading", total: shown.reduce(0) { $0 + tensors[$1].byteCount })
       var done = 0
       for index in shown where tensors[index].elementType.size != nil {

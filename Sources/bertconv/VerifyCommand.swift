@@ -2,6 +2,7 @@ import ArgumentParser
 import CheckpointReaders
 import Encoder
 import NativeFormat
+import Reports
 import TensorIO
 import Verification
 import WeightMapping
@@ -37,10 +38,15 @@ struct Verify: ParsableCommand {
   var precision = Precision.f32
   @Option(help: "Threads to use.")
   var threads: Int?
+  @Option(help: "Write a page for the browser too: what --fixtures found, by output, layer and position.")
+  var html: String?
   @Flag(help: "Print one JSON object.")
   var json = false
 
   func validate() throws {
+    if html != nil, fixtures == nil {
+      throw ValidationError("--html shows what --fixtures finds: give a fixture with --fixtures.")
+    }
     if let tolerance, !(tolerance >= 0 && tolerance.isFinite) {
       throw ValidationError("--tolerance must not be negative.")
     }
@@ -51,6 +57,8 @@ struct Verify: ParsableCommand {
 
   private func verify() throws {
     let native = try NativeModel.open(model)
+    let page = try html.map { try PageFile($0, inputs: [model, fixtures, config] + table) }
+    var outputs: VerificationReport?
     try native.verifyChecksums()
     var result = JSON.object([])
     var passed = true
@@ -73,6 +81,7 @@ struct Verify: ParsableCommand {
       result = report.json()
       passed = report.passed
       text.append(report.text())
+      outputs = report
     }
     if let against {
       let comparison = try compare(native, against)
@@ -83,12 +92,22 @@ struct Verify: ParsableCommand {
     result.set("passed", .bool(passed))
     if result["outputs"] == nil { result.set("outputs", .array([])) }
     if result["first_divergence"] == nil { result.set("first_divergence", .null) }
+    if let page, let outputs { try page.write(pageBytes(outputs, told: text, passed: passed)) }
     Console.result(json ? result.text(pretty: true) : text.joined(separator: "\n"))
     if !passed { throw ExitCode(1) }
   }
 
+  /// `told` are the checksums' verdict, the report, and what was found against a source.
+  private func pageBytes(_ report: VerificationReport, told: [String], passed: Bool) -> [UInt8] {
+    VerificationPage(
+      tool: "bertconv \(Bertconv.version)", model: model, fixture: fixtures ?? "", precision: precision.rawValue,
+      report: report, checks: [told[0]] + told.dropFirst(2), passed: passed
+    ).bytes()
+  }
+
   private func compare(_ native: NativeModel, _ path: String) throws -> ModelComparison {
     let checkpoint = try CheckpointOpener().open(path)
+    if let html { try PageFile.refuse(html, toReplace: checkpoint.source.files.map(\.path)) }
     let source = DequantisedSource(checkpoint.source) ?? checkpoint.source
     let modelConfig = try SourceConfig(checkpoint, given: config)
     let plan = try makeMapper(tables: table).plan(
