@@ -28,37 +28,53 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
     case .automatic: nil
     }
   }
+
+  private var meaning: String {
+    switch self {
+    case .tensorFlow: "a bundle, a file of version 1 or a SavedModel"
+    case .pyTorch: "a zip, an older stream or a tar, of tensors or whole modules"
+    case .safetensors: "one file or shards"
+    case .keras: "HDF5 or a .keras archive"
+    case .numPy: "an .npz, an .npy or OpenAI's shards"
+    case .flax: "msgpack, one file or shards"
+    case .automatic: "whichever of these it is"
+    case .toTensorFlow: "a bundle in the names of google-research"
+    case .toPyTorch: "a zip in the names of transformers"
+    }
+  }
+
+  /// One line each, for the help.
+  static let meanings = allCases.map { "\($0.rawValue): \($0.meaning)" }.joined(separator: "\n")
 }
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Convert a checkpoint to one native file, or a native file back.",
     discussion: """
-      SRC is a TensorFlow prefix, its .index or .data file, a folder, a SavedModel, or a file of another format; \
+      The source is a TensorFlow prefix, its .index or .data file, a folder, a SavedModel, or a file of another format; \
       bert_config.json or config.json and vocab.txt beside it are used. Every tensor is accounted for: one that no rule \
       knows stops the conversion unless --allow-unexpected names it. Every checksum that the source has is checked, and \
-      nothing is left behind when something is wrong. native-to-tf takes a prefix for OUT and writes bert_config.json \
-      and vocab.txt beside it.
+      nothing is left behind when something is wrong. native-to-tf writes to a prefix, with bert_config.json and \
+      vocab.txt beside it.
       """)
 
-  @Argument(help: "What to convert: \(Route.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Argument(help: ArgumentHelp("From what to what.", discussion: Route.meanings))
   var route: Route
-  @Argument(help: "The checkpoint: file, prefix or folder.")
+  @Argument(help: "The checkpoint: file, prefix or folder.", completion: .file())
   var source: String
-  @Option(name: [.short, .long], help: "The file to write.")
+  @Option(name: [.short, .long], help: "The file to write.", completion: .file())
   var output: String
-  @Option(help: "The model's config, where it is not beside the checkpoint.")
+  @Option(help: "The model's config, where it is not beside the checkpoint.", completion: .configs)
   var config: String?
-  @Option(help: "The vocabulary, where it is not beside the checkpoint.")
+  @Option(help: "The vocabulary, where it is not beside the checkpoint.", completion: .file())
   var vocab: String?
-  @Option(help: "A mapping table of your own, asked before those built in.")
+  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
   var table: [String] = []
   @Option(help: "Leave out unexpected tensors whose names match; may be given several times.")
   var allowUnexpected: [String] = []
   @Option(
     help: """
-      Store the weights as f32, f16, bf16 or int8; without it they stay as they are. On the way back not int8: 8-bit \
-      weights become f32.
+      Store the weights so; without it they stay as they are. On the way back not int8: 8-bit weights become f32.
       """)
   var dtype: StorageType?
   @Flag(help: "Replace the output if it exists.")
@@ -239,7 +255,14 @@ struct Convert: ParsableCommand {
   }
 }
 
-extension StorageType: ExpressibleByArgument {}
+extension StorageType: ExpressibleByArgument {
+  public static var allValueDescriptions: [String: String] {
+    [
+      f32.rawValue: "floats of 32 bits", f16.rawValue: "floats of 16 bits (IEEE)", bf16.rawValue: "bfloat16",
+      int8.rawValue: "integers of 8 bits with a scale a row",
+    ]
+  }
+}
 
 extension DequantisedSource {
   /// What becomes of the weights of 8 bits, stored as `type` or as they are read.
