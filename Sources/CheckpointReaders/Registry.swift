@@ -39,6 +39,9 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     }
   }
 
+  /// What the command line calls a conversion from it.
+  var route: String { (self == .tensorFlow ? "tf" : rawValue.lowercased()) + "-to-native" }
+
   public init(_ format: FormatName) {
     switch format {
     case .tensorFlowBundle, .tensorFlowV1: self = .tensorFlow
@@ -129,7 +132,9 @@ public struct CheckpointOpener: Sendable {
     if let kind, CheckpointKind(source.format) != kind {
       throw FormatError(
         "the checkpoint is of another format than was asked for", file: resolved.path, found: source.format.rawValue,
-        advice: "Use auto-to-native, or the route for this format.")
+        expected: "a format of \(kind.title)",
+        advice: "It is a checkpoint of \(CheckpointKind(source.format).title), whatever its name says: use "
+          + "\(CheckpointKind(source.format).route) or auto-to-native.")
     }
     let folder = FileSystem.folder(of: resolved.path)
     return OpenedCheckpoint(

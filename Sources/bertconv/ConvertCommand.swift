@@ -121,6 +121,8 @@ struct Convert: ParsableCommand {
     let vocabulary =
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
+    let casing = vocabulary.map { Vocabulary.Casing($0, path: vocabularyPath) }
+    let notes = plan.notes + (casing?.note.map { [$0] } ?? [])
     let native = try NativeWriter(
       path: output, overwrites: force, config: plan.config, vocabulary: vocabulary,
       source: SourceDescription.make(checkpoint, plan: plan, checksum: { _ in 0 }))
@@ -142,7 +144,9 @@ struct Convert: ParsableCommand {
     let overflowWarnings = (reducing?.overflows ?? []).map {
       "\($0.name): \(grouped($0.count)) values are too large for the type and became infinite"
     }
-    let warnings = checkpoint.warnings + vocabularyWarnings + overflowWarnings + Self.runWarnings(plan.config)
+    let warnings =
+      checkpoint.warnings + vocabularyWarnings + (casing?.warnings ?? []) + overflowWarnings
+      + Self.runWarnings(plan.config)
     let written = FileSystem.size(of: output) ?? 0
     if json {
       var result = plan.report.json()
@@ -154,13 +158,13 @@ struct Convert: ParsableCommand {
       result.set("file_bytes", .int(written))
       if let dtype { result.set("dtype", .string(dtype.rawValue)) }
       result.set("config", plan.config)
-      result.set("notes", .strings(plan.notes))
+      result.set("notes", .strings(notes))
       result.set("warnings", .strings(warnings))
       Console.result(result.text(pretty: true))
       return
     }
     Console.warn(warnings)
-    for note in plan.notes { Console.error("note: \(printable(note))") }
+    for note in notes { Console.error("note: \(printable(note))") }
     Console.error(plan.report.text())
     Console.result(
       "\(printable(output)): \(plan.family) from \(plan.dialect) (\(checkpoint.source.format.rawValue)), "
@@ -277,27 +281,6 @@ extension DequantisedSource {
 extension ReducingSink {
   fileprivate var overflowWarnings: [String] {
     overflows.map { "\($0.name): \(grouped($0.count)) values are too large for the type and became infinite" }
-  }
-}
-
-/// What a vocabulary says of itself beside a config.
-enum Vocabulary {
-  /// One token a line. Bytes are counted, since to a `String` a CRLF is one character and no newline; nothing but a
-  /// newline ends a line: a lone CR, U+2028 and the like are tokens, or parts of them, in vocabularies of many languages.
-  static func tokenCount(_ text: String) -> Int {
-    let newlines = text.utf8.count { $0 == UInt8(ascii: "\n") }
-    return text.utf8.last == nil || text.utf8.last == UInt8(ascii: "\n") ? newlines : newlines + 1
-  }
-
-  static func warnings(_ text: String, config: JSON) -> [String] {
-    let lines = tokenCount(text)
-    guard let size = config["vocab_size"]?.intValue, lines != size else { return [] }
-    if lines < size {
-      return ["the vocabulary has \(grouped(lines)) tokens and the model \(grouped(size)) rows: the rest is padding"]
-    }
-    return [
-      "the vocabulary has \(grouped(lines)) tokens but the model only \(grouped(size)) rows: it may belong to another model"
-    ]
   }
 }
 
