@@ -44,19 +44,20 @@ enum Vocabulary {
           warnings.append("what it says of the tokenizer is not known: \(error)")
         }
       }
+      let share = "\(grouped(capitals)) of \(grouped(tokens)) tokens have a capital"
       switch (lowers, isCased) {
       case (true, true):
         warnings.append(
-          "\(file) says do_lower_case true, but the vocabulary is cased (\(grouped(capitals)) of \(grouped(tokens)) tokens have a capital): text in "
-            + "lower case gets other ids than the model was trained with; set it to false")
+          "\(file) says do_lower_case true, but the vocabulary is cased (\(share)): text in lower case gets other ids than "
+            + "the model was trained with; set it to false")
       case (false, false):
         warnings.append(
           "\(file) says do_lower_case false, but no token of the vocabulary has a capital: each word with one becomes "
             + "[UNK]; set it to true")
       case (nil, true):
         note =
-          "the vocabulary is cased (\(grouped(capitals)) of \(grouped(tokens)) tokens have a capital): make ids with do_lower_case false, which "
-          + "is not what tokenizers of BERT do by themselves"
+          "the vocabulary is cased (\(share)): make ids with do_lower_case false, which is not what tokenizers of BERT do "
+          + "by themselves"
       default: break
       }
     }
