@@ -5,11 +5,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop bench \
+.PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop examples bench \
 	bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
-SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift
+SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift Examples
 # The targets may import only what Package.swift says that they depend on.
 LAYERS := --explicit-target-dependency-import-check error
 # Where a machine keeps its own Python with the requirements: BERTCONV_PYTHON=/path/to/python make interop
@@ -101,6 +101,13 @@ format: ## format all Swift in place
 interop: build ## the tests against real TensorFlow, torch and transformers (installs them into .build-venv first)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
+
+# The Python example is run by Tests/Interop/test_examples.py.
+examples: build ## build the example of a package that uses the libraries, and run it
+	swift build --package-path Examples/HiddenStates --scratch-path .build/examples
+	@mkdir -p $(DEMO) && $(BERTCONV) convert tf-to-native $(TINY) -o $(DEMO)/examples.safetensors --force
+	.build/examples/debug/HiddenStates $(DEMO)/examples.safetensors 2 22 23 3 , 2 40 3 >$(DEMO)/states.txt
+	@diff Examples/HiddenStates/expected.txt $(DEMO)/states.txt && cat $(DEMO)/states.txt
 
 bench: build ## time the encoder beside other engines (those of Benchmarks/requirements.txt that are installed)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \

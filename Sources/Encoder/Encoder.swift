@@ -157,6 +157,14 @@ public final class Encoder: Sendable {
     }
   }
 
+  /// Runs the model and gives one output.
+  public func run(_ input: EncoderInput, output name: String = "last_hidden_state") throws -> EncoderOutput {
+    guard let result = try run(input, outputs: [name]).first else {
+      preconditionFailure("an output that was asked for is given, or an error is thrown")
+    }
+    return result
+  }
+
   /// `hidden_states` number `layers.upperBound` from given ones of number `layers.lowerBound`, both padded
   /// `[batch, sequence, H]`: what these layers make of a reference's values.
   package func run(
