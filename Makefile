@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop examples bench \
+.PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop examples docs bench \
 	bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
@@ -108,6 +108,9 @@ examples: build ## build the example of a package that uses the libraries, and r
 	@mkdir -p $(DEMO) && $(BERTCONV) convert tf-to-native $(TINY) -o $(DEMO)/examples.safetensors --force
 	.build/examples/debug/HiddenStates $(DEMO)/examples.safetensors 2 22 23 3 , 2 40 3 >$(DEMO)/states.txt
 	@diff Examples/HiddenStates/expected.txt $(DEMO)/states.txt && cat $(DEMO)/states.txt
+
+docs: deps ## build the reference of the libraries, .build/docs (docc of the toolchain)
+	@Scripts/build_docs.sh
 
 bench: build ## time the encoder beside other engines (those of Benchmarks/requirements.txt that are installed)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \

@@ -61,7 +61,7 @@ public struct OpenedCheckpoint: Sendable {
   public let path: String
   public let configPath: String?
   public let vocabularyPath: String?
-  /// What the config is to say under ``SentenceModule/configKey``, where the folder is one of sentence-transformers.
+  /// What the config is to say under `SentenceModule.configKey`, where the folder is one of sentence-transformers.
   public let sentenceModules: JSON?
   /// What had to be decided on the way, and the source's own warnings.
   public let warnings: [String]
@@ -95,7 +95,7 @@ public struct CheckpointOpener: Sendable {
   /// Opens what `path` names: a file, a TensorFlow prefix or a folder. `kind` narrows what is looked for.
   ///
   /// Of a folder as sentence-transformers saves it the source holds the tensors of the modules too, as
-  /// ``SentenceModule`` names them.
+  /// `SentenceModule` names them.
   public func open(_ path: String, kind: CheckpointKind? = nil) throws(FormatError) -> OpenedCheckpoint {
     if SentenceTransformersFolder.isOne(path) { return try openSentenceTransformer(path, kind: kind) }
     let opened = try openAlone(path, kind: kind)

@@ -47,7 +47,7 @@ public enum MathLibrary: Sendable, Equatable {
 
   /// oneDNN where it is there and the machine has instructions for the precision; otherwise OpenBLAS.
   ///
-  /// Throws ``FormatError`` when the precision can be had with neither.
+  /// Throws `FormatError` when the precision can be had with neither.
   static func best(for precision: Precision) throws(FormatError) -> MathLibrary {
     if bertconv_onednn_has(precision.code) != 0 { return .oneDNN }
     guard precision == .f32 else {

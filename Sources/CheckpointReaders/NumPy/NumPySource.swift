@@ -172,6 +172,7 @@ public struct NpzFormat: CheckpointFormat {
   }
 }
 
+/// One array in a file of NumPy, known by `\x93NUMPY`.
 public struct NpyFormat: CheckpointFormat {
   public init() {}
 
