@@ -69,8 +69,7 @@ for page in "$pages"/*.1; do
 done
 
 # The page of the program itself lists the commands; each refers to the others.
-main=$(ls "$pages" | grep -v '\..*\.1$')
-main=${main%.1}
+main=$(basename "$program")
 {
   printf '.Sh COMMANDS\n.Bl -tag -width 9n\n'
   for page in "$pages/$main".*.1; do

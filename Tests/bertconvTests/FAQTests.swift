@@ -190,6 +190,17 @@ struct FAQTests {
     return result
   }
 
+  /// Each question is in the list at the top, once, under the name that Markdown gives to its heading.
+  @Test func theListLeadsToEachQuestion() throws {
+    let sections = sections(try FileSystem.text(Self.path))
+    let links = sections[0].lines.filter { $0.hasPrefix("- [") }
+    let expected = sections.dropFirst().map { section in
+      let anchor = section.heading.lowercased().filter { $0.isLetter || $0.isNumber || "_- ".contains($0) }
+      return "- [\(section.heading)](#\(String(anchor.map { $0 == " " ? "-" : $0 })))"
+    }
+    #expect(links.sorted() == expected.sorted())
+  }
+
   @Test func whatIsPrintedIsWhatStandsThere() throws {
     let text = try FileSystem.text(Self.path)
     let sections = sections(text)
