@@ -1,20 +1,32 @@
 # make          what there is to make
 # make demo     the whole path on a small checkpoint, from a fresh machine
+# make install  the program, its completions and manual pages, below PREFIX (/usr/local)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo demo-real test lint format interop sanitize fuzz bench bench-convert bench-growth bench-kernels \
-	clean distclean
+.PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop examples docs \
+	sanitize fuzz bench bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
-SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift
+SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift Examples
 # The targets may import only what Package.swift says that they depend on.
 LAYERS := --explicit-target-dependency-import-check error
 # Where a machine keeps its own Python with the requirements: BERTCONV_PYTHON=/path/to/python make interop
 PYTHON_ENV := TF_CPP_MIN_LOG_LEVEL=3 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 PYTHONWARNINGS=ignore PYTHONDONTWRITEBYTECODE=1
 # What the benchmark of the kernels is built from.
 C_TARGETS := CKernels CTensorIO COneDNN
+
+# One program: the Swift runtime is linked into it.
+RELEASE := swift build -c release --static-swift-stdlib
+PREFIX ?= /usr/local
+DESTDIR ?=
+STAGE := .build/stage
+# Where a shell looks for what it can complete, and `man` for pages, below PREFIX.
+BASH_COMPLETIONS := share/bash-completion/completions
+ZSH_COMPLETIONS := share/zsh/site-functions
+FISH_COMPLETIONS := share/fish/vendor_completions.d
+MANUAL := share/man/man1
 
 DEMO := .build/demo
 TINY := Tests/Fixtures/tensorflow/bert-tiny
@@ -27,7 +39,35 @@ deps: ## install the libraries that the build needs (apt)
 	@Scripts/deps.sh
 
 build: deps ## build the program: .build/release/bertconv
-	swift build -c release
+	$(RELEASE) --product bertconv
+
+# The date of a manual page is that of the sources, so that it can be made again.
+stage: build ## put together what `make install` copies, in .build/stage
+	$(RELEASE) --product generate-manual
+	@rm -rf $(STAGE)
+	@mkdir -p $(addprefix $(STAGE)/,bin $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(FISH_COMPLETIONS) $(MANUAL))
+	@strip -o $(STAGE)/bin/bertconv $(BERTCONV) || cp $(BERTCONV) $(STAGE)/bin/bertconv
+	@$(BERTCONV) --generate-completion-script bash >$(STAGE)/$(BASH_COMPLETIONS)/bertconv
+	@$(BERTCONV) --generate-completion-script zsh >$(STAGE)/$(ZSH_COMPLETIONS)/_bertconv
+	@$(BERTCONV) --generate-completion-script fish >$(STAGE)/$(FISH_COMPLETIONS)/bertconv.fish
+	@date=$$(git log -1 --format=%cs 2>/dev/null || date -r README.md +%F); \
+	Scripts/man_pages.sh .build/release/generate-manual $(BERTCONV) "$$date" $(STAGE)/$(MANUAL)
+
+# Root rarely has Swift on its PATH: `make stage && sudo make install` copies what was staged.
+install: $(if $(shell command -v swift),stage) ## install the program, its completions and manual pages (PREFIX, DESTDIR)
+	@[ -d $(STAGE) ] || { echo 'install: nothing is staged; run "make stage" where swift is on the PATH' >&2; exit 1; }
+	@cd $(STAGE) && find . -type f | while read -r file; do \
+	  mode=644; [ "$${file#./bin/}" = "$$file" ] || mode=755; \
+	  install -D -m $$mode "$$file" "$(DESTDIR)$(PREFIX)/$$file"; \
+	done
+	@echo "installed in $(DESTDIR)$(PREFIX)"
+
+uninstall: ## remove what `make install` put below PREFIX
+	@cd "$(DESTDIR)$(PREFIX)" && rm -f bin/bertconv $(BASH_COMPLETIONS)/bertconv $(ZSH_COMPLETIONS)/_bertconv \
+	  $(FISH_COMPLETIONS)/bertconv.fish $(MANUAL)/bertconv.1 $(MANUAL)/bertconv-{convert,diff,inspect,run,verify}.1
+
+check-install: ## install into an empty folder, try the program, its completions and pages, and uninstall
+	@Tests/install.sh
 
 demo: build ## convert, inspect and verify a small checkpoint that TensorFlow wrote
 	@rm -rf $(DEMO)/bert-tiny.safetensors && mkdir -p $(DEMO)
@@ -62,6 +102,16 @@ interop: build ## the tests against real TensorFlow, torch and transformers (ins
 	@Scripts/deps.sh browser
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
+
+# The Python example is run by Tests/Interop/test_examples.py.
+examples: build ## build the example of a package that uses the libraries, and run it
+	swift build --package-path Examples/HiddenStates --scratch-path .build/examples
+	@mkdir -p $(DEMO) && $(BERTCONV) convert tf-to-native $(TINY) -o $(DEMO)/examples.safetensors --force
+	.build/examples/debug/HiddenStates $(DEMO)/examples.safetensors 2 22 23 3 , 2 40 3 >$(DEMO)/states.txt
+	@diff Examples/HiddenStates/expected.txt $(DEMO)/states.txt && cat $(DEMO)/states.txt
+
+docs: deps ## build the reference of the libraries, .build/docs (docc of the toolchain)
+	@Scripts/build_docs.sh
 
 sanitize: deps ## the unit tests in builds that watch memory and threads
 	Scripts/sanitize.sh

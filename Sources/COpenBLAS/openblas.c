@@ -19,6 +19,7 @@
 #define FUNCTIONS(_)             \
   _(openblas_set_num_threads)    \
   _(openblas_get_num_threads)    \
+  _(openblas_get_config)         \
   _(cblas_sgemm)
 
 static struct {
@@ -55,6 +56,8 @@ const char *bertconv_openblas_load(void) {
 }
 
 void bertconv_openblas_set_threads(int threads) { library.openblas_set_num_threads(threads); }
+
+const char *bertconv_openblas_config(void) { return library.openblas_get_config(); }
 
 int bertconv_openblas_threads(void) { return library.openblas_get_num_threads(); }
 

@@ -12,6 +12,8 @@
 #include <sched.h>
 #endif
 
+const char *bertconv_compiler(void) { return __VERSION__; }
+
 int bertconv_processor_count(void) {
 #if defined(__linux__)
   // The affinity of the process: a container or taskset may leave it fewer than there are.

@@ -2,7 +2,7 @@ import TensorIO
 
 /// From what the user gives to the one file to open.
 ///
-/// A TensorFlow prefix, `.index` or `.data-*` file leads to the index; `params_N.npy` to the list of shapes beside it; a
+/// A TensorFlow prefix, `.index`, `.data-*` or `.meta` file leads to the index; `params_N.npy` to the list of shapes beside it; a
 /// folder to what its `checkpoint` state file names, else to its one checkpoint; a SavedModel to its variables.
 struct PathResolution {
   /// Looks for this kind alone when given.
@@ -32,17 +32,27 @@ struct PathResolution {
 
   // MARK: Files
 
-  /// `PREFIX.index` for `PREFIX.data-NNNNN-of-NNNNN`; `nil` for other names.
-  private func index(forDataFile path: String) throws(FormatError) -> String? {
-    let name = FileSystem.baseName(path)
+  /// The name without its ending for `PREFIX.data-NNNNN-of-NNNNN`; `nil` for other names.
+  private func prefix(ofDataFile name: String) -> Substring? {
     guard let range = name.ranges(of: ".data-").last else { return nil }
     let tail = name[range.upperBound...].split(separator: "-", omittingEmptySubsequences: false)
     guard tail.count == 3, tail[1] == "of", Int(tail[0]) != nil, Int(tail[2]) != nil else { return nil }
-    let prefix = FileSystem.join(FileSystem.folder(of: path), String(name[..<range.lowerBound]))
+    return name[..<range.lowerBound]
+  }
+
+  /// `PREFIX.index` for a data file, and for the graph that TensorFlow 1 writes beside it (`PREFIX.meta`), which holds no
+  /// weights; `nil` for other names.
+  private func index(forDataFile path: String) throws(FormatError) -> String? {
+    let name = FileSystem.baseName(path)
+    let graph = name.hasSuffix(".meta") ? name.dropLast(5) : nil
+    guard let plain = prefix(ofDataFile: name) ?? graph else { return nil }
+    let prefix = FileSystem.join(FileSystem.folder(of: path), String(plain))
     let index =
       path.hasPrefix("./") ? "./" + prefix.drop(while: { $0 == "." || $0 == "/" }) + ".index" : prefix + ".index"
-    guard FileSystem.isFile(index) else { throw missingIndex(prefix, data: path) }
-    return index
+    if FileSystem.isFile(index) { return index }
+    // A graph beside a checkpoint of version 1, or a file of that name that is something else.
+    if graph != nil { return FileSystem.isFile(prefix) ? prefix : nil }
+    throw missingIndex(prefix, data: path)
   }
 
   /// `params_shapes.json` beside `params_N.npy`: a part leads to the whole; `nil` for other names.
@@ -111,6 +121,9 @@ struct PathResolution {
             separator: ", "),
           advice: "Give one of them instead of the folder.")
       }
+    }
+    if accepts(.tensorFlow), let data = names.first(where: { prefix(ofDataFile: $0) != nil }) {
+      throw missingIndex(FileSystem.join(folder, String(prefix(ofDataFile: data) ?? "")), data: data)
     }
     throw FormatError(
       "the folder holds no checkpoint" + (kind.map { " for this route (\($0.title))" } ?? ""), file: folder,

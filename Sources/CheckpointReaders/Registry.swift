@@ -39,6 +39,9 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     }
   }
 
+  /// What the command line calls a conversion from it.
+  var route: String { (self == .tensorFlow ? "tf" : rawValue.lowercased()) + "-to-native" }
+
   public init(_ format: FormatName) {
     switch format {
     case .tensorFlowBundle, .tensorFlowV1: self = .tensorFlow
@@ -58,7 +61,7 @@ public struct OpenedCheckpoint: Sendable {
   public let path: String
   public let configPath: String?
   public let vocabularyPath: String?
-  /// What the config is to say under ``SentenceModule/configKey``, where the folder is one of sentence-transformers.
+  /// What the config is to say under `SentenceModule.configKey`, where the folder is one of sentence-transformers.
   public let sentenceModules: JSON?
   /// What had to be decided on the way, and the source's own warnings.
   public let warnings: [String]
@@ -90,7 +93,7 @@ public struct CheckpointOpener: Sendable {
   /// Opens what `path` names: a file, a TensorFlow prefix or a folder. `kind` narrows what is looked for.
   ///
   /// Of a folder as sentence-transformers saves it the source holds the tensors of the modules too, as
-  /// ``SentenceModule`` names them.
+  /// `SentenceModule` names them.
   public func open(_ path: String, kind: CheckpointKind? = nil) throws(FormatError) -> OpenedCheckpoint {
     if SentenceTransformersFolder.isOne(path) { return try openSentenceTransformer(path, kind: kind) }
     let opened = try openAlone(path, kind: kind)
@@ -127,7 +130,9 @@ public struct CheckpointOpener: Sendable {
     if let kind, CheckpointKind(source.format) != kind {
       throw FormatError(
         "the checkpoint is of another format than was asked for", file: resolved.path, found: source.format.rawValue,
-        advice: "Use auto-to-native, or the route for this format.")
+        expected: "a format of \(kind.title)",
+        advice: "It is a checkpoint of \(CheckpointKind(source.format).title), whatever its name says: use "
+          + "\(CheckpointKind(source.format).route) or auto-to-native.")
     }
     let folder = FileSystem.folder(of: resolved.path)
     return OpenedCheckpoint(

@@ -1,7 +1,7 @@
 import TensorIO
 
 /// Writes a plain safetensors file (huggingface/safetensors), the tensors in the order in which they are declared but
-/// wider elements first, as the reference writer does, so that each is aligned; ``SafetensorsHeader`` has the layout.
+/// wider elements first, as the reference writer does, so that each is aligned; `SafetensorsHeader` has the layout.
 ///
 /// The header comes before the data and holds the metadata, so what ``finish(metadata:)`` adds to that of the
 /// initialiser has to fit the room that is kept for it.

@@ -38,6 +38,7 @@ public final class Encoder: Sendable {
   /// Finds and checks every weight that the config asks for.
   ///
   /// - Parameters:
+  ///   - model: the file, which stays mapped
   ///   - config: in place of the config that the file holds; needed for a plain safetensors file
   ///   - threads: for matrix products; all cores when absent
   ///   - precision: of the products in the layers; the heads compute in f32
@@ -125,7 +126,7 @@ public final class Encoder: Sendable {
 
   /// Runs the model and gives the outputs that are asked for, in the order of ``availableOutputs``.
   ///
-  /// Throws ``FormatError`` for an unknown output and for an input that does not fit the model.
+  /// Throws `FormatError` for an unknown output and for an input that does not fit the model.
   public func run(_ input: EncoderInput, outputs names: Set<String>) throws -> [EncoderOutput] {
     if let unknown = names.sorted().first(where: { kind(of: $0) == nil }) {
       throw FormatError(
@@ -155,6 +156,14 @@ public final class Encoder: Sendable {
     return wanted.compactMap { output in
       results[output.kind].map { EncoderOutput(name: output.name, shape: $0.shape, values: $0.values) }
     }
+  }
+
+  /// Runs the model and gives one output.
+  public func run(_ input: EncoderInput, output name: String = "last_hidden_state") throws -> EncoderOutput {
+    guard let result = try run(input, outputs: [name]).first else {
+      preconditionFailure("an output that was asked for is given, or an error is thrown")
+    }
+    return result
   }
 
   /// `hidden_states` number `layers.upperBound` from given ones of number `layers.lowerBound`, both padded

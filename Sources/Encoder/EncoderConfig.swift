@@ -46,6 +46,10 @@ public struct EncoderConfig: Sendable {
   public let tokenTypeCount: Int
   public let activation: Activation
   public let layerNormEpsilon: Float
+  /// What the config says of layers and embeddings and no weight tells, as its key and its value; `nil` where the family
+  /// has none of it.
+  package let activationSetting: String?
+  package let epsilonSetting: String?
   /// The features between two layers of a recurrent stack; `nil` for other families.
   let recurrentSize: Int?
   /// Whether the normalisations of embeddings and layers take statistics, or only scale and shift.
@@ -210,6 +214,8 @@ public struct EncoderConfig: Sendable {
         expected: "a small number that is not negative, as 1e-12")
     }
     layerNormEpsilon = Float(epsilon)
+    activationSetting = family.recurrent == nil ? "\(keys.activation) \(name)" : nil
+    epsilonSetting = family.recurrent == nil && takesStatistics ? "\(keys.layerNormEpsilon) \(epsilon)" : nil
 
     paddingID = try reader.integer(keys.paddingID) ?? family.defaultPaddingID
     if case .countedFromPadding = family.positions {

@@ -28,6 +28,15 @@ public struct EncoderInput: Sendable {
     self.file = file
   }
 
+  /// Sequences of their own lengths, padded to the longest with `paddingID`, which the mask leaves out.
+  public init(_ sequences: [[Int]], paddingID: Int = 0) {
+    let longest = sequences.map(\.count).max() ?? 0
+    self.init(
+      batch: sequences.count, sequence: longest,
+      inputIDs: sequences.flatMap { $0 + [Int](repeating: paddingID, count: longest - $0.count) },
+      attentionMask: sequences.flatMap { sequence in (0..<longest).map { $0 < sequence.count ? 1 : 0 } })
+  }
+
   /// The names of the tensors that make an input.
   public static let tensorNames = ["input_ids", "attention_mask", "token_type_ids"]
 
@@ -175,4 +184,14 @@ public struct EncoderOutput: Sendable {
   public let shape: [Int]
   /// Row-major.
   public let values: [Float]
+
+  /// The values at the first indices of the shape: of a hidden state `[batch, sequence, H]`, `output[1, 4]` are the H
+  /// numbers of the fifth token of the second sequence.
+  public subscript(_ indices: Int...) -> ArraySlice<Float> {
+    precondition(
+      indices.count <= shape.count && zip(indices, shape).allSatisfy { 0 <= $0 && $0 < $1 }, "an index is out of range")
+    let size = shape.dropFirst(indices.count).reduce(1, *)
+    let first = zip(indices, shape).reduce(0) { $0 * $1.1 + $1.0 } * size
+    return values[first..<(first + size)]
+  }
 }

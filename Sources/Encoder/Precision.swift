@@ -1,4 +1,5 @@
 import COneDNN
+import COpenBLAS
 import TensorIO
 
 /// The numbers that matrix products are made of. Everything between them is f32.
@@ -46,7 +47,7 @@ public enum MathLibrary: Sendable, Equatable {
 
   /// oneDNN where it is there and the machine has instructions for the precision; otherwise OpenBLAS.
   ///
-  /// Throws ``FormatError`` when the precision can be had with neither.
+  /// Throws `FormatError` when the precision can be had with neither.
   static func best(for precision: Precision) throws(FormatError) -> MathLibrary {
     if bertconv_onednn_has(precision.code) != 0 { return .oneDNN }
     guard precision == .f32 else {
@@ -60,5 +61,14 @@ public enum MathLibrary: Sendable, Equatable {
           ? "Leave --precision away." : "Leave --precision away, or install libdnnl and build again with its headers.")
     }
     return .openBLAS
+  }
+
+  /// Those that are on this machine, with their versions, and which are not.
+  package static var found: [String] {
+    let oneDNN = bertconv_onednn_load() == 0 ? unsafe String(cString: bertconv_onednn_version()) : "is not there"
+    let openBLAS =
+      unsafe bertconv_openblas_load() == nil
+      ? unsafe String(cString: bertconv_openblas_config()) : "OpenBLAS is not there"
+    return ["oneDNN \(oneDNN)", openBLAS]
   }
 }

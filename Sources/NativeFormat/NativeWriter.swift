@@ -16,6 +16,8 @@ public final class NativeWriter: TensorSink {
   public var path: String { file.path }
 
   /// - Parameters:
+  ///   - path: of the finished file
+  ///   - overwrites: whether a file that is there already is replaced
   ///   - config: the canonical config
   ///   - vocabulary: the vocabulary's text, kept as it is
   ///   - source: what the tensors come from (`bertconv.source`)

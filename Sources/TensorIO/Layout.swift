@@ -17,7 +17,12 @@ public enum Layout {
   /// - Parameters:
   ///   - piece: elements of the row-major `rows` × `columns` matrix that follow each other, the first of them its
   ///     element number `start`
+  ///   - start: the number of the piece's first element
   ///   - target: the row-major `range.count` × `rows` transpose of the columns `range`
+  ///   - rows: of the matrix
+  ///   - columns: of the matrix
+  ///   - range: the columns that are wanted
+  ///   - elementSize: bytes of an element
   public static func transpose(
     piece: RawSpan, from start: Int, into target: inout MutableRawSpan, rows: Int, columns: Int, range: Range<Int>,
     elementSize: Int

@@ -94,7 +94,9 @@ struct Bisection {
     guard encoder.precision == .f32 else {
       return "\(extent), computed in \(encoder.precision.rawValue): f32 tells whether more than that is wrong"
     }
-    var text = "\(extent): \(plural ? "their" : "its") own weights or settings differ"
+    let settings = [encoder.config.activationSetting, encoder.config.epsilonSetting].compactMap(\.self)
+    let list = settings.isEmpty ? "" : " (\(settings.joined(separator: ", ")))"
+    var text = "\(extent): \(plural ? "their" : "its") own weights or settings\(list) differ"
     if let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1) {
       let weights = (norm.gamma, norm.beta)
       if !isNormalised(expected, weights), isNormalised(values, weights) { text += ", \(norm.name) among them" }
@@ -132,13 +134,14 @@ struct Bisection {
   // MARK: Embeddings
 
   /// When the tokens that are off are just those of certain ids, columns or token types, and only one of the three
-  /// explains it, that table is at fault.
+  /// explains it, that table is at fault. Otherwise it may be a setting.
   private func embeddingsAtFault(_ comparison: OutputComparison) throws -> String {
     let input = fixture.input
     let tokens = (0..<(input.batch * input.sequence)).filter(input.isAttended)
     let failing = tokens.filter(comparison.isOff)
     let agreeing = tokens.filter { !comparison.isOff($0) }
-    guard !failing.isEmpty, !agreeing.isEmpty else { return "" }
+    let setting = encoder.config.epsilonSetting.map { ", computed with \($0)" } ?? ""
+    guard !failing.isEmpty, !agreeing.isEmpty else { return setting }
     let tables: [(name: String, index: (Int) -> Int)] = [
       ("of the ids", { input.inputIDs[$0] }), ("in the columns", { $0 % input.sequence }),
       ("of the token types", { input.tokenTypeIDs?[$0] ?? 0 }),
@@ -149,6 +152,6 @@ struct Bisection {
       let list = wrong.sorted().prefix(8).map(String.init).joined(separator: ", ")
       return "; only those \(table.name) \(list)\(wrong.count > 8 ? ", …" : "") are off"
     }
-    return explanations.count == 1 ? explanations[0] : ""
+    return explanations.count == 1 ? explanations[0] : setting
   }
 }

@@ -5,11 +5,14 @@ import TensorIO
 /// Runs a model on a fixture's inputs and compares every output with the reference.
 public enum Verifier {
   /// - Parameters:
+  ///   - model: the model that is checked
   ///   - config: in place of the one that the file holds
+  ///   - fixture: the inputs, and what the model is to make of them
   ///   - tolerance: the largest absolute difference that passes
+  ///   - threads: for matrix products; all cores when absent
   ///   - precision: of the matrix products
   ///
-  /// Throws ``FormatError`` when model or fixture cannot be used, when they do not fit each other, and when the fixture
+  /// Throws `FormatError` when model or fixture cannot be used, when they do not fit each other, and when the fixture
   /// has no output; outputs that differ are the report's business.
   public static func verify(
     _ model: NativeModel, config: JSON?, fixture: Fixture, tolerance: Double = 1e-4, threads: Int? = nil,

@@ -50,7 +50,7 @@ public struct Mapper: Sendable {
 
   /// The way to convert these tensors, with `metadata` beside them.
   ///
-  /// Throws ``FormatError`` with every reason against it: tensors that no rule knows, that are missing or of a wrong
+  /// Throws `FormatError` with every reason against it: tensors that no rule knows, that are missing or of a wrong
   /// shape, and a config that contradicts them.
   public func plan(
     for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], file: String, config: JSON?,

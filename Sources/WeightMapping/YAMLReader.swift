@@ -174,3 +174,8 @@ import TensorIO
     return FormatError("line \(line + 1): \(problem)", file: file, found: place)
   }
 }
+
+extension MappingTable {
+  /// The library that reads tables, as found at run time.
+  package static var libraryVersion: String { "libyaml \(unsafe String(cString: yaml_get_version_string()))" }
+}

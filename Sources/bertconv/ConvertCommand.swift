@@ -28,37 +28,53 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
     case .automatic: nil
     }
   }
+
+  private var meaning: String {
+    switch self {
+    case .tensorFlow: "a bundle, a file of version 1 or a SavedModel"
+    case .pyTorch: "a zip, an older stream or a tar, of tensors or whole modules"
+    case .safetensors: "one file or shards"
+    case .keras: "HDF5 or a .keras archive"
+    case .numPy: "an .npz, an .npy or OpenAI's shards"
+    case .flax: "msgpack, one file or shards"
+    case .automatic: "whichever of these it is"
+    case .toTensorFlow: "a bundle in the names of google-research"
+    case .toPyTorch: "a zip in the names of transformers"
+    }
+  }
+
+  /// One line each, for the help.
+  static let meanings = allCases.map { "\($0.rawValue): \($0.meaning)" }.joined(separator: "\n")
 }
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Convert a checkpoint to one native file, or a native file back.",
     discussion: """
-      SRC is a TensorFlow prefix, its .index or .data file, a folder, a SavedModel, or a file of another format; \
+      The source is a TensorFlow prefix, its .index or .data file, a folder, a SavedModel, or a file of another format; \
       bert_config.json or config.json and vocab.txt beside it are used. Every tensor is accounted for: one that no rule \
       knows stops the conversion unless --allow-unexpected names it. Every checksum that the source has is checked, and \
-      nothing is left behind when something is wrong. native-to-tf takes a prefix for OUT and writes bert_config.json \
-      and vocab.txt beside it.
+      nothing is left behind when something is wrong. native-to-tf writes to a prefix, with bert_config.json and \
+      vocab.txt beside it.
       """)
 
-  @Argument(help: "What to convert: \(Route.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Argument(help: ArgumentHelp("From what to what.", discussion: Route.meanings))
   var route: Route
-  @Argument(help: "The checkpoint: file, prefix or folder.")
+  @Argument(help: "The checkpoint: file, prefix or folder.", completion: .file())
   var source: String
-  @Option(name: [.short, .long], help: "The file to write.")
+  @Option(name: [.short, .long], help: "The file to write.", completion: .file())
   var output: String
-  @Option(help: "The model's config, where it is not beside the checkpoint.")
+  @Option(help: "The model's config, where it is not beside the checkpoint.", completion: .configs)
   var config: String?
-  @Option(help: "The vocabulary, where it is not beside the checkpoint.")
+  @Option(help: "The vocabulary, where it is not beside the checkpoint.", completion: .file())
   var vocab: String?
-  @Option(help: "A mapping table of your own, asked before those built in.")
+  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
   var table: [String] = []
   @Option(help: "Leave out unexpected tensors whose names match; may be given several times.")
   var allowUnexpected: [String] = []
   @Option(
     help: """
-      Store the weights as f32, f16, bf16 or int8; without it they stay as they are. On the way back not int8: 8-bit \
-      weights become f32.
+      Store the weights so; without it they stay as they are. On the way back not int8: 8-bit weights become f32.
       """)
   var dtype: StorageType?
   @Flag(help: "Replace the output if it exists.")
@@ -105,6 +121,8 @@ struct Convert: ParsableCommand {
     let vocabulary =
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
+    let casing = vocabulary.map { Vocabulary.Casing($0, path: vocabularyPath) }
+    let notes = plan.notes + (casing?.note.map { [$0] } ?? [])
     let native = try NativeWriter(
       path: output, overwrites: force, config: plan.config, vocabulary: vocabulary,
       source: SourceDescription.make(checkpoint, plan: plan, checksum: { _ in 0 }))
@@ -126,7 +144,9 @@ struct Convert: ParsableCommand {
     let overflowWarnings = (reducing?.overflows ?? []).map {
       "\($0.name): \(grouped($0.count)) values are too large for the type and became infinite"
     }
-    let warnings = checkpoint.warnings + vocabularyWarnings + overflowWarnings + Self.runWarnings(plan.config)
+    let warnings =
+      checkpoint.warnings + vocabularyWarnings + (casing?.warnings ?? []) + overflowWarnings
+      + Self.runWarnings(plan.config)
     let written = FileSystem.size(of: output) ?? 0
     if json {
       var result = plan.report.json()
@@ -138,13 +158,13 @@ struct Convert: ParsableCommand {
       result.set("file_bytes", .int(written))
       if let dtype { result.set("dtype", .string(dtype.rawValue)) }
       result.set("config", plan.config)
-      result.set("notes", .strings(plan.notes))
+      result.set("notes", .strings(notes))
       result.set("warnings", .strings(warnings))
       Console.result(result.text(pretty: true))
       return
     }
     Console.warn(warnings)
-    for note in plan.notes { Console.error("note: \(printable(note))") }
+    for note in notes { Console.error("note: \(printable(note))") }
     Console.error(plan.report.text())
     Console.result(
       "\(printable(output)): \(plan.family) from \(plan.dialect) (\(checkpoint.source.format.rawValue)), "
@@ -239,7 +259,14 @@ struct Convert: ParsableCommand {
   }
 }
 
-extension StorageType: ExpressibleByArgument {}
+extension StorageType: ExpressibleByArgument {
+  public static var allValueDescriptions: [String: String] {
+    [
+      f32.rawValue: "floats of 32 bits", f16.rawValue: "floats of 16 bits (IEEE)", bf16.rawValue: "bfloat16",
+      int8.rawValue: "integers of 8 bits with a scale a row",
+    ]
+  }
+}
 
 extension DequantisedSource {
   /// What becomes of the weights of 8 bits, stored as `type` or as they are read.
@@ -254,27 +281,6 @@ extension DequantisedSource {
 extension ReducingSink {
   fileprivate var overflowWarnings: [String] {
     overflows.map { "\($0.name): \(grouped($0.count)) values are too large for the type and became infinite" }
-  }
-}
-
-/// What a vocabulary says of itself beside a config.
-enum Vocabulary {
-  /// One token a line. Bytes are counted, since to a `String` a CRLF is one character and no newline; nothing but a
-  /// newline ends a line: a lone CR, U+2028 and the like are tokens, or parts of them, in vocabularies of many languages.
-  static func tokenCount(_ text: String) -> Int {
-    let newlines = text.utf8.count { $0 == UInt8(ascii: "\n") }
-    return text.utf8.last == nil || text.utf8.last == UInt8(ascii: "\n") ? newlines : newlines + 1
-  }
-
-  static func warnings(_ text: String, config: JSON) -> [String] {
-    let lines = tokenCount(text)
-    guard let size = config["vocab_size"]?.intValue, lines != size else { return [] }
-    if lines < size {
-      return ["the vocabulary has \(grouped(lines)) tokens and the model \(grouped(size)) rows: the rest is padding"]
-    }
-    return [
-      "the vocabulary has \(grouped(lines)) tokens but the model only \(grouped(size)) rows: it may belong to another model"
-    ]
   }
 }
 

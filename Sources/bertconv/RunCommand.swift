@@ -6,7 +6,14 @@ import NativeFormat
 import TensorIO
 import Verification
 
-extension Precision: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {
+  public static var allValueDescriptions: [String: String] {
+    [
+      f32.rawValue: "floats of 32 bits", bf16.rawValue: "bfloat16, summed in f32",
+      int8.rawValue: "integers of 8 bits, summed in 32",
+    ]
+  }
+}
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -16,19 +23,23 @@ struct Run: ParsableCommand {
       Each output has the inputs' padded shape and zeros where the mask is 0.
       """)
 
-  @Argument(help: "The native file.")
+  @Argument(help: "The native file.", completion: .models)
   var model: String
-  @Option(help: "The inputs, .npz or .safetensors.")
+  @Option(help: "The inputs, .npz or .safetensors.", completion: .arrays)
   var inputs: String
-  @Option(name: [.short, .long], help: "The file to write, .npz or .safetensors.")
+  @Option(name: [.short, .long], help: "The file to write, .npz or .safetensors.", completion: .arrays)
   var output: String
   @Option(
     parsing: .singleValue,
-    help: "An output to write; may be given several times. Without it: all that the model's heads give.")
+    help: "An output to write; may be given several times. Without it: all that the model's heads give.",
+    completion: .list([
+      "last_hidden_state", "hidden_states.0", "pooler_output", "prediction_logits", "seq_relationship_logits", "logits",
+      "start_logits", "end_logits", "sentence_embedding",
+    ]))
   var outputs: [String] = []
-  @Option(help: "The model's config, where the file has none.")
+  @Option(help: "The model's config, where the file has none.", completion: .configs)
   var config: String?
-  @Option(help: "Compute matrix products in f32, bf16 or int8, whatever the file stores.")
+  @Option(help: "Compute matrix products so, whatever the file stores.")
   var precision = Precision.f32
   @Option(help: "Threads to use; without it, one a core.")
   var threads: Int?

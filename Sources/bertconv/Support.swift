@@ -11,6 +11,16 @@ import WeightMapping
   import Darwin
 #endif
 
+/// What the shell offers for an argument.
+extension CompletionKind {
+  /// A native file or a plain safetensors file.
+  static var models: CompletionKind { .file(extensions: ["safetensors"]) }
+  /// Inputs and outputs of a model.
+  static var arrays: CompletionKind { .file(extensions: ["npz", "safetensors"]) }
+  static var configs: CompletionKind { .file(extensions: ["json"]) }
+  static var tables: CompletionKind { .file(extensions: ["yaml", "yml"]) }
+}
+
 /// Runs a command's body; an input that cannot be used ends it with status 2.
 func reportingErrors(_ body: () throws -> Void) throws {
   // A file that grows beyond the user's limit is a write that fails, with its error told, and not the end.

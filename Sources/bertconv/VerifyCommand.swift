@@ -17,26 +17,26 @@ struct Verify: ParsableCommand {
       Scripts/make_fixture.py makes a fixture from a transformers model.
       """)
 
-  @Argument(help: "The native file.")
+  @Argument(help: "The native file.", completion: .models)
   var model: String
-  @Option(help: "Reference inputs and outputs, .npz or .safetensors.")
+  @Option(help: "Reference inputs and outputs, .npz or .safetensors.", completion: .arrays)
   var fixtures: String?
-  @Option(help: "The checkpoint that the model was converted from.")
+  @Option(help: "The checkpoint that the model was converted from.", completion: .file())
   var against: String?
   @Option(
     help: """
       The largest absolute difference allowed: of outputs 1e-4 where none is given; of tensors, with --against alone, none.
       """)
   var tolerance: Double?
-  @Option(help: "The model's config, where the file has none.")
+  @Option(help: "The model's config, where the file has none.", completion: .configs)
   var config: String?
-  @Option(help: "A mapping table of your own, asked before those built in.")
+  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
   var table: [String] = []
   @Option(help: "Leave out unexpected tensors of the source whose names match.")
   var allowUnexpected: [String] = []
-  @Option(help: "Compute matrix products in f32, bf16 or int8; what that costs is shown.")
+  @Option(help: "Compute matrix products so; what that costs is shown.")
   var precision = Precision.f32
-  @Option(help: "Threads to use.")
+  @Option(help: "Threads to use; without it, one a core.")
   var threads: Int?
   @Option(help: "Write a page for the browser too: what --fixtures found, by output, layer and position.")
   var html: String?

@@ -125,7 +125,7 @@ struct SafetensorsTests {
 
   @Test func missingShardsAreListed() throws {
     let text = try changed({ $0 }, without: "model-00002-of-00002.safetensors")
-    #expect(text.contains("a shard is missing") && text.contains("model-00002-of-00002.safetensors"))
+    #expect(text.contains("1 of 2 shards is missing") && text.contains("model-00002-of-00002.safetensors"))
   }
 
   @Test(arguments: [
@@ -174,7 +174,7 @@ struct SafetensorsTests {
     let text = failure { _ = try CheckpointOpener().open(folder.path) }
     let expected = [
       "mixed": "another shard has too", "format": "of different formats", "garbage": "in no format",
-      "short": "beyond the end", "gone": "a shard is missing",
+      "short": "beyond the end", "gone": "1 of 2 shards is missing",
     ]
     #expect(text.contains(try #require(expected[damage])) && text.contains(names[1]), "\(text)")
   }

@@ -88,6 +88,19 @@ struct TensorFlowTests {
     #expect(opened.vocabularyPath?.hasSuffix("vocab.txt") == true)
   }
 
+  /// TensorFlow 1 writes its graph beside the weights, as PREFIX.meta.
+  @Test(arguments: ["tensorflow/bert-tiny/bert_model.ckpt.index", "tensorflow/v1/types"])
+  func theGraphLeadsToTheWeightsBesideIt(_ name: String) throws {
+    let folder = TemporaryFolder()
+    let weights = try folder.copy(fixture(name), as: name.hasSuffix(".index") ? "model.ckpt.index" : "model.ckpt")
+    let graph = try folder.write([0x0A, 0x00], "model.ckpt.meta")
+    #expect(try CheckpointOpener().open(graph).path == weights)
+    let alone = TemporaryFolder()
+    let lonely = try alone.write([0x0A, 0x00], "model.ckpt.meta")
+    let error = #expect(throws: FormatError.self) { try CheckpointOpener().open(lonely) }
+    #expect(error?.description.contains("in no format that is known") == true)
+  }
+
   @Test func theStateFileDecidesAndCannotLeadAway() throws {
     let folder = TemporaryFolder()
     for name in ["a", "b"] {
@@ -109,6 +122,8 @@ struct TensorFlowTests {
       try CheckpointOpener().open(folder.file("bert_model.ckpt.data-00000-of-00001"))
     }
     #expect(noIndex?.description.contains("index is not there") == true)
+    let noIndexInFolder = #expect(throws: FormatError.self) { try CheckpointOpener().open(folder.path) }
+    #expect(noIndexInFolder?.description.contains("bert_model.ckpt.index: the checkpoint's index is not there") == true)
     let nothing = #expect(throws: FormatError.self) { try CheckpointOpener().open(folder.file("nowhere")) }
     #expect(nothing?.description.contains("nowhere") == true)
     _ = try folder.write(

@@ -275,6 +275,31 @@ struct ForwardTests {
     #expect(short.tokenCount == 3)
   }
 
+  @Test func sequencesOfTheirOwnLengthsArePaddedAndMasked() throws {
+    let input = EncoderInput([[5, 6, 7], [8], [9, 4]], paddingID: 1)
+    #expect(input.batch == 3 && input.sequence == 3 && input.tokenCount == 6)
+    #expect(input.inputIDs == [5, 6, 7, 8, 1, 1, 9, 4, 1])
+    #expect(input.attentionMask == [1, 1, 1, 1, 0, 0, 1, 1, 0])
+    #expect(EncoderInput([[Int]]()).batch == 0)
+
+    let encoder = try TinyModel().encoder(TemporaryFolder())
+    #expect(throws: FormatError.self) { try encoder.run(EncoderInput([[5], []])) }
+    let states = try encoder.run(input)
+    #expect(states.name == "last_hidden_state")
+    let alone = try encoder.run(EncoderInput([[9, 4]]))
+    for token in 0..<2 {
+      #expect(zip(states[2, token], alone[0, token]).allSatisfy { ($0 - $1).magnitude < 1e-5 })
+    }
+    // Each number of indices: a sequence, a token, a number, and all.
+    let size = encoder.config.hiddenSize
+    #expect(Array(states[1]) == Array(states.values[(3 * size)..<(6 * size)]))
+    #expect(Array(states[2, 1]) == Array(states.values[(7 * size)..<(8 * size)]))
+    #expect(Array(states[2, 1, 3]) == [states.values[7 * size + 3]])
+    #expect(Array(states.values) == Array(states[]))
+    #expect(try encoder.run(input, output: "pooler_output").shape == [3, size])
+    #expect(throws: FormatError.self) { try encoder.run(input, output: "nothing") }
+  }
+
   @Test func zerosWhereTheMaskIsZero() throws {
     let folder = TemporaryFolder()
     let model = TinyModel(hasPrediction: true)

@@ -95,7 +95,8 @@ import WeightMapping
     var source = googleTensors()
     let slots = [
       "adam_m", "adam_v", "AdamWeightDecayOptimizer", "AdamWeightDecayOptimizer_1", "Adam", "Adam_1", "LAMBOptimizer",
-      "lamb_m", "lamb_v", "Momentum", "x_slot_vr", "x_slot_vc", "x_slot_v", "ExponentialMovingAverage",
+      "BERTAdam", "BERTAdam_1", "lamb_m", "lamb_v", "Momentum", "x_slot_vr", "x_slot_vc", "x_slot_v",
+      "ExponentialMovingAverage",
     ]
     for slot in slots { source.add("bert/embeddings/word_embeddings/" + slot, [Size.vocabulary, Size.hidden]) }
     let counts = [

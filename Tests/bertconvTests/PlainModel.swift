@@ -6,14 +6,16 @@ struct PlainModel {
   var tensors: [(name: String, shape: [Int], bytes: [UInt8])] = []
   let vocabularySize: Int
   let hiddenSize: Int
+  let positions: Int
 
   /// The names and shapes of `transformers`' BertForMaskedLM, its decoder left out.
-  init(vocabularySize: Int = 40, hiddenSize: Int = 8) {
+  init(vocabularySize: Int = 40, hiddenSize: Int = 8, positions: Int = 16) {
     self.vocabularySize = vocabularySize
     self.hiddenSize = hiddenSize
+    self.positions = positions
     let h = hiddenSize
     add("bert.embeddings.word_embeddings.weight", [vocabularySize, h])
-    add("bert.embeddings.position_embeddings.weight", [16, h])
+    add("bert.embeddings.position_embeddings.weight", [positions, h])
     add("bert.embeddings.token_type_embeddings.weight", [2, h])
     addNorm("bert.embeddings.LayerNorm")
     let layer = "bert.encoder.layer.0."
@@ -63,7 +65,7 @@ struct PlainModel {
     """
     {"architectures": ["BertForMaskedLM"], "model_type": "bert", "vocab_size": \(vocabularySize),
      "hidden_size": \(hiddenSize), "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": \(4 * hiddenSize),
-     "hidden_act": "gelu", "max_position_embeddings": 16, "type_vocab_size": 2, "layer_norm_eps": 1e-12}
+     "hidden_act": "gelu", "max_position_embeddings": \(positions), "type_vocab_size": 2, "layer_norm_eps": 1e-12}
     """
   }
 

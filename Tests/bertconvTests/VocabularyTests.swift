@@ -78,6 +78,37 @@ struct VocabularyTests {
     #expect(listed["metadata"]?["bertconv.vocab"]?.stringValue.map { Array($0.utf8) } == vocabulary)
   }
 
+  /// What the vocabulary shows is held against what the tokenizer was told.
+  @Test(
+    arguments: [
+      (
+        ["The", "##ING", "and"], #"{"do_lower_case": true}"#,
+        "is cased (2 of 3 tokens have a capital): text in lower case"
+      ),
+      (["The", "##ING", "and"], #"{"do_lower_case": false}"#, nil),
+      (["The", "##ING", "and"], "{}", "note: the vocabulary is cased (2 of 3 tokens have a capital)"),
+      (["The", "##ING", "and"], nil, "note: the vocabulary is cased (2 of 3 tokens have a capital)"),
+      (["Édith", "und"], #"{"do_lower_case": true}"#, "is cased (1 of 2 tokens have a capital)"),
+      (["the", "and", "é"], #"{"do_lower_case": false}"#, "no token of the vocabulary has a capital"),
+      (["the", "and", "é"], #"{"do_lower_case": true}"#, nil), (["the", "and", "é"], nil, nil),
+      (["中", "##國", "12"], #"{"do_lower_case": false}"#, nil), (["中", "##國", "12"], #"{"do_lower_case": true}"#, nil),
+      (["The"], "{", "what it says of the tokenizer is not known"),
+    ] as [([String], String?, String?)])
+  func casingIsHeldAgainstTheTokenizer(tokens: [String], settings: String?, said: String?) throws {
+    let folder = TemporaryFolder()
+    let source = try PlainModel(vocabularySize: tokens.count + 2).write(folder)
+    let vocabulary = ["[PAD]", "[UNK]"] + tokens
+    _ = try folder.write(Array((vocabulary.joined(separator: "\n") + "\n").utf8), "vocab.txt")
+    if let settings { _ = try folder.write(Array(settings.utf8), "tokenizer_config.json") }
+    let result = try Program.run("convert", "safetensors-to-native", source, "-o", folder.file("native.safetensors"))
+    #expect(result.status == 0, "\(result.both)")
+    if let said {
+      #expect(result.errors.contains(said), "\(result.errors)")
+    } else {
+      #expect(!result.errors.contains("capital") && !result.errors.contains("do_lower_case"), "\(result.errors)")
+    }
+  }
+
   /// A native file's metadata are JSON, which has no form for bytes of another encoding: said, with the place.
   @Test(
     arguments: [

@@ -9,6 +9,9 @@
 // NULL when OpenBLAS is loaded, or was before; otherwise why it cannot be. Thread-safe.
 const char *bertconv_openblas_load(void);
 
+// Its name, its version and how it was built.
+const char *bertconv_openblas_config(void);
+
 // Threads of products, one number for the process.
 void bertconv_openblas_set_threads(int threads);
 int bertconv_openblas_threads(void);

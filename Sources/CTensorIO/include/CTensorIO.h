@@ -31,6 +31,9 @@ uint32_t bertconv_crc32_extend(uint32_t crc, const void *data, size_t length);
 // The table-driven version of the same, kept as the fast one's test.
 uint32_t bertconv_crc32_extend_plain(uint32_t crc, const void *data, size_t length);
 
+// What this was compiled with, in the compiler's own words.
+const char *bertconv_compiler(void);
+
 // Registers a mapped range. A SIGBUS inside it (the file became shorter than the mapping) then maps
 // zeros over the rest of the range and marks the slot instead of killing the process.
 // Returns the slot, or -1 when all slots are taken.

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// A file of flax.serialization (`flax_model.msgpack`); ``FlaxTree`` has the layout. Arrays are read in place; the format
+/// A file of flax.serialization (`flax_model.msgpack`); `FlaxTree` has the layout. Arrays are read in place; the format
 /// has no checksums.
 public final class FlaxSource: TensorSource {
   public let format = FormatName.flaxMsgpack

@@ -171,6 +171,7 @@ public struct NpzFormat: ZipBasedFormat {
   }
 }
 
+/// One array in a file of NumPy, known by `\x93NUMPY`.
 public struct NpyFormat: CheckpointFormat {
   public init() {}
 

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// A safetensors file (huggingface/safetensors); ``SafetensorsHeader`` has the layout. Tensors are read in place.
+/// A safetensors file (huggingface/safetensors); `SafetensorsHeader` has the layout. Tensors are read in place.
 ///
 /// The format has no checksums; a file that bertconv wrote carries some in its metadata, which are checked when a
 /// tensor is read.
@@ -90,6 +90,7 @@ public final class SafetensorsSource: TensorSource {
   }
 }
 
+/// safetensors, known by a header that is a JSON object of the length that its first eight bytes say.
 public struct SafetensorsFormat: CheckpointFormat {
   public init() {}
 

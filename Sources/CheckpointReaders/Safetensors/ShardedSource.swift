@@ -48,8 +48,8 @@ public final class ShardedSource: TensorSource {
     let missing = names.filter { !FileSystem.isFile(FileSystem.join(folder, $0)) }
     guard missing.isEmpty else {
       throw FormatError(
-        missing.count == 1 ? "a shard is missing" : "\(missing.count) of \(names.count) shards are missing", file: path,
-        found: missing.prefix(8).joined(separator: ", ") + (missing.count > 8 ? ", …" : ""),
+        "\(missing.count) of \(names.count) shards \(missing.count == 1 ? "is" : "are") missing", file: path,
+        expected: missing.prefix(8).joined(separator: ", ") + (missing.count > 8 ? ", …" : ""),
         advice: "Fetch the missing files into \(folder).")
     }
 

@@ -2,7 +2,7 @@ import Synchronization
 import TensorIO
 
 /// A zip archive in a mapped file. Stored entries are read in place, deflated ones unpacked; both are checked against
-/// their CRC32 whenever their data is read. ``ZipDirectory`` has the layout and all that is refused.
+/// their CRC32 whenever their data is read. `ZipDirectory` has the layout and all that is refused.
 public final class ZipArchive: Sendable {
   public struct Entry: Sendable, Equatable {
     public let name: String

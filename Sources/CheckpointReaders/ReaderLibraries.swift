@@ -1,0 +1,14 @@
+import CProtobufC
+import CZlib
+
+/// The libraries that readers call, as found at run time.
+package enum ReaderLibraries {
+  /// Each with its version; snappy's C interface tells none.
+  package static var versions: [String] {
+    [
+      "zlib \(unsafe String(cString: zlibVersion()))",
+      "protobuf-c \(unsafe String(cString: protobuf_c_version()))",
+      "snappy",
+    ]
+  }
+}

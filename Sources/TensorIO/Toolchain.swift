@@ -1,0 +1,7 @@
+import CTensorIO
+
+/// What the package is built with.
+package enum Toolchain {
+  /// The compiler of the C targets in its own words, as `Clang 21.0.0 (…)`.
+  package static var cCompiler: String { unsafe String(cString: bertconv_compiler()) }
+}
