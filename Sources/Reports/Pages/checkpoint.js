@@ -379,14 +379,14 @@ function update() {
     : `${grouped(list.length)} of ${counted(tensors.length, "tensor")}`) + all;
 }
 
-/** Opens the row of a tensor, wherever it is. */
+/** Opens the row of a tensor, wherever it is; where it is not in the list, or too far down, it is searched for. */
 function reveal(tensor) {
-  if (!table.items.includes(tensor)) {
-    byId("search").value = "";
+  if (!table.reach(tensor)) {
+    byId("search").value = tensor.name;
     for (const filter of filters) filter.button?.setAttribute("aria-pressed", "false");
     update();
+    if (!table.reach(tensor)) table.more(table.items.indexOf(tensor) + 1);
   }
-  table.reach(tensor);
   const row = rows.get(tensor);
   if (!row.classList.contains("open")) toggle(tensor);
   row.scrollIntoView({ block: "center" });
