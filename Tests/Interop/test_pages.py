@@ -358,6 +358,7 @@ class Inspection(WithBrowser, InteropTest):
         self.assertGreater(len(self.all("#treemap .cell")), 3)
         self.prefer("light", media="print")
         self.assertFalse(self.find("#search").is_displayed())
+        self.assertTrue(self.find("#columns button").is_displayed())
         self.assertLess(len(self.names()), len(tensors))
         self.browser.execute_cdp_cmd("Page.printToPDF", {})
         self.assertEqual(len(self.names()), len(tensors), "paper has no button for more")
@@ -380,6 +381,14 @@ class Inspection(WithBrowser, InteropTest):
                 self.assertGreater(len(self.names()), shown)
                 self.find("#search").send_keys(f"stack.{count // 50 - 1}.part_49")
                 self.assertEqual(self.names(), [f"model.stack.{count // 50 - 1}.part_49"])
+
+    def test_very_long_names(self):
+        long = {("part." * 100_000) + str(i): np.ones(3, "f4") for i in range(3)}
+        self.page(long, "--json", name="long")
+        self.assertTrue(all(name.startswith("part.part.") and len(name) < 400 for name in self.names()))
+        self.focus(self.find("#rows button.name"))
+        self.press(Keys.ENTER)
+        self.assertIn(min(long), self.find(".opened .facts").get_attribute("textContent"))
 
     def test_nothing_to_show(self):
         self.page({"empty": np.zeros((0, 3), "f4")}, name="empty")

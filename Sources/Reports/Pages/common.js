@@ -28,9 +28,16 @@ function draw(tag, attributes = {}, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
+/** Names in lists are shown up to this length. */
+const longestName = 300;
+
+function shortened(name) {
+  return name.length > longestName ? `${name.slice(0, longestName)}…` : name;
+}
+
 /** A name that is broken at its separators where there is no room for it in one line. */
 function breakable(name) {
-  return name.split(/(?<=[/._])/).flatMap((part) => [make("wbr"), part]);
+  return shortened(name).split(/(?<=[/._])/).flatMap((part) => [make("wbr"), part]);
 }
 
 // Numbers
