@@ -10,7 +10,7 @@ import unittest
 
 import numpy as np
 import safetensors.numpy
-from support import DENIED, InteropTest, WithModel
+from support import DENIED, InteropTest, WithModel, write_google
 
 try:
     from selenium import webdriver
@@ -351,13 +351,17 @@ class Inspection(WithBrowser, InteropTest):
         self.assertEqual(self.script(ground), dark)
 
     def test_narrow_and_on_paper(self):
-        self.page(stack(self.rng, 12))
+        tensors = stack(self.rng, 60)
+        self.page(tensors)
         self.set_size(360)
         self.assertLessEqual(self.script("return document.documentElement.scrollWidth"), 360)
         self.assertGreater(len(self.all("#treemap .cell")), 3)
         self.prefer("light", media="print")
         self.assertFalse(self.find("#search").is_displayed())
-        self.assertTrue(self.find("#rows").is_displayed())
+        self.assertTrue(self.find("#columns button").is_displayed())
+        self.assertLess(len(self.names()), len(tensors))
+        self.browser.execute_cdp_cmd("Page.printToPDF", {})
+        self.assertEqual(len(self.names()), len(tensors), "paper has no button for more")
 
     def test_a_thousand_tensors_and_many_more(self):
         for count in (1000, 30000):
@@ -378,13 +382,46 @@ class Inspection(WithBrowser, InteropTest):
                 self.find("#search").send_keys(f"stack.{count // 50 - 1}.part_49")
                 self.assertEqual(self.names(), [f"model.stack.{count // 50 - 1}.part_49"])
 
+    def test_very_long_names(self):
+        long = {("part." * 100_000) + str(i): np.ones(3, "f4") for i in range(3)}
+        self.page(long, "--json", name="long")
+        self.assertTrue(all(name.startswith("part.part.") and len(name) < 400 for name in self.names()))
+        self.focus(self.find("#rows button.name"))
+        self.press(Keys.ENTER)
+        self.assertIn(min(long), self.find(".opened .facts").get_attribute("textContent"))
+
     def test_nothing_to_show(self):
         self.page({"empty": np.zeros((0, 3), "f4")}, name="empty")
         self.assertIn("nothing to draw", self.find("#treemap-note").text)
         self.assertEqual(self.names(), ["empty"])
 
 
-class Verification(WithBrowser, WithModel):
+class Models(WithBrowser, WithModel):
+    def test_what_becomes_of_the_names(self):
+        misspelt = "bert/encoder/layer_0/attention/self/kwery/kernel"
+        tensors = {**self.tensors, misspelt: np.zeros((3, 3), "f4")}
+        prefix = write_google(self.folder / "misspelt", tensors, self.config)
+        page = self.folder / "names.html"
+        self.bertconv("inspect", prefix, "--html", page)
+        self.open(page)
+        self.assertRegex(self.find("#mapping-about").text, rf"dialect google-tf1: 1 unexpected, {len(self.tensors)} mapped")
+        self.assertRegex(self.find("#checks").text, r"Not all tensors fit: 1 unexpected")
+        parts = {part.find_element(By.TAG_NAME, "summary").text: part for part in self.all("#mapping-parts details")}
+        unexpected = parts["Unexpected: 1"]
+        self.assertTrue(unexpected.get_attribute("open"))
+        cells = [cell.text for cell in unexpected.find_elements(By.TAG_NAME, "td")]
+        self.assertEqual(cells[:2], [misspelt, "bert/encoder/layer_0/attention/self/query/kernel"])
+        mapped = parts[f"Mapped: {len(self.tensors)}"]
+        self.assertFalse(mapped.get_attribute("open"))
+        self.focus(mapped.find_element(By.TAG_NAME, "summary"))
+        self.press(Keys.ENTER)
+        WebDriverWait(self.browser, 30).until(lambda _: mapped.find_elements(By.TAG_NAME, "td"), "it opens")
+        rows = [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")]
+                for row in mapped.find_elements(By.CSS_SELECTOR, "tbody tr")]  # fmt: skip
+        self.assertEqual(len(rows), min(100, len(self.tensors)))
+        self.assertIn(["bert/encoder/layer_0/output/dense/kernel", "transpose",
+                       "bert.encoder.layer.0.output.dense.weight"], rows)  # fmt: skip
+
     def verify(self, *options, status=0):
         native, _ = self.convert(self.prefix, name="verified")
         page = self.folder / "verified.html"

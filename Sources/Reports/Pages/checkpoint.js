@@ -49,7 +49,7 @@ if (summary.imports.length > 0) {
 // Where the bytes are: the tree, with the tensors as its leaves
 
 const nodes = read("nodes").map(([label, parent], id) => (
-  { id, label: label || "everything", parent, key: sortable(label), bytes: 0, count: 0, children: [] }));
+  { id, label: shortened(label) || "everything", parent, key: sortable(label), bytes: 0, count: 0, children: [] }));
 for (const tensor of tensors) {
   nodes[tensor.node].children.push(tensor);
   for (let id = tensor.node; id !== null; id = nodes[id].parent) {
@@ -178,7 +178,7 @@ function told(item) {
   const size = `${bytesText(item.bytes)}, ${shareOf(item.bytes)} of all`;
   if (item.rest !== undefined) return `${counted(item.rest, "smaller tensor")} of ${item.of.label}: ${size}`;
   if (isNode(item)) return `${item.label}: ${counted(item.count, "tensor")}, ${size}`;
-  return `${item.name}: ${item.dtype}, ${shapeText(item)}, ${size}`;
+  return `${shortened(item.name)}: ${item.dtype}, ${shapeText(item)}, ${size}`;
 }
 
 function zoom(node) {
@@ -219,7 +219,7 @@ function totals(place, key, label, swatch) {
   const table = listTable([["", "name"], ["tensors", "number"], ["values", "number"], ["bytes", "number"], ["share", "number"]], rows);
   byId(place).append(table);
 }
-totals("by-part", "part", (part) => summary.parts[part] ?? "others", true);
+totals("by-part", "part", (part) => breakable(summary.parts[part] ?? "others"), true);
 totals("by-type", "dtype", (dtype) => dtype, false);
 
 // Layer by layer
@@ -248,12 +248,12 @@ function drawGrids() {
         cell.style.background = `color-mix(in oklab, var(${ratio < 0 ? "--low" : "--high"}) ${(Math.abs(ratio) * 75).toFixed(1)}%, transparent)`;
         return make("td", {}, cell);
       });
-      return make("tr", {}, make("th", { scope: "row", class: "name" }, part.replace(/^[/.]/, "") || "itself"), cells);
+      return make("tr", {}, make("th", { scope: "row", class: "name" }, breakable(part.replace(/^[/.]/, "") || "itself")), cells);
     });
     const left = [[grid.more_layers, "layer"], [grid.more_rows, "part"]].filter(([count]) => count > 0)
       .map(([count, thing]) => counted(count, `more ${thing}`)).join(" and ");
     return [
-      make("h3", { class: "name" }, `${grid.prefix}…`),
+      make("h3", { class: "name" }, breakable(`${grid.prefix}…`)),
       make("div", { class: "scroll" }, make("table", { class: "grid" },
         make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), grid.layers.map((layer) => make("th", { scope: "col" }, layer)))),
         make("tbody", {}, rows))),
@@ -268,7 +268,7 @@ byId("measure").append(...Object.keys(measures).map((name) => make("option", {},
 byId("measure").addEventListener("change", drawGrids);
 walkable(byId("grids"), (cell) => {
   const tensor = tensors[cell.dataset.tensor];
-  byId("grids-readout").textContent = `${tensor.name}: ${shapeText(tensor)}, ${byId("measure").value} ${cell.textContent}`;
+  byId("grids-readout").textContent = `${shortened(tensor.name)}: ${shapeText(tensor)}, ${byId("measure").value} ${cell.textContent}`;
 }, (cell) => reveal(tensors[cell.dataset.tensor]));
 if (moreGrids > 0) byId("layers").append(make("p", { class: "quiet" }, `${counted(moreGrids, "more stack")} of layers not shown here.`));
 drawGrids();
@@ -310,7 +310,7 @@ function makeRow(tensor) {
   cells[0] = make("th", { scope: "row", class: "name" }, name, flags(tensor));
   cells[1].textContent = tensor.dtype;
   cells[2].textContent = shapeText(tensor);
-  if (tensor.counts) cells[10].append(spark(binCounts(tensor), `histogram of ${tensor.name}`));
+  if (tensor.counts) cells[10].append(spark(binCounts(tensor), `histogram of ${shortened(tensor.name)}`));
   const row = make("tr", {}, cells);
   rows.set(tensor, row);
   return row;
@@ -327,6 +327,7 @@ function toggle(tensor) {
 function opened(tensor) {
   const facts = make("dl", { class: "facts" });
   factList(facts, [
+    tensor.name.length > longestName ? ["name", tensor.name] : null,
     tensor.fullName === null ? null : ["full name", tensor.fullName],
     ["shape", `${shapeText(tensor)}, ${tensor.dtype}`],
     ["bytes", `${grouped(tensor.bytes)}, ${shareOf(tensor.bytes)} of all`],
@@ -347,7 +348,7 @@ function opened(tensor) {
     const sum = counts.reduce((a, b) => a + b, 0);
     const zero = tensor.min < 0 && tensor.max > 0 ? -tensor.min / (tensor.max - tensor.min) : 0;
     box.append(chart(counts, {
-      label: `Histogram of ${tensor.name}`,
+      label: `Histogram of ${shortened(tensor.name)}`,
       about: `${counted(counts.length, "bin")}, at most ${counted(Math.max(...counts), "value")} in one`,
       tell: (bin) => `${significant(tensor.min + bin * width)} to ${significant(tensor.min + (bin + 1) * width)}: `
         + `${counted(counts[bin], "value")}, ${percent(counts[bin] / sum)}`,
@@ -379,14 +380,14 @@ function update() {
     : `${grouped(list.length)} of ${counted(tensors.length, "tensor")}`) + all;
 }
 
-/** Opens the row of a tensor, wherever it is. */
+/** Opens the row of a tensor, wherever it is; where it is not in the list, or too far down, it is searched for. */
 function reveal(tensor) {
-  if (!table.items.includes(tensor)) {
-    byId("search").value = "";
+  if (!table.reach(tensor)) {
+    byId("search").value = tensor.name;
     for (const filter of filters) filter.button?.setAttribute("aria-pressed", "false");
     update();
+    if (!table.reach(tensor)) table.more(table.items.indexOf(tensor) + 1);
   }
-  table.reach(tensor);
   const row = rows.get(tensor);
   if (!row.classList.contains("open")) toggle(tensor);
   row.scrollIntoView({ block: "center" });

@@ -28,9 +28,16 @@ function draw(tag, attributes = {}, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
+/** Names in lists are shown up to this length. */
+const longestName = 300;
+
+function shortened(name) {
+  return name.length > longestName ? `${name.slice(0, longestName)}…` : name;
+}
+
 /** A name that is broken at its separators where there is no room for it in one line. */
 function breakable(name) {
-  return name.split(/(?<=[/._])/).flatMap((part) => [make("wbr"), part]);
+  return shortened(name).split(/(?<=[/._])/).flatMap((part) => [make("wbr"), part]);
 }
 
 // Numbers
@@ -170,7 +177,7 @@ class Pieces {
   more(count = Pieces.size) {
     const next = this.items.slice(this.done, this.done + count);
     this.done += next.length;
-    this.body.append(...next.map((item) => this.makeRow(item)));
+    for (const item of next) this.body.append(this.makeRow(item));
     const left = this.items.length - this.done;
     this.button.hidden = left === 0;
     this.button.textContent = `Show more (${grouped(left)} left)`;
@@ -179,10 +186,12 @@ class Pieces {
     if (left > 0) this.watcher.observe(this.button);
   }
 
-  /** Makes rows up to the one of `item`, which must be among the items. */
+  /** Makes rows up to the one of `item`; false where that are too many, or where it is not among the items. */
   reach(item) {
     const place = this.items.indexOf(item);
+    if (place < 0 || place >= this.done + 20 * Pieces.size) return false;
     if (place >= this.done) this.more(place + 1 - this.done);
+    return true;
   }
 }
 

@@ -24,14 +24,14 @@ byId("checks").append(...summary.checks.map((text) => make("li", { class: summar
 // Outputs
 
 /** The bins that any output has something in, and the tolerance, so that all histograms have the same scale. */
-const used = outputs.flatMap((output) => output.counts.flatMap((count, bin) => (count > 0 ? [bin] : [])));
-const toleranceBin = tolerance > 0 ? Math.log2(tolerance) - summary.lowest_exponent : null;
 const binCount = outputs[0].counts.length;
-const first = Math.max(0, Math.min(...used, Math.floor(toleranceBin ?? binCount - 1)) - 1);
-const last = Math.min(binCount, Math.max(...used, Math.floor(toleranceBin ?? 0)) + 2);
+const used = outputs.flatMap((output) => output.counts.flatMap((count, bin) => (count > 0 ? [bin] : [])));
+if (tolerance > 0) used.push(Math.max(0, Math.min(binCount - 1, Math.floor(Math.log2(tolerance) - summary.lowest_exponent))));
+const first = Math.max(0, Math.min(...used, binCount - 1) - 1);
+const last = Math.min(binCount, Math.max(...used, first) + 2);
 const edge = (bin) => 2 ** (summary.lowest_exponent + first + bin);
 const placeOf = (value) => (Math.log2(value) - summary.lowest_exponent - first) / (last - first);
-const toleranceMark = toleranceBin === null ? null : Math.min(1, Math.max(0, placeOf(tolerance)));
+const toleranceMark = tolerance === 0 ? null : Math.min(1, Math.max(0, placeOf(tolerance)));
 const errorText = (value) => (value === null ? "not finite" : significant(value));
 
 const columns = [
@@ -91,8 +91,8 @@ const isOff = (error) => error === null || error > tolerance;
 const larger = (a, b) => (a === null || b === null ? null : Math.max(a, b));
 
 const everyError = errors.largest.flat().filter((error) => error !== null && error > 0);
-const top = Math.log10(Math.max(tolerance, 1e-12, ...everyError));
-const bottom = Math.min(Math.log10(Math.max(1e-12, Math.min(...everyError, 1))), top - 1);
+const top = Math.log10(everyError.reduce((a, b) => Math.max(a, b), Math.max(tolerance, 1e-12)));
+const bottom = Math.min(Math.log10(everyError.reduce((a, b) => Math.min(a, b), 1)), top - 1);
 
 /** Paler is smaller; orange is over the tolerance. */
 function colour(error) {
@@ -109,9 +109,8 @@ function gather(row) {
 function drawMap() {
   const index = byId("sequence").selectedIndex;
   const table = (index === 0 ? errors.largest : sequences[index - 1].errors).map(gather);
-  const [width, height, left] = [Math.max(9, Math.min(26, Math.floor(900 / shownColumns))), 17, 150];
-  const right = 90;
-  const size = [left + shownColumns * width + right, 20 + table.length * height];
+  const [width, height, left] = [Math.max(9, Math.min(26, Math.floor(900 / shownColumns))), 17, 220];
+  const size = [left + shownColumns * width + 2, 20 + table.length * height];
   drawing.setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
   drawing.setAttribute("width", size[0]);
   drawing.setAttribute("height", size[1]);
@@ -122,7 +121,9 @@ function drawMap() {
   }
   table.forEach((row, number) => {
     const y = 18 + number * height;
+    const largest = row.reduce(larger, -1);
     parts.push(draw("text", { x: 0, y: y + 12 }, errors.rows[number]));
+    parts.push(draw("text", { x: left - 8, y: y + 12, "text-anchor": "end" }, largest === -1 ? "" : errorText(largest)));
     row.forEach((error, column) => {
       const x = left + column * width;
       if (error === -1) {
@@ -137,12 +138,11 @@ function drawMap() {
       parts.push(cell);
       if (isOff(error)) parts.push(draw("path", { class: "off", d: `M${x + 2} ${y + height - 3}L${x + width - 2} ${y + 3}` }));
     });
-    const largest = row.reduce(larger, -1);
-    parts.push(draw("text", { x: left + shownColumns * width + 8, y: y + 12 }, largest === -1 ? "" : errorText(largest)));
   });
-  drawing.replaceChildren(...parts);
+  drawing.replaceChildren();
+  for (const part of parts) drawing.append(part);
   drawing.querySelector(".cell")?.setAttribute("tabindex", "0");
-  byId("map-readout").textContent = index === 0 ? "The largest of all sequences at each position; at the right the largest of the row." : "At the right the largest of the row.";
+  byId("map-readout").textContent = `${index === 0 ? "Of all sequences the largest" : "The errors"} at each position, and before them the largest of the row.`;
 }
 
 function cellText(table, row, column) {
