@@ -7,7 +7,7 @@ A native file is a safetensors file with the names of `transformers`, so both ne
 through the model of `transformers` and through `bertconv run`, and every hidden state is compared; the exit status is 1
 when one is further off than the tolerance.
 
-Needs numpy, safetensors, torch and transformers (4 or 5). Nothing is downloaded.
+Needs numpy, safetensors, torch and transformers (4.56 or later). Nothing is downloaded.
 """
 
 import argparse

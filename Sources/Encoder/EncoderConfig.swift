@@ -46,9 +46,9 @@ public struct EncoderConfig: Sendable {
   public let tokenTypeCount: Int
   public let activation: Activation
   public let layerNormEpsilon: Float
-  /// What the config says of layers and embeddings and no weight tells, as its key and its value; `nil` where the family
-  /// has none of it.
-  package let activationSetting: String?
+  /// What the config says of a layer and no weight tells, each as its key and its value.
+  package let layerSettings: [String]
+  /// The same of embeddings and layers; `nil` where the family has none.
   package let epsilonSetting: String?
   /// The features between two layers of a recurrent stack; `nil` for other families.
   let recurrentSize: Int?
@@ -214,7 +214,8 @@ public struct EncoderConfig: Sendable {
         expected: "a small number that is not negative, as 1e-12")
     }
     layerNormEpsilon = Float(epsilon)
-    activationSetting = family.recurrent == nil ? "\(keys.activation) \(name)" : nil
+    layerSettings =
+      family.recurrent == nil ? ["\(keys.headCount) \(headCount)", "\(keys.activation) \(name)"] : []
     epsilonSetting = family.recurrent == nil && takesStatistics ? "\(keys.layerNormEpsilon) \(epsilon)" : nil
 
     paddingID = try reader.integer(keys.paddingID) ?? family.defaultPaddingID

@@ -94,7 +94,7 @@ struct Bisection {
     guard encoder.precision == .f32 else {
       return "\(extent), computed in \(encoder.precision.rawValue): f32 tells whether more than that is wrong"
     }
-    let settings = [encoder.config.activationSetting, encoder.config.epsilonSetting].compactMap(\.self)
+    let settings = encoder.config.layerSettings + [encoder.config.epsilonSetting].compactMap(\.self)
     let list = settings.isEmpty ? "" : " (\(settings.joined(separator: ", ")))"
     var text = "\(extent): \(plural ? "their" : "its") own weights or settings\(list) differ"
     if let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1) {

@@ -149,7 +149,10 @@ struct VerificationTests {
       text.hasPrefix(
         "hidden_states.\(layer + 1) (layer \(layer) output; its input hidden_states.\(layer) agrees; layer \(layer) alone, "
           + "given the reference's hidden_states.\(layer), is off by "), "\(text)")
-    #expect(text.hasSuffix(": its own weights or settings (hidden_act gelu, layer_norm_eps 1e-12) differ)"), "\(text)")
+    #expect(
+      text.hasSuffix(
+        ": its own weights or settings (num_attention_heads 3, hidden_act gelu, layer_norm_eps 1e-12) "
+          + "differ)"), "\(text)")
   }
 
   @Test func theLastNormalisationOfALayerIsNamed() throws {
