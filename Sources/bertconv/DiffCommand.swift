@@ -11,13 +11,13 @@ struct Diff: ParsableCommand {
       Exit status: 0 they are equal, 1 they differ, 2 one cannot be used.
       """)
 
-  @Argument(help: "A checkpoint: file, prefix or folder.")
+  @Argument(help: "A checkpoint: file, prefix or folder.", completion: .file())
   var a: String
-  @Argument(help: "The checkpoint to compare it with.")
+  @Argument(help: "The checkpoint to compare it with.", completion: .file())
   var b: String
   @Option(help: "The largest absolute difference of two values that counts as none; without it every bit counts.")
   var tolerance: Double = 0
-  @Option(help: "A mapping table of your own, asked before those built in.")
+  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
   var table: [String] = []
   @Flag(help: "Print one JSON object.")
   var json = false

@@ -13,7 +13,7 @@ struct Inspect: ParsableCommand {
       enough. Totals are those of the whole checkpoint, whatever --filter shows of it.
       """)
 
-  @Argument(help: "The checkpoint: file, prefix or folder.")
+  @Argument(help: "The checkpoint: file, prefix or folder.", completion: .file())
   var source: String
   @Flag(help: "Print one JSON object.")
   var json = false
@@ -25,13 +25,13 @@ struct Inspect: ParsableCommand {
   var stats = false
   @Flag(help: "Show what no mapping table knows, with the nearest known name.")
   var unmapped = false
-  @Option(help: "A mapping table of your own, asked before those built in.")
+  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
   var table: [String] = []
   @Option(
     help: """
       Read the tensors and write a page for the browser too: where the bytes are, a histogram of every tensor, norms by \
       layer, what becomes of each name. With --filter only the tensors that match are read and shown on it.
-      """)
+      """, completion: .file(extensions: ["html"]))
   var html: String?
 
   func validate() throws {
