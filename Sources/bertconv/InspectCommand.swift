@@ -257,6 +257,8 @@ struct TextTable {
   enum Alignment { case left, right }
   private var columns: [(title: String, alignment: Alignment)]
   private var rows: [[String]] = []
+  /// A name of a megabyte must not make every line as long: what is longer than this sticks out.
+  private static let widest = 200
 
   init(columns: [(String, Alignment)]) { self.columns = columns.map { (title: $0.0, alignment: $0.1) } }
 
@@ -265,11 +267,12 @@ struct TextTable {
 
   var text: String {
     let all = [columns.map(\.title)] + rows
-    let widths = columns.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-    return all.map { row in
+    let counts = all.map { $0.map(\.count) }
+    let widths = columns.indices.map { column in counts.map { $0[column] }.filter { $0 <= Self.widest }.max() ?? 0 }
+    return zip(all, counts).map { row, counts in
       var line = ""
       for (index, cell) in row.enumerated() {
-        let space = String(repeating: " ", count: widths[index] - cell.count)
+        let space = String(repeating: " ", count: max(0, widths[index] - counts[index]))
         line += (index > 0 ? "  " : "") + (columns[index].alignment == .left ? cell + space : space + cell)
       }
       while line.last == " " { line.removeLast() }

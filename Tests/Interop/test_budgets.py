@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from support import BINARY, DONE, UNUSABLE, InteropTest
 
-# What any of these may take: processor time, which does not depend on what else the machine does, and resident memory.
-SECONDS, KIBIBYTES = 2.0, 512 << 10
+# What any of these may take: seconds of processor time and resident memory. The aim is two seconds, and one for an honest
+# list of a hundred thousand; this finds what grows without bounds, on a machine that is slow or has other work.
+SECONDS, KIBIBYTES = 6.0, 512 << 10
 
 CASES = {}
 
@@ -329,6 +330,13 @@ def million(folder):
     one = b'"%d":{"dtype":"F32","shape":[1],"data_offsets":[%d,%d]}'
     header = b"{" + b",".join(one % (n, 4 * n, 4 * n + 4) for n in range(1_000_000)) + b"}"
     return put(folder / "m.safetensors", safetensors_file(header, bytes(4_000_000)))
+
+
+@case("safetensors: a thousand names, one of ten megabytes")
+def long_name(folder):
+    names = ["x" * 10_000_000] + [str(number) for number in range(1000)]
+    header = {name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]} for n, name in enumerate(names)}
+    return put(folder / "m.safetensors", safetensors_file(header, bytes(4 * len(names))))
 
 
 @case("safetensors: a shape of 2^62")
