@@ -334,7 +334,7 @@ struct ForwardTests {
     for (got, want) in zip(try encoder.run(other, outputs: names), want) {
       let size = want.values.count / 3
       let reordered = order.flatMap { want.values[($0 * size)..<(($0 + 1) * size)] }
-      #expect(distance(got.values, reordered) < 1e-6)
+      #expect(distance(got.values, reordered) < 1e-5)
     }
 
     // Row 1 has three tokens: the same without its padding.
@@ -343,7 +343,7 @@ struct ForwardTests {
       tokenTypeIDs: input.tokenTypeIDs.map { Array($0[7..<10]) })
     let short = try encoder.run(alone, outputs: ["last_hidden_state"])[0].values
     let size = model.hidden
-    #expect(distance(short, Array(want[0].values[(7 * size)..<(10 * size)])) < 1e-6)
+    #expect(distance(short, Array(want[0].values[(7 * size)..<(10 * size)])) < 1e-5)
   }
 
   /// In groups after each other, and on two threads beside each other.
@@ -426,7 +426,7 @@ struct ForwardTests {
     let input = model.input()
     let states = try encoder.run(input, outputs: ["hidden_states.1", "hidden_states.3"])
     let got = try encoder.run(layers: 1..<3, on: input, hidden: states[0].values)
-    #expect(distance(got, states[1].values) < 1e-6)
+    #expect(distance(got, states[1].values) < 1e-5)
   }
 
   /// The last of the hidden states is the normalised one, however far the pass goes and wherever it starts.
@@ -465,6 +465,6 @@ struct ForwardTests {
     let file = try model.write(folder)
     let one = try Encoder(file, config: model.config, threads: 1).run(model.input(), outputs: ["last_hidden_state"])
     let two = try Encoder(file, config: model.config, threads: 2)
-    #expect(distance(try two.run(model.input(), outputs: ["last_hidden_state"])[0].values, one[0].values) < 1e-6)
+    #expect(distance(try two.run(model.input(), outputs: ["last_hidden_state"])[0].values, one[0].values) < 1e-5)
   }
 }
