@@ -2,29 +2,29 @@
 ///
 /// A branch on which only one other hangs is one with it, so that every node but the root has at least two children, and
 /// the tree fewer nodes than tensors.
-struct PartTree {
-  struct Node: Equatable {
+package struct PartTree {
+  package struct Node: Equatable {
     /// What its name adds to that of its parent, as it is written.
-    let label: String
+    package let label: String
     /// The name up to here.
-    let path: String
+    package let path: String
     /// `nil` for the root alone, which is the first node.
-    let parent: Int?
+    package let parent: Int?
   }
 
-  struct Leaf: Equatable {
-    let label: String
-    let node: Int
+  package struct Leaf: Equatable {
+    package let label: String
+    package let node: Int
   }
 
-  private(set) var nodes = [Node(label: "", path: "", parent: nil)]
+  package private(set) var nodes = [Node(label: "", path: "", parent: nil)]
   /// One for each name, in the order of the names.
-  private(set) var leaves: [Leaf]
+  package private(set) var leaves: [Leaf]
 
   /// Names of more parts keep the rest in one: a name is as long as whoever made it likes.
   static let mostParts = 16
 
-  init(_ names: [String]) {
+  package init(_ names: [String]) {
     leaves = names.map { Leaf(label: $0, node: 0) }
     let parts = names.map(Self.parts)
     let order = names.indices.sorted { first, second in

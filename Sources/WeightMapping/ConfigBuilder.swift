@@ -9,6 +9,8 @@ struct ConfigBuilder {
   private(set) var dimensions: Dimensions
   private(set) var config = JSON.object([JSON.Member]())
   private(set) var notes: [String] = []
+  /// The one of ``notes`` that lists what the shapes tell.
+  private(set) var inference: String?
   private(set) var conflicts: [String] = []
   /// Symbols whose size is none that the table allows, and what it allows.
   private(set) var impossibleSizes: [String: String] = [:]
@@ -93,7 +95,9 @@ struct ConfigBuilder {
     }
     if !inferred.isEmpty {
       let origin = source == nil ? "no config was given" : "not in \(sourceName)"
-      notes.append("\(origin): \(inferred.joined(separator: ", ")) inferred from the shapes of the tensors")
+      let sentence = "\(origin): \(inferred.joined(separator: ", ")) inferred from the shapes of the tensors"
+      notes.append(sentence)
+      inference = sentence
     }
     addLabels(architecture)
     carryOver()

@@ -8,6 +8,8 @@ struct Evaluation {
   private(set) var copies: [MappingPlan.Copy] = []
   let config: JSON
   private(set) var notes: [String]
+  /// See ``ConfigBuilder/inference``.
+  let inference: String?
   private let dimensions: Dimensions
   private let impossibleSizes: [String: String]
 
@@ -24,6 +26,7 @@ struct Evaluation {
     let builder = ConfigBuilder(assembly: assembly, source: source, sourceName: configName, values: values)
     config = builder.config
     notes = [assembly.dialect.note].compactMap(\.self) + builder.notes
+    inference = builder.inference
     dimensions = builder.dimensions
     impossibleSizes = builder.impossibleSizes
     report.family = assembly.table.family

@@ -35,7 +35,11 @@ public struct Mapper: Sendable {
     -> Recognition
   {
     let values = SourceValues(metadata, config: config)
-    switch find(SentenceModules(tensors, config: nil).modelTensors, config: nil, values: values) {
+    return recognition(find(SentenceModules(tensors, config: nil).modelTensors, config: nil, values: values), values)
+  }
+
+  private func recognition(_ finding: Finding, _ values: SourceValues) -> Recognition {
+    switch finding {
     case .known(let family):
       return Recognition(family: family.family, dialect: nil, description: family.description, matched: 0)
     case .matched(let match, _):
@@ -46,6 +50,30 @@ public struct Mapper: Sendable {
         description: table.description, matched: match.count)
     case .unknown: return Recognition(family: nil, dialect: nil, description: nil, matched: 0)
     }
+  }
+
+  /// All that can be said of these tensors without reading them, whether or not they make a model. `configFile` is the
+  /// name that the config goes by in sentences.
+  public func outline(
+    of tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON?, configFile: String? = nil
+  ) -> ModelOutline {
+    let values = SourceValues(metadata, config: config)
+    let modules = SentenceModules(tensors, config: config)
+    let finding = find(modules.modelTensors, config: config, values: values)
+    var outline = ModelOutline(recognition: recognition(finding, values), report: MappingReport())
+    switch finding {
+    case .matched(let match, let names):
+      let result = evaluate(match, modules.modelTensors, names, config, configFile, values, [])
+      outline.report = result.report
+      _ = modules.place(after: result.config, allowUnexpected: [], into: &outline.report)
+      outline.config = result.config
+      outline.notes = result.notes.filter { $0 != result.inference }
+      outline.addParts(of: result, tensors, at: modules.areAbsent ? Array(tensors.indices) : modules.others)
+      for index in modules.own { outline.parts?[index] = .heads }
+      outline.addTies(of: result)
+    case .known, .unknown: outline.report = unmappable(tensors, finding)
+    }
+    return outline
   }
 
   /// The way to convert these tensors, with `metadata` beside them.
@@ -91,19 +119,22 @@ public struct Mapper: Sendable {
     for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON?, allowUnexpected: [String]
   ) -> MappingReport {
     let values = SourceValues(metadata, config: config)
-    var report = MappingReport()
     let modules = SentenceModules(tensors, config: config)
     let model = modules.modelTensors
-    switch find(model, config: config, values: values, ignoring: allowUnexpected) {
-    case .matched(let match, let names):
-      let result = evaluate(match, model, names, config, nil, values, allowUnexpected)
-      report = result.report
-      _ = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
-      return report
-    case .known(let family):
+    let finding = find(model, config: config, values: values, ignoring: allowUnexpected)
+    guard case .matched(let match, let names) = finding else { return unmappable(tensors, finding) }
+    let result = evaluate(match, model, names, config, nil, values, allowUnexpected)
+    var report = result.report
+    _ = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
+    return report
+  }
+
+  /// The report of tensors that no table converts.
+  private func unmappable(_ tensors: [TensorInfo], _ finding: Finding) -> MappingReport {
+    var report = MappingReport()
+    if case .known(let family) = finding {
       report.family = family.family
       report.description = family.description
-    case .unknown: break
     }
     report.unexpected = tensors.map { .init(name: $0.name, nearest: nil, hint: nil) }
     return report

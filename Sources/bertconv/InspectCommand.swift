@@ -4,25 +4,32 @@ import TensorIO
 import WeightMapping
 
 struct Inspect: ParsableCommand {
-  enum Sorting: String, ExpressibleByArgument, CaseIterable { case name, size, offset }
-
   static let configuration = CommandConfiguration(
     abstract: "List what a checkpoint holds.",
     discussion: """
-      Reads no tensor data unless --stats or --html asks for it: to list a TensorFlow checkpoint its index alone is \
-      enough. Totals are those of the whole checkpoint, whatever --filter shows of it.
+      Reads no tensor data unless --stats, --values or --html asks for it: to list a TensorFlow checkpoint its index alone \
+      is enough. Tensors that differ in the number of their layer alone are one line, as encoder.layer.{0..11}.output; \
+      --expand gives each its own. The lines above the listing are about the whole checkpoint, whatever is shown of it. On \
+      a terminal lines are cut to its width, and colours tell what matters; NO_COLOR turns them off.
       """)
 
   @Argument(help: "The checkpoint: file, prefix or folder.", completion: .file())
   var source: String
   @Flag(help: "Print one JSON object.")
   var json = false
-  @Option(help: "Show the tensors whose name (or full name) matches, as '*layer_1*kernel'.")
-  var filter: String?
-  @Option(help: "Order: name, size (largest first) or offset; without it, the checkpoint's own.")
-  var sort: Sorting?
-  @Flag(help: "Read the tensors and show minimum, maximum, mean, standard deviation, zeros, NaN and infinities.")
+  @OptionGroup var selection: InspectSelection
+  @Flag(help: "A line for each tensor, also of layers that are alike.")
+  var expand = false
+  @Flag(help: "Show the parts of the names as a tree, with what each takes and its share of the whole.")
+  var tree = false
+  @Flag(
+    help: """
+      Read the tensors and show minimum, maximum, mean, standard deviation, zeros, NaN, infinities and a histogram, then \
+      what is odd: NaN, nothing but zeros, tensors that are the same.
+      """)
   var stats = false
+  @Option(help: ArgumentHelp("Show the first values of each tensor.", valueName: "count"))
+  var values: Int?
   @Flag(help: "Show what no mapping table knows, with the nearest known name.")
   var unmapped = false
   @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
@@ -30,13 +37,18 @@ struct Inspect: ParsableCommand {
   @Option(
     help: """
       Read the tensors and write a page for the browser too: where the bytes are, a histogram of every tensor, norms by \
-      layer, what becomes of each name. With --filter only the tensors that match are read and shown on it.
+      layer, what becomes of each name. With --filter and the like only the tensors that match are read and shown on it.
       """, completion: .file(extensions: ["html"]))
   var html: String?
 
   func validate() throws {
-    if unmapped, !json, stats || filter != nil || sort != nil {
-      throw ValidationError("--unmapped prints a report of its own: use it without --stats, --filter and --sort.")
+    if let values, values < 1 { throw ValidationError("--values must be at least 1.") }
+    if tree, !json, stats || values != nil || expand || unmapped {
+      throw ValidationError("--tree shows sizes alone: use it without --expand, --stats, --values and --unmapped.")
+    }
+    if unmapped, !json, stats || values != nil || expand || !selection.isWhole || selection.sort != nil {
+      throw ValidationError(
+        "--unmapped prints a report of its own: use it without --expand, --stats, --values, --filter and --sort.")
     }
   }
 
@@ -47,236 +59,143 @@ struct Inspect: ParsableCommand {
 
   private func inspect() throws {
     let checkpoint = try CheckpointOpener().open(source)
-    let tensors = checkpoint.source.tensors
-    let mapper = try makeMapper(tables: table)
-    let config = (try? SourceConfig(checkpoint, given: nil))?.json
-    let metadata = checkpoint.source.metadata
-    let recognition = mapper.recognise(tensors, metadata: metadata, config: config)
-    let glob = filter.map { Glob($0) }
-    var shown = tensors.indices.filter { index in
-      guard let glob else { return true }
-      return glob.matches(tensors[index].name) || tensors[index].fullName.map { glob.matches($0) } == true
-    }
-    switch sort {
-    case .name: shown.sort { tensors[$0].name.utf8.lexicographicallyPrecedes(tensors[$1].name.utf8) }
-    case .size: shown.sort { (tensors[$1].byteCount, $0) < (tensors[$0].byteCount, $1) }
-    case .offset:
-      func key(_ index: Int) -> (Int, UInt64, Int) {
-        let place = tensors[index].location
-        return (place?.file ?? Int.max, place?.offset ?? 0, index)
-      }
-      shown.sort { key($0) < key($1) }
-    case nil: break
-    }
-    var statistics = try writePage(checkpoint, shown, mapper, recognition, config: config)
-    if stats, html == nil {
-      var bar = ProgressBar("reading", total: shown.reduce(0) { $0 + tensors[$1].byteCount })
-      var done = 0
-      for index in shown where tensors[index].elementType.size != nil {
-        statistics[index] = try checkpoint.source.withBytes(ofTensorAt: index) { bytes in
-          TensorStatistics(bytes, tensors[index].elementType)
-        }
-        done += tensors[index].byteCount
-        bar.update(done)
-      }
-      bar.finish()
-    }
-    let summary = Summary(checkpoint, recognition, config: config)
+    let summary = try Summary(checkpoint, mapper: makeMapper(tables: table))
+    let shown = selection.indices(of: checkpoint.source.tensors)
+    let page = try html.map { try PageFile($0, inputs: summary.inputs + table) }
+    let looks = stats || html != nil ? try TensorLook.read(checkpoint.source, shown) : [:]
+    if let page { try page.write(makePage(summary, shown, looks)) }
     if json {
-      var result = summary.json
-      if unmapped {
-        result.set(
-          "mapping",
-          mapper.report(for: tensors, metadata: metadata, config: config, allowUnexpected: []).json())
-      }
-      result.set(
-        "tensors",
-        .array(
-          shown.map { index in
-            var entry = JSON.object([
-              "name": .string(tensors[index].name), "dtype": .string(tensors[index].elementType.rawValue),
-              "shape": .ints(tensors[index].shape), "bytes": .int(tensors[index].byteCount),
-            ])
-            if let full = tensors[index].fullName { entry.set("full_name", .string(full)) }
-            if let place = tensors[index].location {
-              entry.set("file", .string(FileSystem.baseName(checkpoint.source.files[place.file].path)))
-              entry.set("offset", .int(place.offset))
-            }
-            if stats { entry.set("stats", statistics[index]?.json ?? .null) }
-            return entry
-          }))
-      Console.result(result.text(pretty: true))
+      try printJSON(summary, shown, looks)
       return
     }
     Console.warn(checkpoint.warnings)
     Console.result(summary.text)
     if unmapped {
-      Console.result(
-        mapper.report(for: tensors, metadata: metadata, config: config, allowUnexpected: []).text())
+      Console.result(summary.outline.report.text())
       return
     }
     Console.result("")
-    var listing = TextTable(columns: [("tensor", .left), ("dtype", .left), ("shape", .left), ("size", .right)])
-    if stats { listing.add(columns: ["min", "max", "mean", "std", "zeros", "nan", "inf"].map { ($0, .right) }) }
-    for index in shown {
-      let tensor = tensors[index]
-      let name = tensor.fullName.map { "\(tensor.name)  (\($0))" } ?? tensor.name
-      var row = [
-        printable(name), tensor.elementType.rawValue, shapeText(tensor.shape), humanBytes(UInt64(tensor.byteCount)),
-      ]
-      if stats {
-        if let s = statistics[index] {
-          row += [s.minimum, s.maximum, s.mean, s.standardDeviation].map(significant)
-          row += [grouped(s.zeros), grouped(s.nan), grouped(s.infinite)]
-        } else {
-          row += Array(repeating: "", count: 7)
-        }
+    try printListing(checkpoint.source, shown, looks)
+  }
+
+  private func printJSON(_ summary: Summary, _ shown: [Int], _ looks: [Int: TensorLook]) throws {
+    let source = summary.checkpoint.source
+    var result = summary.json
+    if unmapped { result.set("mapping", summary.outline.report.json()) }
+    if stats { result.set("findings", try Findings(looks, of: source).json) }
+    result.set(
+      "tensors",
+      .array(
+        try shown.map { index in
+          let tensor = source.tensors[index]
+          var entry = JSON.object([
+            "name": .string(tensor.name), "dtype": .string(tensor.elementType.rawValue),
+            "shape": .ints(tensor.shape), "bytes": .int(tensor.byteCount),
+          ])
+          if let full = tensor.fullName { entry.set("full_name", .string(full)) }
+          if let part = summary.outline.parts?[index] { entry.set("part", .string(part.rawValue)) }
+          if let place = tensor.location {
+            entry.set("file", .string(FileSystem.baseName(source.files[place.file].path)))
+            entry.set("offset", .int(place.offset))
+          }
+          if stats { entry.set("stats", looks[index]?.statistics.json ?? .null) }
+          if let values { entry.set("values", .array(try FirstValues.read(source, index, count: values).json)) }
+          return entry
+        }))
+    Console.result(result.text(pretty: true))
+  }
+
+  // MARK: The listing
+
+  private struct Kind: Hashable {
+    let type: ElementType
+    let shape: [Int]
+    let bytes: Int
+  }
+
+  private func printListing(_ source: any TensorSource, _ shown: [Int], _ looks: [Int: TensorLook]) throws {
+    let tensors = source.tensors
+    let isEach = expand || stats || values != nil
+    let names = shown.map { tree ? tensors[$0].fullName ?? tensors[$0].name : tensors[$0].name }
+    var groups = NameGroups.group(isEach ? [] : names) { place in
+      let info = tensors[shown[place]]
+      return Kind(type: info.elementType, shape: info.shape, bytes: info.byteCount)
+    }
+    if isEach { groups = names.indices.map { NameGroup(names[$0], at: $0) } }
+    groups = groups.map { $0.renumbered(shown) }
+    if selection.sort == .size, !isEach {
+      func size(_ group: NameGroup) -> Double {
+        Double(group.members.count) * Double(tensors[group.members[0]].byteCount)
       }
+      groups = groups.enumerated().sorted { (size($1.element), $0.offset) < (size($0.element), $1.offset) }.map(
+        \.element)
+    }
+    if tree {
+      Console.result(NameTree(groups, of: tensors, isBySize: selection.sort == .size).text)
+    } else {
+      Console.result(list(groups, tensors, looks))
+    }
+    if values != nil { try printValues(source, shown) }
+    if stats {
+      let findings = try Findings(looks, of: source)
+      if !findings.all.isEmpty { Console.result("\n" + findings.text) }
+    }
+    var footer = shown.count < tensors.count ? "\(grouped(shown.count)) of \(grouped(tensors.count)) tensors shown" : ""
+    if groups.count < shown.count, !tree {
+      footer +=
+        (footer.isEmpty ? "\(grouped(shown.count)) tensors" : "")
+        + " in \(grouped(groups.count)) lines; --expand lists each"
+    }
+    if !footer.isEmpty { Console.result(Style.faint(footer)) }
+  }
+
+  private func list(_ groups: [NameGroup], _ tensors: [TensorInfo], _ looks: [Int: TensorLook]) -> String {
+    var listing = TextTable(columns: [("tensor", .left), ("dtype", .left), ("shape", .left), ("size", .right)])
+    if stats {
+      listing.add(columns: ["min", "max", "mean", "std", "zeros", "nan", "inf"].map { ($0, .right) })
+      listing.add(columns: [("histogram", .left)])
+    }
+    for group in groups {
+      let tensor = tensors[group.members[0]]
+      let name = printable(group.name) + (fullName(group, tensors).map { "  (\(printable($0)))" } ?? "")
+      let size = humanBytes(UInt64(tensor.byteCount))
+      var row: [TextTable.Cell] = [
+        .init(name), .init(tensor.elementType.rawValue, .faint), .init(shapeText(tensor.shape)),
+        .init(group.members.count > 1 ? "\(grouped(group.members.count)) × \(size)" : size),
+      ]
+      if stats { row += cells(looks[group.members[0]]) }
       listing.add(row)
     }
-    Console.result(listing.text)
-    if shown.count < tensors.count { Console.result("\(shown.count) of \(tensors.count) tensors shown") }
-  }
-}
-
-/// The lines above the listing: what one wants to know before trusting a file.
-struct Summary {
-  private let checkpoint: OpenedCheckpoint
-  private let recognition: Recognition
-  private let config: JSON?
-
-  init(_ checkpoint: OpenedCheckpoint, _ recognition: Recognition, config: JSON?) {
-    self.checkpoint = checkpoint
-    self.recognition = recognition
-    self.config = config
+    return listing.text
   }
 
-  private func value(_ keys: String...) -> String? {
-    for key in keys {
-      switch config?[key] {
-      case .number(let text), .string(let text): return text
-      default: continue
-      }
+  /// The other name that the checkpoint has for a line, where it has one for all of it.
+  private func fullName(_ group: NameGroup, _ tensors: [TensorInfo]) -> String? {
+    guard group.members.count > 1 else { return tensors[group.members[0]].fullName }
+    let names = group.members.compactMap { tensors[$0].fullName }
+    let whole = NameGroups.group(names) { _ in 0 }
+    return names.count == group.members.count && whole.count == 1 ? whole[0].name : nil
+  }
+
+  private func cells(_ look: TensorLook?) -> [TextTable.Cell] {
+    guard let s = look?.statistics else { return Array(repeating: "", count: 8) }
+    let numbers = [s.minimum, s.maximum, s.mean, s.standardDeviation].map { TextTable.Cell(significant($0)) }
+    return numbers + [
+      .init(grouped(s.zeros), s.count > 1 && s.zeros == s.count ? .notable : .plain),
+      .init(grouped(s.nan), s.nan > 0 ? .bad : .plain), .init(grouped(s.infinite), s.infinite > 0 ? .bad : .plain),
+      .init(look?.drawing() ?? "", .faint),
+    ]
+  }
+
+  private func printValues(_ source: any TensorSource, _ shown: [Int]) throws {
+    guard let values else { return }
+    Console.result("")
+    for index in shown {
+      let info = source.tensors[index]
+      let first = try FirstValues.read(source, index, count: values).texts
+      let isAll = first.count == info.elementCount
+      let text = first.isEmpty ? "no values" : first.joined(separator: " ") + (isAll ? "" : " …")
+      Console.result("\(Style.strong(printable(info.name))) \(Style.faint(shapeText(info.shape)))  \(text)")
     }
-    return nil
-  }
-
-  /// The model in a line: what the config says, or only that there is none.
-  private var model: String? {
-    guard config != nil else { return nil }
-    let parts = [
-      value("num_hidden_layers", "n_layers", "n_layer").map { "\($0) layers" },
-      value("hidden_size", "dim", "n_embd").map { "hidden size \($0)" },
-      value("n_hid").map { "\($0) features inside" },
-      value("emb_sz").map { "embeddings of \($0)" },
-      value("num_attention_heads", "n_heads", "n_head").map { "\($0) heads" },
-      value("vocab_size", "vocab_sz").map { "vocabulary of \($0)" },
-      value("max_position_embeddings", "n_positions").map { "\($0) positions" },
-      value("hidden_act", "activation", "afn"),
-    ].compactMap(\.self)
-    return parts.isEmpty ? nil : printable(parts.joined(separator: ", "))
-  }
-
-  private var isNative: Bool { checkpoint.source.format == .native }
-
-  /// Elements of all numeric tensors, optimizer state included.
-  private var parameters: Int {
-    checkpoint.source.tensors.reduce(0) { sum, tensor in
-      tensor.elementType.size == nil ? sum : sum.addingReportingOverflow(tensor.elementCount).partialValue
-    }
-  }
-  private var bytes: Int {
-    checkpoint.source.tensors.reduce(0) { $0.addingReportingOverflow($1.byteCount).partialValue }
-  }
-
-  var json: JSON {
-    let source = checkpoint.source
-    return .object([
-      "format": .string(source.format.rawValue),
-      "family": recognition.family.map { .string($0) } ?? .null,
-      "dialect": recognition.dialect.map { .string($0) } ?? .null,
-      "description": recognition.description.map { .string($0) } ?? .null,
-      "parameters": .int(parameters), "bytes": .int(bytes),
-      "files": .array(source.files.map { .object(["path": .string($0.path), "size": .int($0.size)]) }),
-      "config": checkpoint.configPath.map { .string($0) } ?? .null,
-      "vocabulary": checkpoint.vocabularyPath.map { .string($0) } ?? .null,
-      "metadata": .object(source.metadata.map { .init($0.key, .string($0.value)) }),
-      "warnings": .strings(checkpoint.warnings),
-      "imports": .array(
-        source.imports.map { .object(["name": .string($0.name), "verdict": .string($0.verdict.rawValue)]) }),
-    ])
-  }
-
-  /// What is short, and not told in other words.
-  private func isWorthALine(_ key: String, _ value: String) -> Bool {
-    value.utf8.count <= 100 && !key.hasPrefix("bertconv.") && key != SentenceModule.configKey
-  }
-
-  var text: String {
-    let source = checkpoint.source
-    var lines: [(String, String)] = [("file", printable(checkpoint.path)), ("format", source.format.rawValue)]
-    var family = recognition.family ?? recognition.description ?? "not recognised"
-    if let dialect = recognition.dialect { family += " (dialect \(dialect))" }
-    lines.append(("family", family))
-    lines.append(
-      (
-        "tensors",
-        "\(grouped(source.tensors.count)), \(grouped(parameters)) values, \(humanBytes(UInt64(max(0, bytes))))"
-      ))
-    var types: [ElementType: Int] = [:]
-    for tensor in source.tensors { types[tensor.elementType, default: 0] += 1 }
-    lines.append(
-      (
-        "dtypes",
-        types.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
-          .map { "\($0.key.rawValue) × \(grouped($0.value))" }.joined(separator: ", ")
-      ))
-    if let model { lines.append(("model", model)) }
-    if let modules = SentenceModule.all(inConfig: config) {
-      lines.append(("modules", printable(modules.map(\.description).joined(separator: ", then "))))
-    }
-    if isNative {
-      let tokens = SourceDescription.embeddedVocabulary(source).map(Vocabulary.tokenCount)
-      lines.append(("config", "in the file"))
-      lines.append(("vocab", tokens.map { "in the file, \(grouped($0)) tokens" } ?? "none"))
-    } else {
-      lines.append(("config", checkpoint.configPath.map { printable($0) } ?? "none beside it"))
-      lines.append(("vocab", checkpoint.vocabularyPath.map { printable($0) } ?? "none beside it"))
-    }
-    for (key, value) in source.metadata where isWorthALine(key, value) {
-      lines.append((printable(key), printable(value)))
-    }
-    for item in source.imports { lines.append(("import", "\(printable(item.name)): \(item.verdict.rawValue)")) }
-    let width = lines.map { $0.0.count }.max() ?? 0
-    return lines.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 }.joined(separator: "\n")
-  }
-}
-
-/// Columns that line up.
-struct TextTable {
-  enum Alignment { case left, right }
-  private var columns: [(title: String, alignment: Alignment)]
-  private var rows: [[String]] = []
-  /// A name of a megabyte must not make every line as long: what is longer than this sticks out.
-  private static let widest = 200
-
-  init(columns: [(String, Alignment)]) { self.columns = columns.map { (title: $0.0, alignment: $0.1) } }
-
-  mutating func add(columns more: [(String, Alignment)]) { columns += more.map { (title: $0.0, alignment: $0.1) } }
-  mutating func add(_ row: [String]) { rows.append(row) }
-
-  var text: String {
-    let all = [columns.map(\.title)] + rows
-    let counts = all.map { $0.map(\.count) }
-    let widths = columns.indices.map { column in counts.map { $0[column] }.filter { $0 <= Self.widest }.max() ?? 0 }
-    return zip(all, counts).map { row, counts in
-      var line = ""
-      for (index, cell) in row.enumerated() {
-        let space = String(repeating: " ", count: max(0, widths[index] - counts[index]))
-        line += (index > 0 ? "  " : "") + (columns[index].alignment == .left ? cell + space : space + cell)
-      }
-      while line.last == " " { line.removeLast() }
-      return line
-    }.joined(separator: "\n")
   }
 }

@@ -75,10 +75,43 @@ enum Console {
   /// Lets a write to a closed pipe fail instead of ending the process without a word.
   static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
 
-  static var width: Int {
+  /// How many columns a line of results may take; `nil` where they do not go to a terminal, and so can be as long as they
+  /// are.
+  static let lineWidth: Int? = {
+    if let columns = environment("COLUMNS").flatMap({ Int($0) }), columns >= 20 { return columns }
     var size = winsize()
-    guard isatty(1) == 1, unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 120 }
+    guard isatty(1) == 1, unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return nil }
     return Int(size.ws_col)
+  }()
+
+  /// Whether results are to be coloured: on a terminal that can, unless NO_COLOR (no-color.org) says no.
+  static let usesColour: Bool = {
+    if environment("NO_COLOR") != nil { return false }
+    if let forced = environment("CLICOLOR_FORCE"), forced != "0" { return true }
+    return isatty(1) == 1 && environment("TERM") != "dumb"
+  }()
+
+  /// The value of a variable that is there and not empty.
+  private static func environment(_ name: String) -> String? {
+    // A copy is made at once, and this program changes no variable.
+    guard let text = unsafe getenv(name) else { return nil }
+    let value = unsafe String(cString: text)
+    return value.isEmpty ? nil : value
+  }
+}
+
+/// What a piece of a result is to catch the eye for.
+enum Style: String {
+  case plain
+  case strong = "1"
+  case faint = "2"
+  case good = "32"
+  case notable = "33"
+  case bad = "31"
+
+  func callAsFunction(_ text: String) -> String {
+    guard self != .plain, Console.usesColour, !text.isEmpty else { return text }
+    return "\u{1B}[\(rawValue)m\(text)\u{1B}[0m"
   }
 }
 

@@ -27,6 +27,10 @@ enum Vocabulary {
     private(set) var warnings: [String] = []
     /// What nothing says, and a tokenizer will get wrong by itself.
     private(set) var note: String?
+    /// `nil` where the tokens do not tell.
+    let kind: Kind?
+
+    enum Kind: String { case cased, uncased }
 
     /// `path` is the vocabulary's, `nil` for one inside a file.
     init(_ text: String, path: String?) {
@@ -34,7 +38,8 @@ enum Vocabulary {
       // Less than one in a hundred is a slip, and tells nothing.
       let isCased = capitals * 100 >= tokens && capitals > 0
       let isUncased = capitals == 0 && letters * 100 >= tokens && letters > 0
-      guard let path, isCased || isUncased else { return }
+      kind = isCased ? .cased : isUncased ? .uncased : nil
+      guard let path, kind != nil else { return }
       let file = FileSystem.join(FileSystem.folder(of: path), "tokenizer_config.json")
       var lowers: Bool?
       if FileSystem.isFile(file) {
@@ -70,11 +75,15 @@ enum Vocabulary {
         tokens += 1
         var hasCapital = false
         var hasLetter = false
-        for scalar in String(decoding: token, as: UTF8.self).unicodeScalars {
-          if scalar.isASCII {
-            hasCapital = hasCapital || ("A"..."Z").contains(scalar)
-            hasLetter = hasLetter || ("a"..."z").contains(scalar)
-          } else if scalar.properties.isCased {
+        var isASCII = true
+        for byte in token {
+          hasCapital = hasCapital || (0x41...0x5A).contains(byte)
+          hasLetter = hasLetter || (0x61...0x7A).contains(byte)
+          isASCII = isASCII && byte < 0x80
+        }
+        if !isASCII, !hasCapital {
+          for scalar in String(decoding: token, as: UTF8.self).unicodeScalars
+          where !scalar.isASCII && scalar.properties.isCased {
             if scalar.properties.isUppercase { hasCapital = true } else { hasLetter = true }
           }
         }

@@ -1,0 +1,135 @@
+/// Tensors whose names differ in a number alone, and that are alike in all else: one line instead of one for each layer.
+struct NameGroup {
+  /// The name, with ``NameGroups/hole`` in place of each number that differs.
+  fileprivate(set) var pattern: String
+  /// The numbers that stand in each of the holes.
+  fileprivate(set) var numbers: [[Int]] = []
+  /// Indices into the names, in their order.
+  fileprivate(set) var members: [Int]
+
+  /// A name by itself.
+  init(_ name: String, at index: Int) {
+    pattern = name
+    members = [index]
+  }
+
+  /// The same with members that are counted as `indices` are.
+  func renumbered(_ indices: [Int]) -> NameGroup {
+    var result = self
+    result.members = members.map { indices[$0] }
+    return result
+  }
+
+  /// The name as it is shown: `encoder.layer.{0..11}.output`.
+  var name: String { NameGroups.filled(pattern, numbers) }
+}
+
+enum NameGroups {
+  /// Unlikely in a name (it is a private character of Unicode); names that have it stay by themselves.
+  static let hole = "\u{F8FF}"
+
+  private struct Template<Kind: Hashable>: Hashable {
+    let prefix: Substring
+    let suffix: Substring
+    let numbers: [[Int]]
+    let kind: Kind
+  }
+
+  /// Groups names whose `kind` is the same, each at the place of its first member. Of several numbers in a name the first
+  /// that makes a group is taken, then, in what that left, the next.
+  static func group<Kind: Hashable>(_ names: [String], kind: (Int) -> Kind) -> [NameGroup] {
+    var groups = names.indices.map { NameGroup(names[$0], at: $0) }
+    for _ in 0..<3 {
+      let next = pass(groups, kind)
+      if next.count == groups.count { break }
+      groups = next
+    }
+    return groups
+  }
+
+  private static func pass<Kind: Hashable>(_ groups: [NameGroup], _ kind: (Int) -> Kind) -> [NameGroup] {
+    let candidates = groups.map { group in
+      numbers(in: group.pattern, holes: group.numbers.count).map { range, number in
+        let template = Template(
+          prefix: group.pattern[..<range.lowerBound], suffix: group.pattern[range.upperBound...],
+          numbers: group.numbers, kind: kind(group.members[0]))
+        return (template: template, number: number)
+      }
+    }
+    var counts: [Template<Kind>: Int] = [:]
+    for candidate in candidates.joined() { counts[candidate.template, default: 0] += 1 }
+    var result: [NameGroup] = []
+    var places: [Template<Kind>: Int] = [:]
+    for (group, candidates) in zip(groups, candidates) {
+      guard let (template, number) = candidates.first(where: { counts[$0.template].map { $0 > 1 } == true }) else {
+        result.append(group)
+        continue
+      }
+      // The hole comes between those before it and those behind.
+      let hole = template.prefix.unicodeScalars.count { $0 == Self.hole.unicodeScalars.first }
+      if let place = places[template] {
+        result[place].numbers[hole].append(number)
+        result[place].members += group.members
+      } else {
+        places[template] = result.count
+        var new = group
+        new.pattern = template.prefix + Self.hole + template.suffix
+        new.numbers.insert([number], at: hole)
+        result.append(new)
+      }
+    }
+    return result
+  }
+
+  /// The numbers that a layer could have: whole parts of a name or the ends of parts, written as numbers are.
+  private static func numbers(in name: String, holes: Int) -> [(range: Range<String.Index>, number: Int)] {
+    let text = name.utf8
+    func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
+    var found: [(Range<String.Index>, Int)] = []
+    var index = text.startIndex
+    while index < text.endIndex, found.count < 4 {
+      guard isDigit(text[index]) else {
+        index = text.index(after: index)
+        continue
+      }
+      let end = text[index...].firstIndex { !isDigit($0) } ?? text.endIndex
+      let isEnd = end == text.endIndex || text[end] == UInt8(ascii: "/") || text[end] == UInt8(ascii: ".")
+      let isPlain = text[index] != UInt8(ascii: "0") || text.index(after: index) == end
+      if isEnd, isPlain, let number = Int(name[index..<end]), number < 100_000 { found.append((index..<end, number)) }
+      index = end
+    }
+    // A name that has the character of the holes itself could not be told from one with a hole.
+    guard !found.isEmpty, name.unicodeScalars.count(where: { $0 == hole.unicodeScalars.first }) == holes else {
+      return []
+    }
+    return found
+  }
+
+  /// `pattern`, or a piece of one, with the numbers in its holes.
+  static func filled(_ pattern: String, _ numbers: some Collection<[Int]>) -> String {
+    if numbers.isEmpty { return pattern }
+    let numbers = Array(numbers)
+    let pieces = pattern.split(separator: hole, omittingEmptySubsequences: false)
+    var result = String(pieces[0])
+    for (place, piece) in pieces.dropFirst().enumerated() {
+      result += (place < numbers.count ? "{\(ranges(numbers[place]))}" : hole) + piece
+    }
+    return result
+  }
+
+  /// `0..11`, `0,1` or `0..3,7`; of very many pieces the first.
+  static func ranges(_ numbers: [Int]) -> String {
+    var runs: [ClosedRange<Int>] = []
+    for number in Set(numbers).sorted() {
+      if let last = runs.last, last.upperBound + 1 == number {
+        runs[runs.count - 1] = last.lowerBound...number
+      } else {
+        runs.append(number...number)
+      }
+    }
+    let texts = runs.flatMap { run in
+      run.count < 3 ? run.map(String.init) : ["\(run.lowerBound)..\(run.upperBound)"]
+    }
+    return texts.prefix(8).joined(separator: ",") + (texts.count > 8 ? ",…" : "")
+  }
+}

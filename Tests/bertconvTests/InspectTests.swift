@@ -1,0 +1,183 @@
+import CheckpointWriters
+import TensorIO
+import TestSupport
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// What `inspect` shows, and how, beyond the golden listings.
+@Suite("Inspecting")
+struct InspectTests {
+  private func inspect(_ arguments: String...) throws -> String {
+    let result = try Program.run(["inspect"] + arguments)
+    #expect(result.status == 0, "\(result.errors)")
+    return result.output
+  }
+
+  private func json(_ arguments: String...) throws -> JSON {
+    let result = try Program.run(["inspect"] + arguments + ["--json"])
+    #expect(result.status == 0, "\(result.errors)")
+    return try JSON.parse(result.output)
+  }
+
+  private let training = fixture("tensorflow/bert-training")
+
+  @Test func expandGivesEachTensorALine() throws {
+    let folded = try inspect(fixture("tensorflow/bert-tiny"))
+    #expect(folded.contains("layer_{0,1}/output/dense/bias") && !folded.contains("layer_1/output"))
+    #expect(folded.contains("46 tensors in 30 lines"))
+    let whole = try inspect(fixture("tensorflow/bert-tiny"), "--expand")
+    #expect(whole.contains("layer_0/output/dense/bias") && whole.contains("layer_1/output/dense/bias"))
+    #expect(!whole.contains("{0,1}"))
+  }
+
+  @Test func theTreeHasSizesAndShares() throws {
+    let text = try inspect(fixture("tensorflow/bert-tiny"), "--tree")
+    #expect(text.contains("├─ encoder/layer_{0,1}"))
+    #expect(text.contains("100") || text.contains(" %"))
+    #expect(!text.contains("--expand"))
+  }
+
+  @Test func tensorsAreChosenByTypeAndShape() throws {
+    func names(_ arguments: String...) throws -> [String] {
+      let result = try Program.run(["inspect", training, "--json"] + arguments)
+      return (try JSON.parse(result.output)["tensors"]?.elements ?? []).compactMap { $0["name"]?.stringValue }
+    }
+    #expect(try names("--dtype", "i64") == ["global_step"])
+    #expect(try names("--shape", "[]") == ["global_step"])
+    #expect(try names("--shape", "*,32", "--filter", "*kernel") == ["bert/encoder/layer_0/intermediate/dense/kernel"])
+    #expect(try names("--filter", "*pooler*bias", "--filter", "global*") == ["bert/pooler/dense/bias", "global_step"])
+    #expect(try Program.run("inspect", training, "--dtype", "F31").status == 64)
+    #expect(try Program.run("inspect", training, "--shape", "a,b").status == 64)
+  }
+
+  @Test func sizeOrdersLinesByWhatTheyTake() throws {
+    let lines = try inspect(fixture("tensorflow/bert-tiny"), "--sort", "size").split(separator: "\n")
+    let header = try #require(lines.firstIndex { $0.hasPrefix("tensor ") })
+    // Two layers of 21 KiB are more than word embeddings of 18.9.
+    #expect(lines[header + 1].contains("layer_{0,1}/intermediate/dense/kernel"))
+  }
+
+  @Test func theFirstValues() throws {
+    let text = try inspect(
+      fixture("tensorflow/dtypes/dtypes"), "--values", "2", "--filter", "types/{bool,int64,uint64,string,complex64}")
+    #expect(text.contains("types/bool [2, 3]  "))
+    let all = try json(fixture("tensorflow/dtypes/dtypes"), "--values", "1000000")
+    for tensor in all["tensors"]?.elements ?? [] {
+      let count = (tensor["shape"]?.elements ?? []).reduce(1) { $0 * ($1.intValue ?? 0) }
+      #expect(tensor["values"]?.elements?.count == count, "\(tensor["name"]?.stringValue ?? "")")
+    }
+    let few = try json(fixture("tensorflow/dtypes/dtypes"), "--values", "3", "--filter", "types/float32")
+    let wanted = try expectedTensors(fixture("tensorflow/dtypes/expected.json")).first { $0.name == "types/float32" }
+    let bytes = Bytes(try #require(wanted?.bytes))
+    let values = few["tensors"]?.elements?.first?["values"]?.elements?.compactMap(\.doubleValue).map { Float($0) }
+    #expect(values == bytes.withSpan { Array($0.floats().prefix(3)) })
+    #expect(try Program.run("inspect", training, "--values", "0").status == 64)
+  }
+
+  @Test func whatIsOddIsSaid() throws {
+    let folder = TemporaryFolder()
+    let file = folder.file("odd.npz")
+    func bytes(_ values: [Float]) -> [UInt8] {
+      values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) } }
+    }
+    let tensors: [(String, [Float])] = [
+      ("empty", [0, 0, 0]), ("one", [1, 2, 3]), ("other", [1, 2, 3]), ("broken", [1, .nan, 3]),
+      ("far", [.infinity, 1, 2]),
+      ("ones", [1, 1, 1]), ("also", [1, 1, 1]),
+    ]
+    let writer = try NpzWriter(path: file, overwrites: true)
+    try writer.begin(tensors.compactMap { TensorInfo(name: $0.0, elementType: .f32, shape: [3]) })
+    for (index, tensor) in tensors.enumerated() {
+      let data = Bytes(bytes(tensor.1))
+      try data.withSpan { try writer.append($0, toTensorAt: index) }
+    }
+    try writer.finish(metadata: [])
+    let text = try inspect(file, "--stats")
+    #expect(text.contains("nan    NaN in 1 tensor: broken"))
+    #expect(text.contains("inf    infinities in 1 tensor: far"))
+    #expect(text.contains("zeros  nothing but zeros in 1 tensor: empty"))
+    #expect(text.contains("same   the same values in 2 tensors: one, other"))
+    let findings = try json(file, "--stats")["findings"]?.elements ?? []
+    #expect(findings.compactMap { $0["kind"]?.stringValue } == ["nan", "inf", "zeros", "same"])
+  }
+
+  @Test func theSummaryTellsWhatTheModelIs() throws {
+    let found = try json(training)
+    #expect(found["model_config"]?["hidden_size"]?.intValue == 16)
+    let parts = found["parts"]?.members ?? []
+    #expect(parts.map(\.key) == ["embeddings", "encoder", "heads", "optimizer", "other"])
+    let bytes = parts.reduce(0) { $0 + ($1.value["bytes"]?.intValue ?? 0) }
+    #expect(bytes == found["bytes"]?.intValue)
+    let types = (found["dtypes"]?.members ?? []).reduce(0) { $0 + ($1.value["tensors"]?.intValue ?? 0) }
+    #expect(types == found["tensors"]?.elements?.count)
+    let optimizer = (found["tensors"]?.elements ?? []).filter { $0["part"]?.stringValue == "optimizer" }
+    #expect(optimizer.allSatisfy { $0["name"]?.stringValue?.contains("adam") == true } && optimizer.count == 50)
+    let tiny = try json(fixture("tensorflow/bert-tiny"))
+    #expect(tiny["vocabulary_tokens"]?.intValue == 101 && tiny["casing"]?.stringValue == "uncased")
+    #expect(tiny["tied"]?.elements?.first?["kind"]?.stringValue == "absent")
+  }
+
+  /// Without a config the shapes tell the sizes, and what they cannot tell is said to be assumed.
+  @Test func withoutAConfigTheShapesTell() throws {
+    let folder = TemporaryFolder()
+    for name in ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"] {
+      _ = try folder.write(try contents(fixture("tensorflow/bert-tiny/\(name)")), name)
+    }
+    let text = try inspect(folder.path)
+    #expect(text.contains("model    2 layers, hidden size 48"))
+    #expect(text.contains("config   none beside it: inferred from the shapes"))
+    #expect(text.contains("num_attention_heads is told by no shape: assumed"))
+  }
+
+  @Test func aConfigThatContradictsIsSaid() throws {
+    let folder = TemporaryFolder()
+    for name in ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"] {
+      _ = try folder.write(try contents(fixture("tensorflow/bert-tiny/\(name)")), name)
+    }
+    let config = String(decoding: try contents(fixture("tensorflow/bert-tiny/bert_config.json")), as: UTF8.self)
+    let wrong = config.split(separator: "\"hidden_size\": 48", omittingEmptySubsequences: false).joined(
+      separator: "\"hidden_size\": 64")
+    #expect(wrong != config)
+    _ = try folder.write(Array(wrong.utf8), "bert_config.json")
+    #expect(
+      try inspect(folder.path).contains("conflict  hidden_size of bert_config.json is 64, but the weights have 48"))
+  }
+
+  @Test func eightBitWeightsAndTheirScalesAreOneTensor() throws {
+    let folder = TemporaryFolder()
+    let small = folder.file("small.safetensors")
+    let made = try Program.run(
+      "convert", "tf-to-native", fixture("tensorflow/bert-tiny"), "-o", small, "--dtype", "int8")
+    #expect(made.status == 0, "\(made.errors)")
+    let text = try inspect(small)
+    #expect(text.contains("0 dropped by rules: every tensor is accounted for"))
+    #expect(try json(small)["parts"]?.members?.map(\.key) == ["embeddings", "encoder", "heads"])
+  }
+
+  /// Colours and the width of the terminal; here told by variables, since tests have no terminal.
+  @Test func coloursAndWidth() throws {
+    func run(_ variables: String, _ arguments: String) throws -> String {
+      let folder = TemporaryFolder()
+      let command = "env -u NO_COLOR \(variables) '\(Program.path)' inspect \(arguments) > '\(folder.file("out"))' 2>&1"
+      #expect(unsafe system(command) == 0)
+      return String(decoding: try contents(folder.file("out")), as: UTF8.self)
+    }
+    #expect(try !run("TERM=xterm", training).contains("\u{1B}"))
+    #expect(try run("CLICOLOR_FORCE=1", training).contains("\u{1B}[1mtensor\u{1B}[0m"))
+    #expect(try !run("CLICOLOR_FORCE=1 NO_COLOR=1", training).contains("\u{1B}"))
+    let narrow = try run("COLUMNS=60", training).split(separator: "\n")
+    let header = try #require(narrow.firstIndex { $0.hasPrefix("tensor ") })
+    #expect(narrow[header...].allSatisfy { $0.count <= 60 })
+    #expect(narrow[header...].contains { $0.contains("…") })
+  }
+
+  @Test(arguments: [
+    ["--tree", "--stats"], ["--tree", "--expand"], ["--unmapped", "--filter", "x"], ["--unmapped", "--dtype", "F32"],
+  ])
+  func whatDoesNotGoTogether(_ options: [String]) throws {
+    #expect(try Program.run(["inspect", training] + options).status == 64)
+  }
+}
