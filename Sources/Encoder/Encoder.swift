@@ -110,7 +110,7 @@ public final class Encoder: Sendable {
   /// The threads that matrix products use.
   public var threads: Int { library == .oneDNN ? PackedMath.threads : Int(bertconv_openblas_threads()) }
 
-  /// The names that ``run(_:outputs:)`` takes, in the order of the pass: `hidden_states.0` (the embeddings) to
+  /// The names that ``run(_:outputs:progress:)`` takes, in the order of the pass: `hidden_states.0` (the embeddings) to
   /// `hidden_states.L`, `last_hidden_state`, and those of pooler and heads that the file has.
   public var availableOutputs: [String] { outputs.map(\.name) }
 
@@ -126,8 +126,11 @@ public final class Encoder: Sendable {
 
   /// Runs the model and gives the outputs that are asked for, in the order of ``availableOutputs``.
   ///
-  /// Throws `FormatError` for an unknown output and for an input that does not fit the model.
-  public func run(_ input: EncoderInput, outputs names: Set<String>) throws -> [EncoderOutput] {
+  /// `progress` is told how many tokens are through, and how many there are. Throws `FormatError` for an unknown output and
+  /// for an input that does not fit the model.
+  public func run(
+    _ input: EncoderInput, outputs names: Set<String>, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+  ) throws -> [EncoderOutput] {
     if let unknown = names.sorted().first(where: { kind(of: $0) == nil }) {
       throw FormatError(
         "the model has no such output", file: model.path, found: "'\(unknown)'",
@@ -150,6 +153,8 @@ public final class Encoder: Sendable {
       }
     } heads: { pass in
       pass.runHeads(sequenceLength: input.sequence, results)
+    } progress: {
+      progress?($0, $1)
     }
     // A file that shrank under us reads as zeros: its results are worth nothing.
     try model.file.checkIntact()
@@ -218,7 +223,7 @@ public final class Encoder: Sendable {
   /// threads together.
   private func forEachGroup(
     of input: EncoderInput, poolsFirstToken: Bool, layers: (ForwardPass) -> Void,
-    heads: (ForwardPass) -> Void = { _ in }
+    heads: (ForwardPass) -> Void = { _ in }, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) {
     Self.setThreads(requestedThreads)
     let isPacked = library == .oneDNN
@@ -228,6 +233,8 @@ public final class Encoder: Sendable {
       idle.withLock { $0.popLast() } ?? Worker(Kernels(packed: isPacked ? PackedMath(precision) : nil))
     }
     defer { idle.withLock { $0 += workers } }
+    let total = batches.joined().reduce(0) { $0 + $1.tokens }
+    var done = 0
     for groups in batches {
       let passes = zip(groups, workers).map { group, worker in
         ForwardPass(
@@ -240,6 +247,8 @@ public final class Encoder: Sendable {
         for pass in passes { layers(pass) }
       }
       for pass in passes { heads(pass) }
+      done += groups.reduce(0) { $0 + $1.tokens }
+      progress(done, total)
     }
   }
 

@@ -33,7 +33,7 @@ public struct NativeModel: Sendable {
   }
 
   /// Opens `path` and checks its header and, where the profile is claimed, everything that the profile promises but the
-  /// checksums of the data, which ``verifyChecksums()`` checks.
+  /// checksums of the data, which ``verifyChecksums(progress:)`` checks.
   public static func open(_ path: String) throws(FormatError) -> NativeModel {
     try NativeModel(try MappedFile.open(path), path: path)
   }

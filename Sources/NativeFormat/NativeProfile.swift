@@ -116,8 +116,8 @@ public enum NativeProfile {
 
 extension NativeModel {
   /// Checks the data of every tensor, and the padding of the header, against the file's checksums. Does nothing for a
-  /// plain safetensors file, which has none.
-  public func verifyChecksums() throws(FormatError) {
+  /// plain safetensors file, which has none. `progress` is told the bytes that have been read, and how many there are.
+  public func verifyChecksums(progress: ((_ done: Int, _ total: Int) -> Void)? = nil) throws(FormatError) {
     guard isNative, let text = header.value(NativeProfile.checksumsKey),
       let sums = try JSON.parse(text, file: path)["tensors"]
     else { return }
@@ -125,8 +125,14 @@ extension NativeModel {
     for member in sums.members ?? [] {
       expected[member.key] = member.value.stringValue.flatMap { UInt32($0, radix: 16) }
     }
+    let total = tensorNames.reduce(0) { $0 + (tensor($1)?.bytes.count ?? 0) }
+    var done = 0
     for name in tensorNames {
       guard let tensor = tensor(name) else { continue }
+      defer {
+        done += tensor.bytes.count
+        progress?(done, total)
+      }
       let actual = tensor.bytes.crc32c()
       try tensor.bytes.checkIntact()
       guard actual == expected[name] else {

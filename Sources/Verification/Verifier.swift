@@ -11,21 +11,23 @@ public enum Verifier {
   ///   - tolerance: the largest absolute difference that passes
   ///   - threads: for matrix products; all cores when absent
   ///   - precision: of the matrix products
+  ///   - progress: is told how many tokens are through, and how many there are
   ///
   /// Throws `FormatError` when model or fixture cannot be used, when they do not fit each other, and when the fixture
   /// has no output; outputs that differ are the report's business.
   public static func verify(
     _ model: NativeModel, config: JSON?, fixture: Fixture, tolerance: Double = 1e-4, threads: Int? = nil,
-    precision: Precision = .f32
+    precision: Precision = .f32, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> VerificationReport {
     try verify(
       try Encoder(model, config: config, threads: threads, precision: precision), fixture: fixture,
-      tolerance: tolerance)
+      tolerance: tolerance, progress: progress)
   }
 
   /// The same with an encoder that is open already.
   public static func verify(
-    _ encoder: Encoder, fixture: Fixture, tolerance: Double = 1e-4
+    _ encoder: Encoder, fixture: Fixture, tolerance: Double = 1e-4,
+    progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> VerificationReport {
     guard tolerance >= 0, tolerance.isFinite else {
       throw FormatError("the tolerance is not usable", found: "\(tolerance)", expected: "a number that is not negative")
@@ -43,7 +45,7 @@ public enum Verifier {
         advice: "Convert the checkpoint with this head, or leave the output out of the fixture.")
     }
 
-    let outputs = try encoder.run(fixture.input, outputs: Set(fixture.references.map(\.name)))
+    let outputs = try encoder.run(fixture.input, outputs: Set(fixture.references.map(\.name)), progress: progress)
     var comparisons: [OutputComparison] = []
     for output in outputs {
       guard let reference = fixture.references.first(where: { $0.name == output.name }),

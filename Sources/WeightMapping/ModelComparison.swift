@@ -92,9 +92,11 @@ extension Converter {
   ///
   /// A tensor of the source's type must be equal bit for bit. One of another type must hold the very bytes that a
   /// conversion to that type makes of the source: the type alone then accounts for the difference. With a `tolerance`
-  /// whatever differs by no more than it is accepted as well.
+  /// whatever differs by no more than it is accepted as well. `progress` is told how many bytes of the targets have been
+  /// compared, and how many there are.
   public static func compare(
-    _ plan: MappingPlan, from source: any TensorSource, with other: any TensorSource, tolerance: Double? = nil
+    _ plan: MappingPlan, from source: any TensorSource, with other: any TensorSource, tolerance: Double? = nil,
+    progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> ModelComparison {
     let plan = try plan.resolvingTies(in: source)
     let model = DequantisedSource(other) ?? other
@@ -103,7 +105,13 @@ extension Converter {
     var places: [String: Int] = [:]
     for (index, info) in model.tensors.enumerated() { places[info.name] = index }
     var result = ModelComparison()
+    let total = plan.byteCount
+    var done = 0
     for target in plan.targets {
+      defer {
+        done += target.info.byteCount
+        progress?(done, total)
+      }
       let name = target.info.name
       guard let place = places.removeValue(forKey: name), let storedPlace = stored[name] else {
         result.differences.append(.init(name: name, problem: "not in the model"))

@@ -65,7 +65,7 @@ struct Run: ParsableCommand {
   private func runModel() throws {
     let began = Clock.now
     let native = try NativeModel.open(model)
-    if !skipChecksums { try native.verifyChecksums() }
+    if !skipChecksums { try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) } }
     let encoder = try ModelConfig(native, model, given: config).use {
       try Encoder(native, config: $0, threads: threads, precision: precision)
     }
@@ -89,7 +89,9 @@ struct Run: ParsableCommand {
     do {
       for _ in 0..<repeats {
         let start = Clock.now
-        results = try encoder.run(input, outputs: Set(wanted))
+        results = try ProgressBar.during("running", unit: .tokens) {
+          try encoder.run(input, outputs: Set(wanted), progress: $0)
+        }
         times.append(Clock.now - start)
       }
       let order = results.sorted { (wanted.firstIndex(of: $0.name) ?? 0) < (wanted.firstIndex(of: $1.name) ?? 0) }

@@ -115,16 +115,21 @@ enum Style: String {
   }
 }
 
-/// A bar on the terminal for work of a known number of bytes; nothing elsewhere.
+/// A bar on the terminal for work of a known amount; nothing elsewhere, and nothing for what is done in half a second.
 struct ProgressBar {
+  enum Unit { case bytes, tokens }
+
   private let label: String
   private let total: Int
   private let started = Clock.now
   private var drawn = 0.0
   private var isVisible = false
 
-  init(_ label: String, total: Int) {
+  private let unit: Unit
+
+  init(_ label: String, total: Int, unit: Unit = .bytes) {
     self.label = label
+    self.unit = unit
     self.total = max(total, 1)
   }
 
@@ -139,7 +144,26 @@ struct ProgressBar {
     let left = rate > 0 ? Double(total - done) / rate : 0
     Console.progress(
       "\r\(label) [\(String(repeating: "#", count: filled))\(String(repeating: ".", count: 30 - filled))] "
-        + "\(fixed(share * 100, digits: 0)) %  \(humanBytes(UInt64(rate)))/s  \(fixed(left, digits: 0)) s left ")
+        + "\(fixed(share * 100, digits: 0)) %  \(amount(rate))/s  \(fixed(left, digits: 0)) s left \u{1B}[K")
+  }
+
+  private func amount(_ value: Double) -> String {
+    switch unit {
+    case .bytes: humanBytes(UInt64(value))
+    case .tokens: "\(grouped(Int(value))) tokens"
+    }
+  }
+
+  /// Does work that tells how far it is, with a bar.
+  static func during<R>(
+    _ label: String, unit: Unit = .bytes, _ work: (_ progress: @escaping (Int, Int) -> Void) throws -> R
+  ) rethrows -> R {
+    var bar: ProgressBar?
+    defer { bar?.finish() }
+    return try work { done, total in
+      if bar == nil { bar = ProgressBar(label, total: total, unit: unit) }
+      bar?.update(done)
+    }
   }
 
   mutating func finish() {

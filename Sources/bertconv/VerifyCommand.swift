@@ -59,7 +59,7 @@ struct Verify: ParsableCommand {
     let native = try NativeModel.open(model)
     let page = try html.map { try PageFile($0, inputs: [model, fixtures, config] + table) }
     var outputs: VerificationReport?
-    try native.verifyChecksums()
+    try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) }
     var result = JSON.object([])
     var passed = true
     var text: [String] = []
@@ -73,9 +73,12 @@ struct Verify: ParsableCommand {
     }
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
-      let report = try ModelConfig(native, model, given: config).use {
-        try Verifier.verify(
-          native, config: $0, fixture: fixture, tolerance: tolerance ?? 1e-4, threads: threads, precision: precision)
+      let report = try ModelConfig(native, model, given: config).use { config in
+        try ProgressBar.during("running", unit: .tokens) {
+          try Verifier.verify(
+            native, config: config, fixture: fixture, tolerance: tolerance ?? 1e-4, threads: threads,
+            precision: precision, progress: $0)
+        }
       }
       Console.warn(report.warnings)
       result = report.json()
@@ -115,8 +118,11 @@ struct Verify: ParsableCommand {
       configFile: modelConfig.path, allowUnexpected: allowUnexpected
     ).resolvingTies(in: source)
     // A tolerance beside fixtures is for what the model computes: its tensors stay exact.
-    return try Converter.compare(
-      plan, from: source, with: try CheckpointOpener().openFile(model), tolerance: fixtures == nil ? tolerance : nil)
+    return try ProgressBar.during("comparing") {
+      try Converter.compare(
+        plan, from: source, with: try CheckpointOpener().openFile(model), tolerance: fixtures == nil ? tolerance : nil,
+        progress: $0)
+    }
   }
 }
 
