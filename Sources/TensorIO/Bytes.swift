@@ -170,7 +170,7 @@ public struct Bytes: Sendable {
 
   public func byte(at offset: Int) -> UInt8? {
     guard offset >= 0, offset < count else { return nil }
-    return withSpan { $0.unsafeByte(offset) }
+    return withSpan { $0.byte(at: offset) }
   }
 
   public func array() -> [UInt8] { withSpan { $0.array() } }
@@ -208,9 +208,9 @@ public struct Bytes: Sendable {
 }
 
 extension RawSpan {
-  /// The byte at `offset`, which the caller has checked; a wrong one stops the program.
+  /// The byte at `offset`; a wrong offset stops the program.
   @inline(__always)
-  public func unsafeByte(_ offset: Int) -> UInt8 {
+  public func byte(at offset: Int) -> UInt8 {
     precondition(offset >= 0 && offset < byteCount)
     return unsafe unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
   }

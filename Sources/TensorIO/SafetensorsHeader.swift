@@ -33,7 +33,7 @@ public struct SafetensorsHeader: Sendable {
     guard file.count >= 10, let head = file.slice(0, 9) else { return false }
     return head.withSpan { span in
       let length = span.littleEndian(UInt64.self, at: 0)
-      return length >= 2 && length <= UInt64(maximumLength) && span.unsafeByte(8) == UInt8(ascii: "{")
+      return length >= 2 && length <= UInt64(maximumLength) && span.byte(at: 8) == UInt8(ascii: "{")
     }
   }
 

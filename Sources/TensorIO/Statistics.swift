@@ -60,16 +60,16 @@ public struct TensorStatistics: Sendable, Equatable {
     case .f64: { Double(bitPattern: $0.littleEndian(UInt64.self, at: $1)) }
     case .f16: { Double(Float(halfBits: $0.littleEndian(UInt16.self, at: $1))) }
     case .bf16: { Double(Float(bitPattern: UInt32($0.littleEndian(UInt16.self, at: $1)) << 16)) }
-    case .f8e4m3: { smallFloat($0.unsafeByte($1), exponentBits: 4, bias: 7, hasInfinity: false) }
-    case .f8e5m2: { smallFloat($0.unsafeByte($1), exponentBits: 5, bias: 15, hasInfinity: true) }
+    case .f8e4m3: { smallFloat($0.byte(at: $1), exponentBits: 4, bias: 7, hasInfinity: false) }
+    case .f8e5m2: { smallFloat($0.byte(at: $1), exponentBits: 5, bias: 15, hasInfinity: true) }
     case .i64: { Double($0.littleEndian(Int64.self, at: $1)) }
     case .u64: { Double($0.littleEndian(UInt64.self, at: $1)) }
     case .i32, .quantizedI32: { Double($0.littleEndian(Int32.self, at: $1)) }
     case .u32: { Double($0.littleEndian(UInt32.self, at: $1)) }
     case .i16, .quantizedI16: { Double($0.littleEndian(Int16.self, at: $1)) }
     case .u16, .quantizedU16: { Double($0.littleEndian(UInt16.self, at: $1)) }
-    case .i8, .quantizedI8: { Double(Int8(bitPattern: $0.unsafeByte($1))) }
-    case .u8, .quantizedU8, .bool: { Double($0.unsafeByte($1)) }
+    case .i8, .quantizedI8: { Double(Int8(bitPattern: $0.byte(at: $1))) }
+    case .u8, .quantizedU8, .bool: { Double($0.byte(at: $1)) }
     default: nil
     }
   }

@@ -79,7 +79,7 @@ public struct DequantisedSource: TensorSource {
         let count = min(piece.byteCount - start, 1 << 18)
         let made = Bytes(count: count * 4) { out in
           for element in 0..<count {
-            let q = Float(Int8(bitPattern: piece.unsafeByte(start + element)))
+            let q = Float(Int8(bitPattern: piece.byte(at: start + element)))
             let value = q * scales[(position + start + element) / columns]
             out.storeBytes(of: value.bitPattern.littleEndian, toByteOffset: element * 4, as: UInt32.self)
           }

@@ -160,7 +160,7 @@ enum FirstValues {
   private static func value(_ type: ElementType, _ bytes: RawSpan, at place: Int, _ size: Int) -> (String, JSON) {
     switch type {
     case .bool:
-      let isTrue = bytes.unsafeByte(place) != 0
+      let isTrue = bytes.byte(at: place) != 0
       return (isTrue ? "true" : "false", .bool(isTrue))
     case .i64: return whole(bytes.littleEndian(Int64.self, at: place))
     case .u64: return whole(bytes.littleEndian(UInt64.self, at: place))
@@ -168,7 +168,7 @@ enum FirstValues {
     }
     guard let decode = TensorStatistics.decoder(type) else {
       // Types without an order, or that no processor knows: what is stored.
-      let text = (0..<size).map { hexadecimal(bytes.unsafeByte(place + $0), digits: 2) }.joined()
+      let text = (0..<size).map { hexadecimal(bytes.byte(at: place + $0), digits: 2) }.joined()
       return ("0x" + text, .string("0x" + text))
     }
     let number = decode(bytes, place)

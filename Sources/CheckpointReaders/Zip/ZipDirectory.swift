@@ -78,7 +78,7 @@ struct ZipDirectory {
     return tail.withSpan { span in
       var offset = span.byteCount - 22
       while offset >= 0 {
-        if span.unsafeByte(offset) == 0x50, span.littleEndian(UInt32.self, at: offset) == 0x0605_4B50 {
+        if span.byte(at: offset) == 0x50, span.littleEndian(UInt32.self, at: offset) == 0x0605_4B50 {
           return file.count - span.byteCount + offset
         }
         offset -= 1

@@ -168,7 +168,7 @@ struct HDF5Cursor {
   mutating func number(_ size: Int, _ what: String) throws(FormatError) -> UInt64 {
     let bytes = try cursor.take(size, what)
     return bytes.withSpan { span in
-      (0..<span.byteCount).reduce(0) { $0 | UInt64(span.unsafeByte($1)) << UInt64(8 * $1) }
+      (0..<span.byteCount).reduce(0) { $0 | UInt64(span.byte(at: $1)) << UInt64(8 * $1) }
     }
   }
 
@@ -244,7 +244,7 @@ enum Lookup3 {
     }
     guard length > 0 else { return c }
     for index in 0..<length {
-      let value = UInt32(span.unsafeByte(place + index)) << UInt32(8 * (index % 4))
+      let value = UInt32(span.byte(at: place + index)) << UInt32(8 * (index % 4))
       switch index / 4 {
       case 0: a &+= value
       case 1: b &+= value

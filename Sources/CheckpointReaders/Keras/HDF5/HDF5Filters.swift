@@ -108,8 +108,8 @@ struct HDF5Filters {
         // As many words as the sums have room for.
         let end = min(place + 720, span.byteCount)
         while place < end {
-          let high = UInt32(span.unsafeByte(place)) << 8
-          first &+= place + 1 < span.byteCount ? high | UInt32(span.unsafeByte(place + 1)) : high
+          let high = UInt32(span.byte(at: place)) << 8
+          first &+= place + 1 < span.byteCount ? high | UInt32(span.byte(at: place + 1)) : high
           second &+= first
           place += 2
         }
