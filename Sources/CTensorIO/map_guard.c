@@ -11,7 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SLOTS = 4096 };
+// As many as Linux lets a process map, unless told otherwise (vm.max_map_count). What is not used takes no memory.
+enum { SLOTS = 1 << 16 };
 
 static struct {
   _Atomic uintptr_t start;  // 0: free
@@ -19,6 +20,7 @@ static struct {
   _Atomic int hit;
 } slots[SLOTS];
 static _Atomic int used_slots;  // one past the highest slot ever taken
+static int first_free;          // no slot below it is free
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int installed;
 static long page_size;
@@ -30,6 +32,8 @@ static void on_bus_error(int signal_number, siginfo_t *info, void *context) {
   for (int i = 0; i < count; i++) {
     uintptr_t start = atomic_load(&slots[i].start), end = atomic_load(&slots[i].end);
     if (!start || address < start || address >= end) continue;
+    // The slot changed hands between the two: it is of another range, and the address of none that was in it.
+    if (atomic_load(&slots[i].start) != start) continue;
     uintptr_t page = address & ~(uintptr_t)(page_size - 1);
     atomic_store(&slots[i].hit, 1);
     void *zeros = mmap((void *)page, end - page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -50,15 +54,16 @@ int bertconv_map_guard_add(const void *start, size_t length) {
     sigaction(SIGBUS, &action, NULL);
     installed = 1;
   }
-  int slot = -1;
-  for (int i = 0; i < SLOTS; i++) {
-    if (atomic_load(&slots[i].start)) continue;
-    atomic_store(&slots[i].hit, 0);
-    atomic_store(&slots[i].end, (uintptr_t)start + length);
-    atomic_store(&slots[i].start, (uintptr_t)start);
-    if (i >= atomic_load(&used_slots)) atomic_store(&used_slots, i + 1);
-    slot = i;
-    break;
+  int slot = first_free;
+  while (slot < SLOTS && atomic_load(&slots[slot].start)) slot++;
+  first_free = slot;
+  if (slot == SLOTS) {
+    slot = -1;
+  } else {
+    atomic_store(&slots[slot].hit, 0);
+    atomic_store(&slots[slot].end, (uintptr_t)start + length);
+    atomic_store(&slots[slot].start, (uintptr_t)start);
+    if (slot >= atomic_load(&used_slots)) atomic_store(&used_slots, slot + 1);
   }
   pthread_mutex_unlock(&lock);
   return slot;
@@ -66,4 +71,9 @@ int bertconv_map_guard_add(const void *start, size_t length) {
 
 int bertconv_map_guard_was_hit(int slot) { return atomic_load(&slots[slot].hit); }
 
-void bertconv_map_guard_remove(int slot) { atomic_store(&slots[slot].start, 0); }
+void bertconv_map_guard_remove(int slot) {
+  pthread_mutex_lock(&lock);
+  atomic_store(&slots[slot].start, 0);
+  if (slot < first_free) first_free = slot;
+  pthread_mutex_unlock(&lock);
+}

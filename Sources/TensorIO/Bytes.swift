@@ -9,9 +9,12 @@ import CTensorIO
 #endif
 
 /// The owner of a stretch of memory: a mapped file or a buffer. The only class that keeps a raw pointer.
+///
+/// Thread safety: nobody writes to the bytes once `init` is over, and no property changes.
 @safe
 final class ByteStorage: @unchecked Sendable {
-  // Immutable after `init` for everyone but the writer that made it, hence safe to share.
+  // Memory safety: `start` has `count` bytes from `init` to `deinit`, which alone gives them back. No method hands the
+  // pointer out; a span that one lends ends before the method does, and the storage outlives the method.
   private let start: UnsafeRawPointer?
   let count: Int
   /// The file that the bytes come from, for error messages.
@@ -19,18 +22,24 @@ final class ByteStorage: @unchecked Sendable {
   private let release: Release
 
   private enum Release {
+    /// With the slot that guards the range against a file that becomes shorter.
     case unmap(guardSlot: Int32)
     case unmapBuffer
     case deallocate
     case nothing
   }
 
-  /// Takes over a mapping made by ``MappedFile``.
-  init(mapped start: UnsafeRawPointer, count: Int, file: String) {
+  /// Takes over a mapping made by ``MappedFile``, which is gone where this throws.
+  init(mapped start: UnsafeRawPointer, count: Int, file: String) throws(FormatError) {
+    let slot = unsafe bertconv_map_guard_add(start, count)
+    guard slot >= 0 else {
+      unsafe MappedFile.unmap(start, count)
+      throw FormatError("too many files are open at once", file: file)
+    }
     unsafe self.start = start
     self.count = count
     self.file = file
-    release = .unmap(guardSlot: unsafe bertconv_map_guard_add(start, count))
+    release = .unmap(guardSlot: slot)
   }
 
   /// A buffer of `count` bytes that `fill` writes once.
@@ -64,7 +73,7 @@ final class ByteStorage: @unchecked Sendable {
   /// keep them, once for each thread that makes buffers.
   private static let largeSize = 4 << 20
 
-  /// Zeros, in large pages where the system has them.
+  /// Zeros, in large pages where the system has them. Whoever calls it has to unmap them.
   @unsafe
   private static func mapBuffer(_ count: Int) -> UnsafeMutableRawPointer? {
     let memory = unsafe mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
@@ -78,7 +87,8 @@ final class ByteStorage: @unchecked Sendable {
   deinit {
     switch release {
     case .unmap(let slot):
-      if slot >= 0 { bertconv_map_guard_remove(slot) }
+      // First, since another mapping may get the address at once.
+      bertconv_map_guard_remove(slot)
       unsafe MappedFile.unmap(start, count)
     case .unmapBuffer: unsafe MappedFile.unmap(start, count)
     case .deallocate: unsafe free(UnsafeMutableRawPointer(mutating: start))
@@ -86,22 +96,25 @@ final class ByteStorage: @unchecked Sendable {
     }
   }
 
-  /// Calls `body` with a span over `range`, which the caller has checked.
+  /// Calls `body` with a span over `range`; one that does not lie inside stops the program.
   func withSpan<R: ~Copyable, E: Error>(_ range: Range<Int>, _ body: (RawSpan) throws(E) -> R) throws(E) -> R {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
     let buffer = unsafe UnsafeRawBufferPointer(start: start.map { unsafe $0 + range.lowerBound }, count: range.count)
+    defer { extendLifetime(self) }
     return try body(unsafe buffer.bytes)
   }
 
   /// False when a page of the mapping was lost because the file became shorter.
   var isIntact: Bool {
-    if case .unmap(let slot) = release, slot >= 0 { return bertconv_map_guard_was_hit(slot) == 0 }
+    if case .unmap(let slot) = release { return bertconv_map_guard_was_hit(slot) == 0 }
     return true
   }
 
   /// Gives the pages of `range` back to the system; they are read again when needed.
   func releasePages(_ range: Range<Int>) {
-    if case .unmap = release { unsafe MappedFile.discard(start, count, range) }
+    guard case .unmap = release else { return }
+    unsafe MappedFile.discard(start, count, range)
+    extendLifetime(self)
   }
 }
 
@@ -207,6 +220,9 @@ public struct Bytes: Sendable {
   public func releasePages() { storage.releasePages(range) }
 }
 
+// Memory safety: each function of these two extensions holds its offsets against the span's length before it reads or
+// writes. Every bit pattern is an integer, and no load asks for alignment.
+
 extension RawSpan {
   /// The byte at `offset`; a wrong offset stops the program.
   @inline(__always)
@@ -238,7 +254,7 @@ extension RawSpan {
     guard byteCount == other.byteCount else { return false }
     if isEmpty { return true }
     return unsafe withUnsafeBytes { a in
-      unsafe other.withUnsafeBytes { b in unsafe compareMemory(a, b) }
+      unsafe other.withUnsafeBytes { b in unsafe bertconv_equal(a.baseAddress, b.baseAddress, a.count) != 0 }
     }
   }
 }
@@ -248,6 +264,7 @@ extension MutableRawSpan {
   public mutating func copy(_ source: RawSpan, to offset: Int) {
     guard !source.isEmpty else { return }
     precondition(offset >= 0 && offset <= byteCount && source.byteCount <= byteCount - offset)
+    // Nothing else reaches what is borrowed for writing, so the two do not overlap.
     unsafe withUnsafeMutableBytes { target in
       unsafe source.withUnsafeBytes { bytes in
         unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset...]).copyMemory(from: bytes)

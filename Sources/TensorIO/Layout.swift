@@ -2,6 +2,9 @@ import CTensorIO
 
 /// Moving elements about, in cache blocks.
 public enum Layout {
+  // Memory safety: the preconditions hold the spans' lengths against the shapes, in arithmetic that traps, before an address
+  // is made of them. The target is borrowed for writing, so no source overlaps it; the C functions ask for no alignment.
+
   /// Writes the transpose of the row-major `rows` × `columns` matrix in `source` to `target`.
   public static func transpose(
     _ source: RawSpan, into target: inout MutableRawSpan, rows: Int, columns: Int, elementSize: Int
@@ -35,7 +38,7 @@ public enum Layout {
     unsafe piece.withUnsafeBytes { from in
       unsafe target.withUnsafeMutableBytes { to in
         guard let source = from.baseAddress, let made = to.baseAddress else { return }
-        /// The part of `columns` that is wanted, of some whole rows.
+        /// The part of `columns` that is wanted, of some whole rows, all of which the piece holds.
         func move(_ rowRange: Range<Int>, _ columnRange: Range<Int>) {
           let wanted = columnRange.clamped(to: range)
           guard !rowRange.isEmpty, !wanted.isEmpty else { return }
@@ -65,10 +68,4 @@ public enum Layout {
       }
     }
   }
-}
-
-@unsafe
-func compareMemory(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
-  guard let first = a.baseAddress, let second = b.baseAddress else { return a.count == b.count }
-  return unsafe bertconv_equal(first, second, a.count) != 0
 }

@@ -13,6 +13,9 @@ import CTensorIO
 /// When the file is truncated while it is mapped, the lost pages read as zeros and ``Bytes/checkIntact()`` throws;
 /// the process is not killed. A file that is replaced by a rename keeps its old content here.
 public enum MappedFile {
+  // Memory safety: a mapping is as long as the file was then, and goes to a `ByteStorage` at once, which owns it from there.
+  // The other calls are of functions that read a path, which Swift keeps for them, or fill a structure of this frame.
+
   /// Maps the whole of the regular file at `path`.
   public static func open(_ path: String) throws(FormatError) -> Bytes {
     let descriptor = openForReading(path)
@@ -31,18 +34,17 @@ public enum MappedFile {
     guard let start = unsafe start, unsafe start != MAP_FAILED else {
       throw FormatError("cannot be mapped into memory: \(systemError(errno))", file: path)
     }
-    return Bytes(unsafe ByteStorage(mapped: UnsafeRawPointer(start), count: count, file: path))
+    return Bytes(try unsafe ByteStorage(mapped: UnsafeRawPointer(start), count: count, file: path))
   }
 
   private static func openForReading(_ path: String) -> Int32 {
     // O_NONBLOCK keeps a FIFO given by mistake from blocking us; it means nothing for a regular file.
     while true {
-      let descriptor = unsafe Self.openCall(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+      let descriptor = Self.openCall(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
       if descriptor >= 0 || errno != EINTR { return descriptor }
     }
   }
 
-  @unsafe
   private static func openCall(_ path: String, _ flags: Int32) -> Int32 {
     #if canImport(Glibc)
       unsafe Glibc.open(path, flags)
@@ -61,11 +63,13 @@ public enum MappedFile {
     }
   }
 
+  /// `start` is that of a mapping of `count` bytes, which nobody uses any more.
   @unsafe
   static func unmap(_ start: UnsafeRawPointer?, _ count: Int) {
     if let start = unsafe start { unsafe _ = munmap(UnsafeMutableRawPointer(mutating: start), count) }
   }
 
+  /// `start` is that of a mapping of a file, of `count` bytes: memory of another kind would lose its content.
   @unsafe
   static func discard(_ start: UnsafeRawPointer?, _ count: Int, _ range: Range<Int>) {
     // A fault maps what lies around it too, up to a large page. Neighbours that are in use are only mapped again.
@@ -79,6 +83,7 @@ public enum MappedFile {
 
 /// The system's text for an error number.
 public func systemError(_ code: Int32) -> String {
+  // Constant, or the calling thread's own, and copied before it calls again.
   guard let text = unsafe strerror(code) else { return "error \(code)" }
   return unsafe String(cString: text)
 }
@@ -91,6 +96,8 @@ public enum Processors {
 
 /// Questions about paths, without following what a checkpoint says.
 public enum FileSystem {
+  // Memory safety: each call gets a path, which Swift keeps for it, and fills a structure of this frame.
+
   public enum Kind: Sendable, Equatable { case file, folder, other }
 
   public static func kind(of path: String) -> Kind? {
@@ -125,6 +132,8 @@ public enum FileSystem {
     guard let handle = unsafe opendir(path) else { throw MappedFile.unreadable(path, errno) }
     defer { unsafe _ = closedir(handle) }
     var names: [String] = []
+    // An entry lives until the next call. Its name ends with a NUL and is read where it lies: in a copy of the whole field
+    // there would be bytes behind a short entry.
     while let entry = unsafe readdir(handle) {
       let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
         unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }

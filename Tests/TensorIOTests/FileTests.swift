@@ -27,6 +27,16 @@ struct FileTests {
     #expect(error?.description.contains("shorter") == true)
   }
 
+  /// As many as the shards of a large checkpoint.
+  @Test func anyOfManyMappedFilesMayShrink() throws {
+    let folder = TemporaryFolder()
+    let path = try folder.write([UInt8](repeating: 7, count: 10_000), "data")
+    let mapped = try (0..<5_000).map { _ in try MappedFile.open(path) }
+    #expect(unsafe truncate(path, 10) == 0)
+    #expect(mapped.allSatisfy { $0.byte(at: 9_999) == 0 })
+    #expect(throws: FormatError.self) { try mapped[4_999].checkIntact() }
+  }
+
   @Test func aTargetAppearsWholeOrNotAtAll() throws {
     let folder = TemporaryFolder()
     let path = folder.file("out")
