@@ -19,6 +19,8 @@ public final class Encoder: Sendable {
   private let idle = Mutex<[Worker]>([])
 
   /// What one pass at a time needs beside the weights.
+  ///
+  /// Thread safety: a run takes it out of `idle`, so that no other has it, and uses it on one thread at a time.
   private final class Worker: @unchecked Sendable {
     let kernels: Kernels
     private var state: EncoderState?
@@ -78,6 +80,7 @@ public final class Encoder: Sendable {
     }
     if library == .oneDNN, best != .oneDNN { throw FormatError("oneDNN is not installed", expected: "libdnnl") }
     // With either library: what is not packed, such as the heads, is multiplied by OpenBLAS.
+    // Memory safety: the problem is a text that the library keeps.
     if let problem = unsafe bertconv_openblas_load() {
       throw FormatError(
         "OpenBLAS (libopenblas.so.0) cannot be loaded: \(unsafe String(cString: problem))",

@@ -2,6 +2,11 @@ import CKernels
 import COpenBLAS
 
 // The operations of the forward pass. Each checks its shapes, so that nothing above this file can reach outside a matrix.
+//
+// Memory safety: `withStart` lends the address of a whole matrix or weight, which lives until it returns, and C reads and
+// writes the rows, columns and strides that it is given with it: those of the matrix itself, or of another that a
+// precondition found to be of the same shape. What C writes to is in a buffer of its own, or in other columns than what it
+// reads: the forward pass has one for each result. A row is at least one float, so that no address is missing.
 
 /// How the heads of an attention attend.
 struct AttentionForm {
@@ -273,10 +278,8 @@ struct Kernels {
 
   /// `y = x`.
   static func copy(_ x: Matrix, to y: Matrix) {
-    precondition(x.isContiguous && y.isContiguous && x.rows == y.rows && x.columns == y.columns)
-    unsafe x.withStart { x0 in
-      unsafe y.withStart { y0 in unsafe y0.update(from: x0, count: x.rows * x.columns) }
-    }
+    precondition(x.rows == y.rows)
+    for row in 0..<x.rows { x.withRow(row) { y.set(row: row, to: $0) } }
   }
 
   /// `x = normalise(x + bias + residual)`.
@@ -306,16 +309,15 @@ struct Kernels {
 
   /// Each row of `x` to weights that sum to 1; `isCausal` leaves row `i` the columns 0 to `i` alone.
   private static func softmax(_ x: Matrix, isCausal: Bool) {
-    unsafe x.withStart { x0 in
-      guard isCausal else {
-        unsafe bertconv_softmax(x0, x.rows, x.columns, x.stride)
-        return
-      }
-      for row in 0..<x.rows {
-        let start = unsafe x0 + row * x.stride
-        let seen = min(row + 1, x.columns)
-        unsafe bertconv_softmax(start, 1, seen, x.stride)
-        unsafe (start + seen).update(repeating: 0, count: x.columns - seen)
+    guard isCausal else {
+      unsafe x.withStart { unsafe bertconv_softmax($0, x.rows, x.columns, x.stride) }
+      return
+    }
+    for row in 0..<x.rows {
+      let seen = min(row + 1, x.columns)
+      unsafe x.withStart { unsafe bertconv_softmax($0 + row * x.stride, 1, seen, x.stride) }
+      x.withMutableRow(row) { weights in
+        for column in seen..<x.columns { weights[column] = 0 }
       }
     }
   }
@@ -336,12 +338,11 @@ struct Kernels {
   static func maximum(of x: Matrix, into y: Matrix) {
     precondition(x.rows > 0 && y.rows == 1 && x.columns == y.columns)
     gather(x, [0], into: y)
-    unsafe x.withStart { x0 in
-      unsafe y.withStart { y0 in
-        for row in 1..<max(x.rows, 1) {
-          for column in 0..<x.columns
-          where unsafe x0[row * x.stride + column] > y0[column] || x0[row * x.stride + column].isNaN {
-            unsafe y0[column] = unsafe x0[row * x.stride + column]
+    y.withMutableRow(0) { largest in
+      for row in 1..<x.rows {
+        x.withRow(row) { values in
+          for column in values.indices where values[column] > largest[column] || values[column].isNaN {
+            largest[column] = values[column]
           }
         }
       }
@@ -350,31 +351,25 @@ struct Kernels {
 
   /// Each row of `x` to a Euclidean length of 1; one shorter than 1e-12 is divided by that, as torch does.
   static func normalize(_ x: Matrix) {
-    unsafe x.withStart { x0 in
-      for row in 0..<x.rows {
-        let start = unsafe x0 + row * x.stride
+    for row in 0..<x.rows {
+      x.withMutableRow(row) { values in
         var sum = 0.0
-        for column in 0..<x.columns { unsafe sum += Double(start[column]) * Double(start[column]) }
+        for column in values.indices { sum += Double(values[column]) * Double(values[column]) }
         let factor = Float(1 / max(sum.squareRoot(), 1e-12))
-        for column in 0..<x.columns { unsafe start[column] *= factor }
+        for column in values.indices { values[column] *= factor }
       }
     }
   }
 
   /// `x[row] = table[index]`, or `x[row] += table[index]`, for each row's index.
   static func gather(_ table: Weight, _ indices: [Int], into x: Matrix, adding: Bool) {
+    guard adding else { return gather(table, indices, into: x) }
     precondition(x.columns == table.columns && indices.count == x.rows)
     unsafe x.withStart { x0 in
       unsafe table.withStart { table0 in
         for (row, index) in indices.enumerated() {
           precondition(index >= 0 && index < table.rows)
-          let source = unsafe table0 + index * table.columns
-          let target = unsafe x0 + row * x.stride
-          if adding {
-            unsafe bertconv_add(target, source, x.columns)
-          } else {
-            unsafe target.update(from: source, count: x.columns)
-          }
+          unsafe bertconv_add(x0 + row * x.stride, table0 + index * table.columns, x.columns)
         }
       }
     }
@@ -382,46 +377,26 @@ struct Kernels {
 
   /// `x[row] = table[index]` for each row's index, zeros where there is none.
   static func gather(_ table: Weight, _ indices: [Int?], into x: Matrix) {
-    precondition(x.columns == table.columns && indices.count == x.rows)
-    unsafe x.withStart { x0 in
-      unsafe table.withStart { table0 in
-        for (row, index) in indices.enumerated() {
-          let target = unsafe x0 + row * x.stride
-          if let index {
-            precondition(index >= 0 && index < table.rows)
-            unsafe target.update(from: table0 + index * table.columns, count: x.columns)
-          } else {
-            unsafe target.update(repeating: 0, count: x.columns)
-          }
-        }
+    precondition(indices.count == x.rows)
+    for (row, index) in indices.enumerated() {
+      if let index {
+        table.withRow(index) { x.set(row: row, to: $0) }
+      } else {
+        x.withMutableRow(row) { $0.update(repeating: 0) }
       }
     }
   }
 
   /// Copies row `indices[i]` of `x` to row `i` of `y`.
   static func gather(_ x: Matrix, _ indices: [Int], into y: Matrix) {
-    precondition(x.columns == y.columns && indices.count == y.rows)
-    unsafe x.withStart { x0 in
-      unsafe y.withStart { y0 in
-        for (row, index) in indices.enumerated() {
-          precondition(index >= 0 && index < x.rows)
-          unsafe (y0 + row * y.stride).update(from: x0 + index * x.stride, count: x.columns)
-        }
-      }
-    }
+    precondition(indices.count == y.rows)
+    for (row, index) in indices.enumerated() { x.withRow(index) { y.set(row: row, to: $0) } }
   }
 
   /// Copies row `i` of `x` to row `rows[i]` of `values`, a matrix of as many columns.
   static func scatter(_ x: Matrix, to rows: [Int], of values: inout [Float]) {
     precondition(rows.count == x.rows)
-    unsafe values.withUnsafeMutableBufferPointer { values in
-      guard let start = values.baseAddress else { return }
-      unsafe x.withStart { x0 in
-        for (row, target) in rows.enumerated() {
-          precondition(target >= 0 && (target + 1) * x.columns <= values.count)
-          unsafe (start + target * x.columns).update(from: x0 + row * x.stride, count: x.columns)
-        }
-      }
-    }
+    var target = values.mutableSpan
+    for (row, place) in rows.enumerated() { x.withRow(row) { target.copy($0, to: place * x.columns) } }
   }
 }

@@ -1,6 +1,8 @@
 /// Memory for activations, zero at first.
 @safe
 final class Buffer {
+  // Memory safety: `start` has `count` initialised floats, one where `count` is 0, as long as the buffer lives, which
+  // `withStart` sees to. Whoever calls that keeps to `count`; a `Matrix` does, for all that use one.
   private let start: UnsafeMutablePointer<Float>
   let count: Int
 
@@ -26,6 +28,9 @@ final class Buffer {
 
 /// A row-major `[rows, columns]` view on a buffer, whose rows start `stride` elements apart.
 struct Matrix {
+  // Memory safety: `init` holds the shape against the buffer, so that every row lies in it; a row that is lent as a span is
+  // one of them.
+
   private let buffer: Buffer
   private let offset: Int
   let rows: Int
@@ -62,13 +67,40 @@ struct Matrix {
     unsafe buffer.withStart { unsafe body($0 + offset) }
   }
 
+  /// Calls `body` with the elements of a row.
+  func withRow<R>(_ row: Int, _ body: (Span<Float>) -> R) -> R {
+    precondition(row >= 0 && row < rows)
+    return unsafe withStart { start in
+      unsafe body(UnsafeBufferPointer(start: start + row * stride, count: columns).span)
+    }
+  }
+
+  /// The same, to be written to.
+  func withMutableRow<R>(_ row: Int, _ body: (inout MutableSpan<Float>) -> R) -> R {
+    precondition(row >= 0 && row < rows)
+    return unsafe withStart { start in
+      let elements = unsafe UnsafeMutableBufferPointer(start: start + row * stride, count: columns)
+      var span = unsafe elements.mutableSpan
+      return body(&span)
+    }
+  }
+
   /// Copies `values` into row `row`.
   func set(row: Int, to values: Span<Float>) {
-    precondition(row >= 0 && row < rows && values.count == columns)
-    unsafe withStart { start in
-      unsafe values.withUnsafeBufferPointer { source in
-        guard let source = source.baseAddress else { return }
-        unsafe (start + row * stride).update(from: source, count: columns)
+    precondition(values.count == columns)
+    withMutableRow(row) { $0.copy(values, to: 0) }
+  }
+}
+
+extension MutableSpan where Element: BitwiseCopyable {
+  /// Copies `source` to the places from `offset` on; what does not fit stops the program.
+  mutating func copy(_ source: Span<Element>, to offset: Int) {
+    precondition(offset >= 0 && offset <= count && source.count <= count - offset)
+    unsafe withUnsafeMutableBufferPointer { target in
+      unsafe source.withUnsafeBufferPointer { source in
+        // Only one without elements has no address.
+        guard let place = target.baseAddress, let first = source.baseAddress else { return }
+        unsafe (place + offset).update(from: first, count: source.count)
       }
     }
   }

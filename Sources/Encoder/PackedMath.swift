@@ -5,8 +5,14 @@ import TensorIO
 /// Products with packed weights, and loops on the threads that compute them, for one run at a time.
 ///
 /// T rows of activations go in as floats; what the precision wants of them is made here, in memory that is kept.
+///
+/// Thread safety: an encoder lends it to one run at a time, and within that to one thread, which starts the others.
 @safe
 final class PackedMath: @unchecked Sendable {
+  // Memory safety: preconditions hold the shapes against each other before an address is taken, and `grown` makes memory as
+  // large as what is written to it. That memory is of floats, in which C alone puts two bfloat16 or four bytes each. The
+  // parts of a loop write rows, or heads, of their own; `withStart` and `withPacked` keep what they lend until it is over.
+
   let precision: Precision
   private let context: OpaquePointer
   /// Activations as bfloat16 or bytes.
@@ -30,6 +36,7 @@ final class PackedMath: @unchecked Sendable {
       zeros = .grown(zeros, to: rows)
     }
 
+    /// With as many of each as were reserved.
     @unsafe
     func withStart(_ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Int32>) -> Void) {
       unsafe scales.withStart { scales in
@@ -56,7 +63,7 @@ final class PackedMath: @unchecked Sendable {
 
   static var threads: Int { Int(bertconv_onednn_threads()) }
 
-  /// Calls `body` with parts of `0..<count`, several at once.
+  /// Calls `body` with parts of `0..<count`, several at once: what one part writes, no other may read or write.
   static func parallel(_ count: Int, grain: Int = PackedMath.grain, _ body: (Range<Int>) -> Void) {
     withoutActuallyEscaping(body) { body in
       let box = Box(body)
@@ -72,7 +79,7 @@ final class PackedMath: @unchecked Sendable {
   }
 
   /// Calls `body` for each of `0..<count`, each on a thread of its own if there are as many, on which all that it computes
-  /// runs.
+  /// runs: what one writes, no other may read or write.
   static func each(_ count: Int, _ body: (Int) -> Void) {
     withoutActuallyEscaping(body) { body in
       let box = Box(body)
@@ -87,6 +94,7 @@ final class PackedMath: @unchecked Sendable {
     }
   }
 
+  /// A closure behind the address of an object. The C loops call it only until they return, and until then it is kept.
   private final class Box<Argument> {
     let body: (Argument) -> Void
     init(_ body: @escaping (Argument) -> Void) { self.body = body }
@@ -112,6 +120,7 @@ final class PackedMath: @unchecked Sendable {
   ) {
     precondition(x.columns == a.columns && a.rows == b.columns && b.rows == y.columns)
     precondition(between.isContiguous && between.columns == a.rows && x.rows == y.rows)
+    precondition(bias.rows == 1 && bias.columns == a.rows)
     precondition(between.rows >= min(x.rows, Self.rowsBetween))
     // What lies between the two matrices stays in the cache when it is of few rows, in memory that is used again.
     for rows in Self.parts(of: x.rows) {
@@ -160,7 +169,17 @@ final class PackedMath: @unchecked Sendable {
     case floats(Matrix)
     /// bfloat16 in the first half of the matrix's memory, rows adjacent.
     case words(Matrix)
+    /// Bytes in the first quarter of the buffer, in rows of that many.
     case bytes(Buffer, Int)
+
+    /// Whether it holds a matrix of this shape.
+    func holds(_ rows: Int, _ columns: Int) -> Bool {
+      switch self {
+      case .floats(let x): x.rows == rows && x.columns == columns
+      case .words(let x): x.isContiguous && x.rows * x.columns >= (rows * columns + 1) / 2
+      case .bytes(let x, let own): own == columns && x.count >= (rows * columns + 3) / 4
+      }
+    }
   }
 
   private func narrow(_ x: Matrix, into target: inout Buffer, _ scales: Quantisation) -> Input {
@@ -200,26 +219,25 @@ final class PackedMath: @unchecked Sendable {
     }
   }
 
+  /// `y = activation(x · wᵀ + bias)` as far as oneDNN computes it: without bias and activation, and whole numbers, of 8
+  /// bits. Where `narrow` is true, `y` holds bfloat16 as ``Input/words(_:)`` does.
   private func product(
     _ input: Input, _ rows: Int, _ w: PackedMatrix, bias: Weight?, activation: Activation?, _ y: Matrix, narrow: Bool
   ) {
+    precondition(input.holds(rows, w.columns))
+    precondition((narrow ? Input.words(y) : Input.floats(y)).holds(rows, w.rows))
     let isWhole = precision != .int8
     // oneDNN's relu makes a NaN 0, and so a broken model look whole.
     let isRelu = isWhole && activation == .relu
     let epilogue = isWhole && !isRelu ? activation.map(Self.epilogue) ?? 0 : 0
     defer { if isRelu { relu(y) } }
+    let stride = narrow ? w.rows : y.stride
     unsafe y.withStart { y0 in
       unsafe w.withPacked { packed, _, _ in
-        let run = { (x: UnsafeRawPointer, stride: Int) in
-          let code: Int32
-          if isWhole, let bias {
-            code = unsafe bias.withStart {
-              unsafe bertconv_multiply(
-                self.context, packed, x, rows, stride, $0, epilogue, y0, narrow ? w.rows : y.stride, narrow ? 1 : 0)
-            }
-          } else {
-            code = unsafe bertconv_multiply(
-              self.context, packed, x, rows, stride, nil, epilogue, y0, y.stride, narrow ? 1 : 0)
+        let run = { (x: UnsafeRawPointer, xStride: Int) in
+          let code = unsafe Self.withStart(of: isWhole ? bias : nil) { bias in
+            unsafe bertconv_multiply(
+              self.context, packed, x, rows, xStride, bias, epilogue, y0, stride, narrow ? 1 : 0)
           }
           // The weights were packed, so the library is there and knows the product; what is left is lack of memory.
           precondition(code == 0, "oneDNN could not compute a product")
@@ -309,12 +327,9 @@ final class PackedMath: @unchecked Sendable {
   }
 
   @unsafe
-  private static func withStart(of bias: Weight?, _ body: (UnsafePointer<Float>?) -> Void) {
-    if let bias {
-      unsafe bias.withStart { unsafe body($0) }
-    } else {
-      body(nil)
-    }
+  private static func withStart<R>(of bias: Weight?, _ body: (UnsafePointer<Float>?) -> R) -> R {
+    guard let bias else { return body(nil) }
+    return unsafe bias.withStart { unsafe body($0) }
   }
 
   // MARK: Attention
@@ -383,6 +398,8 @@ final class PackedMath: @unchecked Sendable {
   /// softmax(Q Kᵀ / √D) V of every head of every sequence: `projected` [T, 3N] holds query, key and value side by side,
   /// `context` [T, N] the results.
   func attend(_ projected: Matrix, _ group: PackedGroup, _ form: AttentionForm, into context: Matrix) {
+    precondition(projected.columns == 3 * context.columns && context.columns % form.heads == 0)
+    precondition(projected.rows >= group.tokens && context.rows >= group.tokens)
     let width = context.columns
     let size = width / form.heads
     let scale = 1 / Float(size).squareRoot()
@@ -402,8 +419,9 @@ final class PackedMath: @unchecked Sendable {
 
   /// The same of what ``words`` holds; the results as floats, or in the first half of the memory of `context`.
   private func attendWords(_ group: PackedGroup, _ form: AttentionForm, into context: Matrix, narrow: Bool) {
-    precondition(context.isContiguous)
     let width = context.columns
+    precondition(context.isContiguous && width % form.heads == 0 && context.rows >= group.tokens)
+    precondition(words.count >= (group.tokens * 3 * width + 1) / 2)
     let size = width / form.heads
     let scale = 1 / Float(size).squareRoot()
     let projected = words
@@ -424,7 +442,8 @@ final class PackedMath: @unchecked Sendable {
     }
   }
 
-  /// Calls `body` for each head of each sequence, several at once, each with a workspace of that many floats.
+  /// Calls `body` for each head of each sequence, several at once, each with a workspace of that many floats that no other
+  /// uses meanwhile.
   private func forEachHead(
     _ group: PackedGroup, heads: Int, workspace: Int,
     _ body: (PackedSequence, Int, UnsafeMutablePointer<Float>) -> Void

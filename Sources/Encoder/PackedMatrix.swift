@@ -3,9 +3,14 @@ import COneDNN
 import NativeFormat
 import TensorIO
 
-/// A weight matrix `[rows, columns]` in the layout that oneDNN's products want. Made once; read by any thread.
+/// A weight matrix `[rows, columns]` in the layout that oneDNN's products want.
+///
+/// Thread safety: made once, and only read from then on, by oneDNN too.
 @safe
 final class PackedMatrix: @unchecked Sendable {
+  // Memory safety: `packed` lives from `init` to `deinit`. What is packed, rounded or summed is as long as rows and columns
+  // say, by a precondition or because the array was made so; `span.bytes` shows numbers alone, which have no padding.
+
   let precision: Precision
   let rows: Int
   let columns: Int
@@ -14,6 +19,7 @@ final class PackedMatrix: @unchecked Sendable {
   private let scales: [Float]
   private let sums: [Int32]
 
+  /// Takes over `packed`.
   @unsafe
   private init(
     _ packed: OpaquePointer, scales: [Float], sums: [Int32], rows: Int, columns: Int, _ precision: Precision

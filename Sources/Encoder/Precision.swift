@@ -65,6 +65,7 @@ public enum MathLibrary: Sendable, Equatable {
 
   /// Those that are on this machine, with their versions, and which are not.
   package static var found: [String] {
+    // Memory safety: texts that the libraries keep, of functions that are there once the library is loaded.
     let oneDNN = bertconv_onednn_load() == 0 ? unsafe String(cString: bertconv_onednn_version()) : "is not there"
     let openBLAS =
       unsafe bertconv_openblas_load() == nil

@@ -5,6 +5,9 @@ import TensorIO
 /// A matrix `[rows, columns]` of floats, or a vector as one row: a view on the mapped file where the file holds floats,
 /// otherwise a buffer that was converted when the model was opened.
 struct Weight: Sendable {
+  // Memory safety: `init` sees to it that there are `rows * columns` floats on a float's boundary: a mapping and a buffer
+  // both start on one of at least 16 bytes. The bytes live until `withStart` returns.
+
   let rows: Int
   let columns: Int
   private let bytes: Bytes
@@ -13,7 +16,7 @@ struct Weight: Sendable {
 
   /// `bytes` are aligned floats, `rows * columns` of them.
   init(rows: Int, columns: Int, bytes: Bytes) {
-    precondition(bytes.count == rows * columns * 4)
+    precondition(bytes.count == rows * columns * 4 && bytes.offsetInFile % 4 == 0)
     self.rows = rows
     self.columns = columns
     self.bytes = bytes
@@ -30,13 +33,14 @@ struct Weight: Sendable {
   /// Vectors, one behind the other.
   static func joining(_ parts: [Weight]) -> Weight {
     if parts.count == 1 { return parts[0] }
-    let joined = parts.flatMap { $0.array() }
-    let bytes = Bytes(count: joined.count * 4) { target in
-      unsafe target.withUnsafeMutableBytes { buffer in
-        unsafe joined.withUnsafeBytes { unsafe buffer.copyMemory(from: $0) }
+    let bytes = Bytes(count: parts.reduce(0) { $0 + $1.bytes.count }) { target in
+      var end = 0
+      for part in parts {
+        part.bytes.withSpan { target.copy($0, to: end) }
+        end += part.bytes.count
       }
     }
-    return Weight(rows: 1, columns: joined.count, bytes: bytes)
+    return Weight(rows: 1, columns: bytes.count / 4, bytes: bytes)
   }
 
   /// A vector of zeros, for a bias that is not there.
@@ -50,11 +54,17 @@ struct Weight: Sendable {
   func withStart<R>(_ body: (UnsafePointer<Float>) -> R) -> R {
     bytes.withSpan { span in
       unsafe span.withUnsafeBytes { buffer in
-        // No weight is empty, so there is an address; and the loader looked at its alignment.
+        // No weight that a pass uses is empty, and the floats of a packed one are not kept.
         guard let start = buffer.baseAddress else { preconditionFailure("an empty weight") }
         return unsafe body(start.assumingMemoryBound(to: Float.self))
       }
     }
+  }
+
+  /// Calls `body` with the elements of a row.
+  func withRow<R>(_ row: Int, _ body: (Span<Float>) -> R) -> R {
+    precondition(row >= 0 && row < rows)
+    return unsafe withStart { unsafe body(UnsafeBufferPointer(start: $0 + row * columns, count: columns).span) }
   }
 
   func withSpan<R>(_ body: (RawSpan) -> R) -> R { bytes.withSpan(body) }
@@ -103,6 +113,9 @@ struct ProjectionWeights: Sendable {
 
 /// Finds the weights of a model, checks their shapes and turns each into floats.
 struct WeightLoader {
+  // Memory safety: the model's header was checked, so that a tensor has as many bytes as its shape asks for; the buffer that
+  // they are turned into floats in is made for the elements of the same shapes.
+
   let model: NativeModel
   /// In what the matrices of layers are packed; `nil` to use them as they lie in the file.
   let packing: Precision?
@@ -336,6 +349,7 @@ struct WeightLoader {
     return Bytes(scale.bytes.array(), file: model.path)
   }
 
+  /// `target` has room for the tensor's elements; `scale` holds a float for each row of an 8-bit tensor.
   @unsafe
   private static func convert(_ tensor: NativeModel.Tensor, _ scale: Bytes, to target: UnsafeMutablePointer<Float>) {
     let count = checkedElementCount(tensor.shape) ?? 0
