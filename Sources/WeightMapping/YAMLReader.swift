@@ -6,6 +6,10 @@ import TensorIO
 /// A scalar stays the text that it is, plain or quoted; what a number or a word means is for the table's parser to say.
 /// The text must outlive the reader.
 @safe final class YAMLReader {
+  // Memory safety: the parser lives from `init` to `deinit`, and the text as long, which who calls `init` promises. What an
+  // event points to is copied before the event is deleted, and a text that may be missing is looked for. libyaml ends its
+  // texts with a NUL and gives a scalar's length.
+
   /// Values of a table, aliases counted each time: nested aliases multiply.
   private static let largestCount = 200_000
   private static let greatestDepth = 64
@@ -17,11 +21,15 @@ import TensorIO
   private var anchors: [String: (value: YAMLValue, count: Int)] = [:]
   private var count = 0
 
-  @unsafe init(_ text: UnsafeBufferPointer<UInt8>, file: String?) {
+  /// `text` is not empty.
+  @unsafe init(_ text: UnsafeBufferPointer<UInt8>, file: String?) throws(FormatError) {
     self.file = file
     unsafe self.text = text
     unsafe parser = .allocate(capacity: 1)
-    unsafe yaml_parser_initialize(parser)
+    // Where it fails it has freed what it had, and may be deleted all the same.
+    guard unsafe yaml_parser_initialize(parser) == 1 else {
+      throw FormatError("there is not enough memory to read the table", file: file)
+    }
     unsafe yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
     unsafe yaml_parser_set_input_string(parser, text.baseAddress, text.count)
   }
@@ -177,5 +185,6 @@ import TensorIO
 
 extension MappingTable {
   /// The library that reads tables, as found at run time.
+  // Memory safety: a constant of the library.
   package static var libraryVersion: String { "libyaml \(unsafe String(cString: yaml_get_version_string()))" }
 }

@@ -14,8 +14,12 @@ struct YAMLValue {
 
   static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
     let bytes = Array(text.utf8)
+    // libyaml stops the program at a text without an address, as an empty array may be.
+    guard !bytes.isEmpty else { throw FormatError("the table is empty", file: file) }
+    // Memory safety: the reader is gone before the array is.
     return try unsafe bytes.withUnsafeBufferPointer { buffer throws(FormatError) in
-      let reader = unsafe YAMLReader(buffer, file: file)
+      let reader = try unsafe YAMLReader(buffer, file: file)
+      defer { extendLifetime(reader) }
       return try reader.document()
     }
   }

@@ -39,36 +39,42 @@ enum Deflate {
   private static func run(
     _ source: Bytes, into target: inout MutableRawSpan, limit: Int, isWrapped: Bool = false
   ) -> (status: Int32, produced: Int, consumed: Int) {
-    source.withSpan { span in
+    // Memory safety: `consumed` and `produced` are what zlib took and made so far, of no more than it was given: of the
+    // bytes of `source`, and of `limit`, which `target` has. zlib's state points back to the stream, so that stays where it
+    // is until inflateEnd.
+    precondition(limit >= 0 && limit <= target.byteCount)
+    return source.withSpan { span in
       unsafe span.withUnsafeBytes { from in
         unsafe target.withUnsafeMutableBytes { to in
           var stream = unsafe z_stream()
-          guard let input = unsafe from.baseAddress?.assumingMemoryBound(to: UInt8.self),
-            let output = unsafe to.baseAddress?.assumingMemoryBound(to: UInt8.self),
-            unsafe inflateInit2_(
-              &stream, isWrapped ? MAX_WBITS : -MAX_WBITS, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
-          else { return (Z_MEM_ERROR, 0, 0) }
-          defer { unsafe _ = inflateEnd(&stream) }
-          let piece = 1 << 30
-          var consumed = 0
-          var produced = 0
-          var status = Z_OK
-          while status == Z_OK {
-            let available = min(piece, from.count - consumed)
-            let room = min(piece, limit - produced)
-            unsafe stream.next_in = UnsafeMutablePointer(mutating: input + consumed)
-            unsafe stream.avail_in = uInt(available)
-            unsafe stream.next_out = output + produced
-            unsafe stream.avail_out = uInt(room)
-            status = unsafe inflate(&stream, Z_NO_FLUSH)
-            let read = available - Int(unsafe stream.avail_in)
-            let written = room - Int(unsafe stream.avail_out)
-            consumed += read
-            produced += written
-            // No progress: the input is cut short, or there is no room for what follows.
-            if status == Z_OK, read == 0, written == 0 { break }
+          return unsafe withUnsafeMutablePointer(to: &stream) { stream in
+            guard let input = unsafe from.baseAddress?.assumingMemoryBound(to: UInt8.self),
+              let output = unsafe to.baseAddress?.assumingMemoryBound(to: UInt8.self),
+              unsafe inflateInit2_(
+                stream, isWrapped ? MAX_WBITS : -MAX_WBITS, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+            else { return (Z_MEM_ERROR, 0, 0) }
+            defer { unsafe _ = inflateEnd(stream) }
+            let piece = 1 << 30
+            var consumed = 0
+            var produced = 0
+            var status = Z_OK
+            while status == Z_OK {
+              let available = min(piece, from.count - consumed)
+              let room = min(piece, limit - produced)
+              unsafe stream.pointee.next_in = UnsafeMutablePointer(mutating: input + consumed)
+              unsafe stream.pointee.avail_in = uInt(available)
+              unsafe stream.pointee.next_out = output + produced
+              unsafe stream.pointee.avail_out = uInt(room)
+              status = unsafe inflate(stream, Z_NO_FLUSH)
+              let read = available - Int(unsafe stream.pointee.avail_in)
+              let written = room - Int(unsafe stream.pointee.avail_out)
+              consumed += read
+              produced += written
+              // No progress: the input is cut short, or there is no room for what follows.
+              if status == Z_OK, read == 0, written == 0 { break }
+            }
+            return (status, produced, consumed)
           }
-          return (status, produced, consumed)
         }
       }
     }
