@@ -91,8 +91,9 @@ test: deps ## build and run the unit tests
 	swift build $(LAYERS)
 	swift test $(LAYERS)
 
-lint: ## the formatter's strict check, and no work left for later
+lint: ## the formatter's strict check, a reason for all that is unsafe, and no work left for later
 	swift format lint --strict -r $(SOURCES)
+	@Scripts/check_unsafe.sh
 	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts Benchmarks; then echo 'lint: work left for later in the lines above' >&2; exit 1; fi
 
 format: ## format all Swift in place

@@ -5,6 +5,7 @@ import CZlib
 package enum ReaderLibraries {
   /// Each with its version; snappy's C interface tells none.
   package static var versions: [String] {
+    // Memory safety: both texts are constants of their libraries.
     [
       "zlib \(unsafe String(cString: zlibVersion()))",
       "protobuf-c \(unsafe String(cString: protobuf_c_version()))",

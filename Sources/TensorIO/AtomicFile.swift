@@ -15,6 +15,8 @@ import CTensorIO
 /// syncs it, gives it the target's name in one step and syncs the folder. An existing target keeps its content until
 /// then.
 public final class AtomicFile {
+  // Memory safety: each call gets names, which Swift keeps for it, or a buffer with its own length; none keeps a pointer.
+
   public let path: String
   private var descriptor: Int32
   private var temporaryName: String?
@@ -100,6 +102,7 @@ public final class AtomicFile {
     let code: Int32 = unsafe bytes.withUnsafeBytes { buffer in
       var done = 0
       while done < buffer.count {
+        // `done` is what was written of these bytes, so the rest begins inside of them.
         let count = unsafe pwrite(
           descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done, off_t(offset + done))
         if count < 0 {
@@ -181,6 +184,8 @@ public final class AtomicFile {
 
 /// The hidden files that exist at the moment, so that a signal can remove them.
 enum TemporaryFiles {
+  // Memory safety: the names are copied before the call ends.
+
   static func add(_ path: String) { unsafe bertconv_temporary_add(path) }
   static func remove(_ path: String) { unsafe bertconv_temporary_remove(path) }
 }

@@ -2,6 +2,9 @@ import CTensorIO
 import Dispatch
 import Synchronization
 
+// Memory safety: the C functions get a span's address and its length while the span is lent, and need no alignment; bytes
+// have no padding, so that all that `span.bytes` shows of an array was written.
+
 /// CRC32C (Castagnoli), as in RFC 3720, by the CPU's instruction where there is one.
 public struct CRC32C: Sendable, Equatable {
   public private(set) var value: UInt32

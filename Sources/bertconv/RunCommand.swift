@@ -103,6 +103,7 @@ struct Run: ParsableCommand {
           return info
         })
       for (index, result) in order.enumerated() {
+        // Memory safety: floats have no padding.
         try writer.append(unsafe result.values.span.bytes, toTensorAt: index)
       }
       try writer.finish(metadata: [])

@@ -60,6 +60,7 @@ enum Console {
   @discardableResult
   private static func writeAll(_ text: String, to descriptor: Int32) -> Int32 {
     let bytes = Array(text.utf8)
+    // Memory safety: `done` is what was written of these bytes, so the rest begins inside of them.
     return unsafe bytes.withUnsafeBytes { buffer in
       var done = 0
       while done < buffer.count {
@@ -79,6 +80,7 @@ enum Console {
   /// are.
   static let lineWidth: Int? = {
     if let columns = environment("COLUMNS").flatMap({ Int($0) }), columns >= 20 { return columns }
+    // Memory safety: the call fills the structure that its number asks for.
     var size = winsize()
     guard isatty(1) == 1, unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return nil }
     return Int(size.ws_col)
@@ -93,7 +95,7 @@ enum Console {
 
   /// The value of a variable that is there and not empty.
   private static func environment(_ name: String) -> String? {
-    // A copy is made at once, and this program changes no variable.
+    // Memory safety: a copy is made at once, and this program changes no variable.
     guard let text = unsafe getenv(name) else { return nil }
     let value = unsafe String(cString: text)
     return value.isEmpty ? nil : value
@@ -180,6 +182,7 @@ enum Clock {
   /// Seconds of a clock that only goes forward.
   static var now: Double {
     var time = timespec()
+    // Memory safety: the call fills the structure.
     unsafe _ = clock_gettime(CLOCK_MONOTONIC, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
   }

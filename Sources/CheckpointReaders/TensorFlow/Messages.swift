@@ -2,6 +2,10 @@ import CTensorBundleProto
 import TensorIO
 
 // The messages of a checkpoint, read by protobuf-c and copied at once into values: no pointer leaves this file.
+//
+// Memory safety: `decode` owns a message while its body reads it and frees it then. protobuf-c makes as many elements as
+// the field's count says, each index stays below that count, and a message that was not in the bytes is a null pointer,
+// which is looked for. Lengths of the tensors themselves are not trusted here: their readers check what they get.
 
 struct BundleHeader {
   var shardCount: Int32
@@ -161,6 +165,7 @@ private func freeGraph(_ message: UnsafeMutablePointer<Bertconv__TrackableObject
   unsafe bertconv__trackable_object_graph__free_unpacked(message, nil)
 }
 
+/// What `body` makes of the message that `unpack` finds in `bytes`; `free` is of the same type of message.
 @unsafe
 private func decode<Message, Result>(
   _ bytes: Bytes, _ what: String,

@@ -139,6 +139,8 @@ struct Table: Sendable {
     }
     return try Bytes(count: declared, file: stored.file) { (target) throws(FormatError) in
       var length = declared
+      // Memory safety: snappy reads the bytes of one span and writes no more than `length`, all of the other's. It copies
+      // only from what it wrote itself.
       let status = stored.withSpan { source in
         unsafe source.withUnsafeBytes { from in
           unsafe target.withUnsafeMutableBytes { to in

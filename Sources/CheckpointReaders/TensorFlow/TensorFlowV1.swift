@@ -101,6 +101,7 @@ final class TensorFlowV1: TensorSource {
     let whole = try Bytes(count: tensor.byteCount, file: files[0].path) { (target) throws(FormatError) in
       for piece in pieces[index] {
         let content = try expand(try values(piece, tensor).content, to: piece, tensor, size)
+        // Memory safety: all bytes of the array were written, and none is padding.
         copySlice(unsafe content.span.bytes, piece.place, of: tensor.shape, elementSize: size, into: &target)
       }
     }

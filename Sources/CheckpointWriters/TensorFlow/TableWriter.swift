@@ -60,6 +60,7 @@ package struct TableWriter {
   private static func snappy(_ raw: [UInt8]) -> [UInt8]? {
     var packed = [UInt8](repeating: 0, count: snappy_max_compressed_length(raw.count))
     var length = packed.count
+    // Memory safety: the array has the room that snappy says it may need for so many bytes.
     let status = unsafe raw.withUnsafeBytes { from in
       unsafe packed.withUnsafeMutableBytes { to in
         unsafe snappy_compress(
