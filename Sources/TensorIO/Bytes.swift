@@ -8,7 +8,7 @@ import CTensorIO
   import Darwin
 #endif
 
-/// The owner of a stretch of memory: a mapped file or a buffer. The only class that keeps a raw pointer.
+/// The owner of a stretch of memory: a mapped file or a buffer. The only class that keeps the address of one.
 ///
 /// Thread safety: nobody writes to the bytes once `init` is over, and no property changes.
 @safe

@@ -174,6 +174,28 @@ struct InspectTests {
     #expect(narrow[header...].contains { $0.contains("…") })
   }
 
+  /// Names, metadata and config that would colour, move the cursor, turn the text round or begin a line of their own.
+  @Test(arguments: [[], ["--expand"], ["--tree"], ["--stats", "--values", "2"], ["--unmapped"], ["--json"]])
+  func whatAFileSaysCannotSteerTheTerminal(options: [String]) throws {
+    let evil = "a\u{1B}[31mb\u{7}\u{9B}1mc\u{202E}d\r\ne\u{2028}f"
+    let names = ["\(evil).layer.0.w", "\(evil).layer.1.w", "bert.\(evil)"]
+    let entries = names.indices.map {
+      SafetensorsHeader.Entry(name: names[$0], elementType: .f32, shape: [1], range: (4 * $0)..<(4 * $0 + 4))
+    }
+    let header = SafetensorsHeader.serialise(entries, metadata: [(evil, evil)], alignment: 8)
+    let config = JSON.object([
+      .init("model_type", .string(evil)), .init("hidden_size", .string(evil)), .init(evil, .string(evil)),
+    ])
+    let folder = TemporaryFolder()
+    let path = try folder.write(header + [UInt8](repeating: 0, count: 4 * names.count), "model.safetensors")
+    _ = try folder.write(Array(config.text().utf8), "config.json")
+    for arguments in [["inspect", path] + options, ["convert", "auto-to-native", path, "-o", folder.file("out")]] {
+      let told = try Program.run(arguments).both
+      #expect(told.contains("31mb") && printable(told, keepingNewlines: true) == told, "\(printable(told))")
+      #expect(!told.contains("\ne"))
+    }
+  }
+
   @Test(arguments: [
     ["--tree", "--stats"], ["--tree", "--expand"], ["--unmapped", "--filter", "x"], ["--unmapped", "--dtype", "F32"],
   ])
