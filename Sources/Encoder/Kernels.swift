@@ -3,10 +3,10 @@ import COpenBLAS
 
 // The operations of the forward pass. Each checks its shapes, so that nothing above this file can reach outside a matrix.
 //
-// Memory safety: `withStart` lends the address of a whole matrix or weight, which lives until it returns, and C reads and
-// writes the rows, columns and strides that it is given with it: those of the matrix itself, or of another that a
-// precondition found to be of the same shape. What C writes to is in a buffer of its own, or in other columns than what it
-// reads: the forward pass has one for each result. A row is at least one float, so that no address is missing.
+// Memory safety: `withStart` lends the address of a whole matrix or weight, which lives until it returns. C reads and writes
+// the rows, columns and strides that it is given with it: those of the matrix itself, or of another that a precondition
+// found to be of the same shape. What C writes to is a buffer of its own, or other columns of one, than what it reads: the
+// forward pass has one for each result. A weight without elements has no address, and stops the program.
 
 /// How the heads of an attention attend.
 struct AttentionForm {
