@@ -160,8 +160,9 @@ struct Summary {
       lines.append(("parts", texts.joined(separator: ", "), .plain))
     }
     lines += ties
+    // Under a label of ours: a key must not pass for a line of this summary.
     for (key, value) in source.metadata where isWorthALine(key, value) {
-      lines.append((printable(key), printable(value), .plain))
+      lines.append(("meta", printable("\(key): \(value)"), .plain))
     }
     lines += imports
     let width = lines.map { TextTable.columns(of: $0.label) }.max() ?? 0
