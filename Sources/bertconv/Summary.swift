@@ -44,7 +44,7 @@ struct Summary {
   }
 
   /// The model in a line, `nil` where nothing tells.
-  private var model: String? {
+  var model: String? {
     func number(_ keys: String...) -> String? { value(keys).map { text in Int(text).map { grouped($0) } ?? text } }
     let layers = number("num_hidden_layers", "n_layers", "n_layer")
     let parts = [
