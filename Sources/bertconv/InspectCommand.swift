@@ -117,11 +117,12 @@ struct Inspect: ParsableCommand {
     let tensors = source.tensors
     let isEach = expand || stats || values != nil
     let names = shown.map { tree ? tensors[$0].fullName ?? tensors[$0].name : tensors[$0].name }
-    var groups = NameGroups.group(isEach ? [] : names) { place in
+    func kind(_ place: Int) -> Kind {
       let info = tensors[shown[place]]
       return Kind(type: info.elementType, shape: info.shape, bytes: info.byteCount)
     }
-    if isEach { groups = names.indices.map { NameGroup(names[$0], at: $0) } }
+    var groups = isEach ? names.indices.map { NameGroup(names[$0], at: $0) } : NameGroups.group(names, kind: kind)
+    if !isEach, !tree { groups = NameGroups.joinEndings(groups, kind: kind) }
     groups = groups.map { $0.renumbered(shown) }
     if selection.sort == .size, !isEach {
       func size(_ group: NameGroup) -> Double {

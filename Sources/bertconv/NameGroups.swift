@@ -4,6 +4,8 @@ struct NameGroup {
   fileprivate(set) var pattern: String
   /// The numbers that stand in each of the holes.
   fileprivate(set) var numbers: [[Int]] = []
+  /// What others of the group have behind the same name: `/adam_m`.
+  fileprivate(set) var endings: [String] = []
   /// Indices into the names, in their order.
   fileprivate(set) var members: [Int]
 
@@ -20,8 +22,10 @@ struct NameGroup {
     return result
   }
 
-  /// The name as it is shown: `encoder.layer.{0..11}.output`.
-  var name: String { NameGroups.filled(pattern, numbers) }
+  /// The name as it is shown: `encoder/layer_{0..11}/output{,/adam_m,/adam_v}`.
+  var name: String {
+    NameGroups.filled(pattern, numbers) + (endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}")
+  }
 }
 
 enum NameGroups {
@@ -45,6 +49,27 @@ enum NameGroups {
       groups = next
     }
     return groups
+  }
+
+  /// Puts what is named like another with one part more, and is alike in all else, with that other: moments with their
+  /// weight.
+  static func joinEndings<Kind: Hashable>(_ groups: [NameGroup], kind: (Int) -> Kind) -> [NameGroup] {
+    func template(_ group: NameGroup, _ pattern: Substring) -> Template<Kind> {
+      Template(prefix: pattern, suffix: "", numbers: group.numbers, kind: kind(group.members[0]))
+    }
+    var places: [Template<Kind>: Int] = [:]
+    for (index, group) in groups.enumerated() { places[template(group, group.pattern[...])] = index }
+    var base = [Int?](repeating: nil, count: groups.count)
+    var joined = groups
+    for (index, group) in groups.enumerated() {
+      guard let end = group.pattern.lastIndex(where: { $0 == "/" || $0 == "." }),
+        let place = places[template(group, group.pattern[..<end])], base[place] == nil, joined[index].endings.isEmpty
+      else { continue }
+      base[index] = place
+      joined[place].endings.append(String(group.pattern[end...]))
+      joined[place].members += group.members
+    }
+    return joined.indices.filter { base[$0] == nil }.map { joined[$0] }
   }
 
   private static func pass<Kind: Hashable>(_ groups: [NameGroup], _ kind: (Int) -> Kind) -> [NameGroup] {
