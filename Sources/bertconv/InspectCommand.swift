@@ -145,7 +145,7 @@ struct Inspect: ParsableCommand {
     if groups.count < shown.count, !tree {
       footer +=
         (footer.isEmpty ? "\(grouped(shown.count)) tensors" : "")
-        + " in \(grouped(groups.count)) lines; --expand lists each"
+        + " in \(grouped(groups.count)) line\(groups.count == 1 ? "" : "s"); --expand lists each"
     }
     if !footer.isEmpty { Console.result(Style.faint(footer)) }
   }

@@ -32,19 +32,20 @@ enum NameGroups {
   /// Unlikely in a name (it is a private character of Unicode); names that have it stay by themselves.
   static let hole = "\u{F8FF}"
 
-  private struct Template<Kind: Hashable>: Hashable {
+  private struct Template: Hashable {
     let prefix: Substring
     let suffix: Substring
-    let numbers: [[Int]]
-    let kind: Kind
+    /// What the group is beside its name, as a number.
+    let kind: Int
   }
 
   /// Groups names whose `kind` is the same, each at the place of its first member. Of several numbers in a name the first
   /// that makes a group is taken, then, in what that left, the next.
   static func group<Kind: Hashable>(_ names: [String], kind: (Int) -> Kind) -> [NameGroup] {
+    let kinds = numbered(names.indices.map(kind))
     var groups = names.indices.map { NameGroup(names[$0], at: $0) }
     for _ in 0..<3 {
-      let next = pass(groups, kind)
+      let next = pass(groups, kinds)
       if next.count == groups.count { break }
       groups = next
     }
@@ -54,16 +55,18 @@ enum NameGroups {
   /// Puts what is named like another with one part more, and is alike in all else, with that other: moments with their
   /// weight.
   static func joinEndings<Kind: Hashable>(_ groups: [NameGroup], kind: (Int) -> Kind) -> [NameGroup] {
-    func template(_ group: NameGroup, _ pattern: Substring) -> Template<Kind> {
-      Template(prefix: pattern, suffix: "", numbers: group.numbers, kind: kind(group.members[0]))
+    let kinds = numbered(groups.map { Sameness(numbers: $0.numbers, kind: kind($0.members[0])) })
+    func template(_ index: Int, _ pattern: Substring) -> Template {
+      Template(prefix: pattern, suffix: "", kind: kinds[index])
     }
-    var places: [Template<Kind>: Int] = [:]
-    for (index, group) in groups.enumerated() { places[template(group, group.pattern[...])] = index }
+    var places: [Template: Int] = [:]
+    places.reserveCapacity(groups.count)
+    for (index, group) in groups.enumerated() { places[template(index, group.pattern[...])] = index }
     var base = [Int?](repeating: nil, count: groups.count)
     var joined = groups
     for (index, group) in groups.enumerated() {
-      guard let end = group.pattern.lastIndex(where: { $0 == "/" || $0 == "." }),
-        let place = places[template(group, group.pattern[..<end])], base[place] == nil, joined[index].endings.isEmpty
+      guard let end = group.pattern.utf8.lastIndex(where: { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }),
+        let place = places[template(index, group.pattern[..<end])], base[place] == nil, joined[index].endings.isEmpty
       else { continue }
       base[index] = place
       joined[place].endings.append(String(group.pattern[end...]))
@@ -72,26 +75,55 @@ enum NameGroups {
     return joined.indices.filter { base[$0] == nil }.map { joined[$0] }
   }
 
-  private static func pass<Kind: Hashable>(_ groups: [NameGroup], _ kind: (Int) -> Kind) -> [NameGroup] {
-    let candidates = groups.map { group in
-      numbers(in: group.pattern, holes: group.numbers.count).map { range, number in
+  private struct Sameness<Kind: Hashable>: Hashable {
+    let numbers: [[Int]]
+    let kind: Kind
+  }
+
+  /// A number for each value, the same for those that are equal.
+  private static func numbered<T: Hashable>(_ values: [T]) -> [Int] {
+    var numbers: [T: Int] = [:]
+    return values.map { value in
+      if let number = numbers[value] { return number }
+      numbers[value] = numbers.count
+      return numbers.count - 1
+    }
+  }
+
+  private static func pass(_ groups: [NameGroup], _ kinds: [Int]) -> [NameGroup] {
+    let kinds =
+      groups.contains { !$0.numbers.isEmpty }
+      ? numbered(groups.map { Sameness(numbers: $0.numbers, kind: kinds[$0.members[0]]) })
+      : groups.map { kinds[$0.members[0]] }
+    func candidates(_ index: Int) -> [(template: Template, number: Int)] {
+      let group = groups[index]
+      return numbers(in: group.pattern, holes: group.numbers.count).map { range, number in
         let template = Template(
-          prefix: group.pattern[..<range.lowerBound], suffix: group.pattern[range.upperBound...],
-          numbers: group.numbers, kind: kind(group.members[0]))
-        return (template: template, number: number)
+          prefix: group.pattern[..<range.lowerBound], suffix: group.pattern[range.upperBound...], kind: kinds[index])
+        return (template, number)
       }
     }
-    var counts: [Template<Kind>: Int] = [:]
-    for candidate in candidates.joined() { counts[candidate.template, default: 0] += 1 }
+    // Most templates of a strange checkpoint are there once: only of those whose hash is not are the texts compared.
+    var hashes: [Int: Int] = [:]
+    hashes.reserveCapacity(groups.count)
+    for index in groups.indices {
+      for candidate in candidates(index) { hashes[candidate.template.hashValue, default: 0] += 1 }
+    }
+    var counts: [Template: Int] = [:]
+    let repeated = groups.indices.map { index in
+      candidates(index).filter { hashes[$0.template.hashValue].map { $0 > 1 } == true }
+    }
+    for candidate in repeated.joined() { counts[candidate.template, default: 0] += 1 }
     var result: [NameGroup] = []
-    var places: [Template<Kind>: Int] = [:]
-    for (group, candidates) in zip(groups, candidates) {
+    result.reserveCapacity(groups.count)
+    var places: [Template: Int] = [:]
+    for (group, candidates) in zip(groups, repeated) {
       guard let (template, number) = candidates.first(where: { counts[$0.template].map { $0 > 1 } == true }) else {
         result.append(group)
         continue
       }
       // The hole comes between those before it and those behind.
-      let hole = template.prefix.unicodeScalars.count { $0 == Self.hole.unicodeScalars.first }
+      let hole = holes(in: template.prefix)
       if let place = places[template] {
         result[place].numbers[hole].append(number)
         result[place].members += group.members
@@ -104,6 +136,13 @@ enum NameGroups {
       }
     }
     return result
+  }
+
+  /// How often the character of the holes is in a text.
+  static func holes(in text: some StringProtocol) -> Int {
+    // Its first byte.
+    if text.utf8.allSatisfy({ $0 != 0xEF }) { return 0 }
+    return text.unicodeScalars.count { $0 == hole.unicodeScalars.first }
   }
 
   /// The numbers that a layer could have: whole parts of a name or the ends of parts, written as numbers are.
@@ -124,10 +163,7 @@ enum NameGroups {
       index = end
     }
     // A name that has the character of the holes itself could not be told from one with a hole.
-    guard !found.isEmpty, name.unicodeScalars.count(where: { $0 == hole.unicodeScalars.first }) == holes else {
-      return []
-    }
-    return found
+    return found.isEmpty || Self.holes(in: name) == holes ? found : []
   }
 
   /// `pattern`, or a piece of one, with the numbers in its holes.
