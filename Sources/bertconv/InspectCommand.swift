@@ -158,10 +158,11 @@ struct Inspect: ParsableCommand {
     }
     for group in groups {
       let tensor = tensors[group.members[0]]
-      let name = printable(group.name) + (fullName(group, tensors).map { "  (\(printable($0)))" } ?? "")
+      let fullName = fullName(group, tensors).map { "  (\(printable($0)))" } ?? ""
       let size = humanBytes(UInt64(tensor.byteCount))
       var row: [TextTable.Cell] = [
-        .init(name), .init(tensor.elementType.rawValue, .faint), .init(shapeText(tensor.shape)),
+        .init(printable(group.name) + fullName, short: printable(group.shortName) + fullName),
+        .init(tensor.elementType.rawValue, .faint), .init(shapeText(tensor.shape)),
         .init(group.members.count > 1 ? "\(grouped(group.members.count)) × \(size)" : size),
       ]
       if stats { row += cells(looks[group.members[0]]) }

@@ -23,9 +23,10 @@ struct NameGroup {
   }
 
   /// The name as it is shown: `encoder/layer_{0..11}/output{,/adam_m,/adam_v}`.
-  var name: String {
-    NameGroups.filled(pattern, numbers) + (endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}")
-  }
+  var name: String { stem + (endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}") }
+  /// The same without the endings' text.
+  var shortName: String { stem + (endings.isEmpty ? "" : "{,…}") }
+  private var stem: String { NameGroups.filled(pattern, numbers) }
 }
 
 enum NameGroups {
