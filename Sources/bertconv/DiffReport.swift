@@ -14,8 +14,8 @@ struct DiffReport {
 
   var text: String {
     var sections = [summary]
-    if result.entries.count == result.count(.renamed), !result.isEqual {
-      sections[0] += "\nEvery tensor of each is in the other, bit for bit: only names differ."
+    if result.entries.count == result.count(.renamed), !result.isEqual, result.tolerance == 0 {
+      sections[0] += "\nEvery tensor that was compared is on both sides, bit for bit: only names differ."
     }
     if !result.parts.isEmpty { sections.append(PartStory(result).text + "\n" + partTable) }
     for kind in ModelDifference.Kind.allCases {
