@@ -209,6 +209,7 @@ public struct Bytes: Sendable {
 
 extension RawSpan {
   /// The byte at `offset`, which the caller has checked; a wrong one stops the program.
+  @inlinable
   @inline(__always)
   public func unsafeByte(_ offset: Int) -> UInt8 {
     precondition(offset >= 0 && offset < byteCount)
@@ -216,6 +217,7 @@ extension RawSpan {
   }
 
   /// The integer stored little-endian at `offset`, which need not be aligned; a wrong offset stops the program.
+  @inlinable
   @inline(__always)
   public func littleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) -> T {
     precondition(offset >= 0 && offset <= byteCount && MemoryLayout<T>.size <= byteCount - offset)
