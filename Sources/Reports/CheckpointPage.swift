@@ -229,31 +229,30 @@ package struct CheckpointPage {
   }
 
   /// A page shows no more of these: they are drawn whole.
-  private static let mostGrids = 4
-  private static let mostRows = 120
-  private static let mostColumns = 200
+  private static let drawn = LayerGrid.Limits(grids: 4, rows: 120, columns: 200)
 
   /// Of the tensors that numbers were read of.
   private var grids: JSON {
     let indices = tensors.indices.filter { tensors[$0].statistics.map { !$0.mean.isNaN } == true }
-    let grids = LayerGrid.grids(indices.map { tensors[$0].info.fullName ?? tensors[$0].info.name })
+    let (grids, more) = LayerGrid.grids(
+      indices.map { tensors[$0].info.fullName ?? tensors[$0].info.name }, Self.drawn)
     return .object([
       "grids": .array(
-        grids.prefix(Self.mostGrids).map { grid in
+        grids.map { grid in
           .object([
-            "prefix": .string(grid.prefix), "layers": .ints(grid.layers.prefix(Self.mostColumns)),
+            "prefix": .string(grid.prefix), "layers": .ints(grid.layers.prefix(Self.drawn.columns)),
             "rows": .array(
-              grid.rows.prefix(Self.mostRows).map { row in
+              grid.rows.map { row in
                 .array([
                   .string(row.part),
-                  .array(row.tensors.prefix(Self.mostColumns).map { $0.map { .int(indices[$0]) } ?? .null }),
+                  .array(row.tensors.map { $0.map { .int(indices[$0]) } ?? .null }),
                 ])
               }),
-            "more_layers": .int(max(0, grid.layers.count - Self.mostColumns)),
-            "more_rows": .int(max(0, grid.rows.count - Self.mostRows)),
+            "more_layers": .int(max(0, grid.layers.count - Self.drawn.columns)),
+            "more_rows": .int(grid.moreRows),
           ])
         }),
-      "more": .int(max(0, grids.count - Self.mostGrids)),
+      "more": .int(more),
     ])
   }
 }

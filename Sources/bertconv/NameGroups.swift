@@ -1,3 +1,5 @@
+import TensorIO
+
 /// Tensors whose names differ in a number alone, and that are alike in all else: one line instead of one for each layer.
 struct NameGroup {
   /// The name, with ``NameGroups/hole`` in place of each number that differs.
@@ -98,10 +100,8 @@ enum NameGroups {
       : groups.map { kinds[$0.members[0]] }
     func candidates(_ index: Int) -> [(template: Template, number: Int)] {
       let group = groups[index]
-      return numbers(in: group.pattern, holes: group.numbers.count).map { range, number in
-        let template = Template(
-          prefix: group.pattern[..<range.lowerBound], suffix: group.pattern[range.upperBound...], kind: kinds[index])
-        return (template, number)
+      return numbers(in: group.pattern, holes: group.numbers.count).map { place in
+        (Template(prefix: place.prefix, suffix: place.suffix, kind: kinds[index]), place.layer)
       }
     }
     // Most templates of a strange checkpoint are there once: only of those whose hash is not are the texts compared.
@@ -146,22 +146,12 @@ enum NameGroups {
     return text.unicodeScalars.count { $0 == hole.unicodeScalars.first }
   }
 
-  /// The numbers that a layer could have: whole parts of a name or the ends of parts, written as numbers are.
-  private static func numbers(in name: String, holes: Int) -> [(range: Range<String.Index>, number: Int)] {
-    let text = name.utf8
-    func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
-    var found: [(Range<String.Index>, Int)] = []
-    var index = text.startIndex
-    while index < text.endIndex, found.count < 4 {
-      guard isDigit(text[index]) else {
-        index = text.index(after: index)
-        continue
-      }
-      let end = text[index...].firstIndex { !isDigit($0) } ?? text.endIndex
-      let isEnd = end == text.endIndex || text[end] == UInt8(ascii: "/") || text[end] == UInt8(ascii: ".")
-      let isPlain = text[index] != UInt8(ascii: "0") || text.index(after: index) == end
-      if isEnd, isPlain, let number = Int(name[index..<end]), number < 100_000 { found.append((index..<end, number)) }
-      index = end
+  /// The numbers that a layer could have, where they are written as numbers are.
+  private static func numbers(in name: String, holes: Int) -> [LayerPlace] {
+    let found = LayerPlace.numbers(name).filter { place in
+      let first = name.utf8[place.prefix.endIndex]
+      return first != UInt8(ascii: "0")
+        || place.layer == 0 && name.utf8.index(after: place.prefix.endIndex) == place.suffix.startIndex
     }
     // A name that has the character of the holes itself could not be told from one with a hole.
     return found.isEmpty || Self.holes(in: name) == holes ? found : []
