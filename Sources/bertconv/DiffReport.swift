@@ -31,11 +31,13 @@ struct DiffReport {
     let types = result.toleratedTypes > 0 ? " (\(grouped(result.toleratedTypes)) of other types)" : ""
     var text: String
     if result.isEqual {
-      text = "equal: \(grouped(result.equalCount)) \(result.equalCount == 1 ? "tensor" : "tensors")\(types)"
+      text =
+        "\(Style.good("equal")): \(grouped(result.equalCount)) \(result.equalCount == 1 ? "tensor" : "tensors")\(types)"
     } else {
       let kinds = ModelDifference.Kind.allCases.filter { result.count($0) > 0 }
       let counts = kinds.map { "\(grouped(result.count($0))) \($0.rawValue)" }
-      text = "not equal: \(counts.joined(separator: ", ")), \(grouped(result.equalCount)) equal\(types)"
+      text =
+        "\(Style.notable("not equal")): \(counts.joined(separator: ", ")), \(grouped(result.equalCount)) equal\(types)"
     }
     if result.tolerance > 0 {
       text += "; tolerance \(result.tolerance), largest difference within it \(significant(result.largestTolerated))"
@@ -87,9 +89,10 @@ struct DiffReport {
     case .removed: table = folded(entries, ["only in A"]) { [form($0.a), bytes($0.a)] }
     case .renamed: table = folded(entries, ["in A", "in B"]) { [form($0.a), bytes($0.a)] }
     case .reshaped: table = folded(entries, ["tensor"]) { [form($0.a), "→", form($0.b)] }
-    case .retyped, .changed: return "\(kind.rawValue): \(count)\(measured(entries, showsTypes: kind == .retyped))"
+    case .retyped, .changed:
+      return "\(Style.strong(kind.rawValue)): \(count)\(measured(entries, showsTypes: kind == .retyped))"
     }
-    return "\(kind.rawValue): \(count)\n\(table)"
+    return "\(Style.strong(kind.rawValue)): \(count)\n\(table)"
   }
 
   /// Lines for tensors, those of consecutive layers that are alike in one.
