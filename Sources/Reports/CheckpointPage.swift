@@ -8,9 +8,14 @@ package struct CheckpointPage {
     /// `nil` for types without numeric values.
     package let statistics: TensorStatistics?
     let histogram: Histogram?
+    let part: ModelOutline.Part?
 
-    package init(_ info: TensorInfo, _ statistics: TensorStatistics?, _ histogram: Histogram?) {
+    /// `part` is `nil` where no table knows the family.
+    package init(
+      _ info: TensorInfo, _ statistics: TensorStatistics?, _ histogram: Histogram?, part: ModelOutline.Part?
+    ) {
       self.info = info
+      self.part = part
       self.statistics = statistics
       self.histogram = histogram
     }
@@ -34,6 +39,7 @@ package struct CheckpointPage {
   private let warnings: [String]
   private let recognition: Recognition
   private let mapping: MappingReport
+  private let model: String?
   private let config: JSON?
   private let configFile: Companion?
   private let vocabulary: Companion?
@@ -43,10 +49,12 @@ package struct CheckpointPage {
   /// - Parameters:
   ///   - tool: the program and its version
   ///   - warnings: all that the user is to know before a file is trusted
+  ///   - model: its sizes in a line
   ///   - filter: the pattern that left other tensors of the source out
   package init(
     tool: String, path: String, source: any TensorSource, warnings: [String], recognition: Recognition,
-    mapping: MappingReport, config: JSON?, configFile: Companion?, vocabulary: Companion?, filter: String?,
+    mapping: MappingReport, model: String?, config: JSON?, configFile: Companion?, vocabulary: Companion?,
+    filter: String?,
     tensors: [Tensor]
   ) {
     self.tool = tool
@@ -55,6 +63,7 @@ package struct CheckpointPage {
     self.warnings = warnings
     self.recognition = recognition
     self.mapping = mapping
+    self.model = model
     self.config = config
     self.configFile = configFile
     self.vocabulary = vocabulary
@@ -68,7 +77,7 @@ package struct CheckpointPage {
       title: "\(FileSystem.baseName(path)), inspected", tool: tool, body: PackageResources.checkpoint_html,
       script: PackageResources.checkpoint_js)
     let tree = PartTree(tensors.map { $0.info.fullName ?? $0.info.name })
-    let parts = tree.mainParts(weights: tensors.map { max(0, $0.info.byteCount) })
+    let parts = knownParts ?? tree.mainParts(weights: tensors.map { max(0, $0.info.byteCount) })
     page.add("summary", summary(parts.paths))
     page.add("nodes", rows: tree.nodes.map { .array([.string($0.label), $0.parent.map { .int($0) } ?? .null]) })
     page.add(
@@ -76,6 +85,14 @@ package struct CheckpointPage {
     page.add("grids", grids)
     page.add("mapping", mapping.json())
     return page.bytes
+  }
+
+  /// The parts that a table tells, those that are there.
+  private var knownParts: (paths: [String], ofLeaf: [Int?])? {
+    let present = Set(tensors.compactMap(\.part))
+    guard !present.isEmpty else { return nil }
+    let parts = ModelOutline.Part.allCases.filter { present.contains($0) }
+    return (parts.map(\.rawValue), tensors.map { tensor in parts.firstIndex { $0 == tensor.part } })
   }
 
   // MARK: The parts of it
@@ -118,6 +135,7 @@ package struct CheckpointPage {
       ("file", path), ("format", source.format.rawValue), ("family", family),
       ("dialect", recognition.dialect ?? "none that a table has"),
     ]
+    if let model { facts.append(("model", model)) }
     if !mapping.scope.isEmpty { facts.append(("names below", mapping.scope)) }
     if let modules = SentenceModule.all(inConfig: config) {
       facts.append(("modules", modules.map(\.description).joined(separator: ", then ")))
@@ -211,31 +229,30 @@ package struct CheckpointPage {
   }
 
   /// A page shows no more of these: they are drawn whole.
-  private static let mostGrids = 4
-  private static let mostRows = 120
-  private static let mostColumns = 200
+  private static let drawn = LayerGrid.Limits(grids: 4, rows: 120, columns: 200)
 
   /// Of the tensors that numbers were read of.
   private var grids: JSON {
     let indices = tensors.indices.filter { tensors[$0].statistics.map { !$0.mean.isNaN } == true }
-    let grids = LayerGrid.grids(indices.map { tensors[$0].info.fullName ?? tensors[$0].info.name })
+    let (grids, more) = LayerGrid.grids(
+      indices.map { tensors[$0].info.fullName ?? tensors[$0].info.name }, Self.drawn)
     return .object([
       "grids": .array(
-        grids.prefix(Self.mostGrids).map { grid in
+        grids.map { grid in
           .object([
-            "prefix": .string(grid.prefix), "layers": .ints(grid.layers.prefix(Self.mostColumns)),
+            "prefix": .string(grid.prefix), "layers": .ints(grid.layers.prefix(Self.drawn.columns)),
             "rows": .array(
-              grid.rows.prefix(Self.mostRows).map { row in
+              grid.rows.map { row in
                 .array([
                   .string(row.part),
-                  .array(row.tensors.prefix(Self.mostColumns).map { $0.map { .int(indices[$0]) } ?? .null }),
+                  .array(row.tensors.map { $0.map { .int(indices[$0]) } ?? .null }),
                 ])
               }),
-            "more_layers": .int(max(0, grid.layers.count - Self.mostColumns)),
-            "more_rows": .int(max(0, grid.rows.count - Self.mostRows)),
+            "more_layers": .int(max(0, grid.layers.count - Self.drawn.columns)),
+            "more_rows": .int(grid.moreRows),
           ])
         }),
-      "more": .int(max(0, grids.count - Self.mostGrids)),
+      "more": .int(more),
     ])
   }
 }

@@ -225,6 +225,7 @@ public struct Bytes: Sendable {
 
 extension RawSpan {
   /// The byte at `offset`; a wrong offset stops the program.
+  @inlinable
   @inline(__always)
   public func byte(at offset: Int) -> UInt8 {
     precondition(offset >= 0 && offset < byteCount)
@@ -232,6 +233,7 @@ extension RawSpan {
   }
 
   /// The integer stored little-endian at `offset`, which need not be aligned; a wrong offset stops the program.
+  @inlinable
   @inline(__always)
   public func littleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) -> T {
     precondition(offset >= 0 && offset <= byteCount && MemoryLayout<T>.size <= byteCount - offset)

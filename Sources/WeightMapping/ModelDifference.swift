@@ -10,7 +10,12 @@ public struct ModelDifference: Sendable {
     public let sources: [String]
   }
 
-  public enum Kind: String, Sendable, CaseIterable { case added, removed, retyped, reshaped, changed }
+  public enum Kind: String, Sendable, CaseIterable {
+    case added, removed
+    /// The same type, shape and bytes under another name.
+    case renamed
+    case retyped, reshaped, changed
+  }
 
   public struct Entry: Sendable {
     public let name: String
@@ -19,10 +24,22 @@ public struct ModelDifference: Sendable {
     public let a: Side?
     /// `nil` for what was removed.
     public let b: Side?
+    /// The name in B of what was renamed.
+    public internal(set) var newName: String?
+    /// `nil` where the shapes differ or the values are not numbers.
+    public internal(set) var distance: ValueDistance?
+    /// The number of values that are not the same; `nil` where the shapes differ.
+    public internal(set) var differing: Int?
+
     /// Infinite where one is NaN and the other is not; `nil` where the shapes differ or the values are not numbers.
-    public let maximum: Double?
-    /// The number of values that are not the same.
-    public let differing: Int?
+    public var maximum: Double? { distance?.maximum }
+
+    init(_ name: String, _ kind: Kind, a: Side?, b: Side?) {
+      self.name = name
+      self.kind = kind
+      self.a = a
+      self.b = b
+    }
   }
 
   public internal(set) var tolerance = 0.0
@@ -32,6 +49,9 @@ public struct ModelDifference: Sendable {
   public internal(set) var dialects: [String?] = [nil, nil]
   /// In the order of A, then what B has beside it.
   public internal(set) var entries: [Entry] = []
+  /// How far each part of the model moved, in the order of the model; empty where no values differ, or where the names
+  /// show no parts.
+  public internal(set) var parts: [Part] = []
   public internal(set) var equalCount = 0
   /// The largest difference among those counted as equal: not zero only with a tolerance.
   public internal(set) var largestTolerated = 0.0
@@ -63,33 +83,51 @@ extension ModelDifference {
   ///
   /// Where a table knows both, and as one family, tensors are compared as it names and turns them; otherwise as they
   /// are. Without a tolerance two tensors are equal when their type and every bit are; with one, when no two values
-  /// differ by more, whatever their types.
+  /// differ by more, whatever their types. What only one side has under its name is renamed when the other side has the
+  /// same bytes under another, with a tolerance too.
   /// `progress` is told how many bytes of A, of those given first, have been compared.
   public init(
     _ a: Input, _ b: Input, mapper: Mapper, tolerance: Double, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws {
     self.tolerance = tolerance
     let (left, right) = match(a, b, mapper)
-    var places: [String: Int] = [:]
-    for (index, target) in right.enumerated() where places[target.info.name] == nil { places[target.info.name] = index }
     let total = left.reduce(0) { $0 + $1.info.byteCount }
     var done = 0
-    for target in left {
-      let name = target.info.name
-      if let place = places.removeValue(forKey: name) {
-        try compare(target, a.source, right[place], b.source)
-      } else {
-        entries.append(
-          Entry(name: name, kind: .removed, a: side(target, a.source), b: nil, maximum: nil, differing: nil))
-      }
+    func advance(_ target: MappingPlan.Target) {
       done += target.info.byteCount
       progress?(done, total)
     }
-    for target in right where places[target.info.name] != nil {
-      entries.append(
-        Entry(
-          name: target.info.name, kind: .added, a: nil, b: side(target, b.source), maximum: nil, differing: nil))
+    let names = Names(left, right)
+    func candidates(_ places: [Int], _ targets: [MappingPlan.Target], _ source: any TensorSource)
+      -> [RenamedTensors.Candidate]
+    {
+      places.map { place in
+        .init(place: place, target: targets[place], storedType: Self.storedType(targets[place], source))
+      }
     }
+    let pairs = try RenamedTensors.find(
+      candidates(names.onlyA, left, a.source), in: a.source, candidates(names.onlyB, right, b.source), in: b.source
+    ) { advance($0.target) }
+    let renamed = Dictionary(uniqueKeysWithValues: pairs.map { ($0.a, $0.b) })
+
+    var outcomes: [Outcome] = []
+    for (place, target) in left.enumerated() {
+      if let partner = names.partners[place] {
+        outcomes.append(Outcome(place: place, kind: try compare(target, a.source, right[partner], b.source)))
+        advance(target)
+      } else if let other = renamed[place] {
+        var entry = Entry(target.info.name, .renamed, a: side(target, a.source), b: side(right[other], b.source))
+        entry.newName = right[other].info.name
+        entries.append(entry)
+      } else {
+        entries.append(Entry(target.info.name, .removed, a: side(target, a.source), b: nil))
+      }
+    }
+    let moved = Set(renamed.values)
+    for place in names.onlyB where !moved.contains(place) {
+      entries.append(Entry(right[place].info.name, .added, a: nil, b: side(right[place], b.source)))
+    }
+    try divide(outcomes, left, a.source)
   }
 
   // MARK: Names
@@ -148,25 +186,66 @@ extension ModelDifference {
     }
   }
 
+  /// Which targets go by one name.
+  private struct Names {
+    /// The place in B of what has the name of a place in A.
+    var partners: [Int: Int] = [:]
+    var onlyA: [Int] = []
+    let onlyB: [Int]
+
+    init(_ left: [MappingPlan.Target], _ right: [MappingPlan.Target]) {
+      var places: [String: Int] = [:]
+      for (place, target) in right.enumerated() where places[target.info.name] == nil {
+        places[target.info.name] = place
+      }
+      let common = Set(left.map(\.info.name)).intersection(places.keys)
+      onlyB = right.indices.filter { !common.contains(right[$0].info.name) }
+      for (place, target) in left.enumerated() {
+        if let partner = places.removeValue(forKey: target.info.name) {
+          partners[place] = partner
+        } else {
+          onlyA.append(place)
+        }
+      }
+    }
+  }
+
+  private static func storedType(_ target: MappingPlan.Target, _ source: any TensorSource) -> ElementType {
+    target.sources.first.map { source.storedType(ofTensorAt: $0) } ?? target.info.elementType
+  }
+
   private func side(_ target: MappingPlan.Target, _ source: any TensorSource) -> Side {
     let names = target.sources.map { source.tensors[$0].name }
     return Side(
-      elementType: target.sources.first.map { source.storedType(ofTensorAt: $0) } ?? target.info.elementType,
-      shape: target.info.shape,
+      elementType: Self.storedType(target, source), shape: target.info.shape,
       sources: names == [target.info.name] ? [] : names)
   }
 
   // MARK: Values
 
+  /// What became of a tensor that both sides have.
+  private struct Outcome {
+    enum Kind {
+      case equal
+      /// Not equal in every bit, but within the tolerance.
+      case tolerated(ValueDistance)
+      /// An entry of this place.
+      case different(Int)
+    }
+
+    /// Among the targets of A.
+    let place: Int
+    let kind: Kind
+  }
+
   private mutating func compare(
     _ x: MappingPlan.Target, _ a: any TensorSource, _ y: MappingPlan.Target, _ b: any TensorSource
-  ) throws {
+  ) throws -> Outcome.Kind {
     let name = x.info.name
     let sides = (side(x, a), side(y, b))
     guard x.info.shape == y.info.shape else {
-      entries.append(
-        Entry(name: name, kind: .reshaped, a: sides.0, b: sides.1, maximum: nil, differing: nil))
-      return
+      entries.append(Entry(name, .reshaped, a: sides.0, b: sides.1))
+      return .different(entries.count - 1)
     }
     var tally = ValueTally(x.info.elementType, y.info.elementType)
     try Converter.withBytes(of: y, from: b) { whole in
@@ -176,91 +255,65 @@ extension ModelDifference {
       throw FormatError("a checkpoint has not the bytes that the tensor's shape says", tensor: name)
     }
     let isRetyped = sides.0.elementType != sides.1.elementType
-    let isWithin = tolerance > 0 && tally.maximum.map { $0 <= tolerance } == true
-    if isWithin || !isRetyped && tally.differing == 0 {
+    if !isRetyped, tally.differing == 0 {
+      equalCount += 1
+      return .equal
+    }
+    if tolerance > 0, let distance = tally.distance, distance.maximum <= tolerance {
       equalCount += 1
       if isRetyped { toleratedTypes += 1 }
-      largestTolerated = max(largestTolerated, tally.maximum ?? 0)
-      return
+      largestTolerated = max(largestTolerated, distance.maximum)
+      return .tolerated(distance)
     }
-    entries.append(
-      Entry(
-        name: name, kind: isRetyped ? .retyped : .changed, a: sides.0, b: sides.1, maximum: tally.maximum,
-        differing: tally.differing))
+    var entry = Entry(name, isRetyped ? .retyped : .changed, a: sides.0, b: sides.1)
+    entry.distance = tally.distance
+    entry.differing = tally.differing
+    entries.append(entry)
+    return .different(entries.count - 1)
+  }
+
+  /// Adds up what the parts of the model are apart.
+  ///
+  /// The norm of a part takes in its equal tensors too. These are read again for it, but only those of parts that moved:
+  /// to sum up every tensor while it is compared would make the comparison of equal checkpoints several times as slow.
+  private mutating func divide(
+    _ outcomes: [Outcome], _ left: [MappingPlan.Target], _ source: any TensorSource
+  ) throws {
+    guard entries.contains(where: { $0.differing ?? 0 > 0 }) else { return }
+    let partition = ModelPartition(
+      outcomes.map { left[$0.place].info.name },
+      beside: entries.filter { $0.kind == .added || $0.kind == .removed }.map(\.name))
+    guard !partition.parts.isEmpty else { return }
+    parts = partition.parts
+    var equal: [(part: Int, target: MappingPlan.Target)] = []
+    for (outcome, part) in zip(outcomes, partition.partOfName) {
+      let target = left[outcome.place]
+      let isFloat = target.info.elementType.isFloatingPoint
+      parts[part].tensors += 1
+      switch outcome.kind {
+      case .equal:
+        parts[part].values += target.info.elementCount
+        if isFloat { equal.append((part, target)) }
+      case .tolerated(let distance):
+        parts[part].values += target.info.elementCount
+        if isFloat { parts[part].distance += distance.withoutChange }
+      case .different(let index):
+        parts[part].changed += 1
+        guard let differing = entries[index].differing else { continue }
+        parts[part].values += target.info.elementCount
+        parts[part].differing += differing
+        if isFloat, let distance = entries[index].distance { parts[part].distance += distance }
+      }
+    }
+    for (part, target) in equal where parts[part].distance.differing > 0 {
+      parts[part].distance += try ValueDistance.ofEqual(target.info.elementType) { add in
+        try Converter.stream(target, from: source, add)
+      }
+    }
   }
 }
 
-/// Compares values of any two numeric types.
-struct ValueTally {
-  private let sizes: (Int, Int)
-  private let isOneType: Bool
-  private let decoders: ((RawSpan, Int) -> Double, (RawSpan, Int) -> Double)?
-  private let areFloats: Bool
-  private var position = 0
-  private var isShort = false
-  private(set) var differing = 0
-  private var largest = 0.0
-
-  init(_ a: ElementType, _ b: ElementType) {
-    sizes = (a.size ?? 1, b.size ?? 1)
-    isOneType = a == b
-    areFloats = a == .f32 && b == .f32
-    // Whole numbers beside floats are most likely scaled: their difference would say nothing.
-    if a.isFloatingPoint == b.isFloatingPoint, let x = TensorStatistics.decoder(a),
-      let y = TensorStatistics.decoder(b)
-    {
-      decoders = (x, y)
-    } else {
-      decoders = nil
-    }
-  }
-
-  var maximum: Double? { decoders == nil ? nil : largest }
-
-  func isWhole(_ count: Int) -> Bool { !isShort && position == count }
-
-  /// `piece` is the next of one tensor, `whole` all of the other.
-  mutating func add(_ piece: RawSpan, _ whole: RawSpan) {
-    let count = piece.byteCount / sizes.0
-    defer { position += count }
-    guard (position + count) * sizes.1 <= whole.byteCount else {
-      isShort = true
-      return
-    }
-    let other = whole.extracting((position * sizes.1)..<((position + count) * sizes.1))
-    if isOneType, piece.elementsEqual(other) { return }
-    for index in 0..<count {
-      if areFloats {
-        let x = piece.littleEndian(UInt32.self, at: index * 4)
-        let y = other.littleEndian(UInt32.self, at: index * 4)
-        if x != y { note(Double(Float(bitPattern: x)), Double(Float(bitPattern: y)), isSame: false) }
-        continue
-      }
-      let isSame =
-        isOneType
-        && piece.extracting((index * sizes.0)..<((index + 1) * sizes.0))
-          .elementsEqual(other.extracting((index * sizes.1)..<((index + 1) * sizes.1)))
-      if isSame { continue }
-      guard let decoders else {
-        differing += 1
-        continue
-      }
-      let x = decoders.0(piece, index * sizes.0)
-      let y = decoders.1(other, index * sizes.1)
-      note(x, y, isSame: !isOneType && (x == y || x.isNaN && y.isNaN))
-    }
-  }
-
-  private mutating func note(_ x: Double, _ y: Double, isSame: Bool) {
-    guard !isSame else { return }
-    differing += 1
-    if x == y || x.isNaN && y.isNaN { return }
-    let difference = (x - y).magnitude
-    largest = max(largest, difference.isNaN ? .infinity : difference)
-  }
-}
-
-// MARK: Reports
+// MARK: JSON
 
 extension ModelDifference {
   public func json() -> JSON {
@@ -275,12 +328,14 @@ extension ModelDifference {
     for kind in Kind.allCases {
       result.set(kind.rawValue, .array(entries.filter { $0.kind == kind }.map(Self.json)))
     }
+    result.set("parts", .array(parts.map(Self.json)))
     result.set("notes", .strings(notes))
     return result
   }
 
   private static func json(_ entry: Entry) -> JSON {
     var result = JSON.object(["name": .string(entry.name)])
+    if let name = entry.newName { result.set("new_name", .string(name)) }
     for (key, side) in [("a", entry.a), ("b", entry.b)] {
       guard let side else { continue }
       var value = JSON.object(["dtype": .string(side.elementType.rawValue), "shape": .ints(side.shape)])
@@ -288,38 +343,22 @@ extension ModelDifference {
       result.set(key, value)
     }
     if let differing = entry.differing {
+      func number(_ value: Double?) -> JSON { value.map { .double($0) } ?? .null }
       result.set("differing", .int(differing))
-      result.set("max_abs_difference", entry.maximum.map { .double($0) } ?? .null)
+      result.set("max_abs_difference", number(entry.maximum))
+      result.set("rms_difference", number(entry.distance?.rms))
+      result.set("relative_change", number(entry.distance?.relativeChange))
+      result.set("cosine", number(entry.distance?.cosine))
     }
     return result
   }
 
-  /// A line each for the first `limit` tensors that differ, and one that sums up.
-  public func text(limit: Int = 50) -> String {
-    var lines = entries.prefix(limit).map(Self.line)
-    if entries.count > limit { lines.append("and \(grouped(entries.count - limit)) more: --json lists them all") }
-    var summary = "\(grouped(equalCount)) equal"
-    for kind in Kind.allCases where count(kind) > 0 { summary += ", \(grouped(count(kind))) \(kind.rawValue)" }
-    if toleratedTypes > 0 { summary += " (\(grouped(toleratedTypes)) of other types)" }
-    if tolerance > 0 {
-      summary += " (tolerance \(tolerance), largest difference within it \(significant(largestTolerated)))"
-    }
-    summary += isMatchedByTable ? "; names matched as \(family ?? "a model")" : "; names as they are"
-    return (lines + [summary]).joined(separator: "\n")
-  }
-
-  private static func line(_ entry: Entry) -> String {
-    func form(_ side: Side?) -> String { side.map { "\($0.elementType.rawValue) \(shapeText($0.shape))" } ?? "" }
-    let start = "\(entry.kind.rawValue): \(printable(entry.name)): "
-    let extent = entry.maximum.map { ", largest difference \(significant($0))" } ?? ""
-    switch entry.kind {
-    case .added: return start + form(entry.b)
-    case .removed: return start + form(entry.a)
-    case .reshaped: return start + "\(form(entry.a)) and \(form(entry.b))"
-    case .retyped: return start + "\(form(entry.a)) and \(form(entry.b))\(extent)"
-    case .changed:
-      let count = entry.a.flatMap { checkedElementCount($0.shape) } ?? 0
-      return start + "\(grouped(entry.differing ?? 0)) of \(grouped(count)) values differ\(extent)"
-    }
+  private static func json(_ part: Part) -> JSON {
+    .object([
+      "part": .string(part.name), "tensors": .int(part.tensors), "changed": .int(part.changed),
+      "values": .int(part.values), "differing": .int(part.differing),
+      "relative_change": part.relativeChange.map { .double($0) } ?? .null,
+      "max_abs_difference": part.maximum.map { .double($0) } ?? .null,
+    ])
   }
 }

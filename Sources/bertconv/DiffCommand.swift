@@ -8,6 +8,9 @@ struct Diff: ParsableCommand {
     abstract: "Compare the tensors of two checkpoints of any formats.",
     discussion: """
       Where a mapping table knows both, tensors are matched and turned as it says; otherwise by their own names. \
+      A tensor is added, removed, renamed (the same bytes under another name), retyped, reshaped, changed or equal. \
+      Of what changed you are told how many values differ, the change relative to the norm of A, its root mean square, \
+      the largest difference and the cosine; of a model also which layers moved, and how far. \
       Exit status: 0 they are equal, 1 they differ, 2 one cannot be used.
       """)
 
@@ -46,7 +49,7 @@ struct Diff: ParsableCommand {
     }
     bar?.finish()
     if !json { for note in result.notes { Console.error("note: \(printable(note))") } }
-    Console.result(json ? result.json().text(pretty: true) : result.text())
+    Console.result(json ? result.json().text(pretty: true) : DiffReport(result).text)
     if !result.isEqual { throw ExitCode(1) }
   }
 }

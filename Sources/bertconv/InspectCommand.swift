@@ -117,11 +117,12 @@ struct Inspect: ParsableCommand {
     let tensors = source.tensors
     let isEach = expand || stats || values != nil
     let names = shown.map { tree ? tensors[$0].fullName ?? tensors[$0].name : tensors[$0].name }
-    var groups = NameGroups.group(isEach ? [] : names) { place in
+    func kind(_ place: Int) -> Kind {
       let info = tensors[shown[place]]
       return Kind(type: info.elementType, shape: info.shape, bytes: info.byteCount)
     }
-    if isEach { groups = names.indices.map { NameGroup(names[$0], at: $0) } }
+    var groups = isEach ? names.indices.map { NameGroup(names[$0], at: $0) } : NameGroups.group(names, kind: kind)
+    if !isEach, !tree { groups = NameGroups.joinEndings(groups, kind: kind) }
     groups = groups.map { $0.renumbered(shown) }
     if selection.sort == .size, !isEach {
       func size(_ group: NameGroup) -> Double {
@@ -144,7 +145,7 @@ struct Inspect: ParsableCommand {
     if groups.count < shown.count, !tree {
       footer +=
         (footer.isEmpty ? "\(grouped(shown.count)) tensors" : "")
-        + " in \(grouped(groups.count)) lines; --expand lists each"
+        + " in \(grouped(groups.count)) line\(groups.count == 1 ? "" : "s"); --expand lists each"
     }
     if !footer.isEmpty { Console.result(Style.faint(footer)) }
   }
@@ -157,10 +158,11 @@ struct Inspect: ParsableCommand {
     }
     for group in groups {
       let tensor = tensors[group.members[0]]
-      let name = printable(group.name) + (fullName(group, tensors).map { "  (\(printable($0)))" } ?? "")
+      let fullName = fullName(group, tensors).map { "  (\(printable($0)))" } ?? ""
       let size = humanBytes(UInt64(tensor.byteCount))
       var row: [TextTable.Cell] = [
-        .init(name), .init(tensor.elementType.rawValue, .faint), .init(shapeText(tensor.shape)),
+        .init(printable(group.name) + fullName, short: printable(group.shortName) + fullName),
+        .init(tensor.elementType.rawValue, .faint), .init(shapeText(tensor.shape)),
         .init(group.members.count > 1 ? "\(grouped(group.members.count)) × \(size)" : size),
       ]
       if stats { row += cells(looks[group.members[0]]) }

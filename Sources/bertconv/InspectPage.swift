@@ -17,10 +17,16 @@ extension Inspect {
     let vocabulary = vocabulary(summary)
     return CheckpointPage(
       tool: "bertconv \(Bertconv.version)", path: checkpoint.path, source: source,
-      warnings: checkpoint.warnings + vocabulary.warnings, recognition: summary.outline.recognition,
-      mapping: summary.outline.report, config: summary.config, configFile: configFile, vocabulary: vocabulary.file,
+      warnings: checkpoint.warnings + vocabulary.warnings + summary.outline.notes,
+      recognition: summary.outline.recognition,
+      mapping: summary.outline.report, model: summary.model, config: summary.config, configFile: configFile,
+      vocabulary: vocabulary.file,
       filter: selection.description,
-      tensors: shown.map { .init(source.tensors[$0], looks[$0]?.statistics, looks[$0]?.histogram) }
+      tensors: shown.map { index in
+        .init(
+          source.tensors[index], looks[index]?.statistics, looks[index]?.histogram,
+          part: summary.outline.parts?[index])
+      }
     ).bytes()
   }
 

@@ -1,9 +1,13 @@
+import TensorIO
+
 /// Tensors whose names differ in a number alone, and that are alike in all else: one line instead of one for each layer.
 struct NameGroup {
   /// The name, with ``NameGroups/hole`` in place of each number that differs.
   fileprivate(set) var pattern: String
   /// The numbers that stand in each of the holes.
   fileprivate(set) var numbers: [[Int]] = []
+  /// What others of the group have behind the same name: `/adam_m`.
+  fileprivate(set) var endings: [String] = []
   /// Indices into the names, in their order.
   fileprivate(set) var members: [Int]
 
@@ -20,53 +24,107 @@ struct NameGroup {
     return result
   }
 
-  /// The name as it is shown: `encoder.layer.{0..11}.output`.
-  var name: String { NameGroups.filled(pattern, numbers) }
+  /// The name as it is shown: `encoder/layer_{0..11}/output{,/adam_m,/adam_v}`.
+  var name: String { stem + (endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}") }
+  /// The same without the endings' text.
+  var shortName: String { stem + (endings.isEmpty ? "" : "{,…}") }
+  private var stem: String { NameGroups.filled(pattern, numbers) }
 }
 
 enum NameGroups {
   /// Unlikely in a name (it is a private character of Unicode); names that have it stay by themselves.
   static let hole = "\u{F8FF}"
 
-  private struct Template<Kind: Hashable>: Hashable {
+  private struct Template: Hashable {
     let prefix: Substring
     let suffix: Substring
-    let numbers: [[Int]]
-    let kind: Kind
+    /// What the group is beside its name, as a number.
+    let kind: Int
   }
 
   /// Groups names whose `kind` is the same, each at the place of its first member. Of several numbers in a name the first
   /// that makes a group is taken, then, in what that left, the next.
   static func group<Kind: Hashable>(_ names: [String], kind: (Int) -> Kind) -> [NameGroup] {
+    let kinds = numbered(names.indices.map(kind))
     var groups = names.indices.map { NameGroup(names[$0], at: $0) }
     for _ in 0..<3 {
-      let next = pass(groups, kind)
+      let next = pass(groups, kinds)
       if next.count == groups.count { break }
       groups = next
     }
     return groups
   }
 
-  private static func pass<Kind: Hashable>(_ groups: [NameGroup], _ kind: (Int) -> Kind) -> [NameGroup] {
-    let candidates = groups.map { group in
-      numbers(in: group.pattern, holes: group.numbers.count).map { range, number in
-        let template = Template(
-          prefix: group.pattern[..<range.lowerBound], suffix: group.pattern[range.upperBound...],
-          numbers: group.numbers, kind: kind(group.members[0]))
-        return (template: template, number: number)
+  /// Puts what is named like another with one part more, and is alike in all else, with that other: moments with their
+  /// weight.
+  static func joinEndings<Kind: Hashable>(_ groups: [NameGroup], kind: (Int) -> Kind) -> [NameGroup] {
+    let kinds = numbered(groups.map { Sameness(numbers: $0.numbers, kind: kind($0.members[0])) })
+    func template(_ index: Int, _ pattern: Substring) -> Template {
+      Template(prefix: pattern, suffix: "", kind: kinds[index])
+    }
+    var places: [Template: Int] = [:]
+    places.reserveCapacity(groups.count)
+    for (index, group) in groups.enumerated() { places[template(index, group.pattern[...])] = index }
+    var base = [Int?](repeating: nil, count: groups.count)
+    var joined = groups
+    for (index, group) in groups.enumerated() {
+      guard let end = group.pattern.utf8.lastIndex(where: { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }),
+        let place = places[template(index, group.pattern[..<end])], base[place] == nil, joined[index].endings.isEmpty
+      else { continue }
+      base[index] = place
+      joined[place].endings.append(String(group.pattern[end...]))
+      joined[place].members += group.members
+    }
+    return joined.indices.filter { base[$0] == nil }.map { joined[$0] }
+  }
+
+  private struct Sameness<Kind: Hashable>: Hashable {
+    let numbers: [[Int]]
+    let kind: Kind
+  }
+
+  /// A number for each value, the same for those that are equal.
+  private static func numbered<T: Hashable>(_ values: [T]) -> [Int] {
+    var numbers: [T: Int] = [:]
+    return values.map { value in
+      if let number = numbers[value] { return number }
+      numbers[value] = numbers.count
+      return numbers.count - 1
+    }
+  }
+
+  private static func pass(_ groups: [NameGroup], _ kinds: [Int]) -> [NameGroup] {
+    let kinds =
+      groups.contains { !$0.numbers.isEmpty }
+      ? numbered(groups.map { Sameness(numbers: $0.numbers, kind: kinds[$0.members[0]]) })
+      : groups.map { kinds[$0.members[0]] }
+    func candidates(_ index: Int) -> [(template: Template, number: Int)] {
+      let group = groups[index]
+      return numbers(in: group.pattern, holes: group.numbers.count).map { place in
+        (Template(prefix: place.prefix, suffix: place.suffix, kind: kinds[index]), place.layer)
       }
     }
-    var counts: [Template<Kind>: Int] = [:]
-    for candidate in candidates.joined() { counts[candidate.template, default: 0] += 1 }
+    // Most templates of a strange checkpoint are there once: only of those whose hash is not are the texts compared.
+    var hashes: [Int: Int] = [:]
+    hashes.reserveCapacity(groups.count)
+    for index in groups.indices {
+      for candidate in candidates(index) { hashes[candidate.template.hashValue, default: 0] += 1 }
+    }
+    var counts: [Template: Int] = [:]
+    let repeated = groups.indices.map { index in
+      candidates(index).filter { hashes[$0.template.hashValue].map { $0 > 1 } == true }
+    }
+    for candidate in repeated.joined() { counts[candidate.template, default: 0] += 1 }
     var result: [NameGroup] = []
-    var places: [Template<Kind>: Int] = [:]
-    for (group, candidates) in zip(groups, candidates) {
+    result.reserveCapacity(groups.count)
+    var places: [Template: Int] = [:]
+    for (group, candidates) in zip(groups, repeated) {
       guard let (template, number) = candidates.first(where: { counts[$0.template].map { $0 > 1 } == true }) else {
         result.append(group)
         continue
       }
       // The hole comes between those before it and those behind.
-      let hole = template.prefix.unicodeScalars.count { $0 == Self.hole.unicodeScalars.first }
+      let hole = holes(in: template.prefix)
       if let place = places[template] {
         result[place].numbers[hole].append(number)
         result[place].members += group.members
@@ -81,28 +139,22 @@ enum NameGroups {
     return result
   }
 
-  /// The numbers that a layer could have: whole parts of a name or the ends of parts, written as numbers are.
-  private static func numbers(in name: String, holes: Int) -> [(range: Range<String.Index>, number: Int)] {
-    let text = name.utf8
-    func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
-    var found: [(Range<String.Index>, Int)] = []
-    var index = text.startIndex
-    while index < text.endIndex, found.count < 4 {
-      guard isDigit(text[index]) else {
-        index = text.index(after: index)
-        continue
-      }
-      let end = text[index...].firstIndex { !isDigit($0) } ?? text.endIndex
-      let isEnd = end == text.endIndex || text[end] == UInt8(ascii: "/") || text[end] == UInt8(ascii: ".")
-      let isPlain = text[index] != UInt8(ascii: "0") || text.index(after: index) == end
-      if isEnd, isPlain, let number = Int(name[index..<end]), number < 100_000 { found.append((index..<end, number)) }
-      index = end
+  /// How often the character of the holes is in a text.
+  static func holes(in text: some StringProtocol) -> Int {
+    // Its first byte.
+    if text.utf8.allSatisfy({ $0 != 0xEF }) { return 0 }
+    return text.unicodeScalars.count { $0 == hole.unicodeScalars.first }
+  }
+
+  /// The numbers that a layer could have, where they are written as numbers are.
+  private static func numbers(in name: String, holes: Int) -> [LayerPlace] {
+    let found = LayerPlace.numbers(name).filter { place in
+      let first = name.utf8[place.prefix.endIndex]
+      return first != UInt8(ascii: "0")
+        || place.layer == 0 && name.utf8.index(after: place.prefix.endIndex) == place.suffix.startIndex
     }
     // A name that has the character of the holes itself could not be told from one with a hole.
-    guard !found.isEmpty, name.unicodeScalars.count(where: { $0 == hole.unicodeScalars.first }) == holes else {
-      return []
-    }
-    return found
+    return found.isEmpty || Self.holes(in: name) == holes ? found : []
   }
 
   /// `pattern`, or a piece of one, with the numbers in its holes.

@@ -28,7 +28,7 @@ struct NameTree {
       let info = tensors[group.members[0]]
       branches.append(
         Branch(
-          label: NameGroups.filled(leaf.label, group.numbers.suffix(Self.holes(in: leaf.label))),
+          label: NameGroups.filled(leaf.label, group.numbers.suffix(NameGroups.holes(in: leaf.label))),
           kind: (info.elementType.rawValue, shapeText(info.shape)), tensors: group.members.count,
           bytes: group.members.reduce(0) { $0.addingReportingOverflow(tensors[$1].byteCount).partialValue },
           first: place))
@@ -53,15 +53,11 @@ struct NameTree {
     }
     for index in tree.nodes.indices where index > 0 {
       let node = tree.nodes[index]
-      let own = Self.holes(in: node.label)
-      let before = Self.holes(in: node.path) - own
+      let own = NameGroups.holes(in: node.label)
+      let before = NameGroups.holes(in: node.path) - own
       branches[index].label = NameGroups.filled(
         node.label, numbers[index].dropFirst(before).prefix(own).map(Array.init))
     }
-  }
-
-  private static func holes(in text: String) -> Int {
-    text.unicodeScalars.count { $0 == NameGroups.hole.unicodeScalars.first }
   }
 
   var text: String {

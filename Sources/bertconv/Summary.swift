@@ -44,7 +44,7 @@ struct Summary {
   }
 
   /// The model in a line, `nil` where nothing tells.
-  private var model: String? {
+  var model: String? {
     func number(_ keys: String...) -> String? { value(keys).map { text in Int(text).map { grouped($0) } ?? text } }
     let layers = number("num_hidden_layers", "n_layers", "n_layer")
     let parts = [
@@ -160,8 +160,9 @@ struct Summary {
       lines.append(("parts", texts.joined(separator: ", "), .plain))
     }
     lines += ties
+    // Under a label of ours: a key must not pass for a line of this summary.
     for (key, value) in source.metadata where isWorthALine(key, value) {
-      lines.append((printable(key), printable(value), .plain))
+      lines.append(("meta", printable("\(key): \(value)"), .plain))
     }
     lines += imports
     let width = lines.map { TextTable.columns(of: $0.label) }.max() ?? 0

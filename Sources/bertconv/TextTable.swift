@@ -5,10 +5,13 @@ struct TextTable {
   struct Cell: ExpressibleByStringLiteral {
     let text: String
     let style: Style
+    /// What stands for the text where that does not fit the line; it is cut where it does not either.
+    let short: String?
 
-    init(_ text: String, _ style: Style = .plain) {
+    init(_ text: String, _ style: Style = .plain, short: String? = nil) {
       self.text = text
       self.style = style
+      self.short = short
     }
 
     init(stringLiteral text: String) { self.init(text) }
@@ -39,7 +42,8 @@ struct TextTable {
       let room = max(Self.narrowest, width - others)
       if first > room || counts.contains(where: { $0[0] > room }) {
         for row in all.indices where counts[row][0] > room {
-          all[row][0] = Cell(Self.cut(all[row][0].text, to: room), all[row][0].style)
+          let cell = all[row][0]
+          all[row][0] = Cell(Self.cut(cell.short ?? cell.text, to: room), cell.style)
           counts[row][0] = Self.columns(of: all[row][0].text)
         }
         widths[0] = min(first, room)
@@ -58,7 +62,7 @@ struct TextTable {
     }.joined(separator: "\n")
   }
 
-  /// A name tells most by its end, and then by its beginning.
+  /// A name tells most by its end: many begin alike.
   static func cut(_ text: String, to width: Int) -> String {
     guard width > 1, columns(of: text) > width else { return text }
     let isHuge = text.utf8.count > 8 * width + 4096
@@ -67,8 +71,8 @@ struct TextTable {
     var room = width - 1
     var (start, end) = (0, characters.count)
     while start < end {
-      // Two of three for the end.
-      let takesEnd = tail.count < 2 * (head.count + 1)
+      // Four of five for the end.
+      let takesEnd = tail.count < 4 * (head.count + 1)
       let next = takesEnd ? characters[end - 1] : characters[start]
       let size = columns(of: String(next))
       guard size <= room else { break }

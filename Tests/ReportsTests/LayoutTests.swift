@@ -73,10 +73,22 @@ struct PartTreeTests {
 
 @Suite("The grid of layers")
 struct LayerGridTests {
+  private func grids(_ names: [String], _ limits: LayerGrid.Limits = .init()) -> [LayerGrid] {
+    LayerGrid.grids(names, limits).grids
+  }
+
+  @Test func whatIsTooMuchIsNotMade() throws {
+    // As many parts as layers, but each part in two layers alone: a full grid would have the square of it.
+    let names = (0..<9_998).flatMap { ["s.\($0).part\($0)_", "s.\($0 + 1).part\($0)_"] }
+    let grid = try #require(grids(names, .init(rows: 12, columns: 20)).first)
+    #expect(grid.layers.count == 9_999 && grid.rows.count == 12 && grid.moreRows == 9_986)
+    #expect(grid.rows.allSatisfy { $0.tensors.count == 20 } && grid.rows[3].tensors[3] == 6)
+  }
+
   @Test func oneRowAPart() {
     let names = (0..<3).flatMap { ["encoder.layer.\($0).query.weight", "encoder.layer.\($0).query.bias"] }
     #expect(
-      LayerGrid.grids(["embeddings.weight"] + names) == [
+      grids(["embeddings.weight"] + names) == [
         LayerGrid(
           prefix: "encoder.layer.", layers: [0, 1, 2],
           rows: [
@@ -86,7 +98,7 @@ struct LayerGridTests {
   }
 
   @Test func layersAreInTheOrderOfTheirNumbersAndMayLackParts() {
-    let grids = LayerGrid.grids(["h10/w", "h2/w", "h2/b", "h10/c", "h3/b"])
+    let grids = self.grids(["h10/w", "h2/w", "h2/b", "h10/c", "h3/b"])
     #expect(grids.count == 1 && grids[0].prefix == "h" && grids[0].layers == [2, 3, 10])
     #expect(
       grids[0].rows == [
@@ -97,14 +109,16 @@ struct LayerGridTests {
   /// The first number of a name that has a fellow elsewhere is the layer's.
   @Test func theRightOneOfSeveralNumbers() {
     let names = (0..<2).flatMap { layer in (1...2).map { "0.model.layer_\(layer)/dense_\($0)/kernel" } }
-    let grids = LayerGrid.grids(names + ["2.linear.weight"])
+    let grids = self.grids(names + ["2.linear.weight"])
     #expect(grids.map(\.prefix) == ["0.model.layer_"] && grids[0].layers == [0, 1])
     #expect(grids[0].rows.map(\.part) == ["/dense_1/kernel", "/dense_2/kernel"])
   }
 
   @Test func theLargestStackComesFirst() {
     let names = (0..<2).map { "a.\($0).w" } + (0..<3).map { "b.\($0).w" }
-    #expect(LayerGrid.grids(names).map(\.prefix) == ["b.", "a."])
+    #expect(grids(names).map(\.prefix) == ["b.", "a."])
+    let (first, more) = LayerGrid.grids(names, .init(grids: 1))
+    #expect(first.map(\.prefix) == ["b."] && more == 1)
   }
 
   @Test(arguments: [
@@ -112,6 +126,6 @@ struct LayerGridTests {
     ["12345.w", "12346.w"], [""],
   ])
   func whatIsNoStack(names: [String]) {
-    #expect(LayerGrid.grids(names) == [])
+    #expect(grids(names) == [])
   }
 }

@@ -12,6 +12,8 @@ import Testing
 struct GoldenListingTests {
   @Test(arguments: [
     ("bert-tiny", ["tensorflow/bert-tiny"]),
+    ("bert-training", ["tensorflow/bert-training"]),
+    ("bert-tiny-tree", ["tensorflow/bert-tiny", "--tree"]),
     ("bert-training-stats", ["tensorflow/bert-training", "--stats", "--filter", "*pooler*"]),
     ("bert-training-unmapped", ["tensorflow/bert-training", "--unmapped"]),
     ("bert-partitioned-by-size", ["tensorflow/bert-partitioned", "--sort", "size"]),

@@ -33,6 +33,20 @@ struct NameGroupTests {
       folded(["l.0.p.0.w", "l.1.p.0.w", "l.1.p.1.w", "l.2.p.1.w"]) == ["l.{0,1}.p.0.w", "l.{1,2}.p.1.w"])
   }
 
+  @Test func whatIsKeptBesideAWeightIsWithIt() {
+    func joined(_ names: [String], _ kinds: [Int]? = nil) -> [String] {
+      func kind(_ index: Int) -> Int { kinds?[index] ?? 0 }
+      return NameGroups.joinEndings(NameGroups.group(names, kind: kind), kind: kind).map(\.name)
+    }
+    let names = (0..<2).flatMap { layer in ["", "/adam_m", "/adam_v"].map { "layer_\(layer)/w\($0)" } }
+    #expect(joined(names + ["step"]) == ["layer_{0,1}/w{,/adam_m,/adam_v}", "step"])
+    // The order of the names does not matter, but what they are does; and nothing is joined to what is joined itself.
+    #expect(joined(["w/m", "w"]) == ["w{,/m}"])
+    #expect(joined(["w", "w/m"], [0, 1]) == ["w", "w/m"])
+    #expect(joined(["w", "w/m", "w/m/x"]) == ["w{,/m}", "w/m/x"])
+    #expect(joined(["w.m", "v.m", "l.0.w", "l.1.w", "l.0.w.m"]) == ["w.m", "v.m", "l.{0,1}.w", "l.0.w.m"])
+  }
+
   @Test func onlyNumbersThatALayerCouldHave() {
     // A part of a word, another way of writing the same number, and a number beyond all layers.
     let names = ["conv1d_a", "conv2d_a", "x.01", "x.1", "y.100000", "y.200000", "v2x.w", "v3x.w"]
