@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop examples docs \
-	sanitize fuzz bench bench-convert bench-growth bench-kernels clean distclean
+	sanitize sanitize-libraries fuzz bench bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
 SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift Examples
@@ -117,8 +117,11 @@ docs: deps ## build the reference of the libraries, .build/docs (docc of the too
 sanitize: deps ## the unit tests in builds that watch memory and threads
 	Scripts/sanitize.sh
 
-fuzz: deps ## fuzz each parser for ten seconds (SECONDS=60)
-	Fuzz/run.sh -j 2 $(or $(SECONDS),10)
+sanitize-libraries: deps ## the same without the tests of the program, as CI does
+	Scripts/sanitize.sh --libraries
+
+fuzz: deps ## fuzz each parser for ten seconds (FUZZ_SECONDS=60)
+	Fuzz/run.sh -j 2 $(or $(FUZZ_SECONDS),10)
 
 bench: build ## time the encoder beside other engines (those of Benchmarks/requirements.txt that are installed)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \

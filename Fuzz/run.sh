@@ -15,6 +15,15 @@ shift || true
 flags=(-c release -Xswiftc -sanitize=fuzzer,address -Xswiftc -enable-testing
   -Xswiftc -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -Xcc -fsanitize=address
   -Xswiftc -parse-as-library)
+# A toolchain without libFuzzer is no failure: it is said.
+probe=$(mktemp -d)
+trap 'rm -rf "$probe"' EXIT
+echo '@_cdecl("LLVMFuzzerTestOneInput") public func probe(_: UnsafePointer<UInt8>, _: Int) -> CInt { 0 }' >"$probe/probe.swift"
+if ! swiftc -parse-as-library -sanitize=fuzzer,address "$probe/probe.swift" -o "$probe/probe" >"$probe/log" 2>&1; then
+  echo "run.sh: this toolchain has no libFuzzer; nothing is fuzzed:" >&2
+  tail -3 "$probe/log" >&2
+  exit 0
+fi
 swift build "${flags[@]}" >&2
 fuzz=$(swift build "${flags[@]}" --show-bin-path)/fuzz
 fixtures=../Tests/Fixtures
