@@ -106,10 +106,17 @@ struct NamesByEnding {
     return (bytes, mask)
   }
 
-  func names(endingIn ending: String) -> some Sequence<String> {
+  func names(endingIn ending: String) -> [String] { places(endingIn: ending).map { names[$0] } }
+
+  /// Where they stand, in order.
+  func places(endingIn ending: String) -> [Int] {
     let wanted = Self.ending(of: ending)
-    return endings.indices.lazy.filter { endings[$0] & wanted.mask == wanted.bytes }.map { names[$0] }
-      .filter { $0.hasEnding(ending) }
+    let all = endings.span
+    var found: [Int] = []
+    for place in all.indices where all[place] & wanted.mask == wanted.bytes && names[place].hasEnding(ending) {
+      found.append(place)
+    }
+    return found
   }
 }
 
@@ -167,9 +174,11 @@ struct DialectMatcher {
     let found = dialect.scopes(in: scopeNames)
     if !found.isEmpty { return found }
     // Where only copies of the weights are there (moving averages), the names they are copies of show the scope.
-    let endings = dialect.drops.compactMap(\.beside)
-    let originals = scopeNames.names.compactMap { name in
-      endings.first { name.hasSuffix($0) }.map { String(name.dropLast($0.count)) }
+    let copies = dialect.drops.compactMap(\.beside).flatMap { ending in
+      scopeNames.places(endingIn: ending).map { (place: $0, length: ending.count) }
+    }
+    let originals = copies.sorted { $0.place < $1.place }.map { copy in
+      String(scopeNames.names[copy.place].dropLast(copy.length))
     }
     return originals.isEmpty ? [] : dialect.scopes(in: NamesByEnding(originals))
   }

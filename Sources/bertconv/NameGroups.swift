@@ -98,41 +98,49 @@ enum NameGroups {
       groups.contains { !$0.numbers.isEmpty }
       ? numbered(groups.map { Sameness(numbers: $0.numbers, kind: kinds[$0.members[0]]) })
       : groups.map { kinds[$0.members[0]] }
-    func candidates(_ index: Int) -> [(template: Template, number: Int)] {
+    let candidates = groups.indices.map { index in
       let group = groups[index]
       return numbers(in: group.pattern, holes: group.numbers.count).map { place in
-        (Template(prefix: place.prefix, suffix: place.suffix, kind: kinds[index]), place.layer)
+        let template = Template(prefix: place.prefix, suffix: place.suffix, kind: kinds[index])
+        return (template: template, hash: template.hashValue, number: place.layer)
       }
     }
     // Most templates of a strange checkpoint are there once: only of those whose hash is not are the texts compared.
     var hashes: [Int: Int] = [:]
     hashes.reserveCapacity(groups.count)
-    for index in groups.indices {
-      for candidate in candidates(index) { hashes[candidate.template.hashValue, default: 0] += 1 }
+    for candidate in candidates.joined() { hashes[candidate.hash, default: 0] += 1 }
+    var templates: [Template: Int] = [:]
+    var counts: [Int] = []
+    let repeated = candidates.map { list in
+      list.compactMap { candidate -> (template: Int, hole: Template, number: Int)? in
+        guard hashes[candidate.hash].map({ $0 > 1 }) == true else { return nil }
+        let template = templates[candidate.template] ?? counts.count
+        if template == counts.count {
+          templates[candidate.template] = template
+          counts.append(0)
+        }
+        counts[template] += 1
+        return (template, candidate.template, candidate.number)
+      }
     }
-    var counts: [Template: Int] = [:]
-    let repeated = groups.indices.map { index in
-      candidates(index).filter { hashes[$0.template.hashValue].map { $0 > 1 } == true }
-    }
-    for candidate in repeated.joined() { counts[candidate.template, default: 0] += 1 }
     var result: [NameGroup] = []
     result.reserveCapacity(groups.count)
-    var places: [Template: Int] = [:]
+    var places = [Int?](repeating: nil, count: counts.count)
     for (group, candidates) in zip(groups, repeated) {
-      guard let (template, number) = candidates.first(where: { counts[$0.template].map { $0 > 1 } == true }) else {
+      guard let (template, hole, number) = candidates.first(where: { counts[$0.template] > 1 }) else {
         result.append(group)
         continue
       }
       // The hole comes between those before it and those behind.
-      let hole = holes(in: template.prefix)
+      let position = holes(in: hole.prefix)
       if let place = places[template] {
-        result[place].numbers[hole].append(number)
+        result[place].numbers[position].append(number)
         result[place].members += group.members
       } else {
         places[template] = result.count
         var new = group
-        new.pattern = template.prefix + Self.hole + template.suffix
-        new.numbers.insert([number], at: hole)
+        new.pattern = hole.prefix + Self.hole + hole.suffix
+        new.numbers.insert([number], at: position)
         result.append(new)
       }
     }

@@ -29,7 +29,7 @@ final class PickleMachine {
 
   private var stack: [PickleValue] = []
   private var marks: [Int] = []
-  private var memo: [Int: PickleValue] = [:]
+  private var memo = PickleMemo()
   private var place: UInt64 = 0
   /// What the values may still take, in nodes and elements: a few bytes of a pickle can copy a large list.
   private var budget = 6 << 20
@@ -114,7 +114,7 @@ final class PickleMachine {
   func load(_ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
     stack = []
     marks = []
-    memo = [:]
+    memo = PickleMemo()
     byteBudget = max(byteBudget, cursor.remaining)
     // Growing would move them all again and again. Memory that is not used costs nothing.
     nodes.reserveCapacity(nodes.count + min(cursor.remaining / 8, 1 << 20))

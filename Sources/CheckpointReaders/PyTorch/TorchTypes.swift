@@ -5,7 +5,9 @@ enum TorchTypes {
   /// The type of a storage class (torch/storage.py); `.some(nil)` for bytes without one, `nil` for no storage class.
   /// As torch does, any name with "Storage" in it counts, whatever the module.
   static func storage(_ global: String) -> ElementType?? {
-    guard let name = global.split(separator: ".").last, name.hasSuffix("Storage") else { return nil }
+    let dot = global.utf8.lastIndex(of: UInt8(ascii: "."))
+    let name = dot.map { global[global.utf8.index(after: $0)...] } ?? global[...]
+    guard name.hasSuffix("Storage") else { return nil }
     switch name.dropLast("Storage".count) {
     case "Double": return .some(.f64)
     case "Float": return .some(.f32)
