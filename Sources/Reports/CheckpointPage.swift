@@ -192,12 +192,17 @@ package struct CheckpointPage {
 
   private var values: [(Level, String)] {
     let read = tensors.compactMap(\.statistics)
+    let unread = tensors.count - read.count
+    let rest =
+      unread == 0
+      ? ""
+      : ", of those whose type has plain numbers: \(counted(unread, "tensor")) \(unread == 1 ? "has" : "have") none"
     let odd = read.count { $0.nan > 0 || $0.infinite > 0 }
     let empty = read.count { $0.count > 0 && $0.zeros == $0.count }
     let scope = filter == nil ? "" : " among those shown"
     return [
       odd == 0
-        ? (.good, "No value is NaN or infinite\(scope).")
+        ? (.good, "No value is NaN or infinite\(scope)\(rest).")
         : (.bad, "\(counted(odd, "tensor"))\(scope) \(odd == 1 ? "holds" : "hold") NaN or infinity."),
       empty == 0
         ? (.good, "No tensor is all zeros\(scope).")

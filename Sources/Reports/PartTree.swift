@@ -1,7 +1,6 @@
 /// The tensors of a checkpoint as a tree, whose branches are the parts of their names: what stands between `/` and `.`.
 ///
-/// A branch on which only one other hangs is one with it, so that every node but the root has at least two children, and
-/// the tree fewer nodes than tensors.
+/// A branch on which only one other hangs is one with it, so that a tree has at most as many nodes as it has leaves and one.
 package struct PartTree {
   package struct Node: Equatable {
     /// What its name adds to that of its parent, as it is written.

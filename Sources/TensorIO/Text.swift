@@ -1,4 +1,5 @@
-/// `text` with every character that could steer a terminal (controls, escapes, bidirectional overrides) written as
+/// `text` with every character that could steer a terminal or is not seen (controls, escapes, bidirectional overrides,
+/// fillers) written as
 /// `\u{…}`.
 public func printable(_ text: String, keepingNewlines: Bool = false) -> String {
   if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
@@ -10,7 +11,8 @@ public func printable(_ text: String, keepingNewlines: Bool = false) -> String {
     case 0x09: result += "\\t"
     case 0x0A: result += "\\n"
     case 0x0D: result += "\\r"
-    case 0..<0x20, 0x7F..<0xA0, 0x200B..<0x2010, 0x2028..<0x2030, 0x2060..<0x2070, 0xFEFF, 0xE0000..<0xE0080:
+    case 0..<0x20, 0x7F..<0xA0, 0xAD, 0x61C, 0x115F, 0x1160, 0x180E, 0x200B..<0x2010, 0x2028..<0x2030,
+      0x2060..<0x2070, 0x3164, 0xFEFF, 0xFFA0, 0xFFF9..<0xFFFC, 0xE0000..<0xE0080:
       result += "\\u{\(String(scalar.value, radix: 16))}"
     default: result.unicodeScalars.append(scalar)
     }

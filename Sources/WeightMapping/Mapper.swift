@@ -79,10 +79,11 @@ public struct Mapper: Sendable {
   /// The way to convert these tensors, with `metadata` beside them.
   ///
   /// Throws `FormatError` with every reason against it: tensors that no rule knows, that are missing or of a wrong
-  /// shape, and a config that contradicts them.
+  /// shape, and a config that contradicts them. With `allowsMissing` it does not mind what is missing, which the report
+  /// lists: such a plan is for looking, not for converting.
   public func plan(
     for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], file: String, config: JSON?,
-    configFile: String?, allowUnexpected: [String]
+    configFile: String?, allowUnexpected: [String], allowsMissing: Bool = false
   ) throws -> MappingPlan {
     let modules = SentenceModules(tensors, config: config)
     let model = modules.modelTensors
@@ -94,7 +95,8 @@ public struct Mapper: Sendable {
       let result = evaluate(match, model, names, config, configFile, values, allowUnexpected)
       var report = result.report
       let others = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
-      guard report.isComplete else { throw problems(report, file) }
+      let isEnough = allowsMissing && report.problemCount == report.missing.count && !result.targets.isEmpty
+      guard report.isComplete || isEnough else { throw problems(report, file) }
       var plan = MappingPlan(
         family: tables[match.table].family, dialect: tables[match.table].dialects[match.dialect].name,
         config: result.config, targets: result.targets, report: report, notes: result.notes,

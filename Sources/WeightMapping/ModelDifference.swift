@@ -144,7 +144,7 @@ extension ModelDifference {
         let plans = try [a, b].map { input in
           try mapper.plan(
             for: input.source.tensors, metadata: input.source.metadata, file: input.name, config: input.config,
-            configFile: nil, allowUnexpected: ["*"]
+            configFile: nil, allowUnexpected: ["*"], allowsMissing: true
           ).resolvingTies(in: input.source)
         }
         isMatchedByTable = true
@@ -155,6 +155,12 @@ extension ModelDifference {
             notes.append(
               "\(input.name): \(grouped(dropped.count)) tensors that are no part of the model are not compared: "
                 + Set(dropped.map(\.reason)).sorted().joined(separator: "; "))
+          }
+          if !plan.report.missing.isEmpty {
+            let missing = plan.report.missing.map(\.target)
+            notes.append(
+              "\(input.name): no whole model, \(grouped(missing.count)) of its tensors \(missing.count == 1 ? "is" : "are") missing: "
+                + missing.prefix(5).joined(separator: ", ") + (missing.count > 5 ? ", …" : ""))
           }
           // What no rule knows is compared under its own name, not left out.
           let unknown = Set(plan.report.dropped.filter(Self.isUnknown).map(\.name))

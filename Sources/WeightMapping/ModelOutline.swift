@@ -5,7 +5,7 @@ public struct ModelOutline: Sendable {
   /// What a tensor is for.
   public enum Part: String, Sendable, CaseIterable {
     case embeddings, encoder, heads
-    /// Moments, step counts and the like: what the table drops for a reason that speaks of an optimizer.
+    /// Moments and the like: what the table drops for a reason that speaks of an optimizer.
     case optimizer
     /// Known, and no part of a model: buffers, counts.
     case other

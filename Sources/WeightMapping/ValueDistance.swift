@@ -110,6 +110,7 @@ struct ValueTally {
   private let sizes: (Int, Int)
   private let isOneType: Bool
   private let areNumbers: Bool
+  private let areWhole: Bool
   private var a: ElementBlock
   private var b: ElementBlock
   private var position = 0
@@ -124,6 +125,7 @@ struct ValueTally {
     self.b = ElementBlock(b)
     // Whole numbers beside floats are most likely scaled: their difference would say nothing.
     areNumbers = a.isFloatingPoint == b.isFloatingPoint && self.a.areNumbers && self.b.areNumbers
+    areWhole = !a.isFloatingPoint
   }
 
   var differing: Int { sums.differing }
@@ -163,6 +165,8 @@ struct ValueTally {
       sums.add(a, b)
       if !isOneType { sums.differing += differingValues }
     }
+    // Whole numbers beyond 2^53 can differ by less than a Double tells; by less than 1 they cannot.
+    if areWhole, sums.differing > 0 { sums.maximum = max(sums.maximum, 1) }
   }
 
   /// Of different types not the bits are compared but the numbers, and a NaN is like any other.

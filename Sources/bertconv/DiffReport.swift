@@ -17,6 +17,10 @@ struct DiffReport {
     if result.entries.count == result.count(.renamed), !result.isEqual, result.tolerance == 0 {
       sections[0] += "\nEvery tensor that was compared is on both sides, bit for bit: only names differ."
     }
+    let retyped = result.entries.filter { $0.kind == .retyped }
+    if retyped.count == result.entries.count, !retyped.isEmpty, retyped.allSatisfy({ $0.differing == 0 }) {
+      sections[0] += "\nEvery value is the same: only types differ."
+    }
     if !result.parts.isEmpty { sections.append(PartStory(result).text + "\n" + partTable) }
     for kind in ModelDifference.Kind.allCases {
       let entries = result.entries.filter { $0.kind == kind }
@@ -68,7 +72,9 @@ struct DiffReport {
       }
       table.add(row)
     }
-    return table.text + more(result.parts.count - Self.mostParts, "parts")
+    let reshaped = result.count(.reshaped)
+    let left = reshaped == 0 ? "" : "\nNot in these numbers: \(grouped(reshaped)) reshaped, listed below."
+    return table.text + more(result.parts.count - Self.mostParts, "parts") + left
   }
 
   /// All bars have one scale, on which the largest change is the whole width.
@@ -127,6 +133,7 @@ struct DiffReport {
     if showsTypes { table.add(columns: [("types", .left)]) }
     table.add(
       columns: ["values that differ", "relative change", "rms", "largest", "cosine"].map { ($0, .right) })
+    table.leaveOut(["types", "values that differ", "rms", "cosine"])
     for entry in shown {
       var row = [printable(entry.name)]
       if showsTypes { row.append("\(type(entry.a)) → \(type(entry.b))") }

@@ -10,7 +10,7 @@ struct Inspect: ParsableCommand {
       Reads no tensor data unless --stats, --values or --html asks for it: to list a TensorFlow checkpoint its index alone \
       is enough. Tensors that differ in the number of their layer alone are one line, as encoder.layer.{0..11}.output; \
       --expand gives each its own. The lines above the listing are about the whole checkpoint, whatever is shown of it. On \
-      a terminal lines are cut to its width, and colours tell what matters; NO_COLOR turns them off.
+      a terminal the table fits its width, and colours tell what matters; NO_COLOR turns them off.
       """)
 
   @Argument(help: "The checkpoint: file, prefix or folder.", completion: .file())
@@ -68,7 +68,7 @@ struct Inspect: ParsableCommand {
       try printJSON(summary, shown, looks)
       return
     }
-    Console.warn(checkpoint.warnings)
+    Console.warn(summary.warnings)
     Console.result(summary.text)
     if unmapped {
       Console.result(summary.outline.report.text())
@@ -122,7 +122,7 @@ struct Inspect: ParsableCommand {
       return Kind(type: info.elementType, shape: info.shape, bytes: info.byteCount)
     }
     var groups = isEach ? names.indices.map { NameGroup(names[$0], at: $0) } : NameGroups.group(names, kind: kind)
-    if !isEach, !tree { groups = NameGroups.joinEndings(groups, kind: kind) }
+    if !isEach { groups = NameGroups.joinEndings(groups, kind: kind) }
     groups = groups.map { $0.renumbered(shown) }
     if selection.sort == .size, !isEach {
       func size(_ group: NameGroup) -> Double {
@@ -139,7 +139,12 @@ struct Inspect: ParsableCommand {
     if values != nil { try printValues(source, shown) }
     if stats {
       let findings = try Findings(looks, of: source)
+      let unread = shown.count { looks[$0] == nil }
       if !findings.all.isEmpty { Console.result("\n" + findings.text) }
+      if unread > 0 {
+        Console.result(
+          "\nnothing is known of the values of \(Findings.counted(unread)) whose type has no plain numbers")
+      }
     }
     var footer = shown.count < tensors.count ? "\(grouped(shown.count)) of \(grouped(tensors.count)) tensors shown" : ""
     if groups.count < shown.count, !tree {
@@ -155,6 +160,7 @@ struct Inspect: ParsableCommand {
     if stats {
       listing.add(columns: ["min", "max", "mean", "std", "zeros", "nan", "inf"].map { ($0, .right) })
       listing.add(columns: [("histogram", .left)])
+      listing.leaveOut(["mean", "std", "zeros", "histogram"])
     }
     for group in groups {
       let tensor = tensors[group.members[0]]
@@ -180,7 +186,7 @@ struct Inspect: ParsableCommand {
   }
 
   private func cells(_ look: TensorLook?) -> [TextTable.Cell] {
-    guard let s = look?.statistics else { return Array(repeating: "", count: 8) }
+    guard let s = look?.statistics, s.count > 0 else { return Array(repeating: "", count: 8) }
     let numbers = [s.minimum, s.maximum, s.mean, s.standardDeviation].map { TextTable.Cell(significant($0)) }
     return numbers + [
       .init(grouped(s.zeros), s.count > 1 && s.zeros == s.count ? .notable : .plain),

@@ -14,13 +14,16 @@ extension Inspect {
       : checkpoint.configPath.map {
         .init($0, note: summary.config == nil ? "The config is there but cannot be used: \($0)." : nil)
       }
-    let vocabulary = vocabulary(summary)
+    let vocabulary = summary.vocabulary.map { file in
+      let tokens = file.tokens.map { "\(grouped($0)) tokens" }
+      return CheckpointPage.Companion([file.place, tokens].compactMap(\.self).joined(separator: ", "), note: tokens)
+    }
     return CheckpointPage(
       tool: "bertconv \(Bertconv.version)", path: checkpoint.path, source: source,
-      warnings: checkpoint.warnings + vocabulary.warnings + summary.outline.notes,
+      warnings: summary.warnings + summary.outline.notes,
       recognition: summary.outline.recognition,
       mapping: summary.outline.report, model: summary.model, config: summary.config, configFile: configFile,
-      vocabulary: vocabulary.file,
+      vocabulary: vocabulary,
       filter: selection.description,
       tensors: shown.map { index in
         .init(
@@ -28,17 +31,5 @@ extension Inspect {
           part: summary.outline.parts?[index])
       }
     ).bytes()
-  }
-
-  private func vocabulary(_ summary: Summary) -> (file: CheckpointPage.Companion?, warnings: [String]) {
-    guard let vocabulary = summary.vocabulary else { return (nil, []) }
-    guard let text = vocabulary.contents else {
-      return (.init(vocabulary.place), ["the vocabulary cannot be read: \(vocabulary.place)"])
-    }
-    let tokens = "\(grouped(Vocabulary.tokenCount(text))) tokens"
-    return (
-      .init("\(vocabulary.place), \(tokens)", note: tokens),
-      (summary.config.map { Vocabulary.warnings(text, config: $0) } ?? []) + (vocabulary.casing?.warnings ?? [])
-    )
   }
 }

@@ -50,7 +50,8 @@ enum LayerFolding {
         let texts = names.indices.map { list in
           guard count > 1 else { return names[list][first.tensor] }
           let low = first.layer + key.offsets[list]
-          return "\(key.templates[2 * list]){\(low)..\(low + count - 1)}\(key.templates[2 * list + 1])"
+          let numbers = NameGroups.ranges(Array(low..<(low + count)))
+          return "\(key.templates[2 * list]){\(numbers)}\(key.templates[2 * list + 1])"
         }
         lines.append(Line(names: texts, count: count, first: tensor))
       }

@@ -25,7 +25,9 @@ struct NameGroup {
   }
 
   /// The name as it is shown: `encoder/layer_{0..11}/output{,/adam_m,/adam_v}`.
-  var name: String { stem + (endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}") }
+  var name: String { stem + ending }
+  /// What others of the group have behind it: `{,/adam_m,/adam_v}`.
+  var ending: String { endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}" }
   /// The same without the endings' text.
   var shortName: String { stem + (endings.isEmpty ? "" : "{,…}") }
   private var stem: String { NameGroups.filled(pattern, numbers) }
@@ -126,7 +128,8 @@ enum NameGroups {
     var result: [NameGroup] = []
     result.reserveCapacity(groups.count)
     var places = [Int?](repeating: nil, count: counts.count)
-    for (group, candidates) in zip(groups, repeated) {
+    var originals: [Int: Int] = [:]
+    for (index, (group, candidates)) in zip(groups, repeated).enumerated() {
       guard let (template, hole, number) = candidates.first(where: { counts[$0.template] > 1 }) else {
         result.append(group)
         continue
@@ -138,11 +141,16 @@ enum NameGroups {
         result[place].members += group.members
       } else {
         places[template] = result.count
+        originals[result.count] = index
         var new = group
         new.pattern = hole.prefix + Self.hole + hole.suffix
         new.numbers.insert([number], at: position)
         result.append(new)
       }
+    }
+    // One that was left alone, since its fellows went elsewhere, keeps its number.
+    for (place, original) in originals where result[place].members.count == groups[original].members.count {
+      result[place] = groups[original]
     }
     return result
   }
@@ -169,10 +177,11 @@ enum NameGroups {
   static func filled(_ pattern: String, _ numbers: some Collection<[Int]>) -> String {
     if numbers.isEmpty { return pattern }
     let numbers = Array(numbers)
-    let pieces = pattern.split(separator: hole, omittingEmptySubsequences: false)
+    // By scalars: a character before the hole may join it.
+    let pieces = pattern.unicodeScalars.split(omittingEmptySubsequences: false) { $0 == hole.unicodeScalars.first }
     var result = String(pieces[0])
     for (place, piece) in pieces.dropFirst().enumerated() {
-      result += (place < numbers.count ? "{\(ranges(numbers[place]))}" : hole) + piece
+      result += (place < numbers.count ? "{\(ranges(numbers[place]))}" : hole) + String(piece)
     }
     return result
   }

@@ -28,7 +28,7 @@ struct NameTree {
       let info = tensors[group.members[0]]
       branches.append(
         Branch(
-          label: NameGroups.filled(leaf.label, group.numbers.suffix(NameGroups.holes(in: leaf.label))),
+          label: Self.label(leaf.label, of: group),
           kind: (info.elementType.rawValue, shapeText(info.shape)), tensors: group.members.count,
           bytes: group.members.reduce(0) { $0.addingReportingOverflow(tensors[$1].byteCount).partialValue },
           first: place))
@@ -58,6 +58,12 @@ struct NameTree {
       branches[index].label = NameGroups.filled(
         node.label, numbers[index].dropFirst(before).prefix(own).map(Array.init))
     }
+  }
+
+  /// The last part of a name, with its numbers and what else stands for.
+  private static func label(_ text: String, of group: NameGroup) -> String {
+    let label = NameGroups.filled(text, group.numbers.suffix(NameGroups.holes(in: text)))
+    return (label.isEmpty ? "(no name)" : label) + group.ending
   }
 
   var text: String {

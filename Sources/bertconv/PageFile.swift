@@ -2,7 +2,8 @@ import TensorIO
 
 /// The file that a page goes to, made sure of before the work and put in place as a whole.
 ///
-/// A report is made again and again: it replaces what has its name, but no file that it tells of, no folder and no device.
+/// A report is made again and again: it replaces a page that was made here, and nothing else. What a checkpoint was opened
+/// through may be more files than it tells of.
 struct PageFile {
   private let file: AtomicFile
 
@@ -13,7 +14,20 @@ struct PageFile {
       throw FormatError(
         "the page's place is \(kind == .folder ? "a folder" : "not a regular file")", file: path, advice: Self.advice)
     }
+    if let kind = FileSystem.kind(of: path), kind == .file, try !Self.isPage(path) {
+      throw FormatError(
+        "the page would replace a file that is no page of bertconv", file: path,
+        advice: "Remove the file, or give another name with --html.")
+    }
     file = try AtomicFile(path, overwrites: true)
+  }
+
+  /// Whether the file begins as pages do; an empty one is nothing to lose.
+  private static func isPage(_ path: String) throws -> Bool {
+    if FileSystem.size(of: path) == 0 { return true }
+    let start = try MappedFile.open(path).slice(0, 2048) ?? MappedFile.open(path)
+    let text = String(decoding: start.array(), as: UTF8.self)
+    return text.hasPrefix("<!doctype html>") && text.firstRange(of: "name=\"generator\" content=\"bertconv ") != nil
   }
 
   static func refuse(_ path: String, toReplace inputs: [String]) throws {

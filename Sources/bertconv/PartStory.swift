@@ -42,7 +42,7 @@ struct PartStory {
     if !equal.names.isEmpty { clauses.append("\(listed(equal.names)) \(equal.isOne ? "is" : "are") equal") }
     let told = clauses.joined(separator: "; ")
     let sentence = told.prefix(1).uppercased() + told.dropFirst() + "."
-    return (isTypeAlone ? "All that differs is stored in another type. " : "") + sentence + notFinite
+    return (isTypeAlone ? "All tensors that differ are stored in another type. " : "") + sentence + notFinite
   }
 
   /// What a verb is said of.

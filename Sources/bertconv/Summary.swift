@@ -9,10 +9,18 @@ struct Summary {
   /// What the user has by way of a config; `nil` also for one that cannot be used.
   let config: JSON?
   let vocabulary: VocabularyFile?
+  /// All that the user should know, a sentence each.
+  let warnings: [String]
 
   init(_ checkpoint: OpenedCheckpoint, mapper: Mapper) throws {
     self.checkpoint = checkpoint
-    let given = try? SourceConfig(checkpoint, given: nil)
+    var warnings = checkpoint.warnings
+    var given: SourceConfig?
+    do {
+      given = try SourceConfig(checkpoint, given: nil)
+    } catch {
+      warnings.append("the config cannot be used: \(error)")
+    }
     config = given?.json
     let source = checkpoint.source
     // Integers and their scales are one tensor of a model.
@@ -23,6 +31,15 @@ struct Summary {
     if let whole { outline.spread(from: whole.tensors, over: source.tensors) }
     self.outline = outline
     vocabulary = VocabularyFile(checkpoint)
+    if let vocabulary {
+      if let text = vocabulary.contents {
+        warnings += (outline.config ?? config).map { Vocabulary.warnings(text, config: $0) } ?? []
+      } else {
+        warnings.append("the vocabulary cannot be read: \(vocabulary.place)")
+      }
+      warnings += vocabulary.casing?.warnings ?? []
+    }
+    self.warnings = warnings
   }
 
   /// The files that the summary is of.
@@ -122,7 +139,7 @@ struct Summary {
     json.set("casing", text(vocabulary?.casing?.kind?.rawValue))
     json.set("tied", .array(ties))
     json.set("metadata", .object(source.metadata.map { .init($0.key, .string($0.value)) }))
-    json.set("warnings", .strings(checkpoint.warnings))
+    json.set("warnings", .strings(warnings))
     json.set(
       "imports",
       .array(source.imports.map { .object(["name": .string($0.name), "verdict": .string($0.verdict.rawValue)]) }))
@@ -135,6 +152,9 @@ struct Summary {
   private func isWorthALine(_ key: String, _ value: String) -> Bool {
     value.utf8.count <= 100 && !key.hasPrefix("bertconv.") && key != SentenceModule.configKey
   }
+
+  /// Of what a file may have any number of.
+  private static let mostLines = 24
 
   private typealias Line = (label: String, text: String, style: Style)
 
@@ -155,14 +175,19 @@ struct Summary {
     if let total = Optional(max(1, whole.bytes)), !parts.isEmpty {
       let texts = parts.map { part, sum in
         let share = Double(sum.bytes) / Double(total) * 100
-        return "\(part.rawValue) \(sum.size) (\(share > 0 && share < 0.5 ? "<1" : fixed(share, digits: 0)) %)"
+        return
+          "\(part == .heads ? "pooler and heads" : part.rawValue) \(sum.size) (\(share > 0 && share < 0.5 ? "<1" : fixed(share, digits: 0)) %)"
       }
       lines.append(("parts", texts.joined(separator: ", "), .plain))
     }
     lines += ties
     // Under a label of ours: a key must not pass for a line of this summary.
-    for (key, value) in source.metadata where isWorthALine(key, value) {
+    let metadata = source.metadata.filter { isWorthALine($0.key, $0.value) }
+    for (key, value) in metadata.prefix(Self.mostLines) {
       lines.append(("meta", printable("\(key): \(value)"), .plain))
+    }
+    if metadata.count > Self.mostLines {
+      lines.append(("meta", "and \(grouped(metadata.count - Self.mostLines)) more: --json lists them", .faint))
     }
     lines += imports
     let width = lines.map { TextTable.columns(of: $0.label) }.max() ?? 0
@@ -227,8 +252,13 @@ struct Summary {
     let all = checkpoint.source.imports
     var lines: [Line] = []
     for (verdict, style) in [(ImportedGlobal.Verdict.dangerous, Style.bad), (.unknown, .notable)] {
-      for item in all where item.verdict == verdict {
+      let items = all.filter { $0.verdict == verdict }
+      for item in items.prefix(Self.mostLines) {
         lines.append(("import", "\(printable(item.name)): \(verdict.rawValue)", style))
+      }
+      if items.count > Self.mostLines {
+        let more = grouped(items.count - Self.mostLines)
+        lines.append(("import", "and \(more) more that are \(verdict.rawValue): --json lists them", style))
       }
     }
     let known = all.filter { $0.verdict == .known }.map { printable($0.name) }

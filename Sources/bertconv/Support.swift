@@ -79,19 +79,21 @@ enum Console {
   /// How many columns a line of results may take; `nil` where they do not go to a terminal, and so can be as long as they
   /// are.
   static let lineWidth: Int? = {
+    // Who wants colours in a file or a pipe wants what a terminal would show.
+    guard isatty(1) == 1 || isForced else { return nil }
     if let columns = environment("COLUMNS").flatMap({ Int($0) }), columns >= 20 { return columns }
-    // Memory safety: the call fills the structure that its number asks for.
     var size = winsize()
-    guard isatty(1) == 1, unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return nil }
+    guard unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return nil }
     return Int(size.ws_col)
   }()
 
   /// Whether results are to be coloured: on a terminal that can, unless NO_COLOR (no-color.org) says no.
   static let usesColour: Bool = {
     if environment("NO_COLOR") != nil { return false }
-    if let forced = environment("CLICOLOR_FORCE"), forced != "0" { return true }
-    return isatty(1) == 1 && environment("TERM") != "dumb"
+    return isForced || isatty(1) == 1 && environment("TERM") != "dumb"
   }()
+
+  private static var isForced: Bool { environment("CLICOLOR_FORCE").map { $0 != "0" } ?? false }
 
   /// The value of a variable that is there and not empty.
   private static func environment(_ name: String) -> String? {

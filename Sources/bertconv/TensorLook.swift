@@ -114,10 +114,12 @@ struct Findings {
       let space = String(repeating: " ", count: width + 2 - finding.kind.count)
       let names = finding.tensors.prefix(5).map { printable($0) }.joined(separator: ", ")
       let more = finding.tensors.count > 5 ? " and \(grouped(finding.tensors.count - 5)) more" : ""
-      let count = finding.tensors.count == 1 ? "1 tensor" : "\(grouped(finding.tensors.count)) tensors"
+      let count = Self.counted(finding.tensors.count)
       return finding.style(finding.kind) + space + "\(finding.sentence) \(count): \(names)\(more)"
     }.joined(separator: "\n")
   }
+
+  static func counted(_ tensors: Int) -> String { tensors == 1 ? "1 tensor" : "\(grouped(tensors)) tensors" }
 
   var json: JSON {
     .array(all.map { .object(["kind": .string($0.kind), "tensors": .strings($0.tensors)]) })
@@ -147,7 +149,7 @@ enum FirstValues {
     do {
       try source.streamBytes(ofTensorAt: index) { bytes in
         for place in 0..<min(count - texts.count, bytes.byteCount / size) {
-          let (text, value) = value(info.elementType, bytes, at: place * size, size)
+          guard let (text, value) = info.elementType.element(of: bytes, at: place * size) else { break }
           texts.append(text)
           json.append(value)
         }
@@ -156,26 +158,4 @@ enum FirstValues {
     } catch is Enough {}
     return (texts, json)
   }
-
-  private static func value(_ type: ElementType, _ bytes: RawSpan, at place: Int, _ size: Int) -> (String, JSON) {
-    switch type {
-    case .bool:
-      let isTrue = bytes.byte(at: place) != 0
-      return (isTrue ? "true" : "false", .bool(isTrue))
-    case .i64: return whole(bytes.littleEndian(Int64.self, at: place))
-    case .u64: return whole(bytes.littleEndian(UInt64.self, at: place))
-    default: break
-    }
-    guard let decode = TensorStatistics.decoder(type) else {
-      // Types without an order, or that no processor knows: what is stored.
-      let text = (0..<size).map { hexadecimal(bytes.byte(at: place + $0), digits: 2) }.joined()
-      return ("0x" + text, .string("0x" + text))
-    }
-    let number = decode(bytes, place)
-    if !type.isFloatingPoint { return whole(Int64(number)) }
-    let text = type == .f64 ? "\(number)" : "\(Float(number))"
-    return (text, number.isFinite ? .number(text) : .string(text))
-  }
-
-  private static func whole(_ number: some BinaryInteger) -> (String, JSON) { ("\(number)", .int(number)) }
 }

@@ -1,3 +1,5 @@
+import TensorIO
+
 /// Columns that line up, and fit the line where the first of them can be cut to do so.
 struct TextTable {
   enum Alignment { case left, right }
@@ -23,10 +25,15 @@ struct TextTable {
   private static let widest = 200
   /// The first column is not cut further.
   private static let narrowest = 24
+  /// Columns that can be done without go before the first column has less than this.
+  private static let legible = 44
+  private var optional: Set<String> = []
 
   init(columns: [(String, Alignment)]) { self.columns = columns.map { (title: $0.0, alignment: $0.1) } }
 
   mutating func add(columns more: [(String, Alignment)]) { columns += more.map { (title: $0.0, alignment: $0.1) } }
+  /// The columns of these titles are left out, the last first, where the names could not be read beside them.
+  mutating func leaveOut(_ titles: [String]) { optional.formUnion(titles) }
   mutating func add(_ row: [Cell]) { rows.append(row) }
   mutating func add(_ row: [String]) { rows.append(row.map { Cell($0) }) }
 
@@ -38,6 +45,14 @@ struct TextTable {
     var counts = all.map { $0.map { Self.columns(of: $0.text) } }
     var widths = columns.indices.map { column in counts.map { $0[column] }.filter { $0 <= Self.widest }.max() ?? 0 }
     if let width, let first = widths.first {
+      func room() -> Int { width - widths.dropFirst().reduce(0) { $0 + $1 + 2 } }
+      for column in columns.indices.reversed() where optional.contains(columns[column].title) {
+        if room() >= min(first, Self.legible) { break }
+        var narrower = self
+        narrower.columns.remove(at: column)
+        narrower.rows = rows.map { row in row.enumerated().filter { $0.offset != column }.map(\.element) }
+        return narrower.text(width: width)
+      }
       let others = widths.dropFirst().reduce(0) { $0 + $1 + 2 }
       let room = max(Self.narrowest, width - others)
       if first > room || counts.contains(where: { $0[0] > room }) {
@@ -62,9 +77,33 @@ struct TextTable {
     }.joined(separator: "\n")
   }
 
-  /// A name tells most by its end: many begin alike.
+  /// A name tells most by its end: many begin alike. The number of a layer stays, since it may be all that tells two apart.
   static func cut(_ text: String, to width: Int) -> String {
     guard width > 1, columns(of: text) > width else { return text }
+    if let layer = layer(in: text) {
+      let lead = layer.isFirst ? "" : "…"
+      let room = width - columns(of: String(layer.text)) - columns(of: lead)
+      // Where less than half is left for the end, that would tell too little.
+      if room >= width / 2 { return lead + layer.text + shortened(String(layer.rest), to: room, endsOnly: true) }
+    }
+    return shortened(text, to: width, endsOnly: false)
+  }
+
+  /// The part of a name that the first number of a layer is in, and what follows it.
+  private static func layer(in text: String) -> (text: Substring, rest: Substring, isFirst: Bool)? {
+    guard text.utf8.count <= 1024, let place = LayerPlace.numbers(text).first, !place.prefix.hasSuffix("{") else {
+      return nil
+    }
+    let separators: [UInt8] = [UInt8(ascii: "/"), UInt8(ascii: ".")]
+    // A number that is a part by itself says little without the part before it.
+    let prefix = place.prefix.utf8.reversed().drop { separators.contains($0) }
+    let before = prefix.firstIndex { separators.contains($0) }
+    let start = before?.base ?? text.startIndex
+    return (text[start..<place.suffix.startIndex], text[place.suffix.startIndex...], start == text.startIndex)
+  }
+
+  private static func shortened(_ text: String, to width: Int, endsOnly: Bool) -> String {
+    guard columns(of: text) > width else { return text }
     let isHuge = text.utf8.count > 8 * width + 4096
     let characters = isHuge ? Array(text.prefix(width)) + Array(text.suffix(width)) : Array(text)
     var (head, tail) = ("", "")
@@ -72,7 +111,7 @@ struct TextTable {
     var (start, end) = (0, characters.count)
     while start < end {
       // Four of five for the end.
-      let takesEnd = tail.count < 4 * (head.count + 1)
+      let takesEnd = endsOnly || tail.count < 4 * (head.count + 1)
       let next = takesEnd ? characters[end - 1] : characters[start]
       let size = columns(of: String(next))
       guard size <= room else { break }

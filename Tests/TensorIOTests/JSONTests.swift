@@ -48,6 +48,7 @@ struct TextTests {
   @Test func controlCharactersAreEscaped() {
     #expect(printable("a\u{1B}[31mb\n") == "a\\u{1b}[31mb\\n")
     #expect(printable("über 漢字") == "über 漢字")
+    #expect(printable("a\u{61C}b\u{AD}\u{3164}\u{FFF9}") == "a\\u{61c}b\\u{ad}\\u{3164}\\u{fff9}")
     #expect(FormatError("x", file: "a\u{7}").description.contains("\\u{7}"))
   }
 

@@ -74,4 +74,26 @@ import Testing
     #expect(result.isMatchedByTable && result.entries.map(\.name) == ["stray"])
     #expect(result.entries.first?.kind == .removed)
   }
+
+  /// One tensor that is not there does not keep the others from being matched.
+  @Test func whatIsMissingIsNamed() throws {
+    let google = googleTensors()
+    let sink = try convert(google)
+    var model = FakeSource()
+    let missing = "bert.encoder.layer.0.output.dense.bias"
+    for info in sink.infos where info.name != missing { model.add(info.name, info.shape, bytes: sink.bytes(info.name)) }
+    let result = try difference(google, model)
+    #expect(result.isMatchedByTable && result.entries.map(\.name) == [missing] && result.entries[0].kind == .removed)
+    #expect(result.notes.contains { $0.hasPrefix("b: no whole model, 1 of its tensors is missing: \(missing)") })
+  }
+
+  @Test func wholeNumbersBeyondADoubleDiffer() throws {
+    func long(_ value: Int64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+    var a = FakeSource()
+    a.add("x", [1], type: .i64, bytes: long(1 << 60))
+    var b = FakeSource()
+    b.add("x", [1], type: .i64, bytes: long((1 << 60) + 1))
+    #expect(try !difference(a, b, tolerance: 0.5).isEqual)
+    #expect(try difference(a, b, tolerance: 1).isEqual)
+  }
 }

@@ -168,7 +168,9 @@ struct InspectTests {
     #expect(try !run("TERM=xterm", training).contains("\u{1B}"))
     #expect(try run("CLICOLOR_FORCE=1", training).contains("\u{1B}[1mtensor\u{1B}[0m"))
     #expect(try !run("CLICOLOR_FORCE=1 NO_COLOR=1", training).contains("\u{1B}"))
-    let narrow = try run("COLUMNS=60", training).split(separator: "\n")
+    // A file is as wide as it takes.
+    #expect(try !run("COLUMNS=60", training).contains("…"))
+    let narrow = try run("COLUMNS=60 CLICOLOR_FORCE=1 NO_COLOR=1", training).split(separator: "\n")
     let header = try #require(narrow.firstIndex { $0.hasPrefix("tensor ") })
     #expect(narrow[header...].allSatisfy { $0.count <= 60 })
     #expect(narrow[header...].contains { $0.contains("…") })
@@ -201,5 +203,32 @@ struct InspectTests {
   ])
   func whatDoesNotGoTogether(_ options: [String]) throws {
     #expect(try Program.run(["inspect", training] + options).status == 64)
+  }
+
+  /// What is wrong beside the weights is said on the terminal and in JSON.
+  @Test func whatIsWrongBesideTheWeightsIsSaid() throws {
+    let folder = TemporaryFolder()
+    let model = try PlainModel().write(folder)
+    _ = try folder.write(Array("[PAD]\nword\n".utf8), "vocab.txt")
+    let result = try Program.run("inspect", model)
+    #expect(result.status == 0 && result.errors.contains("the vocabulary has 2 tokens and the model 40 rows"))
+    let first = try json(model)["warnings"]?.elements?.first?.stringValue
+    #expect(first?.contains("2 tokens") == true)
+    _ = try folder.write(Array("{".utf8), "config.json")
+    let broken = try Program.run("inspect", model)
+    #expect(broken.status == 0 && broken.output.contains("which cannot be used"))
+    #expect(broken.errors.contains("the config cannot be used: ") && broken.errors.contains("config.json"))
+  }
+
+  /// A file may say any number of things of itself.
+  @Test func onlySomeOfWhatAFileSaysIsShown() throws {
+    let folder = TemporaryFolder()
+    let pairs = (0..<500).map { "\"k\($0)\":\"v\"" }.joined(separator: ",")
+    let header = Array("{\"__metadata__\":{\(pairs)}}".utf8)
+    let length = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
+    let file = try folder.write(length + header, "said.safetensors")
+    let text = try inspect(file)
+    #expect(text.contains("and 476 more: --json lists them") && text.split(separator: "\n").count < 45)
+    #expect(try json(file)["metadata"]?.members?.count == 500)
   }
 }

@@ -33,6 +33,16 @@ struct NameGroupTests {
       folded(["l.0.p.0.w", "l.1.p.0.w", "l.1.p.1.w", "l.2.p.1.w"]) == ["l.{0,1}.p.0.w", "l.{1,2}.p.1.w"])
   }
 
+  /// A number whose fellows went elsewhere is written as it is.
+  @Test func noGroupOfOne() {
+    #expect(folded(["l.0.p.0", "l.0.p.1", "l.1.p.0"]) == ["l.{0,1}.p.0", "l.0.p.1"])
+  }
+
+  /// A character that joins what follows it to one with it.
+  @Test func namesAreCutByScalars() {
+    #expect(folded(["x\u{600}0.w", "x\u{600}1.w"]) == ["x\u{600}{0,1}.w"])
+  }
+
   @Test func whatIsKeptBesideAWeightIsWithIt() {
     func joined(_ names: [String], _ kinds: [Int]? = nil) -> [String] {
       func kind(_ index: Int) -> Int { kinds?[index] ?? 0 }
@@ -120,9 +130,28 @@ struct TextTableTests {
     let lines = table([[name, "64 bytes"], ["short", "1 byte"]]).text(width: 50).split(separator: "\n")
     #expect(lines.allSatisfy { $0.count <= 50 })
     #expect(
-      lines[1].hasPrefix("bert/") && lines[1].contains("…") && lines[1].contains("LayerNorm/beta/adam_m  64 bytes"))
+      lines[1].hasPrefix("…layer_0") && lines[1].contains("LayerNorm/beta/adam_m  64 bytes"))
     // Not below what can be read, however narrow the terminal.
     #expect(table([[name, "1"]]).text(width: 5).split(separator: "\n")[1].count == 24 + 6)
+  }
+
+  /// Names that differ in the layer alone are not cut to the same text.
+  @Test func theNumberOfALayerStays() {
+    let names = (0..<12).map { "encoder.layer.\($0).attention.self.value.bias" }
+    #expect(Set(names.map { TextTable.cut($0, to: 30) }).count == 12)
+    #expect(TextTable.cut(names[11], to: 30) == "…layer.11…tion.self.value.bias")
+    #expect(TextTable.cut("h11/attention/self/value/kernel/weight", to: 20).hasPrefix("h11…"))
+  }
+
+  @Test func columnsThatCanBeDoneWithoutGoFirst() {
+    var table = TextTable(columns: [("name", .left), ("a", .right), ("b", .right), ("c", .right)])
+    table.leaveOut(["a", "c"])
+    table.add([String(repeating: "n", count: 40), "1234567890", "2234567890", "3234567890"])
+    #expect(table.text(width: 76).contains("3234567890"))
+    let less = table.text(width: 70)
+    #expect(less.contains("1234567890") && less.contains("2234567890") && !less.contains("3234567890"))
+    let least = table.text(width: 56)
+    #expect(!least.contains("1234567890") && least.contains("2234567890") && !least.contains("c"))
   }
 
   @Test func aHugeNameWidensNoOtherLine() {

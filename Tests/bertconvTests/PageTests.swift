@@ -144,11 +144,31 @@ struct PageTests {
 
   // MARK: Where the page goes
 
-  @Test func aPageReplacesWhatHasItsName() throws {
-    let path = try folder.write(Array("old".utf8), "page.html")
+  @Test func aPageReplacesAPageAndNothingElse() throws {
+    let path = try folder.write([], "page.html")
     _ = try inspect(fixture("numpy/stored.npz"))
-    #expect(try contents(path).starts(with: "<!doctype html>".utf8))
+    let first = try contents(path)
+    _ = try inspect(fixture("tensorflow/bert-tiny"))
+    #expect(try contents(path) != first && contents(path).starts(with: "<!doctype html>".utf8))
     #expect(try FileSystem.names(inFolder: folder.path) == ["page.html"])
+    for other in ["old", "<!doctype html>\n<title>mine</title>"] {
+      _ = try folder.write(Array(other.utf8), "page.html")
+      let result = try Program.run("inspect", fixture("numpy/stored.npz"), "--html", path)
+      #expect(result.status == 2 && result.errors.contains("no page of bertconv"), "\(result.both)")
+      #expect(try contents(path) == Array(other.utf8))
+    }
+  }
+
+  /// Files that a checkpoint is opened through, and that are no part of what it tells.
+  @Test func aPageReplacesNothingThatTheCheckpointNeeds() throws {
+    for (name, file) in [("sentence/modules", "modules.json"), ("tensorflow/bert-training", "checkpoint")] {
+      let copy = TemporaryFolder()
+      #expect(unsafe system("cp -r '\(fixture(name))/.' '\(copy.path)'") == 0)
+      let before = try contents(copy.file(file))
+      let result = try Program.run("inspect", copy.path, "--html", copy.file(file))
+      #expect(result.status == 2 && result.errors.contains("--html"), "\(result.both)")
+      #expect(try contents(copy.file(file)) == before)
+    }
   }
 
   @Test func aPageReplacesNoFileThatItTellsOf() throws {
@@ -181,11 +201,13 @@ struct PageTests {
     var bytes = try contents(data)
     bytes[100] ^= 1
     _ = try folder.write(bytes, FileSystem.baseName(data))
-    let page = try folder.write(Array("old".utf8), "page.html")
+    let page = folder.file("page.html")
+    #expect(try Program.run("inspect", fixture("numpy/stored.npz"), "--html", page).status == 0)
+    let old = try contents(page)
     let before = try FileSystem.names(inFolder: folder.path).sorted()
     let result = try Program.run("inspect", folder.path, "--html", page)
     #expect(result.status == 2 && result.errors.contains("error: "), "\(result.both)")
-    #expect(try contents(page) == Array("old".utf8))
+    #expect(try contents(page) == old)
     #expect(try FileSystem.names(inFolder: folder.path).sorted() == before)
   }
 
