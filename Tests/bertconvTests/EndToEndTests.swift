@@ -106,7 +106,8 @@ struct EndToEndTests {
     let reduced = try #require(try JSON.parse(verified.output)["reduced"]?.elements?.first)
     #expect(reduced["stored"] == .string(name) && reduced["max_abs_error"]?.doubleValue ?? 0 > 0)
     let diff = try Program.run("diff", full, small)
-    #expect(diff.status == 1 && diff.output.contains("All that differs is stored in another type."), "\(diff.both)")
+    #expect(
+      diff.status == 1 && diff.output.contains("All tensors that differ are stored in another type."), "\(diff.both)")
     #expect(diff.output.contains("bert.embeddings.word_embeddings.weight  ") && diff.output.contains("F32 → \(name)"))
     #expect(!diff.output.contains("_scale"))
     #expect(try Program.run("diff", full, small, "--tolerance", "0.1").status == 0)
