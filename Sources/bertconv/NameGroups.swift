@@ -107,20 +107,23 @@ enum NameGroups {
         return (template: template, hash: template.hashValue, number: place.layer)
       }
     }
-    // Most templates of a strange checkpoint are there once: only of those whose hash is not are the texts compared.
-    var hashes: [Int: Int] = [:]
-    hashes.reserveCapacity(groups.count)
-    for candidate in candidates.joined() { hashes[candidate.hash, default: 0] += 1 }
-    var templates: [Template: Int] = [:]
+    // Texts are hashed once: their templates are numbered by hash, and by themselves where two have one hash.
+    var known: [Int: (template: Template, number: Int)] = [:]
+    known.reserveCapacity(groups.count)
+    var others: [Template: Int] = [:]
     var counts: [Int] = []
-    let repeated = candidates.map { list in
-      list.compactMap { candidate -> (template: Int, hole: Template, number: Int)? in
-        guard hashes[candidate.hash].map({ $0 > 1 }) == true else { return nil }
-        let template = templates[candidate.template] ?? counts.count
-        if template == counts.count {
-          templates[candidate.template] = template
-          counts.append(0)
+    let numbered = candidates.map { list in
+      list.map { candidate -> (template: Int, hole: Template, number: Int) in
+        let number: Int?
+        if let first = known[candidate.hash] {
+          number = first.template == candidate.template ? first.number : others[candidate.template]
+          if number == nil { others[candidate.template] = counts.count }
+        } else {
+          number = nil
+          known[candidate.hash] = (candidate.template, counts.count)
         }
+        if number == nil { counts.append(0) }
+        let template = number ?? counts.count - 1
         counts[template] += 1
         return (template, candidate.template, candidate.number)
       }
@@ -129,7 +132,7 @@ enum NameGroups {
     result.reserveCapacity(groups.count)
     var places = [Int?](repeating: nil, count: counts.count)
     var originals: [Int: Int] = [:]
-    for (index, (group, candidates)) in zip(groups, repeated).enumerated() {
+    for (index, (group, candidates)) in zip(groups, numbered).enumerated() {
       guard let (template, hole, number) = candidates.first(where: { counts[$0.template] > 1 }) else {
         result.append(group)
         continue

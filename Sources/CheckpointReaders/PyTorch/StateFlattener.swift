@@ -34,6 +34,8 @@ struct StateFlattener {
 
   init(_ root: PickleValue, of machine: PickleMachine) throws(FormatError) {
     self.machine = machine
+    names.reserveCapacity(machine.tensors.count)
+    tensors.reserveCapacity(machine.tensors.count)
     try visit(root, "", depth: 0)
     if leftOut { texts.append(("…", "more values, which are not shown")) }
   }
@@ -129,11 +131,14 @@ struct StateFlattener {
   ) throws(FormatError) -> [(key: String, value: PickleValue)] {
     var places: [String: Int] = [:]
     var result: [(key: String, value: PickleValue)] = []
+    places.reserveCapacity(pairs.count / 2)
+    result.reserveCapacity(pairs.count / 2)
     for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-      let key = machine.text(pairs[index]) ?? machine.describe(pairs[index])
+      let text = machine.text(pairs[index])
+      let key = text ?? machine.describe(pairs[index])
       try charge(key.utf8.count, at: path)
       // 1 and '1' are two keys.
-      let identity = machine.text(pairs[index]) == nil ? "\u{0}" + key : key
+      let identity = text ?? "\u{0}" + key
       if let place = places[identity] {
         result[place].value = pairs[index + 1]
       } else {

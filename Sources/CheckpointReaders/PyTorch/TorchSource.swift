@@ -45,6 +45,7 @@ final class TorchSource: TensorSource {
       users[Self.root(view.storage, machine.storages), default: 0] += 1
     }
     var infos: [TensorInfo] = []
+    infos.reserveCapacity(views.count)
     for (entry, view) in zip(found.tensors, views) {
       guard let bytes = checkedByteCount(view.shape, view.elementType) else {
         throw FormatError("the shape is too large", file: path, tensor: entry.name, found: shapeText(view.shape))

@@ -7,8 +7,9 @@ enum TorchTypes {
   static func storage(_ global: String) -> ElementType?? {
     let dot = global.utf8.lastIndex(of: UInt8(ascii: "."))
     let name = dot.map { global[global.utf8.index(after: $0)...] } ?? global[...]
-    guard name.hasSuffix("Storage") else { return nil }
-    switch name.dropLast("Storage".count) {
+    let ending = "Storage".utf8
+    guard name.utf8.suffix(ending.count).elementsEqual(ending) else { return nil }
+    switch name[..<name.utf8.index(name.endIndex, offsetBy: -ending.count)] {
     case "Double": return .some(.f64)
     case "Float": return .some(.f32)
     case "Half": return .some(.f16)
