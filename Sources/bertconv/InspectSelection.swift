@@ -32,13 +32,16 @@ struct InspectSelection: ParsableArguments {
   /// The indices of what is shown, in order.
   func indices(of tensors: [TensorInfo]) -> [Int] {
     let globs = filter.map { Glob($0) }
-    let shown = tensors.indices.filter { index in
-      let tensor = tensors[index]
-      return (dtype.isEmpty || dtype.contains(tensor.elementType))
-        && (shape.isEmpty || shape.contains { $0.matches(tensor.shape) })
-        && (globs.isEmpty
-          || globs.contains { $0.matches(tensor.name) || tensor.fullName.map($0.matches) == true })
-    }
+    let shown =
+      isWhole
+      ? Array(tensors.indices)
+      : tensors.indices.filter { index in
+        let tensor = tensors[index]
+        return (dtype.isEmpty || dtype.contains(tensor.elementType))
+          && (shape.isEmpty || shape.contains { $0.matches(tensor.shape) })
+          && (globs.isEmpty
+            || globs.contains { $0.matches(tensor.name) || tensor.fullName.map($0.matches) == true })
+      }
     switch sort {
     case .name: return shown.sorted { tensors[$0].name.utf8.lexicographicallyPrecedes(tensors[$1].name.utf8) }
     case .size: return shown.sorted { (tensors[$1].byteCount, $0) < (tensors[$0].byteCount, $1) }

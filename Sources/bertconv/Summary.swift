@@ -11,6 +11,10 @@ struct Summary {
   let vocabulary: VocabularyFile?
   /// All that the user should know, a sentence each.
   let warnings: [String]
+  /// Elements of all numeric tensors, optimizer state included.
+  private let whole: Total
+  private let types: [(type: ElementType, total: Total)]
+  private let parts: [(part: ModelOutline.Part, total: Total)]
 
   init(_ checkpoint: OpenedCheckpoint, mapper: Mapper) throws {
     self.checkpoint = checkpoint
@@ -24,12 +28,13 @@ struct Summary {
     config = given?.json
     let source = checkpoint.source
     // Integers and their scales are one tensor of a model.
-    let whole = DequantisedSource(source)
+    let dequantised = DequantisedSource(source)
     var outline = mapper.outline(
-      of: whole?.tensors ?? source.tensors, metadata: source.metadata, config: config,
+      of: dequantised?.tensors ?? source.tensors, metadata: source.metadata, config: config,
       configFile: given?.path.map { FileSystem.baseName($0) })
-    if let whole { outline.spread(from: whole.tensors, over: source.tensors) }
+    if let dequantised { outline.spread(from: dequantised.tensors, over: source.tensors) }
     self.outline = outline
+    (whole, types, parts) = Self.totals(source.tensors, outline.parts)
     vocabulary = VocabularyFile(checkpoint)
     if let vocabulary {
       if let text = vocabulary.contents {
@@ -48,7 +53,6 @@ struct Summary {
   }
 
   var isNative: Bool { checkpoint.source.format == .native }
-  private var tensors: [TensorInfo] { checkpoint.source.tensors }
 
   private func value(_ keys: [String]) -> String? {
     for key in keys {
@@ -94,25 +98,22 @@ struct Summary {
     var json: JSON { .object(["tensors": .int(tensors), "parameters": .int(values), "bytes": .int(bytes)]) }
   }
 
-  /// Elements of all numeric tensors, optimizer state included.
-  private var whole: Total {
-    var total = Total()
-    for info in tensors { total.add(info) }
-    return total
-  }
-
-  private var types: [(type: ElementType, total: Total)] {
-    var totals: [ElementType: Total] = [:]
-    for info in tensors { totals[info.elementType, default: Total()].add(info) }
-    return totals.sorted { ($1.value.tensors, $0.key.rawValue) < ($0.value.tensors, $1.key.rawValue) }
-      .map { ($0.key, $0.value) }
-  }
-
-  private var parts: [(part: ModelOutline.Part, total: Total)] {
-    guard let parts = outline.parts else { return [] }
-    var totals: [ModelOutline.Part: Total] = [:]
-    for (part, info) in zip(parts, tensors) { totals[part, default: Total()].add(info) }
-    return ModelOutline.Part.allCases.compactMap { part in totals[part].map { (part, $0) } }
+  private static func totals(
+    _ tensors: [TensorInfo], _ parts: [ModelOutline.Part]?
+  ) -> (whole: Total, types: [(type: ElementType, total: Total)], parts: [(part: ModelOutline.Part, total: Total)]) {
+    var whole = Total()
+    var ofType: [ElementType: Total] = [:]
+    var ofPart: [ModelOutline.Part: Total] = [:]
+    for (index, info) in tensors.enumerated() {
+      whole.add(info)
+      ofType[info.elementType, default: Total()].add(info)
+      if let parts { ofPart[parts[index], default: Total()].add(info) }
+    }
+    let types = ofType.sorted { ($1.value.tensors, $0.key.rawValue) < ($0.value.tensors, $1.key.rawValue) }
+    return (
+      whole, types.map { ($0.key, $0.value) },
+      ModelOutline.Part.allCases.compactMap { part in ofPart[part].map { (part, $0) } }
+    )
   }
 
   var json: JSON {
@@ -164,7 +165,6 @@ struct Summary {
     lines += identity
     lines.append(
       ("tensors", "\(grouped(source.tensors.count)), \(grouped(whole.values)) values, \(whole.size)", .plain))
-    let types = types
     lines.append(
       (
         "dtypes",

@@ -40,10 +40,8 @@ final class TorchSource: TensorSource {
     self.metadata = metadata + found.texts
 
     // Storages that more than one tensor looks into
-    var users: [Int: Int] = [:]
-    for view in views where !view.shape.contains(0) {
-      users[Self.root(view.storage, machine.storages), default: 0] += 1
-    }
+    var users = [Int](repeating: 0, count: machine.storages.count)
+    for view in views where !view.shape.contains(0) { users[Self.root(view.storage, machine.storages)] += 1 }
     var infos: [TensorInfo] = []
     infos.reserveCapacity(views.count)
     for (entry, view) in zip(found.tensors, views) {
@@ -52,7 +50,7 @@ final class TorchSource: TensorSource {
       }
       var info = TensorInfo(name: entry.name, elementType: view.elementType, shape: view.shape, byteCount: bytes)
       let root = Self.root(view.storage, machine.storages)
-      if users[root, default: 0] > 1 { info.sharedStorage = root }
+      if users[root] > 1 { info.sharedStorage = root }
       if let place = Self.place(of: view, machine.storages, contents, archive, isBigEndian) {
         info.location = .init(file: 0, offset: place)
       }
