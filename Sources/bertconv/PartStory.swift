@@ -73,6 +73,7 @@ struct PartStory {
     guard let most = order.first, let least = order.last else { return text }
     func number(_ part: Part) -> String { threeDigits(part.relativeChange ?? 0) }
     if order.count == 1 { return text + (moved.count == 1 ? " (relative change \(number(most)))" : "") }
+    if number(most) == number(least) { return text + " (relative change \(number(most)) each)" }
     return text + ": layer \(most.layer ?? 0) most (relative change \(number(most))), layer \(least.layer ?? 0) least "
       + "(\(number(least)))"
   }

@@ -68,7 +68,10 @@ struct TorchTensor: Sendable, Equatable {
 extension PickleMachine {
   func node(_ value: PickleValue) -> PickleNode? { if case .node(let index) = value { nodes[index] } else { nil } }
 
-  func kind(_ value: PickleValue) -> PickleNode.Kind? { node(value)?.kind }
+  /// Of the node itself: a copy of all of it would count every reference in it.
+  func kind(_ value: PickleValue) -> PickleNode.Kind? {
+    if case .node(let index) = value { nodes[index].kind } else { nil }
+  }
 
   /// The text of a string, also of one that Python 2 wrote as bytes.
   func text(_ value: PickleValue) -> String? {
@@ -90,14 +93,17 @@ extension PickleMachine {
   }
 
   func tuple(_ value: PickleValue) -> [PickleValue]? {
-    guard let node = node(value), node.kind == .tuple else { return nil }
-    return node.items
+    guard case .node(let index) = value, case .tuple = nodes[index].kind else { return nil }
+    return nodes[index].items
   }
 
   /// The elements of a tuple or list.
   func elements(_ value: PickleValue) -> [PickleValue]? {
-    guard let node = node(value), node.kind == .tuple || node.kind == .list else { return nil }
-    return node.items
+    guard case .node(let index) = value else { return nil }
+    switch nodes[index].kind {
+    case .tuple, .list: return nodes[index].items
+    default: return nil
+    }
   }
 
   func integers(_ value: PickleValue) -> [Int]? {

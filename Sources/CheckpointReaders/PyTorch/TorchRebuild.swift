@@ -8,9 +8,10 @@ extension PickleMachine {
       throw fail("something is called with what is no list of arguments", found: describe(arguments))
     }
     if let name = globalName(function), depth < 8 {
+      // Most calls of a checkpoint make tensors.
+      if let result = try tensor(name, given, depth: depth) { return result }
       if let result = try container(name, given) { return result }
       if let result = try array(name, given, arguments) { return result }
-      if let result = try tensor(name, given, depth: depth) { return result }
     }
     return try object(function, arguments)
   }
@@ -92,12 +93,12 @@ extension PickleMachine {
 
   private func tensor(_ name: String, _ given: [PickleValue], depth: Int) throws(FormatError) -> PickleValue? {
     switch name {
-    case "torch._utils._rebuild_tensor":
-      guard given.count >= 4 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
-      return try rebuilt(given, nil, metadata: nil)
     case "torch._utils._rebuild_tensor_v2":
       guard given.count >= 4 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
       return try rebuilt(given, nil, metadata: given.count > 6 ? given[6] : nil)
+    case "torch._utils._rebuild_tensor":
+      guard given.count >= 4 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
+      return try rebuilt(given, nil, metadata: nil)
     case "torch._utils._rebuild_tensor_v3":
       guard given.count >= 7, let type = globalName(given[6]) else {
         throw fail("a tensor is rebuilt from too little", found: "\(given.count) values")

@@ -58,12 +58,14 @@ final class TorchSource: TensorSource {
     }
     tensors = infos
     // An expanded tensor can be a thousand times its storage: said, because a conversion writes it out.
-    let expanded = zip(infos, views).filter {
-      $0.byteCount > 1 << 20 && $0.byteCount > 2 * machine.storages[$1.storage].byteCount
+    let (views, storages) = (self.views, machine.storages)
+    let expanded = infos.indices.filter { index in
+      infos[index].byteCount > 1 << 20
+        && infos[index].byteCount > 2 * storages[views[index].storage].byteCount
     }
     self.warnings =
       warnings + found.warnings
-      + expanded.prefix(3).map { "the tensor '\($0.0.name)' repeats the values of a smaller storage" }
+      + expanded.prefix(3).map { "the tensor '\(infos[$0].name)' repeats the values of a smaller storage" }
       + Self.verdictWarnings(self.imports)
   }
 
