@@ -6,6 +6,7 @@
 
 #include "CTensorIO.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -21,11 +22,8 @@
 #define POLYNOMIAL 0xEDB88320u
 
 static uint32_t table[8][256];
-static _Atomic int table_ready;
 
-static void make_tables(void) {
-  if (atomic_load_explicit(&table_ready, memory_order_acquire)) return;
-  // Two threads may fill the tables at once: both write the same values.
+static void fill_tables(void) {
   for (uint32_t n = 0; n < 256; n++) {
     uint32_t crc = n;
     for (int k = 0; k < 8; k++) crc = crc & 1 ? (crc >> 1) ^ POLYNOMIAL : crc >> 1;
@@ -33,7 +31,11 @@ static void make_tables(void) {
   }
   for (uint32_t n = 0; n < 256; n++)
     for (int k = 1; k < 8; k++) table[k][n] = table[0][table[k - 1][n] & 0xFF] ^ (table[k - 1][n] >> 8);
-  atomic_store_explicit(&table_ready, 1, memory_order_release);
+}
+
+static void make_tables(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, fill_tables);
 }
 
 // The remainder alone, without the inversions before and after.

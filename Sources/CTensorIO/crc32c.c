@@ -7,6 +7,7 @@
 
 #include "CTensorIO.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -22,11 +23,8 @@
 #define POLYNOMIAL 0x82F63B78u
 
 static uint32_t slice_table[8][256];
-static _Atomic int tables_ready;
 
-static void make_tables(void) {
-  if (atomic_load_explicit(&tables_ready, memory_order_acquire)) return;
-  // Two threads may fill the tables at once: both write the same values.
+static void fill_tables(void) {
   for (uint32_t n = 0; n < 256; n++) {
     uint32_t crc = n;
     for (int k = 0; k < 8; k++) crc = crc & 1 ? (crc >> 1) ^ POLYNOMIAL : crc >> 1;
@@ -35,7 +33,11 @@ static void make_tables(void) {
   for (uint32_t n = 0; n < 256; n++)
     for (int k = 1; k < 8; k++)
       slice_table[k][n] = slice_table[0][slice_table[k - 1][n] & 0xFF] ^ (slice_table[k - 1][n] >> 8);
-  atomic_store_explicit(&tables_ready, 1, memory_order_release);
+}
+
+static void make_tables(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, fill_tables);
 }
 
 uint32_t bertconv_crc32c_extend_plain(uint32_t crc, const void *data, size_t length) {
@@ -110,14 +112,16 @@ enum { LANE = 4096 };  // bytes a lane; three lanes a block
 
 // The shift over one lane as four tables of 256, so that joining costs four look-ups.
 static uint32_t lane_table[4][256];
-static _Atomic int lane_ready;
 
-static void make_lane_table(void) {
-  if (atomic_load_explicit(&lane_ready, memory_order_acquire)) return;
+static void fill_lane_table(void) {
   uint32_t shift = shift_by_bytes(LANE);
   for (uint32_t n = 0; n < 256; n++)
     for (int k = 0; k < 4; k++) lane_table[k][n] = multiply(shift, n << (8 * k));
-  atomic_store_explicit(&lane_ready, 1, memory_order_release);
+}
+
+static void make_lane_table(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, fill_lane_table);
 }
 
 static inline uint32_t shift_lane(uint32_t crc) {
