@@ -5,6 +5,7 @@
 // data are 16 bytes with the same remainder, which the tables finish. ARM has an instruction for this polynomial.
 
 #include "CTensorIO.h"
+#include "crc_tables.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,15 +24,7 @@
 
 static uint32_t table[8][256];
 
-static void fill_tables(void) {
-  for (uint32_t n = 0; n < 256; n++) {
-    uint32_t crc = n;
-    for (int k = 0; k < 8; k++) crc = crc & 1 ? (crc >> 1) ^ POLYNOMIAL : crc >> 1;
-    table[0][n] = crc;
-  }
-  for (uint32_t n = 0; n < 256; n++)
-    for (int k = 1; k < 8; k++) table[k][n] = table[0][table[k - 1][n] & 0xFF] ^ (table[k - 1][n] >> 8);
-}
+static void fill_tables(void) { bertconv_fill_crc_tables(table, POLYNOMIAL); }
 
 static void make_tables(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;

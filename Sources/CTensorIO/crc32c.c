@@ -6,6 +6,7 @@
 // Instruction" (2011); the join here multiplies by x^n modulo the polynomial instead of using PCLMULQDQ.
 
 #include "CTensorIO.h"
+#include "crc_tables.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,16 +25,7 @@
 
 static uint32_t slice_table[8][256];
 
-static void fill_tables(void) {
-  for (uint32_t n = 0; n < 256; n++) {
-    uint32_t crc = n;
-    for (int k = 0; k < 8; k++) crc = crc & 1 ? (crc >> 1) ^ POLYNOMIAL : crc >> 1;
-    slice_table[0][n] = crc;
-  }
-  for (uint32_t n = 0; n < 256; n++)
-    for (int k = 1; k < 8; k++)
-      slice_table[k][n] = slice_table[0][slice_table[k - 1][n] & 0xFF] ^ (slice_table[k - 1][n] >> 8);
-}
+static void fill_tables(void) { bertconv_fill_crc_tables(slice_table, POLYNOMIAL); }
 
 static void make_tables(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
