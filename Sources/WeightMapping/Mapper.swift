@@ -116,21 +116,6 @@ public struct Mapper: Sendable {
     return Set(table.tensors.filter { $0.tiedTo != nil && present.contains($0.group) }.map(\.pattern.text))
   }
 
-  /// What becomes of each tensor, whether or not that makes a model.
-  public func report(
-    for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON?, allowUnexpected: [String]
-  ) -> MappingReport {
-    let values = SourceValues(metadata, config: config)
-    let modules = SentenceModules(tensors, config: config)
-    let model = modules.modelTensors
-    let finding = find(model, config: config, values: values, ignoring: allowUnexpected)
-    guard case .matched(let match, let names) = finding else { return unmappable(tensors, finding) }
-    let result = evaluate(match, model, names, config, nil, values, allowUnexpected)
-    var report = result.report
-    _ = modules.place(after: result.config, allowUnexpected: allowUnexpected, into: &report)
-    return report
-  }
-
   /// The report of tensors that no table converts.
   private func unmappable(_ tensors: [TensorInfo], _ finding: Finding) -> MappingReport {
     var report = MappingReport()

@@ -146,13 +146,13 @@ import WeightMapping
     source.add("strange", [1])
     source.add("global_step", [], type: .i64)
     source.remove("bert/pooler/dense/bias")
-    let report = try mapper().report(for: source.tensors, config: nil, allowUnexpected: [])
+    let report = try mapper().outline(of: source.tensors, config: nil).report
     #expect(!report.isComplete)
     #expect(report.mapped.count + report.dropped.count + report.unexpected.count == source.tensors.count)
     #expect(report.missing.map(\.target) == ["bert.pooler.dense.bias"])
     #expect(report.text().contains("unexpected: strange"))
     #expect(report.json()["missing"]?.elements?.count == 1)
-    #expect(try mapper().report(for: [], config: nil, allowUnexpected: []).text().contains("no table knows"))
+    #expect(try mapper().outline(of: [], config: nil).report.text().contains("no table knows"))
   }
 
   @Test func aHundredThousandNamesAreNoTrouble() throws {
@@ -162,7 +162,7 @@ import WeightMapping
         TensorInfo(name: "a\(index)/b_\(index)/bert/c\(index)/kernel", elementType: .f32, shape: [1], byteCount: 4))
     }
     // Matching by trial would take minutes.
-    let report = try mapper().report(for: tensors, config: config, allowUnexpected: [])
+    let report = try mapper().outline(of: tensors, config: config).report
     #expect(report.unexpected.count == 100_000)
   }
 }

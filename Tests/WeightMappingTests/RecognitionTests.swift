@@ -70,7 +70,7 @@ import WeightMapping
       }
       let copies = source.tensors.map(\.name)
       for tensor in googleTensors().tensors { source.add(tensor.name, tensor.shape) }
-      let report = try mapper().report(for: source.tensors, config: nil, allowUnexpected: [])
+      let report = try mapper().outline(of: source.tensors, config: nil).report
       #expect(report.scope.isEmpty && report.mapped.count == googleTensors().tensors.count)
       // A table's drop rule knows the first, and nobody the second.
       #expect(report.dropped.map(\.name) == (scope == "optimizer/m/" ? copies : []))

@@ -160,7 +160,7 @@ private func failure(replacing text: String, with other: String) -> String {
     var source = toy()
     source.remove("j2")
     let mapper = Mapper(tables: [try MappingTable(yaml: small, file: nil)])
-    let report = mapper.report(for: source.tensors, config: nil, allowUnexpected: [])
+    let report = mapper.outline(of: source.tensors, config: nil).report
     #expect(report.missing.map(\.name) == ["j2"] && report.missing.map(\.target) == ["joined"])
     #expect(report.mapped.map(\.name).contains("j1"))
   }
