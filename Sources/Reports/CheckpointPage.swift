@@ -210,8 +210,6 @@ package struct CheckpointPage {
     ]
   }
 
-  private func counted(_ count: Int, _ thing: String) -> String { "\(grouped(count)) \(thing)\(count == 1 ? "" : "s")" }
-
   /// `[name, full name, dtype, shape, bytes, node, label in the node, main part, file, offset, statistics, histogram]`.
   private func row(_ tensor: Tensor, _ leaf: PartTree.Leaf, part: Int?) -> JSON {
     let info = tensor.info

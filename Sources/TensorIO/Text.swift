@@ -50,6 +50,9 @@ public func grouped(_ value: some BinaryInteger) -> String {
   return result
 }
 
+/// A number of things, as `1 tensor` or `1,234 tensors`.
+public func counted(_ count: Int, _ thing: String) -> String { "\(grouped(count)) \(thing)\(count == 1 ? "" : "s")" }
+
 /// Bytes in binary units, as `12.3 MiB`.
 public func humanBytes(_ count: UInt64) -> String {
   let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]

@@ -35,19 +35,16 @@ struct Diff: ParsableCommand {
   }
 
   private func compare() throws {
-    var bar: ProgressBar?
     let inputs = try [a, b].map { path in
       let checkpoint = try CheckpointOpener().open(path)
       Console.warn(checkpoint.warnings)
       return ModelDifference.Input(
         checkpoint.source, name: path, config: try SourceConfig(checkpoint, given: nil).json)
     }
-    defer { bar?.finish() }
-    let result = try ModelDifference(inputs[0], inputs[1], mapper: makeMapper(tables: table), tolerance: tolerance) {
-      if bar == nil { bar = ProgressBar("comparing", total: $1) }
-      bar?.update($0)
+    let result = try ProgressBar.during("comparing") {
+      try ModelDifference(
+        inputs[0], inputs[1], mapper: makeMapper(tables: table), tolerance: tolerance, progress: $0)
     }
-    bar?.finish()
     if !json { for note in result.notes { Console.error("note: \(printable(note))") } }
     Console.result(json ? result.json().text(pretty: true) : DiffReport(result).text)
     if !result.isEqual { throw ExitCode(1) }

@@ -36,7 +36,7 @@ struct DiffReport {
     var text: String
     if result.isEqual {
       text =
-        "\(Style.good("equal")): \(grouped(result.equalCount)) \(result.equalCount == 1 ? "tensor" : "tensors")\(types)"
+        "\(Style.good("equal")): \(counted(result.equalCount, "tensor"))\(types)"
     } else {
       let kinds = ModelDifference.Kind.allCases.filter { result.count($0) > 0 }
       let counts = kinds.map { "\(grouped(result.count($0))) \($0.rawValue)" }

@@ -143,14 +143,14 @@ struct Inspect: ParsableCommand {
       if !findings.all.isEmpty { Console.result("\n" + findings.text) }
       if unread > 0 {
         Console.result(
-          "\nnothing is known of the values of \(Findings.counted(unread)) whose type has no plain numbers")
+          "\nnothing is known of the values of \(counted(unread, "tensor")) whose type has no plain numbers")
       }
     }
     var footer = shown.count < tensors.count ? "\(grouped(shown.count)) of \(grouped(tensors.count)) tensors shown" : ""
     if groups.count < shown.count, !tree {
       footer +=
         (footer.isEmpty ? "\(grouped(shown.count)) tensors" : "")
-        + " in \(grouped(groups.count)) line\(groups.count == 1 ? "" : "s"); --expand lists each"
+        + " in \(counted(groups.count, "line")); --expand lists each"
     }
     if !footer.isEmpty { Console.result(Style.faint(footer)) }
   }

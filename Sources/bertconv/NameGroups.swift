@@ -191,17 +191,22 @@ enum NameGroups {
 
   /// `0..11`, `0,1` or `0..3,7`; of very many pieces the first.
   static func ranges(_ numbers: [Int]) -> String {
+    let texts = pieces(Set(numbers).sorted(), joint: "..")
+    return texts.prefix(8).joined(separator: ",") + (texts.count > 8 ? ",…" : "")
+  }
+
+  /// Numbers in order as pieces of text: two in a row stand by themselves, more are a range with `joint` in it.
+  static func pieces(_ numbers: [Int], joint: String) -> [String] {
     var runs: [ClosedRange<Int>] = []
-    for number in Set(numbers).sorted() {
+    for number in numbers {
       if let last = runs.last, last.upperBound + 1 == number {
         runs[runs.count - 1] = last.lowerBound...number
       } else {
         runs.append(number...number)
       }
     }
-    let texts = runs.flatMap { run in
-      run.count < 3 ? run.map(String.init) : ["\(run.lowerBound)..\(run.upperBound)"]
+    return runs.flatMap { run in
+      run.count < 3 ? run.map(String.init) : ["\(run.lowerBound)\(joint)\(run.upperBound)"]
     }
-    return texts.prefix(8).joined(separator: ",") + (texts.count > 8 ? ",…" : "")
   }
 }

@@ -88,19 +88,8 @@ struct PartStory {
 
   /// As `layers 0 to 7 and 9`.
   private func runs(_ layers: [Part]) -> (text: String, isShort: Bool, isOne: Bool)? {
-    var runs: [ClosedRange<Int>] = []
-    for layer in layers.compactMap(\.layer) {
-      if let last = runs.last, last.upperBound + 1 == layer {
-        runs[runs.count - 1] = last.lowerBound...layer
-      } else {
-        runs.append(layer...layer)
-      }
-    }
-    guard !runs.isEmpty else { return nil }
-    // Two in a row are named, more are a range.
-    let texts = runs.flatMap { run in
-      run.count > 2 ? ["\(run.lowerBound) to \(run.upperBound)"] : run.map { "\($0)" }
-    }
+    let texts = NameGroups.pieces(layers.compactMap(\.layer), joint: " to ")
+    guard !texts.isEmpty else { return nil }
     return ((layers.count == 1 ? "layer " : "layers ") + listed(texts), texts.count <= 3, layers.count == 1)
   }
 

@@ -114,12 +114,10 @@ struct Findings {
       let space = String(repeating: " ", count: width + 2 - finding.kind.count)
       let names = finding.tensors.prefix(5).map { printable($0) }.joined(separator: ", ")
       let more = finding.tensors.count > 5 ? " and \(grouped(finding.tensors.count - 5)) more" : ""
-      let count = Self.counted(finding.tensors.count)
+      let count = counted(finding.tensors.count, "tensor")
       return finding.style(finding.kind) + space + "\(finding.sentence) \(count): \(names)\(more)"
     }.joined(separator: "\n")
   }
-
-  static func counted(_ tensors: Int) -> String { tensors == 1 ? "1 tensor" : "\(grouped(tensors)) tensors" }
 
   var json: JSON {
     .array(all.map { .object(["kind": .string($0.kind), "tensors": .strings($0.tensors)]) })
