@@ -43,14 +43,26 @@ public struct ByteCursor: Sendable {
     return value
   }
 
-  public mutating func littleEndian<T: FixedWidthInteger & BitwiseCopyable>(
+  @inlinable
+  public mutating func littleEndian<T: FixedWidthInteger>(
     _ type: T.Type, _ what: @autoclosure () -> String
   ) throws(FormatError) -> T {
-    let slice = try take(MemoryLayout<T>.size, what())
-    return slice.withSpan { $0.littleEndian(T.self, at: 0) }
+    T(truncatingIfNeeded: try bits(T.bitWidth / 8, what()))
   }
 
-  public mutating func bigEndian<T: FixedWidthInteger & BitwiseCopyable>(
+  /// The next `count` bytes, at most eight, lowest first. Callers in other modules would get a slow copy of a generic
+  /// function, so the work is done here.
+  @usableFromInline
+  mutating func bits(_ count: Int, _ what: @autoclosure () -> String) throws(FormatError) -> UInt64 {
+    guard let bits = bytes.bits(at: position, count) else {
+      throw error("\(what()) is cut short", found: "\(remaining) bytes left", expected: "\(count) bytes")
+    }
+    position += count
+    return bits
+  }
+
+  @inlinable
+  public mutating func bigEndian<T: FixedWidthInteger>(
     _ type: T.Type, _ what: @autoclosure () -> String
   ) throws(FormatError) -> T {
     try littleEndian(type, what()).byteSwapped

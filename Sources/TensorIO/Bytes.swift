@@ -186,10 +186,27 @@ public struct Bytes: Sendable {
     return withSpan { $0.byte(at: offset) }
   }
 
+  /// The `count` bytes at `offset`, at most eight, as a number whose lowest byte is the first; `nil` beyond the end.
+  func bits(at offset: Int, _ count: Int) -> UInt64? {
+    guard offset >= 0, count >= 0, count <= 8, offset <= self.count, count <= self.count - offset else { return nil }
+    return withSpan { span in
+      var bits: UInt64 = 0
+      for index in (0..<count).reversed() { bits = bits << 8 | UInt64(span.byte(at: offset + index)) }
+      return bits
+    }
+  }
+
   public func array() -> [UInt8] { withSpan { $0.array() } }
 
+  public func elementsEqual(_ other: Bytes) -> Bool {
+    withSpan { one in other.withSpan { one.elementsEqual($0) } }
+  }
+
   /// The bytes as text, or `nil` when they are not UTF-8.
-  public func utf8String() -> String? { String(validating: array(), as: UTF8.self) }
+  public func utf8String() -> String? { withSpan { $0.utf8String() } }
+
+  /// The bytes as text; what is not UTF-8 becomes U+FFFD.
+  public func text() -> String { withSpan { $0.text() } }
 
   public func crc32c() -> UInt32 { withSpan { CRC32C.checksum($0) } }
 
@@ -244,6 +261,14 @@ extension RawSpan {
     if isEmpty { return [] }
     return unsafe withUnsafeBytes { unsafe Array($0) }
   }
+
+  /// The bytes as text, or `nil` when they are not UTF-8.
+  public func utf8String() -> String? {
+    unsafe withUnsafeBytes { unsafe String(validating: $0, as: UTF8.self) }
+  }
+
+  /// The bytes as text; what is not UTF-8 becomes U+FFFD.
+  public func text() -> String { unsafe withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) } }
 
   /// Floats stored at consecutive offsets, whatever their alignment.
   public func floats() -> [Float] {

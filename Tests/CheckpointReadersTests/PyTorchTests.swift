@@ -253,6 +253,25 @@ struct PyTorchTests {
     #expect(failure { _ = try open(P.zip(copies, [])) }.contains("more values"))
   }
 
+  /// Each step of these is short, if the long tuple or list that it is about is not copied or gone through.
+  @Test func longValuesThatAreUsedOverAndOver() throws {
+    let long = [0x28] + [UInt8](repeating: 0x4E, count: 100_000) + [0x74, 0x71, 0, 0x30]
+    func calls(_ module: String, _ name: String) -> [UInt8] {
+      var program = long + P.global(module, name) + [0x71, 1, 0x30, 0x5D, 0x28]
+      for _ in 0..<100_000 { program += [0x68, 1, 0x68, 0, 0x85, 0x52] }
+      return program + [0x65]
+    }
+    #expect(failure { _ = try open(P.zip(calls("builtins", "tuple"), [])) }.contains("beyond reason"))
+    #expect(try open(P.zip(calls("collections", "OrderedDict"), [])).tensors.isEmpty)
+    var states = long + P.global("my", "Thing") + [0x71, 1, 0x30, 0x5D, 0x28]
+    for _ in 0..<20_000 { states += [0x68, 1, 0x29, 0x81, 0x68, 0, 0x62] }
+    states += P.tensor(P.storage("0", count: 10), [1], [1]) + [0x65]
+    #expect(failure { _ = try open(P.zip(states, [("0", floats(ten))])) }.contains("beyond reason"))
+    var grown = long + [0x5D]
+    for _ in 0..<200_000 { grown += [0x4E, 0x61, 0x68, 0, 0x30] }
+    #expect(try open(P.zip(grown, [])).tensors.isEmpty)
+  }
+
   @Test(
     arguments: [
       ([0x2E], "more or less than one value"), (P.none + P.none + [0x2E], "more or less than one value"),
@@ -276,10 +295,11 @@ struct PyTorchTests {
   }
 
   @Test func everyFormOfPlainValues() throws {
-    let machine = PickleMachine(file: nil)
+    var machine = PickleMachine(file: nil)
     func value(_ program: [UInt8]) throws -> String {
       var cursor = ByteCursor(Bytes(program + [0x2E]))
-      return machine.describe(try machine.load(&cursor))
+      let result = try machine.load(&cursor)
+      return machine.describe(result)
     }
     #expect(
       try value(Array("I42\n".utf8)) == "42" && value(Array("I01\n".utf8)) == "True"

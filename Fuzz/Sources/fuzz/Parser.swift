@@ -31,7 +31,7 @@ enum Parser: String, CaseIterable {
       }
     case .pickle:
       var cursor = ByteCursor(file)
-      let machine = PickleMachine(file: "input")
+      var machine = PickleMachine(file: "input")
       machine.outsideValues = .storages
       _ = try machine.load(&cursor)
     case .legacy:

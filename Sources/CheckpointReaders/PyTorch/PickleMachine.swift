@@ -8,7 +8,7 @@ import TensorIO
 /// result means, any other becomes an object that records what was to be called with what. Names are only compared.
 ///
 /// Several pickles may share a machine: values and imports are kept, stack and memo are not.
-final class PickleMachine {
+struct PickleMachine {
   /// What the ids of outside values (persistent ids) stand for.
   enum OutsideValues {
     case nothing
@@ -21,11 +21,16 @@ final class PickleMachine {
   let file: String?
   var outsideValues = OutsideValues.nothing
   private(set) var nodes: [PickleNode] = []
+  /// Of all tuples, one after the other.
+  private(set) var elements: [PickleValue] = []
+  /// The elements of lists and sets, and the keys and values of dicts.
+  private(set) var containers: [[PickleValue]] = []
+  private(set) var objects: [PickleObject] = []
   private(set) var storages: [TorchStorage] = []
   private(set) var tensors: [TorchTensor] = []
   private(set) var imports: [ImportedGlobal] = []
   private(set) var storageIndices: [String: Int] = [:]
-  private var importedNames: Set<String> = []
+  private var importIndices: [String: Int] = [:]
 
   private var stack: [PickleValue] = []
   private var marks: [Int] = []
@@ -46,41 +51,69 @@ final class PickleMachine {
     FormatError(problem, file: file, offset: place, found: found, expected: expected, advice: advice)
   }
 
-  func charge(_ count: Int) throws(FormatError) {
+  mutating func charge(_ count: Int) throws(FormatError) {
     budget -= count
     guard budget >= 0 else { throw fail("the pickle makes more values than any checkpoint has") }
   }
 
-  func chargeBytes(_ count: Int) throws(FormatError) {
+  mutating func chargeBytes(_ count: Int) throws(FormatError) {
     byteBudget -= count
     guard byteBudget >= 0 else { throw fail("the pickle copies its strings over and over") }
   }
 
-  func make(_ node: PickleNode) throws(FormatError) -> PickleValue {
+  mutating func make(_ node: PickleNode) throws(FormatError) -> PickleValue {
     try charge(1)
     nodes.append(node)
     return .node(nodes.count - 1)
   }
 
-  func make(_ kind: PickleNode.Kind, items: [PickleValue] = []) throws(FormatError) -> PickleValue {
-    try make(PickleNode(kind: kind, items: items))
+  mutating func makeTuple(_ items: some Collection<PickleValue>) throws(FormatError) -> PickleValue {
+    try charge(items.count)
+    // The budget is far below what 32 bits count.
+    let tuple = PickleTuple(start: Int32(elements.count), length: Int32(items.count))
+    elements.append(contentsOf: items)
+    return try make(.tuple(tuple))
   }
 
-  /// Changes a node in place, without a copy of its elements.
-  func change(_ index: Int, _ body: (inout PickleNode) -> Void) { body(&nodes[index]) }
+  mutating func makeList(_ items: [PickleValue] = []) throws(FormatError) -> PickleValue {
+    try make(.list(try container(items)))
+  }
 
-  func add(_ storage: TorchStorage) -> Int {
+  mutating func makeSet(_ items: [PickleValue] = []) throws(FormatError) -> PickleValue {
+    try make(.set(try container(items)))
+  }
+
+  mutating func makeDict(_ pairs: [PickleValue] = []) throws(FormatError) -> PickleValue {
+    try make(.dict(try container(pairs)))
+  }
+
+  private mutating func container(_ items: [PickleValue]) throws(FormatError) -> Int {
+    try charge(items.count)
+    containers.append(items)
+    return containers.count - 1
+  }
+
+  mutating func make(_ object: PickleObject) throws(FormatError) -> PickleValue {
+    objects.append(object)
+    return try make(.object(objects.count - 1))
+  }
+
+  mutating func replace(_ index: Int, with node: PickleNode) { nodes[index] = node }
+
+  mutating func change(object index: Int, _ body: (inout PickleObject) -> Void) { body(&objects[index]) }
+
+  mutating func add(_ storage: TorchStorage) -> Int {
     storages.append(storage)
     return storages.count - 1
   }
 
-  func add(_ tensor: TorchTensor) -> Int {
+  mutating func add(_ tensor: TorchTensor) -> Int {
     tensors.append(tensor)
     return tensors.count - 1
   }
 
   /// The storage of that key, made when it is met first; it must always be said to be the same.
-  func storage(_ key: String, _ type: ElementType?, byteCount: Int) throws(FormatError) -> Int {
+  mutating func storage(_ key: String, _ type: ElementType?, byteCount: Int) throws(FormatError) -> Int {
     if let index = storageIndices[key] {
       guard storages[index].byteCount == byteCount, storages[index].elementType == type else {
         throw fail(
@@ -95,7 +128,7 @@ final class PickleMachine {
   }
 
   /// Makes a storage a view of another; it must always be said to be the same one.
-  func place(_ storage: Int, in base: Int, at offset: Int) throws(FormatError) {
+  mutating func place(_ storage: Int, in base: Int, at offset: Int) throws(FormatError) {
     let known = storages[storage]
     // A chain of views would have to be followed, and could be a ring: torch makes views of whole storages alone.
     guard storages[base].base == nil, storage != base,
@@ -106,12 +139,12 @@ final class PickleMachine {
     storages[storage].baseOffset = offset
   }
 
-  func note(_ text: String, tensor: Int) { tensors[tensor].note = text }
+  mutating func note(_ text: String, tensor: Int) { tensors[tensor].note = text }
 
   // MARK: Running
 
   /// Runs one pickle, from its first opcode to its STOP.
-  func load(_ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
+  mutating func load(_ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
     stack = []
     marks = []
     memo = PickleMemo()
@@ -137,12 +170,12 @@ final class PickleMachine {
     }
   }
 
-  private func push(_ value: PickleValue) throws(FormatError) {
+  private mutating func push(_ value: PickleValue) throws(FormatError) {
     guard stack.count < Self.largestStack else { throw fail("the pickle's stack grows beyond reason") }
     stack.append(value)
   }
 
-  private func pop() throws(FormatError) -> PickleValue {
+  private mutating func pop() throws(FormatError) -> PickleValue {
     guard stack.count > (marks.last ?? 0), let value = stack.popLast() else {
       throw fail("the pickle takes a value that is not there")
     }
@@ -156,16 +189,22 @@ final class PickleMachine {
     return value
   }
 
-  private func popMark() throws(FormatError) -> [PickleValue] {
+  /// How many values lie above the last mark, which goes.
+  private mutating func popMarkCount() throws(FormatError) -> Int {
     guard let mark = marks.popLast(), mark <= stack.count else { throw fail("the pickle closes what it did not open") }
-    let items = Array(stack[mark...])
-    stack.removeSubrange(mark...)
+    return stack.count - mark
+  }
+
+  private mutating func popMark() throws(FormatError) -> [PickleValue] {
+    let count = try popMarkCount()
+    let items = Array(stack.suffix(count))
+    stack.removeLast(count)
     return items
   }
 
   // MARK: Opcodes: plain values
 
-  private func pushPlain(_ opcode: UInt8, _ cursor: inout ByteCursor) throws(FormatError) -> Bool {
+  private mutating func pushPlain(_ opcode: UInt8, _ cursor: inout ByteCursor) throws(FormatError) -> Bool {
     switch opcode {
     case 0x4E: try push(.none)  // NONE
     case 0x88: try push(.bool(true))  // NEWTRUE
@@ -215,17 +254,17 @@ final class PickleMachine {
     return try cursor.take(count, "a number")
   }
 
-  private func string(_ count: Int, _ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
+  private mutating func string(_ count: Int, _ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
     // Half surrogates, which Python lets through, become U+FFFD.
-    try make(.string(String(decoding: try cursor.take(count, "a string").array(), as: UTF8.self)))
+    try make(.string(try cursor.take(count, "a string").text()))
   }
 
-  private func bytes(_ count: Int, _ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
+  private mutating func bytes(_ count: Int, _ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
     try make(.bytes(try cursor.take(count, "a string").array()))
   }
 
   /// A number in two's complement, lowest byte first.
-  private func long(_ bytes: Bytes) throws(FormatError) -> PickleValue {
+  private mutating func long(_ bytes: Bytes) throws(FormatError) -> PickleValue {
     let digits = bytes.array()
     guard let last = digits.last else { return .int(0) }
     if digits.count <= 8 {
@@ -265,7 +304,7 @@ final class PickleMachine {
     return (isNegative ? "-" : "") + digits.reversed().map { String($0) }.joined()
   }
 
-  private func decimal(_ text: String) throws(FormatError) -> PickleValue {
+  private mutating func decimal(_ text: String) throws(FormatError) -> PickleValue {
     if text == "00" { return .bool(false) }
     if text == "01" { return .bool(true) }
     let digits = text.hasSuffix("L") ? String(text.dropLast()) : text
@@ -352,7 +391,7 @@ final class PickleMachine {
 
   // MARK: Opcodes: stack, memo, containers
 
-  private func arrange(_ opcode: UInt8, _ cursor: inout ByteCursor) throws(FormatError) -> Bool {
+  private mutating func arrange(_ opcode: UInt8, _ cursor: inout ByteCursor) throws(FormatError) -> Bool {
     switch opcode {
     case 0x80:  // PROTO
       let version = try cursor.byte("the protocol")
@@ -374,27 +413,20 @@ final class PickleMachine {
     case 0x67: try recall(try lineIndex(&cursor))  // GET
     case 0x68: try recall(Int(try cursor.byte("a memo index")))  // BINGET
     case 0x6A: try recall(Int(try cursor.littleEndian(UInt32.self, "a memo index")))  // LONG_BINGET
-    case 0x29: try push(try make(.tuple))  // EMPTY_TUPLE
-    case 0x5D: try push(try make(.list))  // EMPTY_LIST
-    case 0x7D: try push(try make(.dict))  // EMPTY_DICT
-    case 0x8F: try push(try make(.set))  // EMPTY_SET
-    case 0x74: try pushNode(.tuple, try popMark())  // TUPLE
-    case 0x6C: try pushNode(.list, try popMark())  // LIST
-    case 0x91: try pushNode(.set, try popMark())  // FROZENSET
-    case 0x85: try pushNode(.tuple, [try pop()])  // TUPLE1
-    case 0x86:  // TUPLE2
-      let second = try pop()
-      try pushNode(.tuple, [try pop(), second])
-    case 0x87:  // TUPLE3
-      let third = try pop()
-      let second = try pop()
-      try pushNode(.tuple, [try pop(), second, third])
+    case 0x29: try pushTuple(0)  // EMPTY_TUPLE
+    case 0x5D: try push(try makeList())  // EMPTY_LIST
+    case 0x7D: try push(try makeDict())  // EMPTY_DICT
+    case 0x8F: try push(try makeSet())  // EMPTY_SET
+    case 0x74: try pushTuple(try popMarkCount())  // TUPLE
+    case 0x6C: try push(try makeList(try popMark()))  // LIST
+    case 0x91: try push(try makeSet(try popMark()))  // FROZENSET
+    case 0x85: try pushTuple(1)  // TUPLE1
+    case 0x86: try pushTuple(2)  // TUPLE2
+    case 0x87: try pushTuple(3)  // TUPLE3
     case 0x64:  // DICT
       let pairs = try popMark()
       guard pairs.count % 2 == 0 else { throw fail("a dict has a key without a value") }
-      var node = PickleNode(kind: .dict)
-      node.pairs = pairs
-      try push(try make(node))
+      try push(try makeDict(pairs))
     case 0x61: try append([try pop()])  // APPEND
     case 0x65: try append(try popMark())  // APPENDS
     case 0x90: try append(try popMark(), toSet: true)  // ADDITEMS
@@ -407,9 +439,12 @@ final class PickleMachine {
     return true
   }
 
-  private func pushNode(_ kind: PickleNode.Kind, _ items: [PickleValue]) throws(FormatError) {
-    try charge(items.count)
-    try push(try make(kind, items: items))
+  /// Makes a tuple of the last values on the stack.
+  private mutating func pushTuple(_ count: Int) throws(FormatError) {
+    guard stack.count - count >= marks.last ?? 0 else { throw fail("the pickle takes a value that is not there") }
+    let tuple = try makeTuple(stack.suffix(count))
+    stack.removeLast(count)
+    try push(tuple)
   }
 
   private func lineIndex(_ cursor: inout ByteCursor) throws(FormatError) -> Int {
@@ -418,45 +453,43 @@ final class PickleMachine {
     return index
   }
 
-  private func store(_ index: Int) throws(FormatError) {
+  private mutating func store(_ index: Int) throws(FormatError) {
     let value = try top()
     try charge(1)
     memo[index] = value
   }
 
-  private func recall(_ index: Int) throws(FormatError) {
+  private mutating func recall(_ index: Int) throws(FormatError) {
     guard let value = memo[index] else {
       throw fail("the pickle recalls what it did not keep", found: "memo \(index)")
     }
     try push(value)
   }
 
-  private func append(_ items: [PickleValue], toSet: Bool = false) throws(FormatError) {
+  private mutating func append(_ items: [PickleValue], toSet: Bool = false) throws(FormatError) {
     let target = try top()
-    guard case .node(let index) = target else {
-      throw fail("values are appended to what is no list", found: describe(target))
-    }
-    switch nodes[index].kind {
-    case .list where !toSet, .set where toSet, .object: break
+    try charge(items.count)
+    switch node(target) {
+    case .list(let index) where !toSet, .set(let index) where toSet: containers[index] += items
+    case .object(let index): objects[index].items += items
     default: throw fail("values are appended to what is no list", found: describe(target))
     }
-    try charge(items.count)
-    change(index) { $0.items += items }
   }
 
-  private func set(_ pairs: [PickleValue]) throws(FormatError) {
+  private mutating func set(_ pairs: [PickleValue]) throws(FormatError) {
     let target = try top()
-    guard case .node(let index) = target, [.dict, .object].contains(nodes[index].kind) else {
-      throw fail("values are set in what is no dict", found: describe(target))
-    }
     guard pairs.count % 2 == 0 else { throw fail("a dict has a key without a value") }
     try charge(pairs.count)
-    change(index) { $0.pairs += pairs }
+    switch node(target) {
+    case .dict(let index): containers[index] += pairs
+    case .object(let index): objects[index].pairs += pairs
+    default: throw fail("values are set in what is no dict", found: describe(target))
+    }
   }
 
   // MARK: Opcodes: names, calls, outside values
 
-  private func build(_ opcode: UInt8, _ cursor: inout ByteCursor) throws(FormatError) -> Bool {
+  private mutating func build(_ opcode: UInt8, _ cursor: inout ByteCursor) throws(FormatError) -> Bool {
     switch opcode {
     case 0x63:  // GLOBAL
       let module = try line(&cursor)
@@ -475,19 +508,21 @@ final class PickleMachine {
       let keywords = try pop()
       let arguments = try pop()
       let made = try call(try pop(), arguments)
-      if case .node(let index) = made, nodes[index].kind == .object, let named = node(keywords), named.kind == .dict {
-        try charge(named.pairs.count)
-        change(index) { $0.pairs += named.pairs }
+      if case .object(let object) = node(made), let named = dict(keywords) {
+        try charge(named.count)
+        objects[object].pairs += named
       }
       try push(made)
     case 0x69:  // INST
       let module = try line(&cursor)
       let type = try global(module, try line(&cursor))
-      try push(try call(type, try make(.tuple, items: try popMark())))
+      try pushTuple(try popMarkCount())
+      let arguments = try pop()
+      try push(try call(type, arguments))
     case 0x6F:  // OBJ
       let items = try popMark()
       guard let type = items.first else { throw fail("an object without a class") }
-      try push(try call(type, try make(.tuple, items: Array(items.dropFirst()))))
+      try push(try call(type, try makeTuple(items.dropFirst())))
     case 0x62:  // BUILD
       let state = try pop()
       try build(try top(), state: state)
@@ -502,13 +537,13 @@ final class PickleMachine {
     return true
   }
 
-  private func global(_ module: String, _ name: String) throws(FormatError) -> PickleValue {
+  private mutating func global(_ module: String, _ name: String) throws(FormatError) -> PickleValue {
     let imported = PickleImports.canonical(module: module, name: name)
     guard imported.utf8.count <= 1 << 16 else { throw fail("a name to import is too long") }
-    if importedNames.insert(imported).inserted {
-      guard imports.count < 10_000 else { throw fail("the pickle imports more names than any checkpoint") }
-      imports.append(ImportedGlobal(name: imported, verdict: PickleImports.verdict(imported)))
-    }
-    return try make(.global(imported))
+    if let index = importIndices[imported] { return try make(.global(index)) }
+    guard imports.count < 10_000 else { throw fail("the pickle imports more names than any checkpoint") }
+    importIndices[imported] = imports.count
+    imports.append(ImportedGlobal(name: imported, verdict: PickleImports.verdict(imported)))
+    return try make(.global(imports.count - 1))
   }
 }

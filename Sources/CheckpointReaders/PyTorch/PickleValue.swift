@@ -10,32 +10,47 @@ enum PickleValue: Sendable, Equatable {
   case node(Int)
 }
 
-struct PickleNode: Sendable {
-  enum Kind: Sendable, Equatable {
-    case string(String)
-    case bytes([UInt8])
-    /// An integer that does not fit, in decimal.
-    case integer(String)
-    case tuple, list, set, dict
-    /// A name that the pickle imports. It is never looked up.
-    case global(String)
-    /// An index into the machine's storages.
-    case storage(Int)
-    /// An index into the machine's tensors.
-    case tensor(Int)
-    /// What calling `type` would have made: recorded, not called.
-    case object
-  }
+/// What a value with parts is. Checkpoints have ten for each tensor, so they are small: most are tuples, whose elements
+/// lie together in the machine's `elements`.
+enum PickleNode: Sendable {
+  case string(String)
+  case bytes([UInt8])
+  /// An integer that does not fit, in decimal.
+  case integer(String)
+  case tuple(PickleTuple)
+  /// Indices into the machine's `containers`, where they grow in place.
+  case list(Int)
+  case set(Int)
+  /// Of keys and values, alternating, in the order in which they were set.
+  case dict(Int)
+  /// An index into the machine's `imports`: a name that is never looked up.
+  case global(Int)
+  /// An index into the machine's `storages`.
+  case storage(Int)
+  /// An index into the machine's `tensors`.
+  case tensor(Int)
+  /// An index into the machine's `objects`.
+  case object(Int)
+}
 
-  var kind: Kind
-  /// Elements; of an object, those that were appended to it.
-  var items: [PickleValue] = []
-  /// Keys and values, alternating, in the order in which they were set.
-  var pairs: [PickleValue] = []
-  /// Of an object: the class or function, what it was given, and the state that it would have been told to take.
-  var type = PickleValue.none
-  var arguments = PickleValue.none
+/// Where the elements of a tuple are.
+struct PickleTuple: Sendable, Equatable {
+  var start: Int32
+  var length: Int32
+
+  var count: Int { Int(length) }
+}
+
+/// What calling `type` would have made: recorded, not called.
+struct PickleObject: Sendable {
+  /// The class or function, what it was given, and the state that it would have been told to take.
+  var type: PickleValue
+  var arguments: PickleValue
   var state = PickleValue.none
+  /// Elements that were appended to it.
+  var items: [PickleValue] = []
+  /// Keys and values that were set in it, alternating.
+  var pairs: [PickleValue] = []
 }
 
 /// A stretch of memory that tensors view.
@@ -68,21 +83,33 @@ struct TorchTensor: Sendable, Equatable {
 extension PickleMachine {
   func node(_ value: PickleValue) -> PickleNode? { if case .node(let index) = value { nodes[index] } else { nil } }
 
-  /// Of the node itself: a copy of all of it would count every reference in it.
-  func kind(_ value: PickleValue) -> PickleNode.Kind? {
-    if case .node(let index) = value { nodes[index].kind } else { nil }
-  }
-
   /// The text of a string, also of one that Python 2 wrote as bytes.
   func text(_ value: PickleValue) -> String? {
-    switch kind(value) {
+    switch node(value) {
     case .string(let text): text
     case .bytes(let bytes): String(validating: bytes, as: UTF8.self)
     default: nil
     }
   }
 
-  func globalName(_ value: PickleValue) -> String? { if case .global(let name) = kind(value) { name } else { nil } }
+  func bytes(_ value: PickleValue) -> [UInt8]? { if case .bytes(let bytes) = node(value) { bytes } else { nil } }
+
+  func globalName(_ value: PickleValue) -> String? {
+    if case .global(let index) = node(value) { imports[index].name } else { nil }
+  }
+
+  func tensor(_ value: PickleValue) -> Int? { if case .tensor(let index) = node(value) { index } else { nil } }
+
+  func storage(_ value: PickleValue) -> Int? { if case .storage(let index) = node(value) { index } else { nil } }
+
+  func object(_ value: PickleValue) -> PickleObject? {
+    if case .object(let index) = node(value) { objects[index] } else { nil }
+  }
+
+  /// Keys and values of a dict, alternating.
+  func dict(_ value: PickleValue) -> [PickleValue]? {
+    if case .dict(let index) = node(value) { containers[index] } else { nil }
+  }
 
   func integer(_ value: PickleValue) -> Int? {
     switch value {
@@ -92,23 +119,31 @@ extension PickleMachine {
     }
   }
 
-  func tuple(_ value: PickleValue) -> [PickleValue]? {
-    guard case .node(let index) = value, case .tuple = nodes[index].kind else { return nil }
-    return nodes[index].items
+  func tuple(_ value: PickleValue) -> PickleTuple? { if case .tuple(let tuple) = node(value) { tuple } else { nil } }
+
+  /// An element of a tuple of this machine's.
+  subscript(tuple: PickleTuple, index: Int) -> PickleValue {
+    precondition(index >= 0 && index < tuple.count)
+    return elements[Int(tuple.start) + index]
   }
 
-  /// The elements of a tuple or list.
-  func elements(_ value: PickleValue) -> [PickleValue]? {
-    guard case .node(let index) = value else { return nil }
-    switch nodes[index].kind {
-    case .tuple, .list: return nodes[index].items
-    default: return nil
+  func elements(of tuple: PickleTuple) -> ArraySlice<PickleValue> {
+    elements[Int(tuple.start)..<(Int(tuple.start) + tuple.count)]
+  }
+
+  /// The elements of a tuple or list, not copied: nobody who holds them may make tuples.
+  func sequence(_ value: PickleValue) -> ArraySlice<PickleValue>? {
+    switch node(value) {
+    case .tuple(let tuple): elements(of: tuple)
+    case .list(let index): containers[index][...]
+    default: nil
     }
   }
 
   func integers(_ value: PickleValue) -> [Int]? {
-    guard let items = elements(value), items.count <= 64 else { return nil }
+    guard let items = sequence(value), items.count <= 64 else { return nil }
     var result: [Int] = []
+    result.reserveCapacity(items.count)
     for item in items {
       guard case .int(let number) = item else { return nil }
       result.append(number)
@@ -118,10 +153,10 @@ extension PickleMachine {
 
   /// The value under a key of a dict.
   func value(_ key: String, in dict: PickleValue) -> PickleValue? {
-    guard let node = node(dict), node.kind == .dict else { return nil }
+    guard let pairs = self.dict(dict) else { return nil }
     var result: PickleValue?
-    for index in stride(from: 0, to: node.pairs.count - 1, by: 2) where text(node.pairs[index]) == key {
-      result = node.pairs[index + 1]
+    for index in stride(from: 0, to: pairs.count - 1, by: 2) where text(pairs[index]) == key {
+      result = pairs[index + 1]
     }
     return result
   }
@@ -134,26 +169,29 @@ extension PickleMachine {
     case .int(let number): return String(number)
     case .float(let number): return "\(number)"
     case .node(let index):
-      let node = nodes[index]
-      switch node.kind {
+      switch nodes[index] {
       case .string(let text): return shortened(depth == 0 ? text : "'\(text)'")
       case .bytes(let bytes): return "\(bytes.count) bytes"
       case .integer(let text): return shortened(text)
-      case .global(let name): return shortened(name)
+      case .global(let number): return shortened(imports[number].name)
       case .storage(let number): return "storage \(shortened(storages[number].key))"
       case .tensor(let number): return "tensor \(shapeText(tensors[number].shape))"
-      case .tuple: return list("(", node.items, ")", depth)
-      case .list: return list("[", node.items, "]", depth)
-      case .set: return list("{", node.items, "}", depth)
-      case .dict: return node.pairs.isEmpty ? "{}" : "{… \(node.pairs.count / 2) entries}"
-      case .object:
-        let name = shortened(globalName(node.type) ?? "an object")
-        return depth < 2 ? name + list("(", tuple(node.arguments) ?? [], ")", depth) : name
+      case .tuple(let tuple): return list("(", elements(of: tuple), ")", depth)
+      case .list(let number): return list("[", containers[number][...], "]", depth)
+      case .set(let number): return list("{", containers[number][...], "}", depth)
+      case .dict(let number):
+        let count = containers[number].count / 2
+        return count == 0 ? "{}" : "{… \(count) entries}"
+      case .object(let number):
+        let object = objects[number]
+        let name = shortened(globalName(object.type) ?? "an object")
+        guard depth < 2 else { return name }
+        return name + list("(", tuple(object.arguments).map { elements(of: $0) } ?? [], ")", depth)
       }
     }
   }
 
-  private func list(_ open: String, _ items: [PickleValue], _ close: String, _ depth: Int) -> String {
+  private func list(_ open: String, _ items: ArraySlice<PickleValue>, _ close: String, _ depth: Int) -> String {
     if depth >= 3, !items.isEmpty { return "\(open)… \(items.count) items\(close)" }
     let shown = items.prefix(depth == 0 ? 16 : 4).map { describe($0, depth: depth + 1) }.joined(separator: ", ")
     let rest = items.count > (depth == 0 ? 16 : 4) ? ", … \(items.count) items" : ""

@@ -42,21 +42,30 @@ struct StateFlattener {
 
   private mutating func visit(_ value: PickleValue, _ path: String, depth: Int) throws(FormatError) {
     guard case .node(let index) = value else { return note(path, value) }
-    let node = machine.nodes[index]
-    work += 1 + node.items.count + node.pairs.count
+    work += 1 + partCount(index)
     guard work <= Self.mostWork, depth <= Self.deepest
     else { throw unreasonable(at: path) }
-    switch node.kind {
-    case .tensor(let tensor): try add(tensor, path)
-    case .dict, .list, .tuple, .set, .object:
-      guard open.insert(index).inserted else { return }
-      defer { open.remove(index) }
-      switch node.kind {
-      case .dict: try visitPairs(node.pairs, path, depth)
-      case .object: try visitObject(node, value, path, depth)
-      default: try visitItems(node.items, value, path, depth)
-      }
-    default: note(path, value)
+    let node = machine.nodes[index]
+    if case .tensor(let tensor) = node { return try add(tensor, path) }
+    guard isPart(value) else { return note(path, value) }
+    guard open.insert(index).inserted else { return }
+    defer { open.remove(index) }
+    switch node {
+    case .dict(let number): try visitPairs(machine.containers[number], path, depth)
+    case .object(let number): try visitObject(machine.objects[number], value, path, depth)
+    case .list(let number), .set(let number): try visitItems(machine.containers[number][...], value, path, depth)
+    case .tuple(let tuple): try visitItems(machine.elements(of: tuple), value, path, depth)
+    default: break
+    }
+  }
+
+  /// How many values a node refers to.
+  private func partCount(_ index: Int) -> Int {
+    switch machine.nodes[index] {
+    case .tuple(let tuple): tuple.count
+    case .list(let number), .set(let number), .dict(let number): machine.containers[number].count
+    case .object(let number): machine.objects[number].items.count + machine.objects[number].pairs.count
+    default: 0
     }
   }
 
@@ -111,7 +120,7 @@ struct StateFlattener {
 
   /// Whether tensors may be in a value, or it is one.
   private func isPart(_ value: PickleValue) -> Bool {
-    switch machine.kind(value) {
+    switch machine.node(value) {
     case .tensor, .dict, .list, .tuple, .set, .object: true
     default: false
     }
@@ -150,7 +159,7 @@ struct StateFlattener {
   }
 
   private mutating func visitItems(
-    _ items: [PickleValue], _ value: PickleValue, _ path: String, _ depth: Int
+    _ items: ArraySlice<PickleValue>, _ value: PickleValue, _ path: String, _ depth: Int
   ) throws(FormatError) {
     guard items.contains(where: isPart) else { return note(path, value) }
     for (number, item) in items.enumerated() {
@@ -161,10 +170,10 @@ struct StateFlattener {
   // MARK: Objects
 
   private mutating func visitObject(
-    _ node: PickleNode, _ value: PickleValue, _ path: String, _ depth: Int
+    _ object: PickleObject, _ value: PickleValue, _ path: String, _ depth: Int
   ) throws(FormatError) {
-    work += machine.node(node.state)?.pairs.count ?? 0
-    let type = machine.globalName(node.type) ?? ""
+    work += machine.dict(object.state)?.count ?? machine.tuple(object.state)?.count ?? 0
+    let type = machine.globalName(object.type) ?? ""
     if type == "torch._utils._rebuild_sparse_tensor" || type.hasPrefix("torch.sparse.") {
       warnings.append("'\(path)' is a sparse tensor, which is not read")
       return note(path, value)
@@ -176,37 +185,36 @@ struct StateFlattener {
       warnings.append("'\(path)' is a tensor of a kind that is not read (\(machine.describe(value, depth: 2)))")
       return note(path, value)
     }
-    if machine.value("_parameters", in: node.state) != nil, machine.value("_modules", in: node.state) != nil {
-      return try visitModule(node, path, depth)
+    if machine.value("_parameters", in: object.state) != nil, machine.value("_modules", in: object.state) != nil {
+      return try visitModule(object.state, path, depth)
     }
     // Attributes: a dict, or a dict and one of slots.
-    let states = machine.node(node.state)?.kind == .dict ? [node.state] : machine.tuple(node.state) ?? []
-    let dicts = states.compactMap { machine.node($0) }.filter { $0.kind == .dict && !$0.pairs.isEmpty }
-    if dicts.isEmpty, node.items.isEmpty, node.pairs.isEmpty { return note(path, value) }
-    for dict in dicts { try visitPairs(dict.pairs, path, depth) }
-    if !node.items.isEmpty { try visitItems(node.items, value, path, depth) }
-    if !node.pairs.isEmpty { try visitPairs(node.pairs, path, depth) }
+    let states = machine.tuple(object.state).map { machine.elements(of: $0) } ?? [object.state]
+    let dicts = states.compactMap { machine.dict($0) }.filter { !$0.isEmpty }
+    if dicts.isEmpty, object.items.isEmpty, object.pairs.isEmpty { return note(path, value) }
+    for dict in dicts { try visitPairs(dict, path, depth) }
+    if !object.items.isEmpty { try visitItems(object.items[...], value, path, depth) }
+    if !object.pairs.isEmpty { try visitPairs(object.pairs, path, depth) }
   }
 
-  private mutating func visitModule(_ node: PickleNode, _ path: String, _ depth: Int) throws(FormatError) {
+  private mutating func visitModule(_ state: PickleValue, _ path: String, _ depth: Int) throws(FormatError) {
     var transient: Set<String> = []
-    if let set = machine.value("_non_persistent_buffers_set", in: node.state), let items = machine.node(set)?.items {
-      transient = Set(items.compactMap { machine.text($0) })
+    if let set = machine.value("_non_persistent_buffers_set", in: state), case .set(let number) = machine.node(set) {
+      transient = Set(machine.containers[number].compactMap { machine.text($0) })
     }
     for part in ["_parameters", "_buffers", "_modules"] {
-      guard let dict = machine.value(part, in: node.state), let children = machine.node(dict), children.kind == .dict
-      else { continue }
-      for (key, value) in try lastOfEach(children.pairs, path) where value != .none {
+      guard let dict = machine.value(part, in: state), let children = machine.dict(dict) else { continue }
+      for (key, value) in try lastOfEach(children, path) where value != .none {
         if part == "_buffers", transient.contains(key) { continue }
         try visit(value, try join(path, key, of: value), depth: depth + 1)
       }
     }
     // Plain attributes often are what a configuration would say.
-    guard let state = machine.node(node.state) else { return }
-    for (key, value) in try lastOfEach(state.pairs, path) where !key.hasPrefix("_") && key != "training" {
+    guard let attributes = machine.dict(state) else { return }
+    for (key, value) in try lastOfEach(attributes, path) where !key.hasPrefix("_") && key != "training" {
       switch value {
       case .node:
-        if case .string = machine.kind(value) { note(try join(path, key, of: value), value) }
+        if case .string = machine.node(value) { note(try join(path, key, of: value), value) }
       case .none: break
       default: note(try join(path, key, of: value), value)
       }

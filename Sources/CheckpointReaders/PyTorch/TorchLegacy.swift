@@ -20,11 +20,11 @@ enum TorchLegacy {
   }
 
   static func open(_ file: Bytes, path: String) throws(FormatError) -> TorchSource {
-    let machine = PickleMachine(file: path)
+    var machine = PickleMachine(file: path)
     var cursor = ByteCursor(file)
     do throws(FormatError) {
       let first = try machine.load(&cursor)
-      guard case .integer(let number) = machine.kind(first), number == magic else {
+      guard case .integer(let number) = machine.node(first), number == magic else {
         return try bare(first, file, cursor, machine, path: path)
       }
       let version = try machine.load(&cursor)
@@ -38,7 +38,7 @@ enum TorchLegacy {
       let root = try machine.load(&cursor)
       machine.outsideValues = .nothing
       let keys = try machine.load(&cursor)
-      guard let keys = machine.elements(keys) else {
+      guard let keys = machine.sequence(keys) else {
         throw FormatError("the checkpoint has no list of its storages", file: path, offset: cursor.offsetInFile)
       }
       var contents = [TorchSource.Content?](repeating: nil, count: machine.storages.count)
@@ -90,7 +90,7 @@ enum TorchLegacy {
   ) -> [ImportedGlobal] {
     guard !cursor.isAtEnd else { return machine.imports }
     warnings.append("\(cursor.remaining) bytes follow the end of the checkpoint; they are not used")
-    let other = PickleMachine(file: path)
+    var other = PickleMachine(file: path)
     other.collectImports(cursor)
     return machine.imports + other.imports.filter { !machine.imports.contains($0) }
   }

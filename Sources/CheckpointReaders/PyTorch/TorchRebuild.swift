@@ -3,7 +3,9 @@ import TensorIO
 // What the calls mean that torch (torch/_utils.py, torch/_tensor.py) and NumPy (numpy/_core/multiarray) write into
 // pickles. Nothing is called: from the arguments it follows what the result is.
 extension PickleMachine {
-  func call(_ function: PickleValue, _ arguments: PickleValue, depth: Int = 0) throws(FormatError) -> PickleValue {
+  mutating func call(
+    _ function: PickleValue, _ arguments: PickleValue, depth: Int = 0
+  ) throws(FormatError) -> PickleValue {
     guard let given = tuple(arguments) else {
       throw fail("something is called with what is no list of arguments", found: describe(arguments))
     }
@@ -16,34 +18,38 @@ extension PickleMachine {
     return try object(function, arguments)
   }
 
-  private func object(_ type: PickleValue, _ arguments: PickleValue) throws(FormatError) -> PickleValue {
-    var node = PickleNode(kind: .object)
-    node.type = type
-    node.arguments = arguments
-    return try make(node)
+  private mutating func object(_ type: PickleValue, _ arguments: PickleValue) throws(FormatError) -> PickleValue {
+    try make(PickleObject(type: type, arguments: arguments))
   }
 
   // MARK: Python's own
 
-  private func container(_ name: String, _ given: [PickleValue]) throws(FormatError) -> PickleValue? {
+  private mutating func container(_ name: String, _ given: PickleTuple) throws(FormatError) -> PickleValue? {
     switch name {
-    case "collections.OrderedDict", "builtins.dict", "collections.Counter": return try dict(from: given.first)
-    case "collections.defaultdict": return try dict(from: given.dropFirst().first)
-    case "builtins.set", "builtins.frozenset": return try copy(given.first, as: .set)
-    case "builtins.list": return try copy(given.first, as: .list)
-    case "builtins.tuple": return try copy(given.first, as: .tuple)
-    case "torch.Size": return try copy(given.first, as: .tuple)
+    case "collections.OrderedDict", "builtins.dict", "collections.Counter":
+      return try dict(from: given.count > 0 ? self[given, 0] : nil)
+    case "collections.defaultdict": return try dict(from: given.count > 1 ? self[given, 1] : nil)
+    case "builtins.set", "builtins.frozenset":
+      guard let items = items(given) else { return nil }
+      return try makeSet(Array(items))
+    case "builtins.list":
+      guard let items = items(given) else { return nil }
+      return try makeList(Array(items))
+    case "builtins.tuple", "torch.Size":
+      // That of a tuple is itself.
+      if given.count > 0, tuple(self[given, 0]) != nil { return self[given, 0] }
+      guard let items = items(given) else { return nil }
+      return try makeTuple(items)
     case "_codecs.encode", "builtins.bytearray", "builtins.bytes":
-      if given.isEmpty { return try make(.bytes([])) }
-      switch kind(given[0]) {
+      if given.count == 0 { return try make(.bytes([])) }
+      switch node(self[given, 0]) {
       case .bytes(let bytes):
         try chargeBytes(bytes.count)
         return try make(.bytes(bytes))
       case .string(let text):
         // Protocol 2 has no bytes: they are written as the text of the same codes.
-        guard given.count == 2, let encoding = self.text(given[1]), ["latin1", "latin-1"].contains(encoding) else {
-          return nil
-        }
+        guard given.count == 2, let encoding = self.text(self[given, 1]), ["latin1", "latin-1"].contains(encoding)
+        else { return nil }
         try chargeBytes(text.utf8.count)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count)
@@ -58,59 +64,53 @@ extension PickleMachine {
       }
     case "copyreg._reconstructor":
       guard given.count == 3 else { return nil }
-      return try object(given[0], try make(.tuple))
+      return try object(self[given, 0], try makeTuple([]))
     default: return nil
     }
   }
 
-  private func dict(from source: PickleValue?) throws(FormatError) -> PickleValue? {
-    var node = PickleNode(kind: .dict)
-    if let source {
-      guard let other = self.node(source) else { return nil }
-      if other.kind == .dict {
-        node.pairs = other.pairs
-      } else {
-        // A list of pairs, as Python 2 wrote an OrderedDict.
-        guard let items = elements(source) else { return nil }
-        for item in items {
-          guard let pair = elements(item), pair.count == 2 else { return nil }
-          node.pairs += pair
-        }
-      }
-      try charge(node.pairs.count)
+  private mutating func dict(from source: PickleValue?) throws(FormatError) -> PickleValue? {
+    guard let source else { return try makeDict() }
+    if let pairs = dict(source) { return try makeDict(pairs) }
+    // A list of pairs, as Python 2 wrote an OrderedDict.
+    guard let items = sequence(source) else { return nil }
+    var pairs: [PickleValue] = []
+    for item in items {
+      guard let pair = sequence(item), let key = pair.first, pair.count == 2, let value = pair.last else { return nil }
+      pairs += [key, value]
     }
-    return try make(node)
+    return try makeDict(pairs)
   }
 
-  private func copy(_ source: PickleValue?, as kind: PickleNode.Kind) throws(FormatError) -> PickleValue? {
-    guard let source else { return try make(kind) }
-    guard let node = node(source), [.tuple, .list, .set].contains(node.kind) else { return nil }
-    try charge(node.items.count)
-    return try make(kind, items: node.items)
+  /// What a container is made of that is given another one, or none.
+  private func items(_ given: PickleTuple) -> ArraySlice<PickleValue>? {
+    guard given.count > 0 else { return [] }
+    if case .set(let index) = node(self[given, 0]) { return containers[index][...] }
+    return sequence(self[given, 0])
   }
 
   // MARK: torch
 
-  private func tensor(_ name: String, _ given: [PickleValue], depth: Int) throws(FormatError) -> PickleValue? {
+  private mutating func tensor(_ name: String, _ given: PickleTuple, depth: Int) throws(FormatError) -> PickleValue? {
     switch name {
     case "torch._utils._rebuild_tensor_v2":
       guard given.count >= 4 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
-      return try rebuilt(given, nil, metadata: given.count > 6 ? given[6] : nil)
+      return try rebuilt(given, nil, metadata: given.count > 6 ? self[given, 6] : nil)
     case "torch._utils._rebuild_tensor":
       guard given.count >= 4 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
       return try rebuilt(given, nil, metadata: nil)
     case "torch._utils._rebuild_tensor_v3":
-      guard given.count >= 7, let type = globalName(given[6]) else {
+      guard given.count >= 7, let type = globalName(self[given, 6]) else {
         throw fail("a tensor is rebuilt from too little", found: "\(given.count) values")
       }
       guard let elementType = TorchTypes.dataType(type) else { return nil }
-      return try rebuilt(given, elementType, metadata: given.count > 7 ? given[7] : nil)
+      return try rebuilt(given, elementType, metadata: given.count > 7 ? self[given, 7] : nil)
     case "torch._utils._rebuild_qtensor":
       guard given.count >= 5 else { throw fail("a tensor is rebuilt from too little", found: "\(given.count) values") }
       let value = try rebuilt(given, nil, metadata: nil)
-      if case .tensor(let index) = kind(value) {
+      if let index = tensor(value) {
         note(
-          "is quantised (\(describe(given[4]))): its integers are read, not the numbers that they stand for",
+          "is quantised (\(describe(self[given, 4]))): its integers are read, not the numbers that they stand for",
           tensor: index)
       }
       return value
@@ -118,37 +118,39 @@ extension PickleMachine {
       "torch.nn.parameter.Parameter",
       "torch.autograd.variable.Variable", "torch.nn.parameter.Buffer":
       // The same tensor, so that tied parameters stay tied.
-      guard let first = given.first, case .tensor = kind(first) else { return nil }
-      return first
+      guard given.count > 0, tensor(self[given, 0]) != nil else { return nil }
+      return self[given, 0]
     case "torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type":
-      guard given.count >= 3, globalName(given[0])?.hasPrefix("torch._utils._rebuild_") == true else { return nil }
-      return try call(given[0], given[2], depth: depth + 1)
+      guard given.count >= 3, globalName(self[given, 0])?.hasPrefix("torch._utils._rebuild_") == true else {
+        return nil
+      }
+      return try call(self[given, 0], self[given, 2], depth: depth + 1)
     case "torch._utils._rebuild_device_tensor_from_numpy", "torch._utils._rebuild_device_tensor_from_cpu_tensor",
       "torch._utils._rebuild_xla_tensor":
-      guard given.count >= 2, case .tensor(let index) = kind(given[0]), let type = globalName(given[1]),
+      guard given.count >= 2, let index = tensor(self[given, 0]), let type = globalName(self[given, 1]),
         TorchTypes.dataType(type) == tensors[index].elementType
       else { return nil }
-      return given[0]
+      return self[given, 0]
     default: return nil
     }
   }
 
   /// `given`: storage, offset, size, strides and what does not change the values.
-  private func rebuilt(
-    _ given: [PickleValue], _ type: ElementType?, metadata: PickleValue?
+  private mutating func rebuilt(
+    _ given: PickleTuple, _ type: ElementType?, metadata: PickleValue?
   ) throws(FormatError) -> PickleValue {
-    guard case .storage(let storage) = kind(given[0]), let offset = integer(given[1]), let shape = integers(given[2]),
-      let strides = integers(given[3])
+    guard let storage = storage(self[given, 0]), let offset = integer(self[given, 1]),
+      let shape = integers(self[given, 2]), let strides = integers(self[given, 3])
     else {
       throw fail(
         "a tensor is rebuilt from values of the wrong types",
-        found: given.prefix(4).map { describe($0, depth: 2) }.joined(separator: ", "),
+        found: elements(of: given).prefix(4).map { describe($0, depth: 2) }.joined(separator: ", "),
         expected: "a storage, an offset, sizes and strides")
     }
     let elementType = type ?? storages[storage].elementType ?? .u8
     var tensor = TorchTensor(
       storage: storage, offset: offset, shape: shape, strides: strides, elementType: elementType)
-    if let metadata, let set = node(metadata), set.kind == .dict {
+    if let metadata, dict(metadata) != nil {
       for flag in ["conj", "neg"] where value(flag, in: metadata) == .bool(true) {
         tensor.obstacle = "the tensor is stored as the \(flag == "conj" ? "conjugate" : "negative") of other values"
       }
@@ -182,26 +184,26 @@ extension PickleMachine {
   }
 
   /// Values outside of the pickle.
-  func outside(_ id: PickleValue) throws(FormatError) -> PickleValue {
+  mutating func outside(_ id: PickleValue) throws(FormatError) -> PickleValue {
     switch outsideValues {
     case .nothing: throw fail("the pickle refers to a value outside of it", found: describe(id))
     case .table(let table):
       if let parts = tuple(id) {
-        guard let type = parts.first else { throw fail("an empty reference to an outside value") }
-        return type
+        guard parts.count > 0 else { throw fail("an empty reference to an outside value") }
+        return self[parts, 0]
       }
       guard let value = table[integer(id).map(String.init) ?? text(id) ?? ""] else {
         throw fail("the pickle refers to a tensor that the archive does not have", found: describe(id))
       }
       return value
     case .storages:
-      guard let parts = tuple(id), let first = parts.first, let kind = text(first) else {
+      guard let parts = tuple(id), parts.count > 0, let kind = text(self[parts, 0]) else {
         throw fail("the pickle refers to something other than a storage", found: describe(id))
       }
       // A class with its source text: the class is all that counts.
-      if kind == "module", parts.count >= 2 { return parts[1] }
-      guard kind == "storage", parts.count >= 5, let type = globalName(parts[1]),
-        let key = text(parts[2]) ?? integer(parts[2]).map(String.init), let count = integer(parts[4]), count >= 0
+      if kind == "module", parts.count >= 2 { return self[parts, 1] }
+      guard kind == "storage", parts.count >= 5, let type = globalName(self[parts, 1]),
+        let key = key(self[parts, 2]), let count = integer(self[parts, 4]), count >= 0
       else { throw fail("the pickle refers to something other than a storage", found: describe(id)) }
       guard let elementType = TorchTypes.storage(type) else {
         throw fail("the type of a storage is unknown", found: type)
@@ -210,11 +212,10 @@ extension PickleMachine {
       let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
       guard !overflow else { throw fail("a storage has an impossible size", found: "\(count)") }
       let root = try storage(key, elementType, byteCount: bytes)
-      guard parts.count >= 6, let view = tuple(parts[5]), view.count == 3 else { return try make(.storage(root)) }
-      guard let viewKey = text(view[0]) ?? integer(view[0]).map(String.init), let offset = integer(view[1]),
-        offset >= 0,
-        let length = integer(view[2]), length >= 0, offset <= count, length <= count - offset
-      else { throw fail("a view lies outside of its storage", found: describe(parts[5])) }
+      guard parts.count >= 6, let view = tuple(self[parts, 5]), view.count == 3 else { return try make(.storage(root)) }
+      guard let viewKey = self.key(self[view, 0]), let offset = integer(self[view, 1]), offset >= 0,
+        let length = integer(self[view, 2]), length >= 0, offset <= count, length <= count - offset
+      else { throw fail("a view lies outside of its storage", found: describe(self[parts, 5])) }
       if viewKey == key { return try make(.storage(root)) }
       let index = try storage(viewKey, elementType, byteCount: length * size)
       try place(index, in: root, at: offset * size)
@@ -222,41 +223,41 @@ extension PickleMachine {
     }
   }
 
+  /// The key of a storage.
+  private func key(_ value: PickleValue) -> String? { text(value) ?? integer(value).map(String.init) }
+
   // MARK: States
 
-  func build(_ target: PickleValue, state: PickleValue) throws(FormatError) {
-    guard case .node(let index) = target else {
+  mutating func build(_ target: PickleValue, state: PickleValue) throws(FormatError) {
+    guard case .node(let place) = target else {
       throw fail("a state is given to a plain value", found: describe(target))
     }
-    switch nodes[index].kind {
+    switch nodes[place] {
     case .dict, .tensor, .set, .list, .tuple: break  // Attributes beside the content, such as OrderedDict's _metadata.
-    case .object:
-      change(index) { $0.state = state }
-      try finish(index, state)
+    case .object(let index):
+      change(object: index) { $0.state = state }
+      if let tensor = try tensor(of: objects[index], state) { replace(place, with: .tensor(tensor)) }
     default: throw fail("a state is given to what has none", found: describe(target))
     }
   }
 
-  /// Objects whose state makes them a tensor: NumPy's arrays, and tensors as torch wrote them before version 0.4.
-  private func finish(_ index: Int, _ state: PickleValue) throws(FormatError) {
-    let node = nodes[index]
-    guard let name = globalName(node.type), let parts = tuple(state) else { return }
-    if PickleImports.verdict(name) == .known, name.hasSuffix("Tensor"), parts.count == 4, case .storage = kind(parts[0])
+  /// What an object is whose state makes it a tensor: NumPy's arrays, and tensors as torch wrote them before version 0.4.
+  private mutating func tensor(of object: PickleObject, _ state: PickleValue) throws(FormatError) -> Int? {
+    guard let name = globalName(object.type), let parts = tuple(state) else { return nil }
+    if parts.count == 4, name.hasSuffix("Tensor"), PickleImports.verdict(name) == .known,
+      storage(self[parts, 0]) != nil
     {
-      let value = try rebuilt(parts, nil, metadata: nil)
-      if let kind = kind(value) { change(index) { $0.kind = kind } }
-    } else if Self.isArray(name), parts.count == 5, let shape = integers(parts[1]),
-      case .bytes(let bytes) = kind(parts[4]),
-      let type = dataType(parts[2])
-    {
-      let isFortran = parts[3] == .bool(true) || parts[3] == .int(1)
-      let number = try array(bytes, type, shape, isFortran: isFortran)
-      change(index) { $0.kind = .tensor(number) }
+      return tensor(try rebuilt(parts, nil, metadata: nil))
     }
+    guard parts.count == 5, Self.isArray(name), let shape = integers(self[parts, 1]),
+      let bytes = bytes(self[parts, 4]), let type = dataType(self[parts, 2])
+    else { return nil }
+    let isFortran = self[parts, 3] == .bool(true) || self[parts, 3] == .int(1)
+    return try array(bytes, type, shape, isFortran: isFortran)
   }
 
   /// A NumPy array, whose bytes are in the pickle, as a tensor.
-  private func array(
+  private mutating func array(
     _ bytes: [UInt8], _ type: (element: ElementType, isBigEndian: Bool), _ shape: [Int], isFortran: Bool
   ) throws(FormatError) -> Int {
     guard checkedByteCount(shape, type.element) == bytes.count else {
@@ -278,21 +279,21 @@ extension PickleMachine {
 
   private static func isArray(_ name: String) -> Bool { name == "numpy.ndarray" }
 
-  private func array(
-    _ name: String, _ given: [PickleValue], _ arguments: PickleValue
+  private mutating func array(
+    _ name: String, _ given: PickleTuple, _ arguments: PickleValue
   ) throws(FormatError) -> PickleValue? {
     switch name {
     case "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct":
-      guard let type = given.first, let name = globalName(type), Self.isArray(name) else { return nil }
-      return try object(type, arguments)
+      guard given.count > 0, let name = globalName(self[given, 0]), Self.isArray(name) else { return nil }
+      return try object(self[given, 0], arguments)
     case "numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer":
       // Protocol 5: buffer, type, shape, order.
-      guard given.count == 4, case .bytes(let bytes) = kind(given[0]), let type = dataType(given[1]),
-        let shape = integers(given[2])
+      guard given.count == 4, let bytes = bytes(self[given, 0]), let type = dataType(self[given, 1]),
+        let shape = integers(self[given, 2])
       else { return nil }
-      return try make(.tensor(try array(bytes, type, shape, isFortran: text(given[3]) == "F")))
+      return try make(.tensor(try array(bytes, type, shape, isFortran: text(self[given, 3]) == "F")))
     case "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar":
-      guard given.count == 2, let type = dataType(given[0]), case .bytes(let bytes) = kind(given[1]),
+      guard given.count == 2, let type = dataType(self[given, 0]), let bytes = bytes(self[given, 1]),
         bytes.count == type.element.size
       else { return nil }
       return scalar(type.isBigEndian ? bytes.reversed() : bytes, type.element)
@@ -302,12 +303,12 @@ extension PickleMachine {
 
   /// The type of a `numpy.dtype` object: its name, and the byte order in its state.
   private func dataType(_ value: PickleValue) -> (element: ElementType, isBigEndian: Bool)? {
-    guard let node = node(value), node.kind == .object, globalName(node.type) == "numpy.dtype",
-      let code = tuple(node.arguments)?.first.flatMap({ text($0) })
+    guard let object = object(value), globalName(object.type) == "numpy.dtype",
+      let arguments = tuple(object.arguments), arguments.count > 0, let code = text(self[arguments, 0])
     else { return nil }
     let bare = code.first.map { "<>|=".contains($0) } == true ? String(code.dropFirst()) : code
     guard let type = TorchTypes.numPy(bare) else { return nil }
-    let order = tuple(node.state).flatMap { $0.count > 1 ? text($0[1]) : nil } ?? String(code.prefix(1))
+    let order = tuple(object.state).flatMap { $0.count > 1 ? text(self[$0, 1]) : nil } ?? String(code.prefix(1))
     return (type, order == ">")
   }
 

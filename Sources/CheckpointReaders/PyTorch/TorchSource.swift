@@ -187,7 +187,7 @@ final class TorchSource: TensorSource {
 
 extension PickleMachine {
   /// Runs whatever pickles follow in `cursor`, for the names that they import alone.
-  func collectImports(_ cursor: ByteCursor) {
+  mutating func collectImports(_ cursor: ByteCursor) {
     var rest = cursor
     outsideValues = .storages
     for _ in 0..<64 where !rest.isAtEnd {

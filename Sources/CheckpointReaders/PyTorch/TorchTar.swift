@@ -26,15 +26,15 @@ enum TorchTar {
   }
 
   static func open(_ file: Bytes, path: String) throws(FormatError) -> TorchSource {
-    let machine = PickleMachine(file: path)
+    var machine = PickleMachine(file: path)
     do throws(FormatError) {
       let entries = try entries(file)
       guard let storages = entries["storages"], let tensors = entries["tensors"], let pickle = entries["pickle"] else {
         throw FormatError("the archive lacks one of 'storages', 'tensors' and 'pickle'")
       }
       var table: [String: PickleValue] = [:]
-      let contents = try read(storages: storages, machine, &table)
-      try read(tensors: tensors, machine, &table)
+      let contents = try read(storages: storages, &machine, &table)
+      try read(tensors: tensors, &machine, &table)
       machine.outsideValues = .table(table)
       var cursor = ByteCursor(pickle)
       let root = try machine.load(&cursor)
@@ -89,7 +89,7 @@ enum TorchTar {
     return key
   }
 
-  private static func count(_ cursor: inout ByteCursor, _ machine: PickleMachine) throws(FormatError) -> Int {
+  private static func count(_ cursor: inout ByteCursor, _ machine: inout PickleMachine) throws(FormatError) -> Int {
     guard case .int(let count) = try machine.load(&cursor), count >= 0, count <= cursor.remaining else {
       throw machine.fail("the number of entries is impossible")
     }
@@ -97,13 +97,14 @@ enum TorchTar {
   }
 
   private static func read(
-    storages bytes: Bytes, _ machine: PickleMachine, _ table: inout [String: PickleValue]
+    storages bytes: Bytes, _ machine: inout PickleMachine, _ table: inout [String: PickleValue]
   ) throws(FormatError) -> [TorchSource.Content?] {
     var cursor = ByteCursor(bytes)
     var contents: [TorchSource.Content?] = []
-    for _ in 0..<(try count(&cursor, machine)) {
+    for _ in 0..<(try count(&cursor, &machine)) {
       let entry = try machine.load(&cursor)
-      guard let parts = machine.elements(entry), parts.count == 3, let name = machine.globalName(parts[2]),
+      guard let parts = machine.sequence(entry).map(Array.init), parts.count == 3,
+        let name = machine.globalName(parts[2]),
         let type = TorchTypes.storage(name)
       else { throw machine.fail("a storage is described wrongly", found: machine.describe(entry)) }
       let key = try key(parts[0], machine)
@@ -119,9 +120,10 @@ enum TorchTar {
       table[key] = try machine.make(.storage(index))
     }
     let views = try machine.load(&cursor)
-    guard let views = machine.elements(views) else { throw machine.fail("the list of views is none") }
+    guard let views = machine.sequence(views) else { throw machine.fail("the list of views is none") }
     for view in views {
-      guard let parts = machine.elements(view), parts.count == 4, let offset = machine.integer(parts[2]), offset >= 0,
+      guard let parts = machine.sequence(view).map(Array.init), parts.count == 4,
+        let offset = machine.integer(parts[2]), offset >= 0,
         let elements = machine.integer(parts[3]), elements >= 0,
         let base = machine.storageIndices[try key(parts[1], machine)], machine.storages[base].base == nil
       else { throw machine.fail("a view of a storage is described wrongly", found: machine.describe(view)) }
@@ -140,12 +142,12 @@ enum TorchTar {
   }
 
   private static func read(
-    tensors bytes: Bytes, _ machine: PickleMachine, _ table: inout [String: PickleValue]
+    tensors bytes: Bytes, _ machine: inout PickleMachine, _ table: inout [String: PickleValue]
   ) throws(FormatError) {
     var cursor = ByteCursor(bytes)
-    for _ in 0..<(try count(&cursor, machine)) {
+    for _ in 0..<(try count(&cursor, &machine)) {
       let entry = try machine.load(&cursor)
-      guard let parts = machine.elements(entry), parts.count == 3,
+      guard let parts = machine.sequence(entry).map(Array.init), parts.count == 3,
         let index = machine.storageIndices[try key(parts[1], machine)]
       else { throw machine.fail("a tensor is described wrongly", found: machine.describe(entry)) }
       let rank = Int(try cursor.littleEndian(Int32.self, "a tensor's rank"))

@@ -24,7 +24,7 @@ enum TorchZip {
     if !archive.hasChecksums { warnings.append("the archive has no checksums, so damage to its data cannot be seen") }
 
     // 1. The pickle
-    let machine = PickleMachine(file: path)
+    var machine = PickleMachine(file: path)
     machine.outsideValues = .storages
     var cursor = ByteCursor(try archive.bytes(ofEntryAt: pickle))
     let root: PickleValue
@@ -37,14 +37,14 @@ enum TorchZip {
     func add(_ more: [ImportedGlobal]) { for item in more where !imports.contains(item) { imports.append(item) } }
     if !cursor.isAtEnd {
       warnings.append("\(cursor.remaining) bytes follow the end of the pickle; they are not used")
-      let second = PickleMachine(file: path)
+      var second = PickleMachine(file: path)
       second.collectImports(cursor)
       add(second.imports)
     }
     // Others that a loader might be made to run
     for (index, entry) in archive.entries.enumerated() where index != pickle && entry.name.hasSuffix(".pkl") {
       guard let bytes = try? archive.bytes(ofEntryAt: index) else { continue }
-      let other = PickleMachine(file: path)
+      var other = PickleMachine(file: path)
       other.collectImports(ByteCursor(bytes))
       add(other.imports)
     }

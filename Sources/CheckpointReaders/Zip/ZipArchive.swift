@@ -39,6 +39,7 @@ public final class ZipArchive: Sendable {
     file.releasePages()
     entries = directory.entries
     var indices: [String: Int] = [:]
+    indices.reserveCapacity(directory.entries.count)
     for (index, entry) in directory.entries.enumerated() { indices[entry.name] = index }
     self.indices = indices
     hasChecksums = directory.entries.allSatisfy { $0.size == 0 } || directory.entries.contains { $0.checksum != 0 }

@@ -33,6 +33,9 @@ struct ZipDirectory {
     var cursor = ByteCursor(directory)
     var extents: [(start: Int, end: Int, name: String)] = []
     var names: Set<String> = []
+    extents.reserveCapacity(end.count)
+    entries.reserveCapacity(end.count)
+    names.reserveCapacity(end.count)
     for _ in 0..<end.count {
       let central = try Central(&cursor)
       guard names.insert(central.name).inserted else {
@@ -183,7 +186,7 @@ struct ZipDirectory {
   private struct Central {
     var place: UInt64
     var name: String
-    var rawName: [UInt8]
+    var rawName: Bytes
     var method: UInt16
     var checksum: UInt32
     var storedSize: Int
@@ -211,11 +214,11 @@ struct ZipDirectory {
       let disk = try cursor.littleEndian(UInt16.self, "an archive entry")
       try cursor.skip(6)
       let header = try cursor.littleEndian(UInt32.self, "an archive entry")
-      rawName = try cursor.take(Int(nameLength), "an entry's name").array()
+      rawName = try cursor.take(Int(nameLength), "an entry's name")
       let extra = try cursor.take(Int(extraLength), "an entry's extra field")
       try cursor.skip(Int(commentLength))
-      guard let text = String(validating: rawName, as: UTF8.self) else {
-        throw start.error("an entry's name is not UTF-8", found: hexadecimal(rawName))
+      guard let text = rawName.utf8String() else {
+        throw start.error("an entry's name is not UTF-8", found: hexadecimal(rawName.array()))
       }
       name = text
       guard flags & 0x2041 == 0 else {
@@ -278,15 +281,15 @@ struct ZipDirectory {
     let unpacked = try cursor.littleEndian(UInt32.self, "a local header")
     let nameLength = try cursor.littleEndian(UInt16.self, "a local header")
     let extraLength = try cursor.littleEndian(UInt16.self, "a local header")
-    let name = try cursor.take(Int(nameLength), "a local header's name").array()
+    let name = try cursor.take(Int(nameLength), "a local header's name")
     let extra = try cursor.take(Int(extraLength), "a local header's extra field")
     func disagree(_ what: String, found: String, expected: String) -> FormatError {
       start.error(
         "the entry '\(central.name)' has another \(what) in its local header than in the directory", found: found,
         expected: expected, advice: "Two programs would read two different things: the file cannot be trusted.")
     }
-    guard name == central.rawName else {
-      throw disagree("name", found: String(decoding: name, as: UTF8.self), expected: central.name)
+    guard name.elementsEqual(central.rawName) else {
+      throw disagree("name", found: name.text(), expected: central.name)
     }
     guard method == central.method else { throw disagree("method", found: "\(method)", expected: "\(central.method)") }
     guard flags & 0x2041 == 0 else {
@@ -318,7 +321,7 @@ struct ZipDirectory {
 /// The 8-byte values of the zip64 extra field (id 1) for those of the fields that are `wanted`, in the order asked for:
 /// sizes before the offset. The field keeps the unpacked size first, the stored size second.
 private func zip64Fields(
-  _ extra: Bytes, wanted: [Bool], isLocal: Bool = false, what: String
+  _ extra: Bytes, wanted: [Bool], isLocal: Bool = false, what: @autoclosure () -> String
 ) throws(FormatError) -> [UInt64?] {
   var result = [UInt64?](repeating: nil, count: wanted.count)
   guard wanted.contains(true) else { return result }
@@ -331,9 +334,9 @@ private func zip64Fields(
     var field = ByteCursor(content)
     // In the directory: stored size, size, offset; in a local header: size, stored size.
     for index in isLocal ? [0, 1] : [1, 0, 2] where wanted[index] {
-      result[index] = try field.littleEndian(UInt64.self, "the zip64 field of \(what)")
+      result[index] = try field.littleEndian(UInt64.self, "the zip64 field of \(what())")
     }
     return result
   }
-  throw cursor.error("\(what) needs a zip64 field, but has none")
+  throw cursor.error("\(what()) needs a zip64 field, but has none")
 }
