@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop examples docs \
-	sanitize sanitize-libraries fuzz bench bench-convert bench-growth bench-kernels clean distclean
+	sanitize fuzz bench bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
 SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift Examples
@@ -116,9 +116,6 @@ docs: deps ## build the reference of the libraries, .build/docs (docc of the too
 
 sanitize: deps ## the unit tests in builds that watch memory and threads
 	Scripts/sanitize.sh
-
-sanitize-libraries: deps ## the same without the tests of the program, as CI does
-	Scripts/sanitize.sh --libraries
 
 fuzz: deps ## fuzz each parser for ten seconds (FUZZ_SECONDS=60)
 	Fuzz/run.sh -j 2 $(or $(FUZZ_SECONDS),10)

@@ -1,19 +1,17 @@
 #!/usr/bin/env bash
 # Runs the unit tests in builds that watch the memory (address sanitizer) and the threads (thread sanitizer).
 #
-# usage: Scripts/sanitize.sh [--libraries] [address] [thread]      both, unless told otherwise
+# usage: Scripts/sanitize.sh [address] [thread]      both, unless told otherwise
 #
-# With --libraries the address sanitizer gets no tests of the program itself, which take as long as all others together. Of
-# the tests the thread sanitizer gets those that start threads. The builds lie in .build-address and .build-thread. A toolchain
-# without a sanitizer's runtime is no failure: it is said.
+# The tests of the program run it as it was built with them, so it is watched as well. The builds lie in .build-address and
+# .build-thread. A toolchain without a sanitizer's runtime is no failure: it is said.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What the threads share: the encoder, verification, conversion and its files.
-threaded='EncoderTests|VerificationTests|NativeFormatTests|TensorIOTests'
-# FaultTests wait for the program.
+# FaultTests limit the memory of the program and wait for moments of its work, which a sanitizer changes.
 skipped=FaultTests
-if [ "${1:-}" = --libraries ]; then skipped=bertconvTests && shift; fi
+# Readers start no thread.
+single='FaultTests|CheckpointReadersTests'
 # The system's default linker does not find the runtimes of the sanitizers.
 linker=-use-ld=lld
 
@@ -37,8 +35,7 @@ for kind in "${@:-address thread}"; do
     case $one in
       # Swift's runtime keeps what it made of the program's types, which counts as a leak.
       address) ASAN_OPTIONS=detect_leaks=0 run address --skip "$skipped" ;;
-      # Swift's locks wait in a way that the sanitizer does not see.
-      thread) TSAN_OPTIONS="suppressions=$PWD/.ci/threads.supp" run thread --filter "$threaded" ;;
+      thread) run thread --skip "$single" ;;
       *) echo "sanitize.sh: unknown sanitizer '$one' (address or thread)" >&2; exit 64 ;;
     esac
   done

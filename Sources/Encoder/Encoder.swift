@@ -1,7 +1,6 @@
 import COneDNN
 import COpenBLAS
 import NativeFormat
-import Synchronization
 import TensorIO
 
 /// A model of the BERT family, ready to run in f32 on the weights of its mapped file.
@@ -16,7 +15,7 @@ public final class Encoder: Sendable {
   public let precision: Precision
   public let library: MathLibrary
   /// What runs need beside the weights, kept for the next one.
-  private let idle = Mutex<[Worker]>([])
+  private let idle = Lock<[Worker]>([])
 
   /// What one pass at a time needs beside the weights.
   ///
@@ -284,11 +283,11 @@ public final class Encoder: Sendable {
 /// The values of one output while they are filled in, group by group; from several threads, each for sequences of its own.
 final class OutputValues: Sendable {
   let shape: [Int]
-  private let storage: Mutex<[Float]>
+  private let storage: Lock<[Float]>
 
   init(_ shape: [Int]) {
     self.shape = shape
-    storage = Mutex(Array(repeating: 0, count: shape.reduce(1, *)))
+    storage = Lock(Array(repeating: 0, count: shape.reduce(1, *)))
   }
 
   var values: [Float] { storage.withLock { $0 } }

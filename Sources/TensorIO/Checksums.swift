@@ -1,6 +1,5 @@
 import CTensorIO
 import Dispatch
-import Synchronization
 
 // Memory safety: the C functions get a span's address and its length while the span is lent, and need no alignment; bytes
 // have no padding, so that all that `span.bytes` shows of an array was written.
@@ -36,7 +35,7 @@ public struct CRC32C: Sendable, Equatable {
   public static func checksum(ofFile path: String) throws(FormatError) -> UInt32 {
     let file = try MappedFile.open(path)
     let size = Bytes.pieceSize
-    let sums = Mutex([CRC32C](repeating: CRC32C(), count: (file.count + size - 1) / size))
+    let sums = Lock([CRC32C](repeating: CRC32C(), count: (file.count + size - 1) / size))
     let count = sums.withLock { $0.count }
     DispatchQueue.concurrentPerform(iterations: count) { number in
       guard let piece = file.slice(number * size, min(size, file.count - number * size)) else { return }

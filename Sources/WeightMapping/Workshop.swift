@@ -1,5 +1,4 @@
 import Dispatch
-import Synchronization
 import TensorIO
 
 /// Makes the targets that are computed (transposed, cut, joined) on other cores while the caller writes.
@@ -22,7 +21,7 @@ final class Workshop: Sendable {
     var workersLeft: Int
   }
 
-  private let state: Mutex<State>
+  private let state: Lock<State>
   private let targets: [(index: Int, target: MappingPlan.Target)]
   private let source: any TensorSource
   /// Signalled for every piece that is ready, and when a worker ends.
@@ -41,7 +40,7 @@ final class Workshop: Sendable {
     self.source = source
     self.limits = limits
     workerCount = min(targets.count, limits.workers)
-    state = Mutex(State(workersLeft: workerCount))
+    state = Lock(State(workersLeft: workerCount))
     for _ in 0..<workerCount { DispatchQueue.global().async(group: workers) { self.work() } }
   }
 

@@ -1,4 +1,3 @@
-import Synchronization
 import TensorIO
 import Testing
 
@@ -167,7 +166,7 @@ struct RenamedTensorTests {
 /// Counts how often each tensor is read.
 private final class CountingSource: TensorSource {
   private let base: FakeSource
-  private let counts = Mutex<[Int: Int]>([:])
+  private let counts = Lock<[Int: Int]>([:])
 
   init(_ base: FakeSource) { self.base = base }
 

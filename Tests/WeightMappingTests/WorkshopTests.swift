@@ -1,4 +1,3 @@
-import Synchronization
 import TensorIO
 import Testing
 import WeightMapping
@@ -9,7 +8,7 @@ import WeightMapping
   private final class Watched: TensorSource {
     let inner: FakeSource
     let failing: String?
-    private let running = Mutex(0)
+    private let running = Lock(0)
 
     init(_ inner: FakeSource, failing: String? = nil) {
       self.inner = inner

@@ -1,4 +1,3 @@
-import Synchronization
 import TensorIO
 
 /// A zip archive in a mapped file. Stored entries are read in place, deflated ones unpacked; both are checked against
@@ -23,7 +22,7 @@ public final class ZipArchive: Sendable {
   public let hasChecksums: Bool
   private let indices: [String: Int]
   /// Entries whose checksum was found right, so that tensors that share one do not pay for it again.
-  private let verified = Mutex<Set<Int>>([])
+  private let verified = Lock<Set<Int>>([])
 
   /// Whether `file` begins like an archive; it may still be damaged.
   public static func looksLikeZip(_ file: Bytes) -> Bool {
