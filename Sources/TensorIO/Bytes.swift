@@ -202,10 +202,10 @@ public struct Bytes: Sendable {
     withSpan { one in other.withSpan { one.elementsEqual($0) } }
   }
 
-  /// The bytes as text, or `nil` when they are not UTF-8.
+  /// The bytes as text, or `nil` when they are none (``FileText``).
   public func utf8String() -> String? { withSpan { $0.utf8String() } }
 
-  /// The bytes as text; what is not UTF-8 becomes U+FFFD.
+  /// The bytes as text, with U+FFFD for what is none (``FileText``).
   public func text() -> String { withSpan { $0.text() } }
 
   public func crc32c() -> UInt32 { withSpan { CRC32C.checksum($0) } }
@@ -262,13 +262,13 @@ extension RawSpan {
     return unsafe withUnsafeBytes { unsafe Array($0) }
   }
 
-  /// The bytes as text, or `nil` when they are not UTF-8.
+  /// The bytes as text, or `nil` when they are none (``FileText``).
   public func utf8String() -> String? {
-    unsafe withUnsafeBytes { unsafe String(validating: $0, as: UTF8.self) }
+    unsafe withUnsafeBytes { unsafe String(fileText: $0) }
   }
 
-  /// The bytes as text; what is not UTF-8 becomes U+FFFD.
-  public func text() -> String { unsafe withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) } }
+  /// The bytes as text, with U+FFFD for what is none (``FileText``).
+  public func text() -> String { unsafe withUnsafeBytes { unsafe String(decodingFileText: $0) } }
 
   /// Floats stored at consecutive offsets, whatever their alignment.
   public func floats() -> [Float] {

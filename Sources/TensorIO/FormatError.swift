@@ -1,6 +1,7 @@
 /// Why a file cannot be used: where, what was found, what was expected, and what to do about it.
 ///
-/// Everything that comes from the file is escaped by ``description``, so an error is safe to print on a terminal.
+/// Everything that comes from the file is escaped by ``description``, and what is very long is cut, so an error is safe to
+/// print on a terminal.
 public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Path of the file, as the user gave it or as it was derived from that.
   public var file: String?
@@ -30,6 +31,9 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String {
     var text = ""
+    func printable(_ text: String, keepingNewlines: Bool = false) -> String {
+      TensorIO.printable(withoutMiddle(text), keepingNewlines: keepingNewlines)
+    }
     if let file { text += "\(printable(file)): " }
     if let offset { text += "at byte \(offset): " }
     if let tensor { text += "tensor '\(printable(tensor))': " }

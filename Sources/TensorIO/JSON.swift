@@ -288,7 +288,7 @@ private struct JSONParser {
       switch byte {
       case UInt8(ascii: "\""):
         position += 1
-        guard let result = String(validating: bytes, as: UTF8.self) else { throw error("a string is not UTF-8") }
+        guard let result = String(fileText: bytes) else { throw error("a string \(FileText.problem(bytes))") }
         return result
       case UInt8(ascii: "\\"):
         position += 1

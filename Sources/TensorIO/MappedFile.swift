@@ -182,6 +182,7 @@ public enum FileSystem {
         advice:
           "Line \(grouped(array[..<valid].count { $0 == 0x0A } + 1)) is in another encoding: save the file as UTF-8.")
     }
+    guard !FileText.isHeaped(text) else { throw FormatError("the file \(FileText.problem(array))", file: path) }
     return text
   }
 

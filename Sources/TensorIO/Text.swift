@@ -20,6 +20,12 @@ public func printable(_ text: String, keepingNewlines: Bool = false) -> String {
   return result
 }
 
+/// `text`, or its beginning and end where it is longer than anything that one could read.
+public func withoutMiddle(_ text: String) -> String {
+  guard text.utf8.count > 2000, text.unicodeScalars.count > 1000 else { return text }
+  return String(text.unicodeScalars.prefix(600)) + " … " + String(text.unicodeScalars.suffix(200))
+}
+
 /// A short hexadecimal view of bytes for error messages, at most 16 of them.
 public func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
   var result = ""

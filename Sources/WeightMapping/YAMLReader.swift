@@ -139,7 +139,7 @@ import TensorIO
       let bytes = unsafe UnsafeBufferPointer(start: scalar.value, count: scalar.length)
       unsafe anchor = scalar.anchor
       kind = .scalar(
-        unsafe String(decoding: bytes, as: UTF8.self), isPlain: unsafe scalar.style == YAML_PLAIN_SCALAR_STYLE)
+        unsafe String(decodingFileText: bytes), isPlain: unsafe scalar.style == YAML_PLAIN_SCALAR_STYLE)
     case YAML_ALIAS_EVENT: kind = .alias(unsafe Self.string(event.data.alias.anchor) ?? "")
     case YAML_SEQUENCE_START_EVENT:
       unsafe anchor = event.data.sequence_start.anchor
@@ -155,7 +155,7 @@ import TensorIO
   }
 
   @unsafe private static func string(_ pointer: UnsafeMutablePointer<yaml_char_t>?) -> String? {
-    unsafe pointer.map { unsafe String(cString: $0) }
+    unsafe pointer.map { unsafe String(cString: $0).withoutHeaps }
   }
 
   // MARK: Errors

@@ -254,7 +254,7 @@ struct Summary {
     for (verdict, style) in [(ImportedGlobal.Verdict.dangerous, Style.bad), (.unknown, .notable)] {
       let items = all.filter { $0.verdict == verdict }
       for item in items.prefix(Self.mostLines) {
-        lines.append(("import", "\(printable(item.name)): \(verdict.rawValue)", style))
+        lines.append(("import", "\(printable(withoutMiddle(item.name))): \(verdict.rawValue)", style))
       }
       if items.count > Self.mostLines {
         let more = grouped(items.count - Self.mostLines)

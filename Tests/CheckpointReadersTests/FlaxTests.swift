@@ -186,7 +186,7 @@ struct FlaxTests {
     var expected: String {
       switch self {
       case .keyIsNumber: "a key of a map is not a string"
-      case .keyNotText: "a key is not UTF-8 text"
+      case .keyNotText: "a key is not UTF-8"
       case .keyTooLong: "a key is too long; found 1025 bytes"
       case .keyCut: "a key is cut short"
       case .keyTwice: "a key is there twice in one map; found a"
@@ -206,7 +206,7 @@ struct FlaxTests {
       case .negativeDimension, .hugeDimension: "a dimension of the shape is not a number that fits"
       case .hugeShape: "the shape is too large"
       case .typeNoName: "the array's type is not a name"
-      case .typeNotText: "the array's type is not UTF-8 text"
+      case .typeNotText: "the array's type is not UTF-8"
       case .objects: "the array is of a type that is not known; found object"
       case .strings: "the array is of a type that is not known; found str96"
       case .dates: "the array is of a type that is not known; found datetime64[ns]"

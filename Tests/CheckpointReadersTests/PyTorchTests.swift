@@ -253,6 +253,20 @@ struct PyTorchTests {
     #expect(failure { _ = try open(P.zip(copies, [])) }.contains("more values"))
   }
 
+  /// Combining marks take the square of their number to be put in order, which comparing two texts does.
+  @Test func textsOfMarksTakeNoTime() throws {
+    let heap = Array(("a" + String(repeating: "\u{301}\u{323}", count: 100_000)).utf8)
+    let escaped = Array((String(repeating: "\\u0301\\u0323", count: 50_000)).utf8)
+    let keys = P.text(String(decoding: heap, as: UTF8.self)) + [0x4B, 1] + [0x56] + escaped + [0x0A, 0x4B, 2]
+    let bytes = [0x54] + ZipTestBuilder.number(heap.count, 4) + heap + [0x4B, 3]
+    let imported = [0x63] + heap.prefix(30_000) + [0x0A, 0x61, 0x0A, 0x4B, 4]
+    let source = try open(P.zip([0x7D, 0x28] + keys + bytes + imported + [0x75], []))
+    #expect(source.metadata.map(\.value) == ["1", "2", "3", "4"])
+    #expect(source.metadata[0].key.unicodeScalars.contains("\u{FFFD}") && source.imports.count == 1)
+    let archive = ZipTestBuilder([.init(String(decoding: heap.prefix(30_001), as: UTF8.self), [])]).bytes()
+    #expect(failure { _ = try ZipArchive(Bytes(archive)) }.contains("combining marks"))
+  }
+
   /// Each step of these is short, if the long tuple or list that it is about is not copied or gone through.
   @Test func longValuesThatAreUsedOverAndOver() throws {
     let long = [0x28] + [UInt8](repeating: 0x4E, count: 100_000) + [0x74, 0x71, 0, 0x30]

@@ -537,6 +537,94 @@ def shapes(folder):
     return put(folder / "params_shapes.json", json.dumps([[2**31, 2**31]] * 1_000_000).encode())
 
 
+# --- combining marks, which take the square of their number to be put in order
+
+
+MARKS = "a" + "\u0301\u0323" * 200_000
+ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+@case("marks: a name of safetensors")
+def marks_in_a_name(folder):
+    return put(folder / "m.safetensors", safetensors_file({MARKS: ONE}, bytes(4)))
+
+
+@case("marks: metadata of safetensors, escaped")
+def marks_in_metadata(folder):
+    return put(folder / "m.safetensors", safetensors_file({"__metadata__": {"a": MARKS, MARKS: "a"}, "a": ONE}, bytes(4)))
+
+
+@case("marks: names of an npz")
+def marks_in_an_npz(folder):
+    content = npy("()") + bytes(4)
+    return put(folder / "a.npz", archive([entry(MARKS[:30_000] + f"{number}.npy", content) for number in range(500)]))
+
+
+@case("marks: a header of npy")
+def marks_in_a_header(folder):
+    header = ("{'descr': '" + MARKS[:30_000] + "', 'fortran_order': False, 'shape': (), }").encode() + b"\n"
+    return put(folder / "a.npy", b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + bytes(4))
+
+
+for form in ("zip", "legacy"):
+
+    def wrap_marks(folder, root, form=form):
+        return put(folder / "m.pt", torch_zip(root) if form == "zip" else LEGACY + root + pickle.dumps([], 2))
+
+    @case(f"marks: a key of torch {form}")
+    def marks_in_a_key(folder, wrap=wrap_marks):
+        return wrap(folder, b"\x80\x02}" + text(MARKS) + b"K\x01s.")
+
+    @case(f"marks: an import of torch {form}")
+    def marks_in_an_import(folder, wrap=wrap_marks):
+        return wrap(folder, b"\x80\x02](" + b"c" + MARKS[:20_000].encode() + b"\n" + MARKS[:30].encode() + b"\ne.")
+
+    @case(f"marks: texts and bytes of torch {form}")
+    def marks_in_texts(folder, wrap=wrap_marks):
+        escaped = b"".join(b"\\u%04x" % ord(letter) for letter in MARKS[:100_000])
+        old = MARKS.encode()
+        return wrap(
+            folder, b"\x80\x02}(V" + escaped + b"\nK\x01T" + struct.pack("<i", len(old)) + old + b"K\x02u."
+        )
+
+
+@case("marks: a name of TensorFlow")
+def marks_in_tensorflow(folder):
+    put(folder / "m.ckpt.data-00000-of-00001", bytes(4))
+    value = b"\x08\x01\x12\x04\x12\x02\x08\x01\x28\x04" + b"\x35" + struct.pack("<I", masked(crc32c(bytes(4))))
+    return put(folder / "m.ckpt.index", table([HEADER, (0, MARKS.encode(), value)]))
+
+
+@case("marks: names of HDF5")
+def marks_in_hdf5(folder):
+    def write(file):
+        for number in range(50):
+            file[MARKS[:20_000] + str(number)] = np.zeros(1, np.float32)
+        file.attrs["a"] = MARKS[:20_000]
+
+    return hdf5(folder, write)
+
+
+@case("marks: a key of msgpack")
+def marks_in_msgpack(folder):
+    key = MARKS.encode()
+    array = b"\x93\x91\x01\xa5uint8\xc4\x01\x07"
+    array = b"\xc7" + bytes([len(array)]) + b"\x01" + array
+    return put(folder / "flax_model.msgpack", b"\x82\xa1a" + array + b"\xdb" + struct.pack(">I", len(key)) + key + b"\x01")
+
+
+@case("marks: a list of shards")
+def marks_in_shards(folder):
+    return put(folder / "model.safetensors.index.json", json.dumps({"weight_map": {MARKS: "a", "b": MARKS}}).encode())
+
+
+@case("marks: a config and a vocabulary")
+def marks_beside(folder):
+    put(folder / "config.json", json.dumps({MARKS: MARKS, "model_type": MARKS}).encode())
+    put(folder / "vocab.txt", (MARKS + "\n").encode())
+    return put(folder / "m.safetensors", safetensors_file({"bert.a": ONE}, bytes(4)))
+
+
 # --- what is honest and large
 
 LARGE = collections.OrderedDict()

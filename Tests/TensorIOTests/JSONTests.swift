@@ -52,6 +52,13 @@ struct TextTests {
     #expect(FormatError("x", file: "a\u{7}").description.contains("\\u{7}"))
   }
 
+  @Test func errorsAreOfALengthThatOneCanRead() {
+    let name = "first." + String(repeating: "x", count: 1 << 20) + ".last"
+    let text = FormatError("'\(name)' is wrong", file: "a", tensor: name, found: name, expected: name).description
+    #expect(text.utf8.count < 5000 && text.contains("tensor 'first.xxx") && text.contains("xxx.last'"))
+    #expect(text.contains("xxx.last' is wrong; found first.xxx"))
+  }
+
   @Test func nearestNames() {
     let names = ["bert/pooler/dense/kernel", "bert/pooler/dense/bias"]
     #expect(nearestName(to: "bert/pooler/dense/kernal", among: names) == names[0])

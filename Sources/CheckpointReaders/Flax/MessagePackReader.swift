@@ -35,9 +35,8 @@ struct MessagePackReader {
   /// The next `count` bytes as text.
   mutating func text(_ count: Int, _ what: @autoclosure () -> String) throws(FormatError) -> String {
     let start = cursor
-    guard let text = try cursor.take(count, what()).utf8String() else {
-      throw start.error("\(what()) is not UTF-8 text")
-    }
+    let bytes = try cursor.take(count, what())
+    guard let text = bytes.utf8String() else { throw start.error("\(what()) \(FileText.problem(bytes.array()))") }
     return text
   }
 

@@ -31,7 +31,7 @@ public struct KerasZipFormat: ZipBasedFormat {
         values.append(("keras_version", version))
       }
       if let config = archive.index(ofEntry: "config.json"),
-        let text = String(validating: try Self.text(archive, config), as: UTF8.self)
+        let text = String(fileText: try Self.text(archive, config))
       {
         values.append(("model_config", text))
       }

@@ -212,7 +212,7 @@ struct NpyDictParser {
     }
     guard here == quote else { throw error("a string does not end") }
     position += 1
-    return String(decoding: text[start..<(position - 1)], as: UTF8.self)
+    return String(decodingFileText: text[start..<(position - 1)])
   }
 
   private mutating func type() throws(FormatError) -> Descr {

@@ -255,7 +255,7 @@ struct PickleMachine {
   }
 
   private mutating func string(_ count: Int, _ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
-    // Half surrogates, which Python lets through, become U+FFFD.
+    // Half surrogates, which Python lets through, become U+FFFD, as does what no reader of texts could bear.
     try make(.string(try cursor.take(count, "a string").text()))
   }
 
@@ -317,7 +317,7 @@ struct PickleMachine {
 
   /// The text up to a line's end.
   private func line(_ cursor: inout ByteCursor) throws(FormatError) -> String {
-    String(decoding: try rawLine(&cursor), as: UTF8.self)
+    String(decodingFileText: try rawLine(&cursor))
   }
 
   private func rawLine(_ cursor: inout ByteCursor) throws(FormatError) -> [UInt8] {
@@ -348,7 +348,7 @@ struct PickleMachine {
       result.append(Unicode.Scalar(bytes[index]))
       index += 1
     }
-    return String(result)
+    return String(result).withoutHeaps
   }
 
   /// The bytes that the repr of a Python 2 string stands for.

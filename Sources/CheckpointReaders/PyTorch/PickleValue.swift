@@ -87,7 +87,7 @@ extension PickleMachine {
   func text(_ value: PickleValue) -> String? {
     switch node(value) {
     case .string(let text): text
-    case .bytes(let bytes): String(validating: bytes, as: UTF8.self)
+    case .bytes(let bytes): String(fileText: bytes)
     default: nil
     }
   }

@@ -21,7 +21,7 @@ enum TorchTar {
 
   /// The name in a header's field, which ends at a zero.
   private static func name(_ field: ArraySlice<UInt8>) -> String {
-    let name = String(decoding: field.prefix { $0 != 0 }, as: UTF8.self)
+    let name = String(decodingFileText: field.prefix { $0 != 0 })
     return name.hasPrefix("./") ? String(name.dropFirst(2)) : name
   }
 

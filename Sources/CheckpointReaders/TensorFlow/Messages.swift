@@ -138,8 +138,8 @@ func objectGraphNames(_ bytes: Bytes) throws(FormatError) -> [String: String] {
       guard let node = unsafe message.pointee.nodes[index] else { continue }
       for number in 0..<(unsafe node.pointee.n_attributes) {
         guard let attribute = unsafe node.pointee.attributes[number],
-          let key = unsafe String(validating: array(attribute.pointee.checkpoint_key), as: UTF8.self),
-          let name = unsafe String(validating: array(attribute.pointee.full_name), as: UTF8.self), !name.isEmpty
+          let key = unsafe String(fileText: array(attribute.pointee.checkpoint_key)),
+          let name = unsafe String(fileText: array(attribute.pointee.full_name)), !name.isEmpty
         else { continue }
         names[key] = name
       }

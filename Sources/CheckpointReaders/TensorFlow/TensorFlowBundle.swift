@@ -71,8 +71,8 @@ final class TensorFlowBundle: TensorSource {
     for entry in table.entries.dropFirst() {
       // Slice keys begin with a zero byte; the tensor that they belong to names them.
       if entry.key.first == 0 { continue }
-      guard let name = String(validating: entry.key, as: UTF8.self) else {
-        throw FormatError("a tensor's name is not UTF-8", file: path, found: hexadecimal(entry.key))
+      guard let name = String(fileText: entry.key) else {
+        throw FormatError("a tensor's name \(FileText.problem(entry.key))", file: path, found: hexadecimal(entry.key))
       }
       let message = try Self.attempt(name, path) { () throws(FormatError) in try BundleEntry(entry.value) }
       let info: TensorInfo

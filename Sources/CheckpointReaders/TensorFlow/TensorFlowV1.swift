@@ -30,8 +30,9 @@ final class TensorFlowV1: TensorSource {
         throw FormatError("the checkpoint has no list of tensors", file: part.path)
       }
       for tensor in meta {
-        guard let name = String(validating: tensor.name, as: UTF8.self) else {
-          throw FormatError("a tensor's name is not UTF-8", file: part.path, found: hexadecimal(tensor.name))
+        guard let name = String(fileText: tensor.name) else {
+          throw FormatError(
+            "a tensor's name \(FileText.problem(tensor.name))", file: part.path, found: hexadecimal(tensor.name))
         }
         func fail(_ problem: String, found: String? = nil) -> FormatError {
           FormatError(problem, file: part.path, tensor: name, found: found)

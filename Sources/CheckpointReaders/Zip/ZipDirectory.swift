@@ -218,7 +218,8 @@ struct ZipDirectory {
       let extra = try cursor.take(Int(extraLength), "an entry's extra field")
       try cursor.skip(Int(commentLength))
       guard let text = rawName.utf8String() else {
-        throw start.error("an entry's name is not UTF-8", found: hexadecimal(rawName.array()))
+        let bytes = rawName.array()
+        throw start.error("an entry's name \(FileText.problem(bytes))", found: hexadecimal(bytes))
       }
       name = text
       guard flags & 0x2041 == 0 else {

@@ -68,7 +68,7 @@ extension HDF5File {
     var data = cursor.over(try cursor.take(count * size, "an attribute's data"))
     switch kind {
     case .fixedString, .variableString:
-      return (title, try strings(&data, kind, count).map { String(decoding: $0, as: UTF8.self) })
+      return (title, try strings(&data, kind, count).map { String(decodingFileText: $0) })
     case .number(let element, let isBigEndian):
       var values: [String] = []
       for _ in 0..<min(count, 64) {

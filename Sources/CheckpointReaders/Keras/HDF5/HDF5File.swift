@@ -205,10 +205,10 @@ struct HDF5Cursor {
     return try Self.text(name[...], cursor, what)
   }
 
-  /// UTF-8, which ASCII is; anything else is no name.
+  /// UTF-8, which ASCII is; anything else is no name (``FileText``).
   static func text(_ bytes: ArraySlice<UInt8>, _ place: ByteCursor, _ what: String) throws(FormatError) -> String {
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw place.error("\(what) is not UTF-8", found: hexadecimal(bytes))
+    guard let text = String(fileText: bytes) else {
+      throw place.error("\(what) \(FileText.problem(bytes))", found: hexadecimal(bytes))
     }
     return text
   }
