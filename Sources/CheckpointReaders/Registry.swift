@@ -152,6 +152,7 @@ public struct CheckpointOpener: Sendable {
     for format in formats where format.recognises(file, path: path) {
       let source = try format.open(file, path: path)
       try Self.refuseBomb(source, path)
+      try Self.refuseTwins(source, path)
       return source
     }
     throw Self.unknown(file, path)
@@ -178,6 +179,18 @@ public struct CheckpointOpener: Sendable {
       found: "\(humanBytes(UInt64(total))) in \(humanBytes(UInt64(stored)))",
       expected: "at most \(expansion.ratio) times the file",
       advice: "It is made to use up memory, or holds almost nothing but zeros: if you trust it, save it uncompressed.")
+  }
+
+  /// Names are compared as Swift compares texts, so one could be taken for another that differs in how a letter is composed
+  /// (é as one sign, or as e and its accent).
+  private static func refuseTwins(_ source: any TensorSource, _ path: String) throws(FormatError) {
+    guard source.tensors.contains(where: { $0.name.utf8.contains { $0 >= 0x80 } }) else { return }
+    var names: Set<String> = []
+    for tensor in source.tensors where !names.insert(tensor.name).inserted {
+      throw FormatError(
+        "two tensors have one name, but for how its letters are composed", file: path, tensor: tensor.name,
+        found: hexadecimal(tensor.name.utf8), advice: "Save the checkpoint again with other names.")
+    }
   }
 
   private static func unknown(_ file: Bytes, _ path: String) -> FormatError {

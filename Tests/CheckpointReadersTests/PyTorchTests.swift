@@ -253,6 +253,19 @@ struct PyTorchTests {
     #expect(failure { _ = try open(P.zip(copies, [])) }.contains("more values"))
   }
 
+  /// Two keys to Python, though they are one text to Swift or cannot be told apart in UTF-8.
+  @Test func keysThatLookAlikeAreTwo() throws {
+    let tensor = P.tensor(P.storage("0", count: 10), [1], [1])
+    func names(_ keys: [[UInt8]]) throws -> [String] {
+      try open(P.zip([0x7D, 0x28] + keys.flatMap { $0 + tensor } + [0x75], [("0", floats(ten))])).tensors.map(\.name)
+    }
+    func raw(_ bytes: [UInt8]) -> [UInt8] { [0x58] + ZipTestBuilder.number(bytes.count, 4) + bytes }
+    #expect(try names([P.text("\u{E9}"), P.text("e\u{301}")]) == ["é", "é#2"])
+    #expect(try names([raw([0x61, 0xED, 0xA0, 0x80]), raw([0x61, 0xED, 0xA0, 0x81])]).count == 2)
+    #expect(try names([P.text("a"), P.text("b"), P.text("a")]) == ["a", "b"])
+    #expect(try names([P.tuple(P.int(1)), P.tuple(P.int(2)), P.int(1), P.int(1)]) == ["(1)", "(2)", "1"])
+  }
+
   /// Combining marks take the square of their number to be put in order, which comparing two texts does.
   @Test func textsOfMarksTakeNoTime() throws {
     let heap = Array(("a" + String(repeating: "\u{301}\u{323}", count: 100_000)).utf8)

@@ -134,12 +134,14 @@ struct StateFlattener {
     }
   }
 
-  /// Each key once, in the order of its first appearance and with the value that it was given last, as in Python.
+  /// Each key once, in the order of its first appearance and with the value that it was given last, as in Python. Keys of
+  /// which it is not sure that Python takes them for one are kept apart: their tensors will be numbered, and none is lost.
   private mutating func lastOfEach(
     _ pairs: [PickleValue], _ path: String
   ) throws(FormatError) -> [(key: String, value: PickleValue)] {
     var places: [String: Int] = [:]
     var result: [(key: String, value: PickleValue)] = []
+    var keys: [PickleValue] = []
     places.reserveCapacity(pairs.count / 2)
     result.reserveCapacity(pairs.count / 2)
     for index in stride(from: 0, to: pairs.count - 1, by: 2) {
@@ -148,14 +150,26 @@ struct StateFlattener {
       try charge(key.utf8.count, at: path)
       // 1 and '1' are two keys.
       let identity = text ?? "\u{0}" + key
-      if let place = places[identity] {
+      if let place = places[identity], isSame(keys[place], pairs[index], key, result[place].key) {
         result[place].value = pairs[index + 1]
       } else {
-        places[identity] = result.count
+        if places[identity] == nil { places[identity] = result.count }
+        keys.append(pairs[index])
         result.append((key, pairs[index + 1]))
       }
     }
     return result
+  }
+
+  /// Whether two keys that come out under one name are one key to Python.
+  private func isSame(_ a: PickleValue, _ b: PickleValue, _ textOfA: String, _ textOfB: String) -> Bool {
+    if a == b { return true }
+    switch (machine.node(a), machine.node(b)) {
+    // Swift takes texts for equal whose letters are composed in other ways, and U+FFFD stands for what was no letter.
+    case (.string, .string), (.bytes, .bytes):
+      return textOfA.utf8.elementsEqual(textOfB.utf8) && !textOfA.unicodeScalars.contains("\u{FFFD}")
+    default: return false
+    }
   }
 
   private mutating func visitItems(
