@@ -93,9 +93,10 @@ extension JSON {
   ) {
     out += open
     let inner = indent.map { $0 + 2 }
+    let line = inner.map { "\n" + String(repeating: " ", count: $0) }
     for (index, item) in items.enumerated() {
       if index > 0 { out += inner == nil && open == "[" ? ", " : "," }
-      if let inner { out += "\n" + String(repeating: " ", count: inner) }
+      if let line { out += line }
       writeItem(item, &out, inner)
     }
     if let indent, !items.isEmpty { out += "\n" + String(repeating: " ", count: indent) }

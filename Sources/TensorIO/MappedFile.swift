@@ -140,7 +140,7 @@ public enum FileSystem {
       }
       if name != ".", name != ".." { names.append(name) }
     }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    return sortedByBytes(names)
   }
 
   public static func folder(of path: String) -> String {

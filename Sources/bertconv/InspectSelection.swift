@@ -43,7 +43,7 @@ struct InspectSelection: ParsableArguments {
             || globs.contains { $0.matches(tensor.name) || tensor.fullName.map($0.matches) == true })
       }
     switch sort {
-    case .name: return shown.sorted { tensors[$0].name.utf8.lexicographicallyPrecedes(tensors[$1].name.utf8) }
+    case .name: return byteOrder(shown.map { tensors[$0].name }).map { shown[$0] }
     case .size: return shown.sorted { (tensors[$1].byteCount, $0) < (tensors[$0].byteCount, $1) }
     case .offset:
       func key(_ index: Int) -> (Int, UInt64, Int) {

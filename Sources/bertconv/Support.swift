@@ -37,19 +37,22 @@ func reportingErrors(_ body: () throws -> Void) throws {
 enum Console {
   /// Prints a result; when it cannot be written, that is no success.
   static func result(_ text: String) {
-    let code = writeAll(withOneNewline(text), to: 1)
+    let code = writeLine(text, to: 1)
     guard code == 0 || code == EPIPE else {
       error("error: standard output cannot be written: \(systemError(code))")
       exit(2)
     }
   }
 
-  static func error(_ text: String) { writeAll(withOneNewline(text), to: 2) }
+  static func error(_ text: String) { writeLine(text, to: 2) }
 
-  private static func withOneNewline(_ text: String) -> String {
-    var text = Substring(text)
-    while text.last == "\n" { text.removeLast() }
-    return text + "\n"
+  /// With one newline at its end, however many it has.
+  @discardableResult
+  private static func writeLine(_ text: String, to descriptor: Int32) -> Int32 {
+    var bytes = Array(text.utf8)
+    while bytes.last == 0x0A { bytes.removeLast() }
+    bytes.append(0x0A)
+    return writeAll(bytes, to: descriptor)
   }
 
   static func warn(_ warnings: [String]) { for warning in warnings { error("warning: \(printable(warning))") } }
@@ -58,8 +61,7 @@ enum Console {
 
   /// Writes to a descriptor. A reader that went away (`| head`) is no error of ours.
   @discardableResult
-  private static func writeAll(_ text: String, to descriptor: Int32) -> Int32 {
-    let bytes = Array(text.utf8)
+  private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
     // Memory safety: `done` is what was written of these bytes, so the rest begins inside of them.
     return unsafe bytes.withUnsafeBytes { buffer in
       var done = 0
@@ -177,7 +179,7 @@ struct ProgressBar {
 }
 
 extension Console {
-  static func progress(_ text: String) { writeAll(text, to: 2) }
+  static func progress(_ text: String) { writeAll(Array(text.utf8), to: 2) }
 }
 
 enum Clock {

@@ -157,7 +157,8 @@ private struct Walk {
     note(attributes, path)
     var names: Set<String> = []
     // As h5py lists them; a new group keeps them by the hashes of their names.
-    for link in links.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
+    for index in byteOrder(links.map(\.name)) {
+      let link = links[index]
       guard names.insert(link.name).inserted else {
         throw FormatError("a group holds a name twice", tensor: path, found: link.name)
       }

@@ -42,7 +42,7 @@ public final class ShardedSource: TensorSource {
         throw FormatError("a tensor is listed twice", file: path, tensor: member.key)
       }
     }
-    let names = Set(listed.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    let names = sortedByBytes(Set(listed.values))
     try CheckpointLimits.check(names.count, "shards", most: Self.mostShards, file: path)
     let folder = FileSystem.folder(of: path)
     let missing = names.filter { !FileSystem.isFile(FileSystem.join(folder, $0)) }
@@ -76,7 +76,7 @@ public final class ShardedSource: TensorSource {
       }
       shards.append(shard)
     }
-    let absent = listed.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    let absent = sortedByBytes(listed.keys)
     if let first = absent.first {
       throw FormatError(
         "the shard does not hold a tensor that the list promises", file: FileSystem.join(folder, listed[first] ?? ""),
