@@ -22,6 +22,7 @@ final class CompositeSource: TensorSource {
     var tensors: [TensorInfo] = []
     var warnings: [String] = []
     var imports: [ImportedGlobal] = []
+    var known: Set<ImportedGlobal> = []
     var places: [(part: Int, index: Int)] = []
     var storages = 0
     for (part, (prefix, source)) in parts.enumerated() {
@@ -36,7 +37,7 @@ final class CompositeSource: TensorSource {
       storages += (source.tensors.compactMap(\.sharedStorage).max() ?? -1) + 1
       files += source.files
       warnings += source.warnings
-      for item in source.imports where !imports.contains(item) { imports.append(item) }
+      imports += source.imports.filter { known.insert($0).inserted }
     }
     format = parts.first?.source.format ?? .safetensors
     self.files = files

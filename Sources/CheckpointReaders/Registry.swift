@@ -118,6 +118,7 @@ public struct CheckpointOpener: Sendable {
       parts.append((SentenceModule.tensorName(name, ""), try openAlone(place, kind: nil).source))
     }
     let source = CompositeSource(parts, metadata: [(SentenceModule.configKey, folder.config.text())])
+    try Self.refuseBomb(source, folder.transformer)
     return OpenedCheckpoint(
       source: source, path: transformer.path, configPath: transformer.configPath,
       vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.modules.isEmpty ? nil : folder.config,
@@ -147,7 +148,9 @@ public struct CheckpointOpener: Sendable {
     if let pointer = gitLFSPointer(file) { throw pointer }
     if path.hasSuffix(".json") {
       if NpyShardsSource.recognises(file) { return try NpyShardsSource(shapes: path) }
-      return try ShardedSource(index: path) { (shard) throws(FormatError) in try self.openFile(shard) }
+      let shards = try ShardedSource(index: path) { (shard) throws(FormatError) in try self.openFile(shard) }
+      try Self.refuseBomb(shards, path)
+      return shards
     }
     for format in formats where format.recognises(file, path: path) {
       let source = try format.open(file, path: path)

@@ -369,6 +369,12 @@ struct ConfigBuilder {
   private mutating func carryOver() {
     let known = Set(table.configKeys.flatMap { [$0.name] + $0.otherNames })
       .union(table.configLeavesOut).union(["architectures", "model_type", "id2label", "label2id"])
-    for member in source?.members ?? [] where !known.contains(member.key) { config.set(member.key, member.value) }
+    var members = config.members ?? []
+    var places: [String: Int] = [:]
+    for (index, member) in members.enumerated() { places[member.key] = index }
+    for member in source?.members ?? [] where !known.contains(member.key) {
+      if let place = places[member.key] { members[place] = member } else { members.append(member) }
+    }
+    config = .object(members)
   }
 }

@@ -28,6 +28,7 @@ struct FlaxTree {
   private var reader: MessagePackReader
   private var names: Set<String> = []
   private var visited = 0
+  private var nameBytes = 0
 
   private static let largestDepth = 64
   private static let largestCount = 1 << 18
@@ -91,11 +92,14 @@ struct FlaxTree {
     return try reader.text(count, "a key")
   }
 
-  private func join(_ path: String, _ key: String, _ start: ByteCursor) throws(FormatError) -> String {
+  private mutating func join(_ path: String, _ key: String, _ start: ByteCursor) throws(FormatError) -> String {
     let name = path.isEmpty ? key : path + "/" + key
     guard name.utf8.count <= Self.longestName else {
       throw start.error("the path to a tensor is too long", expected: "at most \(Self.longestName) bytes")
     }
+    // One long key can be that of all others.
+    nameBytes += name.utf8.count
+    guard nameBytes <= (16 << 20) + 8 * start.bytes.count else { throw start.error("the paths are too long together") }
     return name
   }
 

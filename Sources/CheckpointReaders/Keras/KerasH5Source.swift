@@ -40,7 +40,7 @@ public final class KerasH5Source: TensorSource {
     files = [source]
     datasets = walk.found.map(\.dataset)
     tensors = walk.found.map(\.info)
-    warnings = walk.warnings
+    warnings = walk.allWarnings
     metadata =
       leading
       + Self.wanted.compactMap { key in
@@ -105,7 +105,8 @@ public final class KerasH5Source: TensorSource {
 private struct Walk {
   private let file: HDF5File
   private(set) var found: [(info: TensorInfo, dataset: HDF5Dataset)] = []
-  private(set) var warnings: [String] = []
+  private var warnings: [String] = []
+  private var moreWarnings = 0
   private(set) var rootAttributes: [String: [String]] = [:]
   /// The places that Keras' lists give to paths.
   private var places: [String: Int] = [:]
@@ -114,21 +115,42 @@ private struct Walk {
   private let isInPlace: Bool
 
   private static let deepest = 64
+  private static let mostWarnings = 100
   private static let mostObjects = 4 * CheckpointLimits.tensors
 
   init(_ file: HDF5File, isInPlace: Bool) {
     self.file = file
     self.isInPlace = isInPlace
-    roomForNames = 64 << 20 + 4 * file.bytes.count
+    roomForNames = (16 << 20) + 4 * file.bytes.count
+  }
+
+  /// Paths and lists of names may be far longer together than the file.
+  private mutating func charge(_ name: String) throws(FormatError) {
+    roomForNames -= name.utf8.count + 16
+    guard roomForNames > 0 else {
+      throw FormatError("the names in the file are too long together", tensor: String(name.prefix(200)))
+    }
+  }
+
+  private mutating func warn(_ text: String) {
+    if warnings.count < Self.mostWarnings { warnings.append(withoutMiddle(text)) } else { moreWarnings += 1 }
+  }
+
+  /// The warnings, of very many the first.
+  var allWarnings: [String] {
+    warnings + (moreWarnings > 0 ? ["\(grouped(moreWarnings)) more links are not followed"] : [])
   }
 
   mutating func enter(_ address: Int, path: String, depth: Int) throws(FormatError) {
     guard depth <= Self.deepest else {
       throw FormatError("groups are nested too deep", tensor: path, expected: "at most \(Self.deepest) levels")
     }
-    roomForNames -= path.utf8.count
-    guard found.count + groups.count < Self.mostObjects, roomForNames > 0 else {
-      throw FormatError("the file has too many objects, or their names are too long together", tensor: path)
+    try charge(path)
+    guard found.count + groups.count < Self.mostObjects else {
+      throw FormatError("the file has too many objects", tensor: path)
+    }
+    if groups.contains(address) {
+      return warn("the group '\(path)' is another name of one that was read, and left out")
     }
     let header: ObjectHeader
     let dataset: HDF5Dataset?
@@ -145,27 +167,27 @@ private struct Walk {
       // A group without links has no message that says so in the later form; a named type is no tensor either.
       return
     }
-    guard groups.insert(address).inserted else {
-      warnings.append("the group '\(path)' is another name of one that was read, and left out")
-      return
-    }
+    groups.insert(address)
     let attributes: [String: [String]]
     do throws(FormatError) { attributes = try file.attributes(of: header) } catch {
       throw path.isEmpty ? error : error.inTensor(path)
     }
     if path.isEmpty { rootAttributes = attributes }
-    note(attributes, path)
+    try note(attributes, path)
     var names: Set<String> = []
     // As h5py lists them; a new group keeps them by the hashes of their names.
     for index in byteOrder(links.map(\.name)) {
       let link = links[index]
+      guard !link.name.isEmpty, !link.name.utf8.contains(UInt8(ascii: "/")) else {
+        throw FormatError("a group holds what no path can name", tensor: path, found: "'\(link.name)'")
+      }
       guard names.insert(link.name).inserted else {
         throw FormatError("a group holds a name twice", tensor: path, found: link.name)
       }
       let name = path.isEmpty ? link.name : path + "/" + link.name
       switch link.target {
       case .object(let place): try enter(place, path: name, depth: depth + 1)
-      case .soft(let target): warnings.append("'\(name)' is a soft link to '\(target)' and is not followed")
+      case .soft(let target): warn("'\(name)' is a soft link to '\(target)' and is not followed")
       }
     }
   }
@@ -211,7 +233,7 @@ private struct Walk {
   }
 
   /// Keras' lists: `layer_names` of a group of layers, `weight_names` of a layer; long ones are cut into name0, name1 …
-  private mutating func note(_ attributes: [String: [String]], _ path: String) {
+  private mutating func note(_ attributes: [String: [String]], _ path: String) throws(FormatError) {
     for key in ["layer_names", "weight_names"] {
       var names = attributes[key] ?? []
       var number = 0
@@ -221,6 +243,7 @@ private struct Walk {
       }
       for (index, name) in names.enumerated() {
         let full = path.isEmpty ? name : path + "/" + name
+        try charge(full)
         if places[full] == nil { places[full] = index }
       }
     }
@@ -232,7 +255,7 @@ private struct Walk {
     func key(_ path: String) -> [Int] {
       // A weight's name may hold slashes of its own, so every prefix is looked up.
       let parts = path.split(separator: "/")
-      return (1...parts.count).compactMap { places[parts[..<$0].joined(separator: "/")] }
+      return (0..<parts.count).map { $0 + 1 }.compactMap { places[parts[..<$0].joined(separator: "/")] }
     }
     let keys = found.map { key($0.info.name) }
     let sorted = found.indices.sorted { a, b in

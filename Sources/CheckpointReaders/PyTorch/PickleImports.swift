@@ -109,11 +109,16 @@ enum PickleImports {
     "sympy.core.sympify.sympify",
   ]
 
+  /// The most parts that the name of one of the modules has.
+  private static let longestModule = modules.map { $0.utf8.count { $0 == UInt8(ascii: ".") } + 1 }.max() ?? 0
+
   private static func isDangerous(_ name: String) -> Bool {
     if names.contains(name) { return true }
     // A dotted name can hide a module inside another: 'torch' and 'serialization.os.system'.
     let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    for end in parts.indices where modules.contains(parts[...end].joined(separator: ".")) { return true }
+    for end in parts.indices.prefix(longestModule) where modules.contains(parts[...end].joined(separator: ".")) {
+      return true
+    }
     let inner: Set<String> = [
       "os", "sys", "subprocess", "builtins", "__builtins__", "importlib", "shutil", "socket", "pickle", "ctypes",
       "__globals__", "__subclasses__", "__import__",

@@ -19,6 +19,8 @@ struct PickleMachine {
   }
 
   let file: String?
+  /// Bytes of the pickles that were run.
+  private(set) var size = 0
   var outsideValues = OutsideValues.nothing
   private(set) var nodes: [PickleNode] = []
   /// Of all tuples, one after the other.
@@ -42,6 +44,8 @@ struct PickleMachine {
   private var byteBudget = 1 << 20
 
   private static let largestStack = 4 << 20
+  /// Of an import or a storage. One that is used a million times is compared as often.
+  static let longestName = 1024
 
   init(file: String?) { self.file = file }
 
@@ -148,6 +152,8 @@ struct PickleMachine {
     stack = []
     marks = []
     memo = PickleMemo()
+    let start = cursor.position
+    defer { size += cursor.position - start }
     byteBudget = max(byteBudget, cursor.remaining)
     // Growing would move them all again and again. Memory that is not used costs nothing.
     nodes.reserveCapacity(nodes.count + min(cursor.remaining / 8, 1 << 20))
@@ -538,8 +544,8 @@ struct PickleMachine {
   }
 
   private mutating func global(_ module: String, _ name: String) throws(FormatError) -> PickleValue {
+    guard module.utf8.count + name.utf8.count <= Self.longestName else { throw fail("a name to import is too long") }
     let imported = PickleImports.canonical(module: module, name: name)
-    guard imported.utf8.count <= 1 << 16 else { throw fail("a name to import is too long") }
     if let index = importIndices[imported] { return try make(.global(index)) }
     guard imports.count < 10_000 else { throw fail("the pickle imports more names than any checkpoint") }
     importIndices[imported] = imports.count

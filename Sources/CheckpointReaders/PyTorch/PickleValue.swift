@@ -83,11 +83,12 @@ struct TorchTensor: Sendable, Equatable {
 extension PickleMachine {
   func node(_ value: PickleValue) -> PickleNode? { if case .node(let index) = value { nodes[index] } else { nil } }
 
-  /// The text of a string, also of one that Python 2 wrote as bytes.
-  func text(_ value: PickleValue) -> String? {
+  /// The text of a string, also of one that Python 2 wrote as bytes; `nil` where it is longer than any name that counts. A
+  /// long one may be asked for at every step of a pickle.
+  func text(_ value: PickleValue, atMost limit: Int = PickleMachine.longestName) -> String? {
     switch node(value) {
-    case .string(let text): text
-    case .bytes(let bytes): String(fileText: bytes)
+    case .string(let text): text.utf8.count <= limit ? text : nil
+    case .bytes(let bytes): bytes.count <= limit ? String(fileText: bytes) : nil
     default: nil
     }
   }
@@ -155,7 +156,7 @@ extension PickleMachine {
   func value(_ key: String, in dict: PickleValue) -> PickleValue? {
     guard let pairs = self.dict(dict) else { return nil }
     var result: PickleValue?
-    for index in stride(from: 0, to: pairs.count - 1, by: 2) where text(pairs[index]) == key {
+    for index in stride(from: 0, to: pairs.count - 1, by: 2) where text(pairs[index], atMost: key.utf8.count) == key {
       result = pairs[index + 1]
     }
     return result

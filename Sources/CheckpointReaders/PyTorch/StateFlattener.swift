@@ -30,7 +30,7 @@ struct StateFlattener {
   /// A pickle can name one list a thousand times in each of a thousand lists, so the elements are counted as met.
   private static let mostWork = 4 << 20
   /// Of all keys and paths together: one long key can be that of a million dictionaries.
-  private static let mostNameBytes = 128 << 20
+  private var mostNameBytes: Int { (16 << 20) + 8 * machine.size }
 
   init(_ root: PickleValue, of machine: PickleMachine) throws(FormatError) {
     self.machine = machine
@@ -115,7 +115,7 @@ struct StateFlattener {
 
   private mutating func charge(_ bytes: Int, at path: String) throws(FormatError) {
     nameBytes += bytes
-    guard nameBytes <= Self.mostNameBytes else { throw unreasonable(at: path) }
+    guard nameBytes <= mostNameBytes else { throw unreasonable(at: path) }
   }
 
   /// Whether tensors may be in a value, or it is one.
@@ -145,7 +145,7 @@ struct StateFlattener {
     places.reserveCapacity(pairs.count / 2)
     result.reserveCapacity(pairs.count / 2)
     for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-      let text = machine.text(pairs[index])
+      let text = machine.text(pairs[index], atMost: .max)
       let key = text ?? machine.describe(pairs[index])
       try charge(key.utf8.count, at: path)
       // 1 and '1' are two keys.

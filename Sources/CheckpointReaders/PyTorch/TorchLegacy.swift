@@ -92,7 +92,8 @@ enum TorchLegacy {
     warnings.append("\(cursor.remaining) bytes follow the end of the checkpoint; they are not used")
     var other = PickleMachine(file: path)
     other.collectImports(cursor)
-    return machine.imports + other.imports.filter { !machine.imports.contains($0) }
+    let known = Set(machine.imports)
+    return machine.imports + other.imports.filter { !known.contains($0) }
   }
 
   private static func bare(

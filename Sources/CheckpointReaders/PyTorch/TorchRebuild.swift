@@ -150,8 +150,13 @@ extension PickleMachine {
     let elementType = type ?? storages[storage].elementType ?? .u8
     var tensor = TorchTensor(
       storage: storage, offset: offset, shape: shape, strides: strides, elementType: elementType)
-    if let metadata, dict(metadata) != nil {
-      for flag in ["conj", "neg"] where value(flag, in: metadata) == .bool(true) {
+    if let metadata, let pairs = dict(metadata) {
+      guard pairs.count <= 64 else {
+        throw fail("a tensor has metadata beyond reason", found: "\(pairs.count / 2) keys")
+      }
+      // Whatever Python takes for true.
+      for flag in ["conj", "neg"]
+      where ![PickleValue.none, .bool(false), .int(0)].contains(value(flag, in: metadata) ?? PickleValue.none) {
         tensor.obstacle = "the tensor is stored as the \(flag == "conj" ? "conjugate" : "negative") of other values"
       }
     }
@@ -159,7 +164,7 @@ extension PickleMachine {
     return try make(.tensor(add(tensor)))
   }
 
-  private static var largestExpansion: Int { 1 << 30 }
+  private static var largestExpansion: Int { 1 << 28 }
 
   /// Whether the view lies inside its storage.
   func check(_ tensor: TorchTensor) throws(FormatError) {
@@ -233,7 +238,12 @@ extension PickleMachine {
       throw fail("a state is given to a plain value", found: describe(target))
     }
     switch nodes[place] {
-    case .dict, .tensor, .set, .list, .tuple: break  // Attributes beside the content, such as OrderedDict's _metadata.
+    case .dict, .set, .list, .tuple: break  // Attributes beside the content, such as OrderedDict's _metadata.
+    case .tensor:
+      // Three values, and a dict, are of autograd; of four and five torch makes another tensor.
+      if let parts = tuple(state), parts.count > 3 {
+        throw fail("a finished tensor is given other values", found: describe(state, depth: 1))
+      }
     case .object(let index):
       change(object: index) { $0.state = state }
       if let tensor = try tensor(of: objects[index], state) { replace(place, with: .tensor(tensor)) }
@@ -247,7 +257,8 @@ extension PickleMachine {
     if parts.count == 4, name.hasSuffix("Tensor"), PickleImports.verdict(name) == .known,
       storage(self[parts, 0]) != nil
     {
-      return tensor(try rebuilt(parts, nil, metadata: nil))
+      let value = try rebuilt(parts, nil, metadata: nil)
+      return tensor(value)
     }
     guard parts.count == 5, Self.isArray(name), let shape = integers(self[parts, 1]),
       let bytes = bytes(self[parts, 4]), let type = dataType(self[parts, 2])

@@ -42,6 +42,7 @@ final class TorchSource: TensorSource {
     // Storages that more than one tensor looks into
     var users = [Int](repeating: 0, count: machine.storages.count)
     for view in views where !view.shape.contains(0) { users[Self.root(view.storage, machine.storages)] += 1 }
+    try Self.refuseUnpacking(views, machine.storages, contents, archive, path)
     var infos: [TensorInfo] = []
     infos.reserveCapacity(views.count)
     for (entry, view) in zip(found.tensors, views) {
@@ -76,6 +77,25 @@ final class TorchSource: TensorSource {
       "the pickle imports \(dangerous.prefix(5).joined(separator: ", ")): loading it with Python could run code; "
         + "nothing was run here"
     ]
+  }
+
+  /// A compressed storage is unpacked for each tensor in it: torch compresses none, and thousands in one would take hours.
+  private static func refuseUnpacking(
+    _ views: [TorchTensor], _ storages: [TorchStorage], _ contents: [Content?], _ archive: ZipArchive?, _ path: String
+  ) throws(FormatError) {
+    guard let archive else { return }
+    var total = 0
+    for view in views {
+      let storage = root(view.storage, storages)
+      guard case .entry(let index) = contents[storage], archive.entries[index].isDeflated else { continue }
+      total = total.addingReportingOverflow(archive.entries[index].size).partialValue
+      guard total >= 0, total <= 4 << 30 || total / 100 <= archive.file.count else {
+        throw FormatError(
+          "many tensors lie in storages that are compressed", file: path,
+          found: "\(humanBytes(UInt64(max(0, total)))) to unpack, for each of them anew",
+          advice: "If you trust it, save it again with torch.save, which compresses nothing.")
+      }
+    }
   }
 
   private static func root(_ storage: Int, _ storages: [TorchStorage]) -> Int { storages[storage].base ?? storage }

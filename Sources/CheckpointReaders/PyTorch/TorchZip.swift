@@ -34,7 +34,8 @@ enum TorchZip {
       throw machine.explained(error)
     }
     var imports = machine.imports
-    func add(_ more: [ImportedGlobal]) { for item in more where !imports.contains(item) { imports.append(item) } }
+    var known = Set(imports)
+    func add(_ more: [ImportedGlobal]) { imports += more.filter { known.insert($0).inserted } }
     if !cursor.isAtEnd {
       warnings.append("\(cursor.remaining) bytes follow the end of the pickle; they are not used")
       var second = PickleMachine(file: path)
@@ -42,7 +43,14 @@ enum TorchZip {
       add(second.imports)
     }
     // Others that a loader might be made to run
+    var room = (64 << 20) + 16 * archive.file.count
     for (index, entry) in archive.entries.enumerated() where index != pickle && entry.name.hasSuffix(".pkl") {
+      // They are all gone through before the first tensor is known.
+      room -= entry.size
+      guard room >= 0 else {
+        warnings.append("'\(withoutMiddle(entry.name))' was not looked into: it and others unpack to very much")
+        break
+      }
       guard let bytes = try? archive.bytes(ofEntryAt: index) else { continue }
       var other = PickleMachine(file: path)
       other.collectImports(ByteCursor(bytes))
@@ -98,12 +106,12 @@ enum TorchZip {
     guard
       let index = [".data/version", "version"].lazy.compactMap({ archive.index(ofEntry: folder + $0) }).first
     else { return nil }
-    let bytes = try archive.bytes(ofEntryAt: index)
-    let text = bytes.count <= 16 ? bytes.utf8String() : nil
+    let size = archive.entries[index].size
+    let text = size <= 16 ? try archive.bytes(ofEntryAt: index).utf8String() : nil
     // As torch does: what follows the digits does not count.
     guard let text, let version = Int(text.prefix { $0.isASCII && $0.isWholeNumber }) else {
       throw FormatError(
-        "the version of the archive is no number", file: path, found: text ?? "\(bytes.count) bytes",
+        "the version of the archive is no number", file: path, found: text ?? "\(size) bytes",
         expected: "a number up to \(newestVersion)", advice: "The archive is damaged: fetch it again.")
     }
     return version > newestVersion ? version : nil
@@ -111,13 +119,13 @@ enum TorchZip {
 
   private static func byteOrder(_ archive: ZipArchive, _ folder: String, path: String) throws(FormatError) -> Bool {
     guard let index = archive.index(ofEntry: folder + "byteorder") else { return false }
-    let head = try archive.bytes(ofEntryAt: index)
-    switch head.count <= 16 ? head.utf8String() : nil {
+    let size = archive.entries[index].size
+    switch size <= 16 ? try archive.bytes(ofEntryAt: index).utf8String() : nil {
     case "little": return false
     case "big": return true
     case let text:
       throw FormatError(
-        "the byte order is unknown", file: path, found: text ?? "\(head.count) bytes", expected: "'little' or 'big'")
+        "the byte order is unknown", file: path, found: text ?? "\(size) bytes", expected: "'little' or 'big'")
     }
   }
 }

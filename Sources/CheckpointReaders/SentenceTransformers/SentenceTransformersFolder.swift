@@ -111,6 +111,9 @@ struct SentenceTransformersFolder {
     guard !weightFolders.contains(where: { $0.name == name }) else {
       throw FormatError("two modules have one name", file: list, found: name)
     }
+    guard !weightFolders.contains(where: { $0.folder == path }) else {
+      throw FormatError("two modules lie in one folder", file: list, found: path)
+    }
     func config() throws(FormatError) -> JSON {
       let file = FileSystem.join(path, "config.json")
       return try JSON.parse(try FileSystem.text(file, limit: 1 << 20), file: file)

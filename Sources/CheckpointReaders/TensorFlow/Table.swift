@@ -70,8 +70,10 @@ struct Table: Sendable {
           "the table's data blocks overlap", file: file.file, offset: UInt64(handle.offset),
           expected: "an offset of at least \(end)")
       }
+      let block = try Self.block(file, handle, "a data block")
+      // It lies in the file, so the sum is a number.
       end = handle.offset + handle.size
-      try Self.forEachEntry(in: Self.block(file, handle, "a data block")) { (key, value) throws(FormatError) in
+      try Self.forEachEntry(in: block) { (key, value) throws(FormatError) in
         if let last = entries.last, !last.key.lexicographicallyPrecedes(key) {
           throw FormatError(
             "the table's keys are not in order", file: file.file, offset: UInt64(handle.offset),

@@ -63,6 +63,8 @@ final class TensorFlowV1: TensorSource {
           }
           do throws(FormatError) {
             let (start, shape) = try TensorFlowBundle.resolve(slice, in: tensor.shape)
+            // Any number of empty ones could name one large record.
+            if shape.contains(0) { continue }
             pieces[name, default: []].append(
               Piece(
                 record: record,

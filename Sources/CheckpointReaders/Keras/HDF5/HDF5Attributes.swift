@@ -30,6 +30,7 @@ extension HDF5File {
       }
     }
     for message in messages {
+      try work.spend(64 + 4 * message.bytes.count)
       if let (name, values) = try attribute(message) { result[name] = values }
     }
     return result
@@ -98,7 +99,6 @@ extension HDF5File {
 
   /// `count` strings: in place, or each | size 4 | address of a global heap | index 4 |.
   func strings(_ data: inout HDF5Cursor, _ type: HDF5Type, _ count: Int) throws(FormatError) -> [[UInt8]] {
-    var heaps: [Int: GlobalHeap] = [:]
     var result: [[UInt8]] = []
     var room = bytes.count
     for _ in 0..<count {
@@ -114,15 +114,14 @@ extension HDF5File {
         result.append([])
         continue
       }
-      let heap: GlobalHeap
-      if let known = heaps[address] { heap = known } else { heap = try GlobalHeap(self, at: address) }
-      heaps[address] = heap
+      let heap = try work.heap(at: address) { () throws(FormatError) in try GlobalHeap(self, at: address) }
       guard let object = heap.object(index)?.slice(0, size) else {
         throw data.error("a string is not in its heap", found: "\(size) bytes of object \(index)")
       }
       // Many elements can name one object.
       room -= size
       guard room >= 0 else { throw data.error("strings take more than the file holds") }
+      try work.spend(size)
       result.append(object.array())
     }
     return result

@@ -38,6 +38,11 @@ struct HDF5Dataset {
       try HDF5Filters(message)
     }
     fill = try Self.fill(header)
+    if case .number = self.type, !fill.isEmpty, fill.count != self.type.size(file.offsetSize) {
+      throw layout.error(
+        "a dataset's fill value is of another size than its elements", found: "\(fill.count) bytes",
+        expected: "\(self.type.size(file.offsetSize))")
+    }
     let version = try layout.byte("a layout")
     guard version == 3 || version == 4 else {
       throw layout.error(

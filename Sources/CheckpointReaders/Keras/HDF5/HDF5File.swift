@@ -15,6 +15,7 @@ struct HDF5File: Sendable {
   let offsetSize: Int
   let lengthSize: Int
   let rootAddress: Int
+  let work: HDF5Work
 
   static let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
 
@@ -33,6 +34,7 @@ struct HDF5File: Sendable {
       throw FormatError("not an HDF5 file", file: file.file, expected: hexadecimal(Self.signature))
     }
     self.bytes = bytes
+    work = HDF5Work(bytes)
     var cursor = ByteCursor(bytes)
     try cursor.skip(8)
     let version = try cursor.byte("the superblock's version")
@@ -120,8 +122,60 @@ struct HDF5File: Sendable {
     }
   }
 
+  /// The same of a block that is there, once: rows of a heap are met for each of their objects.
   func check(at address: Int, count: Int, _ what: String) throws(FormatError) {
+    guard try work.isNew(address, count) else { return }
     try Self.check(try cursor(at: address, count: count, what).bytes, what)
+    work.wasRight(address, count)
+  }
+}
+
+/// What was done for a file, and what may still be: many names can lead to one object, and many objects to one block, so
+/// that following each would take the square of the file's size.
+final class HDF5Work: Sendable {
+  private struct Block: Hashable {
+    let address: Int
+    let count: Int
+  }
+
+  private let file: String?
+  /// In bytes that are gone through.
+  private let left: Lock<Int>
+  private let checked = Lock<Set<Block>>([])
+  private let heaps = Lock<[Int: GlobalHeap]>([:])
+
+  init(_ bytes: Bytes) {
+    file = bytes.file
+    left = Lock((128 << 20) + 16 * bytes.count)
+  }
+
+  func spend(_ count: Int) throws(FormatError) {
+    let isEnough = left.withLock { left in
+      left -= min(count, 1 << 40)
+      return left > 0
+    }
+    guard isEnough else {
+      throw FormatError(
+        "the file leads to the same objects over and over", file: file, advice: "No honest program writes such a file.")
+    }
+  }
+
+  /// Whether a checksum is still to be held against its block.
+  func isNew(_ address: Int, _ count: Int) throws(FormatError) -> Bool {
+    if checked.withLock({ $0.contains(Block(address: address, count: count)) }) { return false }
+    try spend(count)
+    return true
+  }
+
+  func wasRight(_ address: Int, _ count: Int) {
+    checked.withLock { _ = $0.insert(Block(address: address, count: count)) }
+  }
+
+  func heap(at address: Int, _ make: () throws(FormatError) -> GlobalHeap) throws(FormatError) -> GlobalHeap {
+    if let known = heaps.withLock({ $0[address] }) { return known }
+    let heap = try make()
+    heaps.withLock { $0[address] = heap }
+    return heap
   }
 }
 

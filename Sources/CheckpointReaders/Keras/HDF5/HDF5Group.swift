@@ -67,6 +67,7 @@ extension HDF5File {
     if flags & 4 != 0 { try cursor.skip(8) }
     if flags & 16 != 0 { try cursor.skip(1) }
     let name = try cursor.name(try cursor.size(1 << Int(flags & 3), "a link's name"), "a link's name")
+    try work.spend(64 + message.bytes.count)
     switch kind {
     case 0:
       guard let address = try cursor.address("a link") else { throw cursor.error("a link leads nowhere", found: name) }
@@ -89,7 +90,7 @@ extension HDF5File {
   /// | TREE | 0 | level | entries 2 | left | right | key | child | key … |, and below it
   /// | SNOD | 1 | 0 | symbols 2 | each: name 8 | object 8 | kind 4 | 0 ×4 | 16 bytes |.
   private func visitNames(
-    _ address: Int, _ heap: LocalHeap, _ links: inout [HDF5Link], _ seen: inout Set<Int>
+    _ address: Int, _ heap: LocalHeap, _ links: inout [HDF5Link], _ seen: inout Set<Int>, above: UInt8? = nil
   ) throws(FormatError) {
     var cursor = try cursor(at: address, "a node of a group")
     guard seen.insert(address).inserted else { throw cursor.error("a group's tree holds itself") }
@@ -97,7 +98,11 @@ extension HDF5File {
     let signature = try cursor.take(4, "a node of a group").array()
     if signature == Array("TREE".utf8) {
       let kind = try cursor.byte("a node of a group")
-      _ = try cursor.byte("a node of a group")
+      let level = try cursor.byte("a node of a group")
+      // So there are at most 256 of them on the way down.
+      guard above.map({ $0 > 0 && level == $0 - 1 }) ?? true else {
+        throw cursor.error("a group's tree has a node on the wrong level", found: "\(level)")
+      }
       guard kind == 0 else { throw cursor.error("a node of another tree", found: "kind \(kind)", expected: "0") }
       let count = try cursor.size(2, "a node of a group")
       _ = try cursor.address("a node of a group")
@@ -108,10 +113,11 @@ extension HDF5File {
           throw cursor.error("a group's tree has a gap")
         }
         guard seen.count < 1 << 20 else { throw cursor.error("a group's tree is too large") }
-        try visitNames(child, heap, &links, &seen)
+        try visitNames(child, heap, &links, &seen, above: level)
       }
       return
     }
+    guard above ?? 0 == 0 else { throw start.error("a group's tree has a node on the wrong level") }
     guard signature == Array("SNOD".utf8) else {
       throw start.error(
         "a node of a group is not where it should be", found: hexadecimal(signature), expected: "'TREE' or 'SNOD'")
@@ -123,6 +129,7 @@ extension HDF5File {
       let kind = try cursor.size(4, "a symbol's kind")
       try cursor.skip(4)
       let scratch = try cursor.take(16, "a symbol")
+      try work.spend(64 + name.utf8.count)
       if kind == 2 {
         let place = scratch.withSpan { Int($0.littleEndian(UInt32.self, at: 0)) }
         links.append(HDF5Link(name: name, target: .soft(try heap.name(at: place))))

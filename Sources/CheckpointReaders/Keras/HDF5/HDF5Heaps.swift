@@ -25,7 +25,7 @@ struct LocalHeap {
 }
 
 /// Objects of all sizes: | GCOL | 1 | 0 ×3 | size | objects, each | index 2 | references 2 | 0 ×4 | size | data, a multiple of 8 |.
-struct GlobalHeap {
+struct GlobalHeap: Sendable {
   private var objects: [Int: Bytes] = [:]
 
   init(_ file: HDF5File, at address: Int) throws(FormatError) {
@@ -41,6 +41,7 @@ struct GlobalHeap {
       // What follows object 0 is free.
       guard index > 0 else { break }
       let start = cursor.position
+      try file.work.spend(32)
       objects[index] = try cursor.take(size, "an object of a global heap")
       try cursor.alignTo8(from: start)
     }
@@ -267,6 +268,7 @@ struct BTree2 {
       }
     }
     try file.check(at: address, count: cursor.position + 4, what)
+    try file.work.spend(count * (recordSize + 16))
     var all = records
     for index in 0...count {
       if level > 0 { try visit(children[index].place, children[index].count, level - 1, &seen, body) }

@@ -33,7 +33,10 @@ struct ObjectHeader {
   /// Headers of more bytes than the file has cannot be: continuations are followed once each.
   private static let mostMessages = 1 << 20
 
+  private let work: HDF5Work
+
   init(_ file: HDF5File, at address: Int) throws(FormatError) {
+    work = file.work
     var start = try file.cursor(at: address, "an object header")
     let first = try start.byte("an object header")
     if first == 1 { try readFirst(file, address) } else { try readSecond(file, address) }
@@ -55,6 +58,7 @@ struct ObjectHeader {
 
   private mutating func add(_ kind: UInt16, _ flags: UInt8, _ data: HDF5Cursor) throws(FormatError) {
     guard messages.count < Self.mostMessages else { throw data.error("an object has too many messages") }
+    try work.spend(32 + data.bytes.count)
     messages.append(Message(kind: kind, isShared: flags & 2 != 0, data: data))
   }
 
