@@ -57,10 +57,13 @@ public struct EncoderInput: Sendable {
         expected: "[batch, sequence] or [batch, choices, sequence], none of them 0")
     }
     // Told from the shape alone: a compressed file may declare far more than it holds.
-    guard source.tensors[index].elementCount <= Self.largestInput else {
+    let stored = source.files.reduce(0) { $0 + Int(clamping: $1.size) }
+    let most = min(Self.largestInput, max(Self.freeInput, stored.multipliedReportingOverflow(by: 8).partialValue))
+    guard source.tensors[index].elementCount <= most else {
       throw FormatError(
         "the input is too large for one run", file: file, tensor: "input_ids", found: shapeText(shape),
-        expected: "at most \(grouped(Self.largestInput)) tokens, padding included", advice: "Run it in parts.")
+        expected: "at most \(grouped(most)) tokens, padding included",
+        advice: "Run it in parts" + (most < Self.largestInput ? ", or save it uncompressed." : "."))
     }
     func optional(_ name: String) throws -> [Int]? {
       guard let index = source.index(ofTensor: name) else { return nil }
@@ -79,6 +82,8 @@ public struct EncoderInput: Sendable {
 
   /// Tokens of one run, padding included: 32,768 sequences of 512.
   private static let largestInput = 1 << 24
+  /// Those that a compressed file may hold whatever its size.
+  private static let freeInput = 1 << 16
 
   private static func integers(_ source: any TensorSource, _ index: Int) throws -> [Int] {
     let tensor = source.tensors[index]

@@ -304,7 +304,7 @@ struct PyTorchTests {
     let escaped = Array((String(repeating: "\\u0301\\u0323", count: 50_000)).utf8)
     let keys = P.text(String(decoding: heap, as: UTF8.self)) + [0x4B, 1] + [0x56] + escaped + [0x0A, 0x4B, 2]
     let bytes = [0x54] + ZipTestBuilder.number(heap.count, 4) + heap + [0x4B, 3]
-    let imported = [0x63] + heap.prefix(901) + [0x0A, 0x61, 0x0A, 0x4B, 4]
+    let imported = [0x63] + heap.prefix(601) + [0x0A, 0x61, 0x0A, 0x4B, 4]
     let source = try open(P.zip([0x7D, 0x28] + keys + bytes + imported + [0x75], []))
     #expect(source.metadata.map(\.value) == ["1", "2", "3", "4"])
     #expect(source.metadata[0].key.unicodeScalars.contains("\u{FFFD}") && source.imports.count == 1)

@@ -625,6 +625,242 @@ def marks_beside(folder):
     return put(folder / "m.safetensors", safetensors_file({"bert.a": ONE}, bytes(4)))
 
 
+# --- what is used over and over: each step is small, and the steps are many
+
+
+def long_bytes(count):
+    return b"T" + struct.pack("<i", count) + b"x" * count
+
+
+@case("over and over: an import of 32,000 parts")
+def import_of_parts(folder):
+    return put(folder / "m.pt", torch_zip(b"\x80\x02c" + b"a." * 32_000 + b"\nb\n."))
+
+
+@case("over and over: a hundred thousand imports in ten pickles")
+def imports_of_many(folder):
+    entries = [entry("m/data.pkl", dictionary([("a", tensor("0", 1, [1], [1]))])), entry("m/data/0", bytes(4))]
+    for number in range(10):
+        imports = b"".join(b"cm%d\nn%d\n" % (number, index) for index in range(10_000))
+        entries.append(entry(f"m/x{number}.pkl", b"\x80\x02(" + imports + b"l."))
+    return put(folder / "m.pt", archive(entries))
+
+
+@case("over and over: a storage with a key of a megabyte")
+def key_of_a_storage(folder):
+    name = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("k" * 1_000_000) + text("cpu") + b"K\x01tq\x00"
+    return put(folder / "m.pt", torch_zip(b"\x80\x02" + name + b"Q0" + b"h\x00Q0" * 100_000 + b"}."))
+
+
+@case("over and over: an import of long texts")
+def import_of_texts(folder):
+    names = text("m" * 32_000) + b"q\x00" + text("n" * 32_000) + b"q\x01\x930"
+    return put(folder / "m.pt", torch_zip(b"\x80\x02" + names + b"h\x00h\x01\x930" * 100_000 + b"}."))
+
+
+@case("over and over: metadata of 50,000 keys for each of 50,000 tensors")
+def metadata_of_tensors(folder):
+    metadata = b"}q\x00(" + b"".join(text(f"k{number}") + b"K\x01" for number in range(50_000)) + b"u0"
+    function = b"ctorch._utils\n_rebuild_tensor_v2\nq\x01"
+    made = tensor("0", 1, [1], [1]).split(b"_rebuild_tensor_v2\n", 1)[1][:-2] + b"h\x00tq\x02R0"
+    root = b"\x80\x02" + metadata + function + made + b"h\x01h\x02R0" * 50_000 + b"}."
+    return put(folder / "m.pt", torch_zip(root, [("0", bytes(4))]))
+
+
+@case("over and over: a key of a megabyte of bytes")
+def key_of_bytes(folder):
+    state = b"}(" + b"h\x00K\x01" * 50_000 + b"u"
+    root = b"\x80\x02" + long_bytes(1_000_000) + b"q\x000}" + text("o") + b"cfoo\nBar\n)\x81" + state + b"bs."
+    return put(folder / "m.pt", torch_zip(root))
+
+
+@case("over and over: a tensor of a compressed storage")
+def compressed_storage(folder):
+    stored, checksum = deflated(64 << 20)
+    root = dictionary([(f"a{number}", tensor("0", 16 << 20, [1], [1])) for number in range(2000)])
+    return put(folder / "m.pt", torch_zip(root, [("0", (stored, 64 << 20, checksum, 8))]))
+
+
+@case("over and over: a pickle and a version of a gigabyte of zeros")
+def version_of_zeros(folder):
+    stored, checksum = deflated(1 << 30)
+    content = [entry("m/data.pkl", dictionary([])), ("m/version", stored, 1 << 30, checksum, 8)]
+    put(folder / "version.pt", archive(content))
+    return put(folder / "m.pt", archive([("m/data.pkl", stored, 1 << 30, checksum, 8), entry("m/version", b"3\n")]))
+
+
+@case("over and over: 30,000 tensors below a path of 4,000 bytes")
+def long_path(folder):
+    members = b"}(" + b"".join(text(str(number)) + b"h\x00" for number in range(30_000)) + b"u"
+    root = b"\x80\x02" + tensor("0", 1, [1], [1]) + b"q\x000}" + text("k" * 4000) + members + b"s."
+    return put(folder / "m.pt", torch_zip(root, [("0", bytes(4))]))
+
+
+@case("over and over: shards of one number each")
+def shards_of_one_number(folder):
+    listed = {}
+    for number in range(40):
+        root = dictionary([(f"a{number}", tensor("0", 1, [2] * 26, [0] * 26))])
+        put(folder / f"{number}.bin", torch_zip(root, [("0", bytes(4))]))
+        listed[f"a{number}"] = f"{number}.bin"
+    return put(folder / "pytorch_model.bin.index.json", json.dumps({"weight_map": listed}).encode())
+
+
+@case("over and over: modules of one folder")
+def modules_of_one_folder(folder):
+    header = {str(n): {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]} for n in range(100_000)}
+    (folder / "1").mkdir()
+    put(folder / "1" / "model.safetensors", safetensors_file(header, bytes(400_000)))
+    put(folder / "model.safetensors", safetensors_file({"a": ONE}, bytes(4)))
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    for number in range(1, 64):
+        kind = "sentence_transformers.models.LayerNorm"
+        modules.append({"idx": number, "name": str(number), "path": "1", "type": kind})
+    put(folder / "modules.json", json.dumps(modules).encode())
+    return folder
+
+
+@case("over and over: a config of 100,000 keys")
+def keys_of_a_config(folder):
+    put(folder / "config.json", json.dumps({"model_type": "bert"} | {f"k{n}": n for n in range(100_000)}).encode())
+    shapes = {"word_embeddings": [8, 4], "position_embeddings": [8, 4], "token_type_embeddings": [2, 4]}
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 4 * shape[0] * shape[1]
+        header[f"bert.embeddings.{name}.weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    return put(folder / "m.safetensors", safetensors_file(header, bytes(end)))
+
+
+@case("over and over: msgpack below a path of a thousand bytes")
+def long_path_of_msgpack(folder):
+    array = b"\x93\x90\xa5uint8\xc4\x01\x07"
+    array = b"\xc7" + bytes([len(array)]) + b"\x01" + array
+    content = b"\xdf" + struct.pack(">I", 199_000) + b"".join(b"\xa6%06d" % number + array for number in range(199_000))
+    for _ in range(5):
+        content = b"\x81\xd9\xc8" + b"k" * 200 + content
+    return put(folder / "flax_model.msgpack", content)
+
+
+@case("TensorFlow: a block that ends beyond any number")
+def endless_block(folder):
+    good = table([HEADER])
+    # The index block's one entry names the data block by its place and size.
+    far = varint(1 << 62) * 2
+    empty = struct.pack("<II", 0, 1)
+    index = b"\x00\x01" + varint(len(far)) + b"z" + far + empty
+
+    def block(content):
+        return content + b"\x00" + struct.pack("<I", masked(crc32c(content + b"\x00")))
+
+    start = len(block(empty))
+    footer = (b"\x00" + varint(len(empty)) + varint(start) + varint(len(index))).ljust(40, b"\0")
+    return put(folder / "m.ckpt.index", block(empty) + block(index) + footer + good[-8:])
+
+
+def old_hdf5(folder, write):
+    with h5py.File(folder / "m.h5", "w", libver="earliest") as file:
+        write(file)
+    return folder / "m.h5", bytearray((folder / "m.h5").read_bytes())
+
+
+@case("HDF5: links that no path can name")
+def links_of_slashes(folder):
+    def write(file):
+        file["QQ"] = np.zeros(2, np.float32)
+        file["a!" * 30_000] = np.zeros(2, np.float32)
+        file.attrs["layer_names"] = np.array([b"a"], "S1")
+
+    path, content = old_hdf5(folder, write)
+    return put(path, content.replace(b"QQ\0", b"//\0").replace(b"a!", b"a/"))
+
+
+@case("HDF5: a group's tree of 100,000 levels")
+def deep_names(folder):
+    path, content = old_hdf5(folder, lambda file: file.create_dataset("w", data=np.zeros(1, np.float32)))
+    first, base, count = bytes(content).index(b"TREE") + 32, len(content), 100_000
+    child = content[first : first + 8]
+    content[first : first + 8] = struct.pack("<Q", base)
+    for number in range(count):
+        below = struct.pack("<Q", base + 48 * (number + 1)) if number < count - 1 else child
+        content += b"TREE\0\1" + struct.pack("<HqqQ", 1, -1, -1, 0) + below + bytes(8)
+    content[40:48] = struct.pack("<Q", len(content))
+    return put(path, content)
+
+
+@case("HDF5: a tree of chunks of 100,000 levels")
+def deep_chunks(folder):
+    def write(file):
+        file.create_dataset("w", (4,), "f4", chunks=(2,))[:] = 1
+
+    path, content = old_hdf5(folder, write)
+    root, base = bytes(content).index(b"TREE\1"), len(content)
+
+    def node(below):
+        return b"TREE\1\1" + struct.pack("<Hqq", 1, -1, -1) + struct.pack("<IIQQQ", 8, 0, 0, 0, below)
+
+    size = len(node(0))
+    content += b"".join(node(base + size * (number + 1)) for number in range(99_999)) + content[root : root + 200]
+    content[root : root + size] = node(base)
+    content[40:48] = struct.pack("<Q", len(content))
+    return put(path, content)
+
+
+@case("HDF5: a group of 8,000 links under 8,000 names")
+def one_group(folder):
+    def write(file):
+        group = file.create_group("g")
+        file["w"] = np.zeros(1, np.float32)
+        for number in range(8000):
+            group[str(number)] = h5py.SoftLink("/w")
+            file[f"h{number}"] = group
+
+    return hdf5(folder, write)
+
+
+@case("HDF5: a dataset of 2,000 attributes under 20,000 names")
+def one_dataset_of_attributes(folder):
+    def write(file):
+        data = file.create_dataset("w", data=np.zeros(1, np.float32))
+        for number in range(2000):
+            data.attrs[f"a{number}"] = np.uint8(1)
+        for number in range(20_000):
+            file[f"h{number}"] = data
+
+    return old_hdf5(folder, write)[0]
+
+
+@case("HDF5: a long path before 12,000 names of weights, thirty times")
+def names_of_weights(folder):
+    def write(file):
+        for number in range(30):
+            group = file.create_group(f"{number}" + "g" * 60_000)
+            group.attrs["weight_names"] = np.array([b"%05d" % index for index in range(12_000)], "S5")
+            group["x"] = np.zeros(2, np.float32)
+
+    return hdf5(folder, write)
+
+
+@case("HDF5: 20,000 soft links below a long path")
+def soft_links(folder):
+    def write(file):
+        file["w"] = np.zeros(1, np.float32)
+        group = file.create_group("g" * 60_000)
+        for number in range(20_000):
+            group[str(number)] = h5py.SoftLink("/w")
+
+    return hdf5(folder, write)
+
+
+@case("HDF5: millions of chunks that were never written")
+def unwritten_chunks(folder):
+    def write(file):
+        for number in range(3):
+            file.create_dataset(f"a{number}", (1 << 24,), "u1", chunks=(1,), maxshape=(None,))[0] = 1
+
+    return hdf5(folder, write)
+
+
 # --- what is honest and large
 
 LARGE = collections.OrderedDict()

@@ -1,6 +1,7 @@
 """HDF5 as h5py writes it in all its forms, and the weights of Keras, each array as h5py itself reads it."""
 
 import json
+import struct
 import unittest
 
 import h5py
@@ -167,6 +168,28 @@ class HDF5(InteropTest):
                     make(file)
                 result = self.bertconv("inspect", path, status=UNUSABLE)
                 self.assertIn(word, result.told)
+
+    def test_what_h5py_would_read_as_something_else(self):
+        """Chunks out of order, which libhdf5 does not find, and a fill value of another size than the elements."""
+
+        def write(name, make):
+            path = self.folder / name
+            with h5py.File(path, "w", libver="earliest") as file:
+                make(file)
+            return path, bytearray(path.read_bytes())
+
+        path, content = write("chunks.h5", lambda file: file.create_dataset("w", data=np.arange(6, dtype="f4"), chunks=(2,)))
+        first = bytes(content).index(b"TREE\1") + 24
+        struct.pack_into("<Q", content, first + 8, 4)
+        struct.pack_into("<Q", content, first + 2 * 32 + 8, 0)
+        path.write_bytes(content)
+        self.assertIn("not in order", self.bertconv("inspect", path, "--stats", status=UNUSABLE).told)
+
+        path, content = write("fill.h5", lambda file: file.create_dataset("w", (4,), "f8", fillvalue=1.5))
+        place = bytes(content).index(struct.pack("<Id", 8, 1.5))
+        struct.pack_into("<If", content, place, 4, 2.0)
+        path.write_bytes(content)
+        self.assertIn("fill value", self.bertconv("inspect", path, "--stats", status=UNUSABLE).told)
 
     def test_soft_links_and_second_names_are_told(self):
         path = self.folder / "links.h5"

@@ -19,7 +19,7 @@ struct NpyHeader: Sendable, Equatable {
   /// How much of a file is enough for ``length(_:)``.
   static let prefixSize = 12
   /// NumPy itself refuses more than 10,000 bytes unless told otherwise.
-  private static let largest = 1 << 20
+  private static let largest = 1 << 16
 
   static func recognises(_ file: Bytes) -> Bool { file.slice(0, 6)?.array() == magic }
 
