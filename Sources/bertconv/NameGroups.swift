@@ -100,40 +100,42 @@ enum NameGroups {
       groups.contains { !$0.numbers.isEmpty }
       ? numbered(groups.map { Sameness(numbers: $0.numbers, kind: kinds[$0.members[0]]) })
       : groups.map { kinds[$0.members[0]] }
-    let candidates = groups.indices.map { index in
-      let group = groups[index]
-      return numbers(in: group.pattern, holes: group.numbers.count).map { place in
-        let template = Template(prefix: place.prefix, suffix: place.suffix, kind: kinds[index])
-        return (template: template, hash: template.hashValue, number: place.layer)
-      }
-    }
     // Texts are hashed once: their templates are numbered by hash, and by themselves where two have one hash.
     var known: [Int: (template: Template, number: Int)] = [:]
     known.reserveCapacity(groups.count)
     var others: [Template: Int] = [:]
     var counts: [Int] = []
-    let numbered = candidates.map { list in
-      list.map { candidate -> (template: Int, hole: Template, number: Int) in
+    // Those of all groups one after the other, and where those of each begin.
+    var candidates: [(template: Int, hole: Template, number: Int)] = []
+    var starts = [0]
+    candidates.reserveCapacity(2 * groups.count)
+    starts.reserveCapacity(groups.count + 1)
+    for (index, group) in groups.enumerated() {
+      for place in numbers(in: group.pattern, holes: group.numbers.count) {
+        let template = Template(prefix: place.prefix, suffix: place.suffix, kind: kinds[index])
+        let hash = template.hashValue
         let number: Int?
-        if let first = known[candidate.hash] {
-          number = first.template == candidate.template ? first.number : others[candidate.template]
-          if number == nil { others[candidate.template] = counts.count }
+        if let first = known[hash] {
+          number = first.template == template ? first.number : others[template]
+          if number == nil { others[template] = counts.count }
         } else {
           number = nil
-          known[candidate.hash] = (candidate.template, counts.count)
+          known[hash] = (template, counts.count)
         }
         if number == nil { counts.append(0) }
-        let template = number ?? counts.count - 1
-        counts[template] += 1
-        return (template, candidate.template, candidate.number)
+        let place = (template: number ?? counts.count - 1, hole: template, number: place.layer)
+        counts[place.template] += 1
+        candidates.append(place)
       }
+      starts.append(candidates.count)
     }
     var result: [NameGroup] = []
     result.reserveCapacity(groups.count)
     var places = [Int?](repeating: nil, count: counts.count)
     var originals: [Int: Int] = [:]
-    for (index, (group, candidates)) in zip(groups, numbered).enumerated() {
-      guard let (template, hole, number) = candidates.first(where: { counts[$0.template] > 1 }) else {
+    for (index, group) in groups.enumerated() {
+      let own = candidates[starts[index]..<starts[index + 1]]
+      guard let (template, hole, number) = own.first(where: { counts[$0.template] > 1 }) else {
         result.append(group)
         continue
       }

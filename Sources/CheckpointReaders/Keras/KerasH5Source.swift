@@ -174,16 +174,17 @@ private struct Walk {
     }
     if path.isEmpty { rootAttributes = attributes }
     try note(attributes, path)
-    var names: Set<String> = []
+    var last: String?
     // As h5py lists them; a new group keeps them by the hashes of their names.
     for index in byteOrder(links.map(\.name)) {
       let link = links[index]
       guard !link.name.isEmpty, !link.name.utf8.contains(UInt8(ascii: "/")) else {
         throw FormatError("a group holds what no path can name", tensor: path, found: "'\(link.name)'")
       }
-      guard names.insert(link.name).inserted else {
+      guard link.name != last else {
         throw FormatError("a group holds a name twice", tensor: path, found: link.name)
       }
+      last = link.name
       let name = path.isEmpty ? link.name : path + "/" + link.name
       switch link.target {
       case .object(let place): try enter(place, path: name, depth: depth + 1)

@@ -25,7 +25,7 @@ struct HDF5Dataset {
     guard var space = try header.first(.dataspace, "a dataset's dataspace") else {
       throw layout.error("a dataset has no dataspace")
     }
-    if header.all(.externalFiles).first != nil {
+    if header.has(.externalFiles) {
       throw layout.error(
         "the data lies in other files, which are never opened", found: "a list of external files",
         advice: "Write it into this file: h5repack does.")

@@ -1,3 +1,4 @@
+import Synchronization
 import TensorIO
 
 /// An HDF5 file (The HDF Group, HDF5 File Format Specification, version 3.0), as far as h5py and Keras write it:
@@ -122,10 +123,16 @@ struct HDF5File: Sendable {
     }
   }
 
-  /// The same of a block that is there, once: rows of a heap are met for each of their objects.
+  /// The same of a block that is there.
   func check(at address: Int, count: Int, _ what: String) throws(FormatError) {
-    guard try work.isNew(address, count) else { return }
+    try work.spend(count)
     try Self.check(try cursor(at: address, count: count, what).bytes, what)
+  }
+
+  /// The same once: rows of a heap are met for each of their objects.
+  func checkOnce(at address: Int, count: Int, _ what: String) throws(FormatError) {
+    guard work.isNew(address, count) else { return }
+    try check(at: address, count: count, what)
     work.wasRight(address, count)
   }
 }
@@ -140,31 +147,25 @@ final class HDF5Work: Sendable {
 
   private let file: String?
   /// In bytes that are gone through.
-  private let left: Lock<Int>
+  private let left: Atomic<Int>
   private let checked = Lock<Set<Block>>([])
   private let heaps = Lock<[Int: GlobalHeap]>([:])
 
   init(_ bytes: Bytes) {
     file = bytes.file
-    left = Lock((128 << 20) + 16 * bytes.count)
+    left = Atomic((128 << 20) + 16 * bytes.count)
   }
 
   func spend(_ count: Int) throws(FormatError) {
-    let isEnough = left.withLock { left in
-      left -= min(count, 1 << 40)
-      return left > 0
-    }
-    guard isEnough else {
+    guard left.wrappingSubtract(min(count, 1 << 40), ordering: .relaxed).newValue > 0 else {
       throw FormatError(
         "the file leads to the same objects over and over", file: file, advice: "No honest program writes such a file.")
     }
   }
 
   /// Whether a checksum is still to be held against its block.
-  func isNew(_ address: Int, _ count: Int) throws(FormatError) -> Bool {
-    if checked.withLock({ $0.contains(Block(address: address, count: count)) }) { return false }
-    try spend(count)
-    return true
+  func isNew(_ address: Int, _ count: Int) -> Bool {
+    !checked.withLock { $0.contains(Block(address: address, count: count)) }
   }
 
   func wasRight(_ address: Int, _ count: Int) {
@@ -212,14 +213,22 @@ struct HDF5Cursor {
 
   mutating func expect(_ signature: String, _ what: String) throws(FormatError) {
     let start = cursor
-    let found = try cursor.take(signature.utf8.count, what).array()
-    guard found == Array(signature.utf8) else {
-      throw start.error("\(what) is not where it should be", found: hexadecimal(found), expected: "'\(signature)'")
+    let found = try cursor.take(signature.utf8.count, what)
+    guard found.withSpan({ span in signature.utf8.enumerated().allSatisfy { span.byte(at: $0.offset) == $0.element } })
+    else {
+      throw start.error(
+        "\(what) is not where it should be", found: hexadecimal(found.array()), expected: "'\(signature)'")
     }
   }
 
   /// A number of so many bytes, at most eight.
   mutating func number(_ size: Int, _ what: String) throws(FormatError) -> UInt64 {
+    switch size {
+    case 2: return UInt64(try cursor.littleEndian(UInt16.self, what))
+    case 4: return UInt64(try cursor.littleEndian(UInt32.self, what))
+    case 8: return try cursor.littleEndian(UInt64.self, what)
+    default: break
+    }
     let bytes = try cursor.take(size, what)
     return bytes.withSpan { span in
       (0..<span.byteCount).reduce(0) { $0 | UInt64(span.byte(at: $1)) << UInt64(8 * $1) }

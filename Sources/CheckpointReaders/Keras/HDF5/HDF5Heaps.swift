@@ -177,7 +177,7 @@ struct FractalHeap {
       let column = (offset - first) / size(ofRow: row)
       try cursor.skip((row * width + column) * file.offsetSize)
       guard let next = try cursor.address("a block of a heap") else { throw wrong("a block of a heap is missing") }
-      try file.check(at: address, count: prefix + rows * width * file.offsetSize + 4, "rows of a heap")
+      try file.checkOnce(at: address, count: prefix + rows * width * file.offsetSize + 4, "rows of a heap")
       start = first + column * size(ofRow: row)
       rows = size(ofRow: row) <= largestDirect ? 0 : try rowsBelow(size(ofRow: row), wrong)
       address = next

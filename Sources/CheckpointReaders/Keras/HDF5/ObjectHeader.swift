@@ -45,9 +45,11 @@ struct ObjectHeader {
   /// All messages of a kind.
   func all(_ kind: Kind) -> [Message] { messages.filter { $0.kind == kind.rawValue } }
 
+  func has(_ kind: Kind) -> Bool { messages.contains { $0.kind == kind.rawValue } }
+
   /// The first message of a kind; one that is kept elsewhere is refused.
   func first(_ kind: Kind, _ what: String) throws(FormatError) -> HDF5Cursor? {
-    guard let message = all(kind).first else { return nil }
+    guard let message = messages.first(where: { $0.kind == kind.rawValue }) else { return nil }
     guard !message.isShared else {
       throw message.data.error(
         "\(what) is kept apart from the object (a committed type or a shared message)",
