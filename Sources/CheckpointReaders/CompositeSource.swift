@@ -21,8 +21,7 @@ final class CompositeSource: TensorSource {
     var files = leading
     var tensors: [TensorInfo] = []
     var warnings: [String] = []
-    var imports: [ImportedGlobal] = []
-    var known: Set<ImportedGlobal> = []
+    var imports = ImportList()
     var places: [(part: Int, index: Int)] = []
     var storages = 0
     for (part, (prefix, source)) in parts.enumerated() {
@@ -37,13 +36,13 @@ final class CompositeSource: TensorSource {
       storages += (source.tensors.compactMap(\.sharedStorage).max() ?? -1) + 1
       files += source.files
       warnings += source.warnings
-      imports += source.imports.filter { known.insert($0).inserted }
+      imports.add(source.imports)
     }
     format = parts.first?.source.format ?? .safetensors
     self.files = files
     self.tensors = tensors
     self.warnings = warnings
-    self.imports = imports
+    self.imports = imports.items
     self.places = places
     self.parts = parts.map(\.source)
     metadata = ownMetadata + (parts.first?.source.metadata ?? [])

@@ -161,9 +161,6 @@ public struct CheckpointOpener: Sendable {
     throw Self.unknown(file, path)
   }
 
-  /// What compressed and repeated values may make of a checkpoint: this much in any case, and so many times its size.
-  private static let expansion = (free: 256 << 20, ratio: 100)
-
   /// Deflate makes a thousand bytes of one, a view with strides of zero any number, and a hundred names may lead to one
   /// dataset: without a limit a small file could ask for any time and memory.
   private static func refuseBomb(_ source: any TensorSource, _ path: String) throws(FormatError) {
@@ -176,11 +173,11 @@ public struct CheckpointOpener: Sendable {
       let (sum, overflow) = total.addingReportingOverflow(tensor.byteCount)
       total = overflow ? .max : sum
     }
-    guard total > expansion.free, total / expansion.ratio > stored else { return }
+    guard CheckpointLimits.isBomb(total, in: stored) else { return }
     throw FormatError(
       "the tensors come to far more than the file can honestly hold", file: path,
       found: "\(humanBytes(UInt64(total))) in \(humanBytes(UInt64(stored)))",
-      expected: "at most \(expansion.ratio) times the file",
+      expected: "at most \(CheckpointLimits.unpackingRatio) times the file",
       advice: "It is made to use up memory, or holds almost nothing but zeros: if you trust it, save it uncompressed.")
   }
 

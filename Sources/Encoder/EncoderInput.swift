@@ -58,7 +58,7 @@ public struct EncoderInput: Sendable {
     }
     // Told from the shape alone: a compressed file may declare far more than it holds.
     let stored = source.files.reduce(0) { $0 + Int(clamping: $1.size) }
-    let most = min(Self.largestInput, max(Self.freeInput, stored.multipliedReportingOverflow(by: 8).partialValue))
+    let most = min(Self.largestInput, max(Self.freeInput, 8 * min(stored, Self.largestInput)))
     guard source.tensors[index].elementCount <= most else {
       throw FormatError(
         "the input is too large for one run", file: file, tensor: "input_ids", found: shapeText(shape),

@@ -50,10 +50,9 @@ public struct ByteCursor: Sendable {
     T(truncatingIfNeeded: try bits(T.bitWidth / 8, what()))
   }
 
-  /// The next `count` bytes, at most eight, lowest first. Callers in other modules would get a slow copy of a generic
-  /// function, so the work is done here.
-  @usableFromInline
-  mutating func bits(_ count: Int, _ what: @autoclosure () -> String) throws(FormatError) -> UInt64 {
+  /// The number in the next `count` bytes, at most eight, lowest first. Callers in other modules would get a slow copy of a
+  /// generic function, so the work is done here.
+  public mutating func bits(_ count: Int, _ what: @autoclosure () -> String) throws(FormatError) -> UInt64 {
     guard let bits = bytes.bits(at: position, count) else {
       throw error("\(what()) is cut short", found: "\(remaining) bytes left", expected: "\(count) bytes")
     }

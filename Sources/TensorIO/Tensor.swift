@@ -143,6 +143,14 @@ public protocol TensorSink: AnyObject {
 public enum CheckpointLimits {
   public static let tensors = 200_000
 
+  /// Whether so many bytes are more than `stored` ones can honestly unpack to: so much is free, and so many times their
+  /// size.
+  public static func isBomb(_ unpacked: Int, in stored: Int, free: Int = 256 << 20) -> Bool {
+    unpacked > free && unpacked / unpackingRatio > stored
+  }
+
+  public static let unpackingRatio = 100
+
   /// Throws where `count` tensors, entries or whatever `what` says are more than `most`.
   public static func check(
     _ count: Int, _ what: String = "tensors", most: Int = tensors, file: String? = nil

@@ -123,9 +123,9 @@ enum NameGroups {
           known[hash] = (template, counts.count)
         }
         if number == nil { counts.append(0) }
-        let place = (template: number ?? counts.count - 1, hole: template, number: place.layer)
-        counts[place.template] += 1
-        candidates.append(place)
+        let found = number ?? counts.count - 1
+        counts[found] += 1
+        candidates.append((found, template, place.layer))
       }
       starts.append(candidates.count)
     }

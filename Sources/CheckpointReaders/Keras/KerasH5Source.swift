@@ -256,7 +256,7 @@ private struct Walk {
     func key(_ path: String) -> [Int] {
       // A weight's name may hold slashes of its own, so every prefix is looked up.
       let parts = path.split(separator: "/")
-      return (0..<parts.count).map { $0 + 1 }.compactMap { places[parts[..<$0].joined(separator: "/")] }
+      return parts.indices.compactMap { places[parts[...$0].joined(separator: "/")] }
     }
     let keys = found.map { key($0.info.name) }
     let sorted = found.indices.sorted { a, b in

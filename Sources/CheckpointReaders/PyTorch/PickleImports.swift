@@ -126,3 +126,11 @@ enum PickleImports {
     return parts.dropFirst().contains { inner.contains($0) }
   }
 }
+
+/// The imports of several pickles, each once and in the order in which they were met.
+struct ImportList {
+  private(set) var items: [ImportedGlobal] = []
+  private var known: Set<ImportedGlobal> = []
+
+  mutating func add(_ more: [ImportedGlobal]) { items += more.filter { known.insert($0).inserted } }
+}

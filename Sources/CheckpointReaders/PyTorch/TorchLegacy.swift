@@ -92,8 +92,10 @@ enum TorchLegacy {
     warnings.append("\(cursor.remaining) bytes follow the end of the checkpoint; they are not used")
     var other = PickleMachine(file: path)
     other.collectImports(cursor)
-    let known = Set(machine.imports)
-    return machine.imports + other.imports.filter { !known.contains($0) }
+    var imports = ImportList()
+    imports.add(machine.imports)
+    imports.add(other.imports)
+    return imports.items
   }
 
   private static func bare(

@@ -89,7 +89,7 @@ final class TorchSource: TensorSource {
       let storage = root(view.storage, storages)
       guard case .entry(let index) = contents[storage], archive.entries[index].isDeflated else { continue }
       total = total.addingReportingOverflow(archive.entries[index].size).partialValue
-      guard total >= 0, total <= 4 << 30 || total / 100 <= archive.file.count else {
+      guard total >= 0, !CheckpointLimits.isBomb(total, in: archive.file.count, free: 4 << 30) else {
         throw FormatError(
           "many tensors lie in storages that are compressed", file: path,
           found: "\(humanBytes(UInt64(max(0, total)))) to unpack, for each of them anew",

@@ -33,14 +33,13 @@ enum TorchZip {
     } catch {
       throw machine.explained(error)
     }
-    var imports = machine.imports
-    var known = Set(imports)
-    func add(_ more: [ImportedGlobal]) { imports += more.filter { known.insert($0).inserted } }
+    var imports = ImportList()
+    imports.add(machine.imports)
     if !cursor.isAtEnd {
       warnings.append("\(cursor.remaining) bytes follow the end of the pickle; they are not used")
       var second = PickleMachine(file: path)
       second.collectImports(cursor)
-      add(second.imports)
+      imports.add(second.imports)
     }
     // Others that a loader might be made to run
     var room = (64 << 20) + 16 * archive.file.count
@@ -54,7 +53,7 @@ enum TorchZip {
       guard let bytes = try? archive.bytes(ofEntryAt: index) else { continue }
       var other = PickleMachine(file: path)
       other.collectImports(ByteCursor(bytes))
-      add(other.imports)
+      imports.add(other.imports)
     }
 
     // 2. What lies around it
@@ -95,7 +94,7 @@ enum TorchZip {
     }
     return try TorchSource(
       format: .pyTorchZip, file: archive.file, path: path, root: root, machine: machine, contents: contents,
-      archive: archive, isBigEndian: isBigEndian, imports: imports, warnings: warnings, metadata: metadata)
+      archive: archive, isBigEndian: isBigEndian, imports: imports.items, warnings: warnings, metadata: metadata)
   }
 
   /// The newest version of the archive that torch reads (kMaxSupportedFileFormatVersion of caffe2/serialize/versions.h).

@@ -24,9 +24,6 @@ public final class ZipArchive: Sendable {
   /// Entries whose checksum was found right, so that tensors that share one do not pay for it again.
   private let verified = Lock<Set<Int>>([])
 
-  private static let freeSize = 256 << 20
-  private static let mostRatio = 100
-
   /// Whether `file` begins like an archive; it may still be damaged.
   public static func looksLikeZip(_ file: Bytes) -> Bool {
     guard let head = file.slice(0, 4) else { return false }
@@ -98,11 +95,11 @@ public final class ZipArchive: Sendable {
       return source
     }
     // What is unpacked is whole in memory, and a megabyte can become a gigabyte.
-    guard entry.size <= Self.freeSize || entry.size / Self.mostRatio <= entry.storedSize else {
+    guard !CheckpointLimits.isBomb(entry.size, in: entry.storedSize) else {
       throw FormatError(
         "the entry '\(entry.name)' unpacks to far more than it can honestly hold", file: file.file,
         offset: UInt64(entry.dataOffset), found: "\(entry.size) bytes in \(entry.storedSize)",
-        expected: "at most \(Self.mostRatio) times its size",
+        expected: "at most \(CheckpointLimits.unpackingRatio) times its size",
         advice: "If you trust it, unpack it and pack it again without compression (zip -0).")
     }
     let whole = try Deflate.unpack(source, size: entry.size, what: "the entry '\(entry.name)'")

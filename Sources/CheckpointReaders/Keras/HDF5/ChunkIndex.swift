@@ -139,15 +139,7 @@ struct ChunkIndex {
     var cursor = try file.cursor(at: address, what)
     guard walk.seen.insert(address).inserted else { throw cursor.error("a tree of chunks holds itself") }
     try cursor.expect("TREE", what)
-    guard try cursor.byte(what) == 1 else { throw cursor.error("a node of another tree") }
-    let level = try cursor.byte(what)
-    // So there are at most 256 of them on the way down.
-    guard above.map({ $0 > 0 && level == $0 - 1 }) ?? true else {
-      throw cursor.error("a tree of chunks has a node on the wrong level", found: "\(level)")
-    }
-    let count = try cursor.size(2, what)
-    _ = try cursor.address(what)
-    _ = try cursor.address(what)
+    let (level, count) = try cursor.treeNode(1, above: above, what)
     for _ in 0..<count {
       let size = try cursor.size(4, "a chunk's size")
       let mask = UInt32(try cursor.number(4, "a chunk's filters"))

@@ -223,16 +223,26 @@ struct HDF5Cursor {
 
   /// A number of so many bytes, at most eight.
   mutating func number(_ size: Int, _ what: String) throws(FormatError) -> UInt64 {
-    switch size {
-    case 2: return UInt64(try cursor.littleEndian(UInt16.self, what))
-    case 4: return UInt64(try cursor.littleEndian(UInt32.self, what))
-    case 8: return try cursor.littleEndian(UInt64.self, what)
-    default: break
+    try cursor.bits(size, what)
+  }
+
+  /// What follows the signature of a node TREE: | kind | level | entries 2 | left | right |. One below another is a level
+  /// lower, so that there are at most 256 on the way down.
+  mutating func treeNode(
+    _ kind: UInt8, above: UInt8?, _ what: String
+  ) throws(FormatError) -> (level: UInt8, count: Int) {
+    let found = try byte(what)
+    guard found == kind else {
+      throw error("a node of another tree", found: "kind \(found)", expected: "\(kind)")
     }
-    let bytes = try cursor.take(size, what)
-    return bytes.withSpan { span in
-      (0..<span.byteCount).reduce(0) { $0 | UInt64(span.byte(at: $1)) << UInt64(8 * $1) }
+    let level = try byte(what)
+    guard above.map({ $0 > 0 && level == $0 - 1 }) ?? true else {
+      throw error("\(what) is on the wrong level", found: "\(level)")
     }
+    let count = try size(2, what)
+    _ = try address(what)
+    _ = try address(what)
+    return (level, count)
   }
 
   /// The same as a size or a count.

@@ -97,16 +97,7 @@ extension HDF5File {
     let start = cursor
     let signature = try cursor.take(4, "a node of a group").array()
     if signature == Array("TREE".utf8) {
-      let kind = try cursor.byte("a node of a group")
-      let level = try cursor.byte("a node of a group")
-      // So there are at most 256 of them on the way down.
-      guard above.map({ $0 > 0 && level == $0 - 1 }) ?? true else {
-        throw cursor.error("a group's tree has a node on the wrong level", found: "\(level)")
-      }
-      guard kind == 0 else { throw cursor.error("a node of another tree", found: "kind \(kind)", expected: "0") }
-      let count = try cursor.size(2, "a node of a group")
-      _ = try cursor.address("a node of a group")
-      _ = try cursor.address("a node of a group")
+      let (level, count) = try cursor.treeNode(0, above: above, "a node of a group")
       for _ in 0..<count {
         _ = try cursor.length("a key")
         guard let child = try cursor.address("a node of a group") else {
@@ -117,7 +108,7 @@ extension HDF5File {
       }
       return
     }
-    guard above ?? 0 == 0 else { throw start.error("a group's tree has a node on the wrong level") }
+    guard above ?? 0 == 0 else { throw start.error("a node of a group is on the wrong level") }
     guard signature == Array("SNOD".utf8) else {
       throw start.error(
         "a node of a group is not where it should be", found: hexadecimal(signature), expected: "'TREE' or 'SNOD'")
