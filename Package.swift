@@ -12,10 +12,15 @@ let package = Package(
   products: [
     .executable(name: "bertconv", targets: ["bertconv"]),
     .library(name: "TensorIO", targets: ["TensorIO"]),
+    .library(name: "CheckpointFormats", targets: ["CheckpointFormats"]),
     .library(name: "CheckpointReaders", targets: ["CheckpointReaders"]),
     .library(name: "CheckpointWriters", targets: ["CheckpointWriters"]),
     .library(name: "NativeFormat", targets: ["NativeFormat"]),
+    .library(name: "ModelFamilies", targets: ["ModelFamilies"]),
     .library(name: "WeightMapping", targets: ["WeightMapping"]),
+    .library(name: "Conversion", targets: ["Conversion"]),
+    .library(name: "Comparison", targets: ["Comparison"]),
+    .library(name: "Inspection", targets: ["Inspection"]),
     .library(name: "Encoder", targets: ["Encoder"]),
     .library(name: "Verification", targets: ["Verification"]),
   ],
@@ -39,34 +44,62 @@ let package = Package(
 
     // The flow, one way
     .target(name: "TensorIO", dependencies: ["CTensorIO"], swiftSettings: strict),
+    .target(name: "CheckpointFormats", dependencies: ["TensorIO"], swiftSettings: strict),
     .target(
       name: "CheckpointReaders",
-      dependencies: ["TensorIO", "CZlib", "CSnappy", "CTensorBundleProto", "CProtobufC"],
+      dependencies: ["TensorIO", "CheckpointFormats", "CZlib", "CSnappy", "CTensorBundleProto", "CProtobufC"],
       swiftSettings: strict),
     .target(
       name: "CheckpointWriters",
-      dependencies: ["TensorIO", "CSnappy"],
+      dependencies: ["TensorIO", "CheckpointFormats", "CSnappy"],
       swiftSettings: strict),
-    .target(name: "NativeFormat", dependencies: ["TensorIO"], swiftSettings: strict),
+    .target(name: "NativeFormat", dependencies: ["TensorIO", "CheckpointFormats"], swiftSettings: strict),
+    .target(
+      name: "ModelFamilies",
+      dependencies: ["TensorIO", "CLibYAML"],
+      resources: [.embedInCode("Families")],
+      swiftSettings: strict),
     .target(
       name: "WeightMapping",
-      dependencies: ["TensorIO", "CLibYAML"],
+      dependencies: ["TensorIO", "CheckpointFormats", "ModelFamilies", "CLibYAML"],
       resources: [.embedInCode("Tables")],
       swiftSettings: strict),
     .target(
-      name: "Encoder", dependencies: ["TensorIO", "NativeFormat", "CKernels", "COneDNN", "COpenBLAS"],
+      name: "Conversion",
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "ModelFamilies",
+        "WeightMapping",
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Comparison",
+      dependencies: ["TensorIO", "ModelFamilies", "WeightMapping", "Conversion"],
+      swiftSettings: strict),
+    .target(
+      name: "Encoder",
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "NativeFormat", "ModelFamilies", "CKernels", "COneDNN", "COpenBLAS",
+      ],
       swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
     .target(
+      name: "Inspection",
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "CheckpointReaders", "NativeFormat", "ModelFamilies", "WeightMapping",
+        "Conversion",
+      ],
+      swiftSettings: strict),
+    .target(
       name: "Reports",
-      dependencies: ["TensorIO", "WeightMapping", "Verification"],
+      dependencies: ["TensorIO", "ModelFamilies", "WeightMapping", "Inspection", "Comparison", "Verification"],
       resources: [.embedInCode("Pages")],
       swiftSettings: strict),
     .executableTarget(
       name: "bertconv",
       dependencies: [
-        "TensorIO", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "WeightMapping", "Encoder",
-        "Verification", "Reports", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "TensorIO", "CheckpointFormats", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "ModelFamilies",
+        "WeightMapping", "Conversion", "Comparison", "Encoder", "Verification", "Inspection", "Reports",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
 

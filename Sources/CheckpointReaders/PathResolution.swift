@@ -128,7 +128,7 @@ struct PathResolution {
     throw FormatError(
       "the folder holds no checkpoint" + (kind.map { " for this route (\($0.title))" } ?? ""), file: folder,
       found: names.isEmpty ? "an empty folder" : names.prefix(12).joined(separator: ", "),
-      advice: warnings.isEmpty ? "Give the checkpoint's file or prefix." : warnings.joined(separator: "; "))
+      advice: warnings.isEmpty ? "Give the checkpoint's file or prefix." : .sentence(warnings.joined(separator: "; ")))
   }
 
   private func checkpoints(in names: [String]) -> [String] {

@@ -39,8 +39,8 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     }
   }
 
-  /// What the command line calls a conversion from it.
-  var route: String { (self == .tensorFlow ? "tf" : rawValue.lowercased()) + "-to-native" }
+  /// One word for it.
+  var shortName: String { self == .tensorFlow ? "tf" : rawValue.lowercased() }
 
   public init(_ format: FormatName) {
     switch format {
@@ -132,8 +132,7 @@ public struct CheckpointOpener: Sendable {
       throw FormatError(
         "the checkpoint is of another format than was asked for", file: resolved.path, found: source.format.rawValue,
         expected: "a format of \(kind.title)",
-        advice: "It is a checkpoint of \(CheckpointKind(source.format).title), whatever its name says: use "
-          + "\(CheckpointKind(source.format).route) or auto-to-native.")
+        advice: .openAs(kind: CheckpointKind(source.format).shortName, title: CheckpointKind(source.format).title))
     }
     let folder = FileSystem.folder(of: resolved.path)
     return OpenedCheckpoint(
@@ -198,7 +197,7 @@ public struct CheckpointOpener: Sendable {
     if path.hasSuffix(".index") {
       do throws(FormatError) { _ = try Table(file) } catch { return error }
     }
-    let guess: String? =
+    let guess: FormatError.Advice =
       if file.isEmpty {
         "The file is empty: it was not copied or downloaded whole."
       } else if head.starts(with: [0x1F, 0x8B]) {
@@ -208,7 +207,7 @@ public struct CheckpointOpener: Sendable {
       } else if head.first == UInt8(ascii: "<") {
         "It looks like a web page: the download did not give the file itself."
       } else if head.first == UInt8(ascii: "{") {
-        "It is JSON: give the checkpoint, and this file with --config."
+        .giveCheckpointWithConfig
       } else {
         "Give a checkpoint of TensorFlow, PyTorch, Keras, NumPy or Flax, or a safetensors file."
       }

@@ -63,7 +63,7 @@ public struct EncoderInput: Sendable {
       throw FormatError(
         "the input is too large for one run", file: file, tensor: "input_ids", found: shapeText(shape),
         expected: "at most \(grouped(most)) tokens, padding included",
-        advice: "Run it in parts" + (most < Self.largestInput ? ", or save it uncompressed." : "."))
+        advice: "Run it in parts\(most < Self.largestInput ? ", or save it uncompressed." : ".")")
     }
     func optional(_ name: String) throws -> [Int]? {
       guard let index = source.index(ofTensor: name) else { return nil }
@@ -128,7 +128,7 @@ public struct EncoderInput: Sendable {
   /// Checks sizes and every value against the model: past this, no index of an embedding can be wrong.
   func check(_ config: EncoderConfig) throws(FormatError) {
     func wrong(
-      _ problem: String, _ name: String, found: String, expected: String, advice: String? = nil
+      _ problem: String, _ name: String, found: String, expected: String, advice: FormatError.Advice? = nil
     ) -> FormatError {
       FormatError(problem, file: file, tensor: name, found: found, expected: expected, advice: advice)
     }

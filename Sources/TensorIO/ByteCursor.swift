@@ -12,7 +12,7 @@ public struct ByteCursor: Sendable {
 
   /// An error at the present offset.
   public func error(
-    _ problem: String, found: String? = nil, expected: String? = nil, advice: String? = nil
+    _ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil
   ) -> FormatError {
     FormatError(problem, file: bytes.file, offset: offsetInFile, found: found, expected: expected, advice: advice)
   }

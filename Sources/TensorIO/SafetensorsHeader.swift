@@ -43,7 +43,7 @@ public struct SafetensorsHeader: Sendable {
     var cursor = ByteCursor(file)
     let length = try cursor.littleEndian(UInt64.self, "the header's length")
     func fail(
-      _ problem: String, tensor: String? = nil, found: String? = nil, expected: String? = nil, advice: String? = nil
+      _ problem: String, tensor: String? = nil, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil
     ) -> FormatError {
       FormatError(problem, file: file.file, tensor: tensor, found: found, expected: expected, advice: advice)
     }

@@ -154,7 +154,7 @@ struct DialectParser {
     var result: [String: String] = [:]
     for (key, entry) in try value.map("config") {
       guard configKeys.contains(where: { $0.name == key }) else {
-        let advice = nearestName(to: key, among: configKeys.map(\.name)).map { "Did you mean '\($0)'?" }
+        let advice = nearestName(to: key, among: configKeys.map(\.name)).map { FormatError.Advice.didYouMean($0) }
         throw entry.fail("'\(key)' is no key of the table's config", advice: advice)
       }
       result[key] = try entry.string("the name of a value")
@@ -222,7 +222,7 @@ struct DialectParser {
 
   private func tensor(_ name: String, at place: YAMLValue) throws(FormatError) -> Int {
     guard let index = tensorIndex[name] else {
-      let advice = nearestName(to: name, among: tensorIndex.keys.sorted()).map { "Did you mean '\($0)'?" }
+      let advice = nearestName(to: name, among: tensorIndex.keys.sorted()).map { FormatError.Advice.didYouMean($0) }
       throw place.fail("unknown target '\(name)'", expected: "a name listed under 'tensors'", advice: advice)
     }
     return index

@@ -239,7 +239,7 @@ public struct Mapper: Sendable {
     }
     if !report.missing.isEmpty { advice.append("A model cannot be made without the tensors that are missing.") }
     if advice.isEmpty { advice.append("Check that the file is the one that is meant.") }
-    return FormatError(text, file: file, advice: advice.joined(separator: " "))
+    return FormatError(text, file: file, advice: .sentence(advice.joined(separator: " ")))
   }
 
   private func allowance(_ report: MappingReport) -> String {

@@ -231,8 +231,8 @@ struct TableParser {
     return names
   }
 
-  private func nearest(_ name: String) -> String? {
-    nearestName(to: name, among: tensorIndex.keys.sorted()).map { "Did you mean '\($0)'?" }
+  private func nearest(_ name: String) -> FormatError.Advice? {
+    nearestName(to: name, among: tensorIndex.keys.sorted()).map { FormatError.Advice.didYouMean($0) }
   }
 
   private func parseShape(_ value: YAMLValue) throws(FormatError) -> [Dimension] {
@@ -275,7 +275,7 @@ extension Dimension {
     func symbol(_ name: Substring) throws(FormatError) -> String {
       guard !symbols.contains(String(name)) else { return String(name) }
       let known = symbols.sorted()
-      let advice = nearestName(to: String(name), among: known).map { "Did you mean '\($0)'?" }
+      let advice = nearestName(to: String(name), among: known).map { FormatError.Advice.didYouMean($0) }
       throw value.fail("unknown dimension '\(name)'", expected: known.joined(separator: ", "), advice: advice)
     }
     if let slash = text.firstIndex(of: "/") {

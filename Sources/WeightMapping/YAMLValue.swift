@@ -25,7 +25,9 @@ struct YAMLValue {
   }
 
   /// An error at this place of the table.
-  func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: String? = nil) -> FormatError {
+  func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil)
+    -> FormatError
+  {
     FormatError("line \(line): " + problem, file: file, found: found, expected: expected, advice: advice)
   }
 
@@ -42,7 +44,7 @@ struct YAMLValue {
     var result: [String: YAMLValue] = [:]
     for (key, value) in try map(what) {
       guard keys.contains(key) else {
-        let nearest = nearestName(to: key, among: keys).map { "Did you mean '\($0)'?" }
+        let nearest = nearestName(to: key, among: keys).map { FormatError.Advice.didYouMean($0) }
         throw value.fail("unknown key '\(key)' in \(what)", expected: keys.joined(separator: ", "), advice: nearest)
       }
       result[key] = value
@@ -96,7 +98,7 @@ struct YAMLValue {
     var result: [(key: String, value: JSON)] = []
     for (name, entry) in try map(what) {
       guard keys.contains(name) else {
-        let advice = nearestName(to: name, among: keys).map { "Did you mean '\($0)'?" }
+        let advice = nearestName(to: name, among: keys).map { FormatError.Advice.didYouMean($0) }
         throw entry.fail("'\(what)' names '\(name)', which is no key of the config", advice: advice)
       }
       result.append((name, try entry.json("the value of '\(name)'")))

@@ -36,7 +36,7 @@ struct PageFile {
     }
   }
 
-  private static let advice = "Give another name with --html."
+  private static let advice: FormatError.Advice = "Give another name with --html."
 
   func write(_ page: [UInt8]) throws {
     try file.write(page, at: 0)

@@ -28,8 +28,30 @@ func reportingErrors(_ body: () throws -> Void) throws {
   do {
     try body()
   } catch let error as FormatError {
-    Console.error("error: \(error)")
+    Console.error("error: \(error.text(wording: \.commandText))")
     throw ExitCode(2)
+  }
+}
+
+extension FormatError.Advice {
+  /// The advice in the words of this program's options.
+  var commandText: String {
+    switch self {
+    case .allowReplacing: "Use --force to replace it."
+    case .chooseOtherOutput: "Give another name with -o."
+    case .giveConfig: "Give the config that belongs to these weights with --config."
+    case .giveCheckpointWithConfig: "If this is a config, give the checkpoint, and this file with --config."
+    case .giveTable: "A table of your own can be given with --table."
+    case .convertFirst: "Convert it with 'bertconv convert' first."
+    case .openAs(let kind, let title):
+      "It is a checkpoint of \(title), whatever its name says: use \(kind)-to-native or auto-to-native."
+    case .allowUnexpected(let glob): "Unexpected tensors can be left out on request: --allow-unexpected '\(glob)'."
+    case .listUnmapped: "'bertconv inspect --unmapped' lists them."
+    case .chooseStorageType(let types): "Use --dtype \(types.joined(separator: " or "))."
+    case .choosePrecision(let precisions): "Use --precision \(precisions.joined(separator: " or "))."
+    case .all(let advice): advice.map(\.commandText).joined(separator: " ")
+    case .sentence, .didYouMean: text
+    }
   }
 }
 

@@ -194,7 +194,7 @@ private struct Walk {
   }
 
   private mutating func add(_ dataset: HDF5Dataset, _ header: ObjectHeader, _ path: String) throws(FormatError) {
-    func wrong(_ problem: String, found: String, advice: String? = nil) -> FormatError {
+    func wrong(_ problem: String, found: String, advice: FormatError.Advice? = nil) -> FormatError {
       FormatError(problem, tensor: path, found: found, expected: "numbers or strings", advice: advice)
     }
     try CheckpointLimits.check(found.count + 1)

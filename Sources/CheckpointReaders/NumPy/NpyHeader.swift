@@ -57,7 +57,9 @@ struct NpyHeader: Sendable, Equatable {
     var parser = NpyDictParser(
       text: text.array(), file: header.file, base: header.offsetInFile + UInt64(start), tensor: name)
     let fields = try parser.parse()
-    func refuse(_ problem: String, found: String?, expected: String? = nil, advice: String? = nil) -> FormatError {
+    func refuse(_ problem: String, found: String?, expected: String? = nil, advice: FormatError.Advice? = nil)
+      -> FormatError
+    {
       FormatError(problem, file: header.file, tensor: name, found: found, expected: expected, advice: advice)
     }
     (elementType, isBigEndian) = try Self.type(fields.descr, refuse)
@@ -72,7 +74,7 @@ struct NpyHeader: Sendable, Equatable {
 
   private static func type(
     _ descr: NpyDictParser.Descr,
-    _ refuse: (_ problem: String, _ found: String?, _ expected: String?, _ advice: String?) -> FormatError
+    _ refuse: (_ problem: String, _ found: String?, _ expected: String?, _ advice: FormatError.Advice?) -> FormatError
   ) throws(FormatError) -> (ElementType, isBigEndian: Bool) {
     guard case .plain(let text) = descr else {
       throw refuse(

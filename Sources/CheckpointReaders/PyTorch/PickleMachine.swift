@@ -51,7 +51,9 @@ struct PickleMachine {
 
   // MARK: The arena
 
-  func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: String? = nil) -> FormatError {
+  func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil)
+    -> FormatError
+  {
     FormatError(problem, file: file, offset: place, found: found, expected: expected, advice: advice)
   }
 

@@ -220,9 +220,9 @@ extension PickleMachine {
     let dangerous = imports.filter { $0.verdict == .dangerous }.map(\.name)
     guard !dangerous.isEmpty else { return error }
     var result = error
-    result.advice =
+    result.advice = .sentence(
       "The pickle imports \(dangerous.prefix(5).joined(separator: ", ")), which can run code when it is loaded: "
-      + "do not load this file."
+        + "do not load this file.")
     return result
   }
 }

@@ -24,7 +24,7 @@ public final class ShardedSource: TensorSource {
     guard let members = json["weight_map"]?.members else {
       throw FormatError(
         "not a list of shards", file: path, found: "no weight_map",
-        advice: "If this is a configuration, give the checkpoint, and this file with --config.")
+        advice: .giveCheckpointWithConfig)
     }
     try CheckpointLimits.check(members.count, file: path)
     var listed: [String: String] = [:]

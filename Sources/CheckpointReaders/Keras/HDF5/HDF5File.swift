@@ -200,7 +200,7 @@ struct HDF5Cursor {
   var remaining: Int { cursor.remaining }
 
   func error(
-    _ problem: String, found: String? = nil, expected: String? = nil, advice: String? = nil
+    _ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil
   ) -> FormatError {
     cursor.error(problem, found: found, expected: expected, advice: advice)
   }
