@@ -47,7 +47,7 @@ public final class NpzWriter: TensorSink {
     try file.write(bytes, at: layout.entries[index].dataOffset + headers[index].count + offset)
   }
 
-  public func finish(metadata: [(key: String, value: String)]) throws {
+  public func finish() throws {
     try progress.checkComplete()
     for index in layout.entries.indices {
       layout.setChecksum(checksums[index].value, ofEntryAt: index)

@@ -84,8 +84,7 @@ public final class NativeWriter: TensorSink {
     written[place] += bytes.byteCount
   }
 
-  public func finish(metadata extra: [(key: String, value: String)]) throws {
-    guard extra.isEmpty else { throw FormatError("the native format takes no further metadata", file: path) }
+  public func finish() throws {
     for (entry, count) in zip(entries, written) where count != entry.range.count {
       throw FormatError(
         "less data than was declared", file: path, tensor: entry.name, found: "\(count) bytes",

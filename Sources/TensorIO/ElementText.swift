@@ -23,7 +23,7 @@ extension ElementType {
       return ("\(real.text)\(sign)\(imaginary.text)j", .array([real.json, imaginary.json]))
     default: break
     }
-    guard let decode = TensorStatistics.decoder(self) else {
+    guard let decode = numberDecoder else {
       let digits = (0..<size).map { hexadecimal(bytes.byte(at: offset + $0), digits: 2) }.joined()
       return ("0x" + digits, .string("0x" + digits))
     }

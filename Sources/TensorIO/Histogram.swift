@@ -11,7 +11,7 @@ public struct Histogram: Sendable, Equatable {
 
   /// One pass over the values of a tensor whose `statistics` are known; `nil` for types without numeric values.
   public init?(_ bytes: RawSpan, _ elementType: ElementType, _ statistics: TensorStatistics, bins: Int = 48) {
-    guard let decode = TensorStatistics.decoder(elementType), let size = elementType.size, bins > 0 else { return nil }
+    guard let decode = elementType.numberDecoder, let size = elementType.size, bins > 0 else { return nil }
     minimum = statistics.minimum
     maximum = statistics.maximum
     guard minimum.isFinite, maximum.isFinite else {

@@ -127,14 +127,14 @@ extension TensorSource {
   public func index(ofTensor name: String) -> Int? { tensors.firstIndex { $0.name == name } }
 }
 
-/// Where converted tensors go.
+/// Where converted tensors go. A sink whose format keeps metadata is given it when it is made.
 public protocol TensorSink: AnyObject {
   /// Declares every tensor, in the order that the sink is to keep, before any data.
   func begin(_ tensors: [TensorInfo]) throws
   /// Appends to the tensor at `index`; the pieces of one tensor come in order, the tensors in any order.
   func append(_ bytes: RawSpan, toTensorAt index: Int) throws
-  /// Completes the output and puts it in place.
-  func finish(metadata: [(key: String, value: String)]) throws
+  /// Completes the output, which then has its final name.
+  func finish() throws
   /// Removes all traces of an output that was not finished.
   func cancel()
 }

@@ -19,7 +19,7 @@ public enum Converter {
   }
 
   /// Streams every target of `plan` from `source` to `sink`: `TensorSink.begin(_:)` and the data, but not
-  /// `TensorSink.finish(metadata:)`. Ties that are not resolved yet are resolved first.
+  /// `TensorSink.finish()`. Ties that are not resolved yet are resolved first.
   ///
   /// The targets that are computed are made on other cores while this one writes; the sink is called on this thread
   /// alone. `progress` is told the number of bytes written so far, of ``MappingPlan/byteCount``.

@@ -198,7 +198,7 @@ extension Converter {
           }
         }
       }
-      try reducing.finish(metadata: [])
+      try reducing.finish()
     } catch let error as FormatError where error.tensor == target.info.name && error.file == nil {
       // Values that the type cannot hold.
       return error.description
@@ -232,7 +232,7 @@ private final class PieceSink: TensorSink {
     pieces = tensors.map { _ in [] }
   }
   func append(_ bytes: RawSpan, toTensorAt index: Int) throws { pieces[index] += bytes.array() }
-  func finish(metadata: [(key: String, value: String)]) throws {}
+  func finish() throws {}
   func cancel() {}
 
   func drain(_ body: (Int, RawSpan) -> Void) {

@@ -79,11 +79,11 @@ public final class ReducingSink: TensorSink {
     }
   }
 
-  public func finish(metadata: [(key: String, value: String)]) throws {
+  public func finish() throws {
     for (tensor, rest) in zip(tensors, rests) where !rest.isEmpty {
       throw FormatError("less data than the tensor's shape and type say", tensor: tensor.name)
     }
-    try sink.finish(metadata: metadata)
+    try sink.finish()
   }
 
   public func cancel() { sink.cancel() }
@@ -114,11 +114,11 @@ public final class ReducingSink: TensorSink {
         let isFinite = bits.value & 0x7F80_0000 != 0x7F80_0000 || bits.isOverflow
         switch type {
         case .f16:
-          let half = Rounding.half(bits.value)
+          let half = Float(bitPattern: bits.value).halfBits
           if isFinite, half & 0x7FFF == 0x7C00 { overflow += 1 }
           out.storeBytes(of: half.littleEndian, toByteOffset: element * 2, as: UInt16.self)
         case .bf16:
-          let brain = Rounding.brain(bits.value)
+          let brain = Float(bitPattern: bits.value).bfloat16Bits
           if isFinite, brain & 0x7FFF == 0x7F80 { overflow += 1 }
           out.storeBytes(of: brain.littleEndian, toByteOffset: element * 2, as: UInt16.self)
         case .f32, .int8:
@@ -215,45 +215,13 @@ enum Rounding {
   ) -> (value: UInt32, isOverflow: Bool) {
     switch type {
     case .f32: return (bytes.littleEndian(UInt32.self, at: offset), false)
-    case .bf16: return (UInt32(bytes.littleEndian(UInt16.self, at: offset)) << 16, false)
+    case .bf16: return (Float(bfloat16Bits: bytes.littleEndian(UInt16.self, at: offset)).bitPattern, false)
     case .f16: return (Float(halfBits: bytes.littleEndian(UInt16.self, at: offset)).bitPattern, false)
     default:
       let value = Double(bitPattern: bytes.littleEndian(UInt64.self, at: offset))
       let nearest = Float(value)
       let isOverflow = nearest.isInfinite && value.isFinite
-      guard toOdd, !isOverflow, Double(nearest) != value, !value.isNaN else { return (nearest.bitPattern, isOverflow) }
-      // Towards zero, then the last bit set.
-      let bits = Double(nearest).magnitude > value.magnitude ? nearest.bitPattern - 1 : nearest.bitPattern
-      return (bits | 1, false)
+      return ((toOdd ? Float(roundingToOdd: value) : nearest).bitPattern, isOverflow)
     }
-  }
-
-  /// Half precision.
-  @inline(__always)
-  static func half(_ bits: UInt32) -> UInt16 {
-    let sign = UInt16(truncatingIfNeeded: bits >> 16) & 0x8000
-    let magnitude = bits & 0x7FFF_FFFF
-    if magnitude > 0x7F80_0000 { return sign | 0x7E00 | UInt16(truncatingIfNeeded: magnitude >> 13) & 0x03FF }
-    // 65,520 lies half way between the largest half and the next power of two.
-    if magnitude >= 0x477F_F000 { return sign | 0x7C00 }
-    if magnitude >= 0x3880_0000 {
-      let rebased = magnitude - 0x3800_0000
-      return sign | UInt16(truncatingIfNeeded: (rebased + 0x0FFF + (rebased >> 13 & 1)) >> 13)
-    }
-    // Subnormal: multiples of 2⁻²⁴; half of that and less is zero.
-    if magnitude <= 0x3300_0000 { return sign }
-    let shift = 126 - magnitude >> 23
-    let mantissa = magnitude & 0x007F_FFFF | 0x0080_0000
-    let whole = mantissa >> shift
-    let rest = mantissa & (1 << shift - 1)
-    let tie: UInt32 = 1 << (shift - 1)
-    return sign | UInt16(truncatingIfNeeded: rest > tie || rest == tie && whole & 1 == 1 ? whole + 1 : whole)
-  }
-
-  /// bfloat16.
-  @inline(__always)
-  static func brain(_ bits: UInt32) -> UInt16 {
-    if bits & 0x7FFF_FFFF > 0x7F80_0000 { return UInt16(truncatingIfNeeded: bits >> 16) | 0x0040 }
-    return UInt16(truncatingIfNeeded: (bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
   }
 }

@@ -232,7 +232,7 @@ private struct ElementBlock {
   init(_ type: ElementType) {
     self.type = type
     elementSize = type.size ?? 1
-    decode = TensorStatistics.decoder(type)
+    decode = type.numberDecoder
   }
 
   var areNumbers: Bool { decode != nil }

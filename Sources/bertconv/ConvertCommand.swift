@@ -134,7 +134,7 @@ struct Convert: ParsableCommand {
       try Converter.write(plan, from: model, to: writer, progress: { bar.update($0) })
       // While the disk is still busy with the data.
       try native.setSource(SourceDescription.make(checkpoint, plan: plan) { try CRC32C.checksum(ofFile: $0) })
-      try writer.finish(metadata: [])
+      try writer.finish()
     } catch {
       bar.finish()
       writer.cancel()
@@ -230,7 +230,7 @@ struct Convert: ParsableCommand {
       try Converter.write(plan, from: model, to: sink, progress: { bar.update($0) })
       // Before the checkpoint itself, so that it is never there without them.
       for text in texts { try AtomicFile.write(Array(text.content.utf8), to: text.path, overwrites: force) }
-      try sink.finish(metadata: [])
+      try sink.finish()
     } catch {
       bar.finish()
       sink.cancel()

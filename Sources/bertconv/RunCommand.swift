@@ -106,7 +106,7 @@ struct Run: ParsableCommand {
         // Memory safety: floats have no padding.
         try writer.append(unsafe result.values.span.bytes, toTensorAt: index)
       }
-      try writer.finish(metadata: [])
+      try writer.finish()
     } catch {
       writer.cancel()
       throw error

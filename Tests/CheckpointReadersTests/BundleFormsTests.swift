@@ -42,7 +42,7 @@ struct BundleFormsTests {
       let values = (0..<tensor.byteCount).map { UInt8(truncatingIfNeeded: $0 &* 13 &+ index) }
       try writer.append(unsafe values.span.bytes, toTensorAt: index)
     }
-    try writer.finish(metadata: [])
+    try writer.finish()
     let source = try CheckpointOpener().open(folder.file("m")).source
     #expect(source.tensors.count == tensors.count)
     for (index, tensor) in tensors.enumerated() {

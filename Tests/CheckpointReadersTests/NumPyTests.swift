@@ -204,7 +204,7 @@ struct NumPyTests {
     let writer = try NpzWriter(path: folder.file("a.npz"), overwrites: false)
     try writer.begin([info])
     try Bytes([1, 2, 3, 4]).withSpan { try writer.append($0, toTensorAt: 0) }
-    #expect(failure { try writer.finish(metadata: []) }.contains("less data"))
+    #expect(failure { try writer.finish() }.contains("less data"))
     #expect(
       failure { try Bytes([1, 2, 3, 4, 5]).withSpan { try writer.append($0, toTensorAt: 0) } }.contains("more data"))
     writer.cancel()
@@ -264,7 +264,7 @@ struct NumPyTests {
 }
 
 /// Writes the tensors in odd order and pieces.
-func write(_ tensors: [ExpectedTensor], to sink: any TensorSink, metadata: [(key: String, value: String)] = []) throws {
+func write(_ tensors: [ExpectedTensor], to sink: any TensorSink) throws {
   try sink.begin(
     tensors.map {
       TensorInfo(
@@ -278,5 +278,5 @@ func write(_ tensors: [ExpectedTensor], to sink: any TensorSink, metadata: [(key
       try Bytes(part).withSpan { try sink.append($0, toTensorAt: index) }
     }
   }
-  try sink.finish(metadata: metadata)
+  try sink.finish()
 }

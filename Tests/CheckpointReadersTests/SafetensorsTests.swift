@@ -185,24 +185,14 @@ struct SafetensorsTests {
     let folder = TemporaryFolder()
     let expected = try expectedTensors(fixture("safetensors/expected.json"))
     let path = folder.file("out.safetensors")
-    let writer = try SafetensorsWriter(path: path, overwrites: false, metadata: [("format", "pt"), ("note", "old")])
-    try write(expected, to: writer, metadata: [("note", "new"), ("größe", "🦉\n")])
+    let writer = try SafetensorsWriter(
+      path: path, overwrites: false, metadata: [("format", "pt"), ("note", "new"), ("größe", "🦉\n")])
+    try write(expected, to: writer)
     let source = try open(path)
     #expect(try differences(source, expected).isEmpty)
     #expect(source.metadata.map(\.key) == ["format", "note", "größe"])
     #expect(source.metadata.map(\.value) == ["pt", "new", "🦉\n"])
     for tensor in source.tensors { #expect(Int(tensor.location?.offset ?? 1) % (tensor.elementType.size ?? 1) == 0) }
-  }
-
-  @Test func metadataThatHasNoRoomIsRefused() throws {
-    let folder = TemporaryFolder()
-    let writer = try SafetensorsWriter(path: folder.file("out.safetensors"), overwrites: false, room: 0)
-    try writer.begin([])
-    #expect(
-      failure { try writer.finish(metadata: [("a", String(repeating: "x", count: 100))]) }.contains(
-        "does not fit the room"))
-    writer.cancel()
-    #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
   }
 
   @Test func namesAndTypesThatTheFormatLacksAreRefused() throws {

@@ -17,7 +17,7 @@ import Testing
     for (index, tensor) in tensors.enumerated() {
       try Bytes(content(index, tensor)).withSpan { try writer.append($0, toTensorAt: index) }
     }
-    try writer.finish(metadata: [])
+    try writer.finish()
     return tensors
   }
 

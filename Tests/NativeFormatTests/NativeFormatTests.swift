@@ -24,7 +24,7 @@ private func writeModel(_ path: String, overwrites: Bool = false) throws {
     try writer.append(unsafe Array(bytes[..<half]).span.bytes, toTensorAt: index)
     try writer.append(unsafe Array(bytes[half...]).span.bytes, toTensorAt: index)
   }
-  try writer.finish(metadata: [])
+  try writer.finish()
 }
 
 private func openAndVerify(_ path: String) throws {
@@ -108,7 +108,7 @@ struct NativeFormatTests {
       #expect(throws: FormatError.self) {
         try writer.append(unsafe [UInt8](repeating: 0, count: 9).span.bytes, toTensorAt: 0)
       }
-      #expect(throws: FormatError.self) { try writer.finish(metadata: []) }
+      #expect(throws: FormatError.self) { try writer.finish() }
     }
     #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
   }

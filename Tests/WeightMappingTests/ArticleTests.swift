@@ -23,7 +23,7 @@ struct ArticleTests {
     let writer = try NativeWriter(
       path: output, overwrites: false, config: plan.config, vocabulary: nil, source: .object([]))
     try Converter.write(plan, from: checkpoint.source, to: writer, progress: nil)
-    try writer.finish(metadata: [])
+    try writer.finish()
 
     let model = try NativeModel.open(output)
     try model.verifyChecksums()

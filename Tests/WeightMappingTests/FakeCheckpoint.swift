@@ -85,7 +85,7 @@ final class FakeSink: TensorSink {
     data = tensors.map { _ in [] }
   }
   func append(_ bytes: RawSpan, toTensorAt index: Int) throws { data[index] += bytes.array() }
-  func finish(metadata: [(key: String, value: String)]) throws {}
+  func finish() throws {}
   func cancel() {}
 
   func bytes(_ name: String) -> [UInt8] { infos.firstIndex { $0.name == name }.map { data[$0] } ?? [] }

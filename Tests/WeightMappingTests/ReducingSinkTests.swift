@@ -11,7 +11,7 @@ import Testing
     for index in source.tensors.indices {
       try source.streamBytes(ofTensorAt: index) { try reducing.append($0, toTensorAt: index) }
     }
-    try reducing.finish(metadata: [])
+    try reducing.finish()
     return (sink, reducing)
   }
 
@@ -22,7 +22,7 @@ import Testing
   @Test func everyHalfIsItself() {
     for bits in UInt16.min...UInt16.max {
       let value = Float(halfBits: bits)
-      let back = Rounding.half(value.bitPattern)
+      let back = value.halfBits
       if value.isNaN { #expect(Float(halfBits: back).isNaN) } else { #expect(back == bits) }
     }
   }
@@ -44,7 +44,7 @@ import Testing
     let (sink, reducing) = try reduced(source, .bf16)
     #expect(shorts(sink.data[0]) == [0x3F80, 0x3F82, 0x7F80, 0x7F80])
     #expect(reducing.overflows.map(\.count) == [1])
-    #expect(Rounding.brain(0x7F80_0001) & 0x7FFF > 0x7F80)
+    #expect(Float(bitPattern: 0x7F80_0001).bfloat16Bits & 0x7FFF > 0x7F80)
   }
 
   @Test func doublesAreRoundedOnce() throws {
@@ -96,7 +96,7 @@ import Testing
     let sink = FakeSink()
     let reducing = ReducingSink(sink, type: type)
     try Converter.write(try plan(source), from: source, to: reducing, progress: nil)
-    try reducing.finish(metadata: [])
+    try reducing.finish()
     var model = FakeSource()
     for (info, data) in zip(sink.infos, sink.data) {
       model.add(info.name, info.shape, type: info.elementType, bytes: data)

@@ -85,7 +85,7 @@ import WeightMapping
     final class Full: TensorSink {
       func begin(_ tensors: [TensorInfo]) throws {}
       func append(_ bytes: RawSpan, toTensorAt index: Int) throws { throw FormatError("the disk is full") }
-      func finish(metadata: [(key: String, value: String)]) throws {}
+      func finish() throws {}
       func cancel() {}
     }
     let source = Watched(googleTensors())

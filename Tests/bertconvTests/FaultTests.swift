@@ -116,7 +116,7 @@ struct FaultTests {
     let info = TensorInfo(name: "input_ids", elementType: .i64, shape: [64, 16], byteCount: 64 * 16 * 8)
     try writer.begin([info])
     unsafe try writer.append([Int64](repeating: 7, count: 64 * 16).span.bytes, toTensorAt: 0)
-    try writer.finish(metadata: [])
+    try writer.finish()
     return try contents(folder.file("inputs.npz"))
   }
 

@@ -94,7 +94,7 @@ struct InspectTests {
       let data = Bytes(bytes(tensor.1))
       try data.withSpan { try writer.append($0, toTensorAt: index) }
     }
-    try writer.finish(metadata: [])
+    try writer.finish()
     let text = try inspect(file, "--stats")
     #expect(text.contains("nan    NaN in 1 tensor: broken"))
     #expect(text.contains("inf    infinities in 1 tensor: far"))

@@ -330,7 +330,7 @@ extension PickleMachine {
     switch type {
     case .f64: return .float(Double(bitPattern: bits))
     case .f32: return .float(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
-    case .f16: return .float(Self.half(UInt16(truncatingIfNeeded: bits)))
+    case .f16: return .float(Double(Float(halfBits: UInt16(truncatingIfNeeded: bits))))
     case .bool: return .bool(bits != 0)
     case .i64: return .int(Int(Int64(bitPattern: bits)))
     case .i32: return .int(Int(Int32(truncatingIfNeeded: bits)))
@@ -338,19 +338,6 @@ extension PickleMachine {
     case .i8: return .int(Int(Int8(truncatingIfNeeded: bits)))
     case .u64, .u32, .u16, .u8: return Int(exactly: bits).map { .int($0) }
     default: return nil
-    }
-  }
-
-  private static func half(_ bits: UInt16) -> Double {
-    let sign: Double = bits & 0x8000 == 0 ? 1 : -1
-    let fraction = Double(bits & 0x3FF)
-    switch Int(bits >> 10 & 0x1F) {
-    case 0: return sign * fraction * 0x1p-24
-    case 31: return fraction == 0 ? sign * .infinity : .nan
-    case let exponent:
-      var value = sign * (1 + fraction / 1024)
-      for _ in 0..<abs(exponent - 15) { value *= exponent > 15 ? 2 : 0.5 }
-      return value
     }
   }
 }

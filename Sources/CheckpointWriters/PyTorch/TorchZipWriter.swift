@@ -58,7 +58,7 @@ public final class TorchZipWriter: TensorSink {
     try file.write(bytes, at: layout.entries[firstEntry + index].dataOffset + offset)
   }
 
-  public func finish(metadata: [(key: String, value: String)]) throws {
+  public func finish() throws {
     try progress.checkComplete()
     var names = FNV()
     var sums = FNV()

@@ -105,7 +105,7 @@ public final class TensorFlowBundleWriter: TensorSink {
     try data.write(bytes, at: starts[index] + offset)
   }
 
-  public func finish(metadata: [(key: String, value: String)]) throws {
+  public func finish() throws {
     try progress.checkComplete()
     var entries: [(key: [UInt8], value: [UInt8])] = [
       ([], BundleMessages.header(shards: 1, isBigEndian: options.isBigEndian))
