@@ -115,9 +115,25 @@ let package = Package(
       dependencies: ["CheckpointReaders", "CheckpointWriters", "TensorIO", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "NativeFormatTests", dependencies: ["NativeFormat", "TensorIO", "TestSupport"], swiftSettings: strict),
+    // Checkpoints in memory, and what the tables and a conversion make of them.
+    .target(
+      name: "ModelSupport",
+      dependencies: ["TensorIO", "WeightMapping", "Conversion"],
+      path: "Tests/ModelSupport",
+      swiftSettings: strict),
     .testTarget(
       name: "WeightMappingTests",
-      dependencies: ["WeightMapping", "NativeFormat", "CheckpointReaders", "TestSupport"], swiftSettings: strict),
+      dependencies: [
+        "WeightMapping", "Conversion", "NativeFormat", "CheckpointReaders", "TestSupport", "ModelSupport",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ConversionTests",
+      dependencies: ["Conversion", "WeightMapping", "CheckpointReaders", "TestSupport", "ModelSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ComparisonTests",
+      dependencies: ["Comparison", "Conversion", "WeightMapping", "ModelSupport"], swiftSettings: strict),
     .testTarget(
       name: "EncoderTests",
       dependencies: ["Encoder", "CKernels", "COneDNN", "NativeFormat", "CheckpointReaders", "TestSupport"],

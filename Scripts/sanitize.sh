@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # FaultTests limit the memory of the program and wait for moments of its work, which a sanitizer changes.
 skipped=FaultTests
 # What starts threads, and the program from end to end; the rest would take as long again.
-threaded='EncoderTests|VerificationTests|NativeFormatTests|TensorIOTests|WorkshopTests|EndToEndTests|PrecisionTests'
+threaded='EncoderTests|VerificationTests|NativeFormatTests|TensorIOTests|OrderedWorkerPoolTests|EndToEndTests|PrecisionTests'
 # The system's default linker does not find the runtimes of the sanitizers.
 linker=-use-ld=lld
 

@@ -22,15 +22,15 @@ public struct HeadOrder: Sendable, Equatable {
 
 /// Where each row of each part lies in a joined matrix of known sizes.
 public struct HeadLayout: Sendable, Equatable {
-  let parts: Int
+  package let parts: Int
   let heads: Int
   /// Rows of one head in one part.
   let rows: Int
   let order: HeadOrder
 
   /// Rows of the whole, and of one part of it.
-  let whole: Int
-  var part: Int { heads * rows }
+  package let whole: Int
+  package var part: Int { heads * rows }
 
   /// The layout of `parts` matrices of `size` rows each; `nil` where `size` does not divide into `heads`.
   init?(parts: Int, size: Int, heads: Int, order: HeadOrder) {
@@ -58,7 +58,7 @@ public struct HeadLayout: Sendable, Equatable {
   }
 
   /// Calls `body` with runs that lie side by side in the whole and in the part: where each begins, and how long it is.
-  func forEachRun(ofPart part: Int, _ body: (_ inWhole: Int, _ inPart: Int, _ count: Int) -> Void) {
+  package func forEachRun(ofPart part: Int, _ body: (_ inWhole: Int, _ inPart: Int, _ count: Int) -> Void) {
     let (ofPart, ofHead, ofRow) = (stride(.part), stride(.head), stride(.row))
     for head in 0..<heads {
       let start = part * ofPart + head * ofHead

@@ -36,7 +36,7 @@ public struct ModelOutline: Sendable {
   /// What was assumed, a sentence each; what the shapes tell is not said again.
   public internal(set) var notes: [String] = []
   /// One for each tensor; `nil` where no table knows the family.
-  public internal(set) var parts: [Part]?
+  public package(set) var parts: [Part]?
   public internal(set) var ties: [Tie] = []
 
   init(recognition: Recognition, report: MappingReport) {
@@ -59,16 +59,6 @@ public struct ModelOutline: Sendable {
       parts[index] = reason[...].firstRange(ofBytes: "optimizer") == nil ? .other : .optimizer
     }
     self.parts = parts
-  }
-
-  /// Makes an outline of the tensors of a ``DequantisedSource`` one of the tensors that it is made of.
-  public mutating func spread(from tensors: [TensorInfo], over all: [TensorInfo]) {
-    guard let parts else { return }
-    let known = Dictionary(zip(tensors.map(\.name), parts)) { first, _ in first }
-    self.parts = all.map { info in
-      let base = info.name.hasSuffix(DequantisedSource.suffix) ? info.name.dropLast(DequantisedSource.suffix.count) : ""
-      return known[info.name] ?? known[String(base)] ?? .unknown
-    }
   }
 
   /// For each group of a table. Tensors come in forward order: what stands before the layers and must be there embeds, what

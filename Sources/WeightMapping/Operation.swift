@@ -83,5 +83,5 @@ public enum Operation: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Whether the target's bytes are the first source's, unchanged.
-  var keepsBytes: Bool { self == .rename || self == .reshape }
+  package var keepsBytes: Bool { self == .rename || self == .reshape }
 }

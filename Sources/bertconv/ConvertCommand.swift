@@ -1,6 +1,7 @@
 import ArgumentParser
 import CheckpointReaders
 import CheckpointWriters
+import Conversion
 import Encoder
 import NativeFormat
 import TensorIO
@@ -111,13 +112,13 @@ struct Convert: ParsableCommand {
         "the checkpoint asks for code to be run; it is refused", file: checkpoint.path, found: dangerous.name,
         advice: "Nothing was run. Do not load this file with torch; 'bertconv inspect' lists what it asks for.")
     }
-    let dequantised = DequantisedSource(checkpoint.source)
-    let model = dequantised ?? checkpoint.source
+    let dequantized = DequantizedSource(checkpoint.source)
+    let model = dequantized ?? checkpoint.source
     var plan = try makeMapper(tables: table).plan(
       for: model.tensors, metadata: model.metadata, file: checkpoint.path,
       config: modelConfig.json, configFile: modelConfig.path, allowUnexpected: allowUnexpected
     ).resolvingTies(in: model)
-    if let dequantised { plan.note(dequantised.note(dtype)) }
+    if let dequantized { plan.note(dequantized.note(dtype)) }
     let vocabulary =
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
@@ -186,8 +187,8 @@ struct Convert: ParsableCommand {
   private func export() throws {
     let checkpoint = try CheckpointOpener().open(source, kind: route.kind)
     try NativeModel.open(checkpoint.path).verifyChecksums()
-    let dequantised = DequantisedSource(checkpoint.source)
-    let model = dequantised ?? checkpoint.source
+    let dequantized = DequantizedSource(checkpoint.source)
+    let model = dequantized ?? checkpoint.source
     let mapper = try makeMapper(tables: table)
     guard let family = mapper.recognise(model.tensors).family else {
       throw FormatError("no table knows these tensors", file: checkpoint.path, advice: "Give a table with --table.")
@@ -201,7 +202,7 @@ struct Convert: ParsableCommand {
       dialect: isBundle ? "google-tf1" : "transformers"
     ).resolvingTies(in: model)
     var notes = plan.notes
-    if let dequantised { notes.append(dequantised.note(dtype)) }
+    if let dequantized { notes.append(dequantized.note(dtype)) }
     var texts: [(path: String, content: String)] = []
     if isBundle {
       let folder = FileSystem.folder(of: output)
@@ -268,7 +269,7 @@ extension StorageType: ExpressibleByArgument {
   }
 }
 
-extension DequantisedSource {
+extension DequantizedSource {
   /// What becomes of the weights of 8 bits, stored as `type` or as they are read.
   fileprivate func note(_ type: StorageType?) -> String {
     let form = type == .int8 ? "taken as" : "written as"

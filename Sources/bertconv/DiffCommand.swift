@@ -1,5 +1,6 @@
 import ArgumentParser
 import CheckpointReaders
+import Comparison
 import TensorIO
 import WeightMapping
 

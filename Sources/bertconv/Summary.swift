@@ -1,4 +1,5 @@
 import CheckpointReaders
+import Conversion
 import TensorIO
 import WeightMapping
 
@@ -28,11 +29,11 @@ struct Summary {
     config = given?.json
     let source = checkpoint.source
     // Integers and their scales are one tensor of a model.
-    let dequantised = DequantisedSource(source)
+    let dequantized = DequantizedSource(source)
     var outline = mapper.outline(
-      of: dequantised?.tensors ?? source.tensors, metadata: source.metadata, config: config,
+      of: dequantized?.tensors ?? source.tensors, metadata: source.metadata, config: config,
       configFile: given?.path.map { FileSystem.baseName($0) })
-    if let dequantised { outline.spread(from: dequantised.tensors, over: source.tensors) }
+    if let dequantized { outline.spread(from: dequantized.tensors, over: source.tensors) }
     self.outline = outline
     (whole, types, parts) = Self.totals(source.tensors, outline.parts)
     vocabulary = VocabularyFile(checkpoint)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CheckpointReaders
+import Conversion
 import TensorIO
 import WeightMapping
 

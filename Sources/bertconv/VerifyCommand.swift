@@ -1,5 +1,7 @@
 import ArgumentParser
 import CheckpointReaders
+import Comparison
+import Conversion
 import Encoder
 import NativeFormat
 import Reports
@@ -111,7 +113,7 @@ struct Verify: ParsableCommand {
   private func compare(_ native: NativeModel, _ path: String) throws -> ModelComparison {
     let checkpoint = try CheckpointOpener().open(path)
     if let html { try PageFile.refuse(html, toReplace: checkpoint.source.files.map(\.path)) }
-    let source = DequantisedSource(checkpoint.source) ?? checkpoint.source
+    let source = DequantizedSource(checkpoint.source) ?? checkpoint.source
     let modelConfig = try SourceConfig(checkpoint, given: config)
     let plan = try makeMapper(tables: table).plan(
       for: source.tensors, metadata: source.metadata, file: checkpoint.path, config: modelConfig.json,

@@ -1,4 +1,6 @@
 import CheckpointReaders
+import Conversion
+import ModelSupport
 import NativeFormat
 import TensorIO
 import TestSupport

@@ -1,3 +1,5 @@
+import Conversion
+import ModelSupport
 import TensorIO
 import Testing
 import WeightMapping

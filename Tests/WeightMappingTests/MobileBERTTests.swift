@@ -1,4 +1,5 @@
 import CheckpointReaders
+import ModelSupport
 import TensorIO
 import TestSupport
 import Testing

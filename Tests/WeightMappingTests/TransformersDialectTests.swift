@@ -1,3 +1,4 @@
+import ModelSupport
 import TensorIO
 import Testing
 import WeightMapping

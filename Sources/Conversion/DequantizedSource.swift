@@ -1,10 +1,11 @@
 import TensorIO
+import WeightMapping
 
 /// A checkpoint whose 8-bit weights are seen as the numbers that they stand for.
 ///
 /// `X` I8 `[rows, columns]` with `X_scale` F32 `[rows]` beside it (docs/FORMAT.md, section 6) is one tensor `X` F32, each
 /// value the integer times the scale of its row, rounded to F32 once; all other tensors are passed on.
-public struct DequantisedSource: TensorSource {
+public struct DequantizedSource: TensorSource {
   public let tensors: [TensorInfo]
   private let base: any TensorSource
   /// The places in `base` of each tensor and of its scales.
@@ -52,7 +53,7 @@ public struct DequantisedSource: TensorSource {
   public var metadata: [(key: String, value: String)] { base.metadata }
 
   /// The type in which a tensor is stored.
-  func storedType(ofTensorAt index: Int) -> ElementType { base.tensors[places[index].tensor].elementType }
+  package func storedType(ofTensorAt index: Int) -> ElementType { base.tensors[places[index].tensor].elementType }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
     guard places[index].scale != nil else { return try base.withBytes(ofTensorAt: places[index].tensor, body) }
@@ -98,7 +99,19 @@ public struct DequantisedSource: TensorSource {
 
 extension TensorSource {
   /// The type in which a tensor is stored, which for 8-bit weights is not the one that it is read in.
-  func storedType(ofTensorAt index: Int) -> ElementType {
-    (self as? DequantisedSource)?.storedType(ofTensorAt: index) ?? tensors[index].elementType
+  package func storedType(ofTensorAt index: Int) -> ElementType {
+    (self as? DequantizedSource)?.storedType(ofTensorAt: index) ?? tensors[index].elementType
+  }
+}
+
+extension ModelOutline {
+  /// Makes an outline of the tensors of a ``DequantizedSource`` one of the tensors that it is made of.
+  public mutating func spread(from tensors: [TensorInfo], over all: [TensorInfo]) {
+    guard let parts else { return }
+    let known = Dictionary(zip(tensors.map(\.name), parts)) { first, _ in first }
+    self.parts = all.map { info in
+      let base = info.name.hasSuffix(DequantizedSource.suffix) ? info.name.dropLast(DequantizedSource.suffix.count) : ""
+      return known[info.name] ?? known[String(base)] ?? .unknown
+    }
   }
 }

@@ -1,4 +1,6 @@
+import Conversion
 import TensorIO
+import WeightMapping
 
 /// Where a model differs from what a plan makes of its source.
 public struct TensorDifference: Sendable, Equatable {
@@ -99,7 +101,7 @@ extension Converter {
     progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> ModelComparison {
     let plan = try plan.resolvingTies(in: source)
-    let model = DequantisedSource(other) ?? other
+    let model = DequantizedSource(other) ?? other
     var stored: [String: Int] = [:]
     for (index, info) in other.tensors.enumerated() { stored[info.name] = index }
     var places: [String: Int] = [:]

@@ -1,4 +1,6 @@
+import Conversion
 import TensorIO
+import WeightMapping
 
 /// Finds the tensors of two checkpoints that are the same under other names.
 ///

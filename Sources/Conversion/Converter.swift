@@ -1,4 +1,5 @@
 import TensorIO
+import WeightMapping
 
 /// Carries out plans. What is made of the source is in memory a few pieces at a time, and nothing that keeps its bytes.
 public enum Converter {
@@ -42,11 +43,11 @@ public enum Converter {
       progress?(written)
     }
     let targets = plan.targets.enumerated().map { (index: $0.offset, target: $0.element) }
-    let workshop = Workshop(
+    let pool = OrderedWorkerPool(
       targets.filter { !$0.target.operation.keepsBytes }, from: source, limits: limits)
-    defer { workshop.close() }
+    defer { pool.close() }
     func appendMade(waits: Bool) throws {
-      while let piece = try workshop.next(waits: waits) {
+      while let piece = try pool.next(waits: waits) {
         try piece.bytes.withSpan { try append($0, piece.target) }
       }
     }
@@ -85,7 +86,7 @@ public enum Converter {
   // MARK: Making a target
 
   /// The whole of a target at once.
-  static func withBytes<R>(
+  package static func withBytes<R>(
     of target: MappingPlan.Target, from source: any TensorSource, _ body: (RawSpan) throws -> R
   ) throws -> R {
     if target.operation.keepsBytes { return try source.withBytes(ofTensorAt: target.sources[0], body) }
@@ -96,7 +97,7 @@ public enum Converter {
   }
 
   /// The bytes of a target in order, in pieces.
-  static func stream(
+  package static func stream(
     _ target: MappingPlan.Target, from source: any TensorSource, _ body: (RawSpan) throws -> Void
   ) throws {
     if target.operation.keepsBytes {
@@ -278,20 +279,20 @@ public enum Converter {
 }
 
 /// Counts the elements that differ between the pieces of a tensor and the whole of another.
-struct Tally {
-  let shape: [Int]
-  let size: Int
+package struct Tally {
+  private let shape: [Int]
+  private let size: Int
   private var position = 0
   private var differing = 0
   private var first: Int?
   private var isShort = false
 
-  init(shape: [Int], size: Int) {
+  package init(shape: [Int], size: Int) {
     self.shape = shape
     self.size = size
   }
 
-  mutating func add(_ piece: RawSpan, _ whole: RawSpan) {
+  package mutating func add(_ piece: RawSpan, _ whole: RawSpan) {
     defer { position += piece.byteCount }
     guard position + piece.byteCount <= whole.byteCount else {
       isShort = true
@@ -309,7 +310,7 @@ struct Tally {
   }
 
   /// `nil` when all is equal.
-  var problem: String? {
+  package var problem: String? {
     let total = checkedElementCount(shape) ?? 0
     if isShort || position != total * size { return "the two have not the same number of bytes" }
     guard let first else { return nil }

@@ -1,7 +1,8 @@
+import ModelSupport
 import TensorIO
 import Testing
 
-@testable import WeightMapping
+@testable import Comparison
 
 @Suite struct ModelDifferenceTests {
   private func difference(_ a: FakeSource, _ b: FakeSource, tolerance: Double = 0) throws -> ModelDifference {

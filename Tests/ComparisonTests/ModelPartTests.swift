@@ -1,7 +1,8 @@
+import ModelSupport
 import TensorIO
 import Testing
 
-@testable import WeightMapping
+@testable import Comparison
 
 @Suite("The parts of a model")
 struct ModelPartTests {

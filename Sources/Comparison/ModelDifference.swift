@@ -1,4 +1,6 @@
+import Conversion
 import TensorIO
+import WeightMapping
 
 /// What a comparison of two checkpoints found, tensor by tensor.
 public struct ModelDifference: Sendable {
@@ -73,7 +75,7 @@ extension ModelDifference {
 
     public init(_ source: any TensorSource, name: String, config: JSON?) {
       // Integers and their scales are compared as the numbers that they stand for.
-      self.source = DequantisedSource(source) ?? source
+      self.source = DequantizedSource(source) ?? source
       self.name = name
       self.config = config
     }

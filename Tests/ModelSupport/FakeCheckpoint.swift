@@ -1,15 +1,18 @@
+import Conversion
 import TensorIO
 import WeightMapping
 
 /// A checkpoint in memory.
-struct FakeSource: TensorSource {
-  var format: FormatName { .npz }
-  var files: [SourceFile] { [] }
-  var tensors: [TensorInfo] = []
+package struct FakeSource: TensorSource {
+  package var format: FormatName { .npz }
+  package var files: [SourceFile] { [] }
+  package var tensors: [TensorInfo] = []
   private var data: [Bytes] = []
 
+  package init() {}
+
   /// Adds a tensor of F32 whose values follow from `seed`, or from its name.
-  mutating func add(_ name: String, _ shape: [Int], type: ElementType = .f32, seed: String? = nil) {
+  package mutating func add(_ name: String, _ shape: [Int], type: ElementType = .f32, seed: String? = nil) {
     guard let info = TensorInfo(name: name, elementType: type, shape: shape) else { return }
     var state: UInt64 = 14_695_981_039_346_656_037
     for byte in (seed ?? name).utf8 { state = (state ^ UInt64(byte)) &* 1_099_511_628_211 }
@@ -23,28 +26,28 @@ struct FakeSource: TensorSource {
   }
 
   /// Adds a tensor of these bytes.
-  mutating func add(_ name: String, _ shape: [Int], type: ElementType = .f32, bytes: [UInt8]) {
+  package mutating func add(_ name: String, _ shape: [Int], type: ElementType = .f32, bytes: [UInt8]) {
     guard let info = TensorInfo(name: name, elementType: type, shape: shape) else { return }
     tensors.append(info)
     data.append(Bytes(bytes))
   }
 
   /// Adds a vector of F32.
-  mutating func add(_ name: String, floats: [Float]) {
+  package mutating func add(_ name: String, floats: [Float]) {
     let bytes = floats.flatMap { value in
       [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32($0)) }
     }
     add(name, [floats.count], bytes: bytes)
   }
 
-  mutating func remove(_ name: String) {
+  package mutating func remove(_ name: String) {
     guard let index = index(ofTensor: name) else { return }
     tensors.remove(at: index)
     data.remove(at: index)
   }
 
   /// The same tensors under other names; `nil` leaves one out.
-  func renamed(_ rename: (String) -> String?) -> FakeSource {
+  package func renamed(_ rename: (String) -> String?) -> FakeSource {
     var copy = FakeSource()
     for (info, bytes) in zip(tensors, data) {
       guard let name = rename(info.name) else { continue }
@@ -56,14 +59,14 @@ struct FakeSource: TensorSource {
     return copy
   }
 
-  func bytes(_ name: String) -> [UInt8] { index(ofTensor: name).map { data[$0].array() } ?? [] }
+  package func bytes(_ name: String) -> [UInt8] { index(ofTensor: name).map { data[$0].array() } ?? [] }
 
-  func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+  package func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
     try data[index].withSpan(body)
   }
 
   /// In pieces of eight bytes, as a reader may.
-  func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+  package func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
     try data[index].withSpan { span in
       var start = 0
       while start < span.byteCount {
@@ -76,28 +79,30 @@ struct FakeSource: TensorSource {
 }
 
 /// Collects what is written.
-final class FakeSink: TensorSink {
-  var infos: [TensorInfo] = []
-  var data: [[UInt8]] = []
+package final class FakeSink: TensorSink {
+  package var infos: [TensorInfo] = []
+  package var data: [[UInt8]] = []
 
-  func begin(_ tensors: [TensorInfo]) throws {
+  package init() {}
+
+  package func begin(_ tensors: [TensorInfo]) throws {
     infos = tensors
     data = tensors.map { _ in [] }
   }
-  func append(_ bytes: RawSpan, toTensorAt index: Int) throws { data[index] += bytes.array() }
-  func finish() throws {}
-  func cancel() {}
+  package func append(_ bytes: RawSpan, toTensorAt index: Int) throws { data[index] += bytes.array() }
+  package func finish() throws {}
+  package func cancel() {}
 
-  func bytes(_ name: String) -> [UInt8] { infos.firstIndex { $0.name == name }.map { data[$0] } ?? [] }
+  package func bytes(_ name: String) -> [UInt8] { infos.firstIndex { $0.name == name }.map { data[$0] } ?? [] }
 }
 
 /// The sizes of the models in these tests, all different.
-enum Size {
-  static let vocabulary = 11, hidden = 6, layers = 2, inner = 10, positions = 8, types = 2
+package enum Size {
+  package static let vocabulary = 11, hidden = 6, layers = 2, inner = 10, positions = 8, types = 2
 }
 
 /// The names and shapes as google-research/bert writes them, from its modeling.py.
-func googleTensors(scope: String = "", heads: Bool = true) -> FakeSource {
+package func googleTensors(scope: String = "", heads: Bool = true) -> FakeSource {
   var source = FakeSource()
   func add(_ name: String, _ shape: [Int]) { source.add(scope + name, shape) }
   let h = Size.hidden
@@ -134,7 +139,7 @@ func googleTensors(scope: String = "", heads: Bool = true) -> FakeSource {
 }
 
 /// The names that `transformers` gives, each with its shape, in its own order of modules.
-func transformersTensors(heads: Bool = true) -> FakeSource {
+package func transformersTensors(heads: Bool = true) -> FakeSource {
   var source = FakeSource()
   let h = Size.hidden
   source.add("bert.embeddings.word_embeddings.weight", [Size.vocabulary, h])
@@ -164,15 +169,15 @@ func transformersTensors(heads: Bool = true) -> FakeSource {
   return source
 }
 
-let config = JSON.object([
+package let config = JSON.object([
   "vocab_size": .int(Size.vocabulary), "hidden_size": .int(Size.hidden), "num_hidden_layers": .int(Size.layers),
   "num_attention_heads": .int(3), "intermediate_size": .int(Size.inner), "hidden_act": .string("gelu"),
   "max_position_embeddings": .int(Size.positions), "type_vocab_size": .int(Size.types),
 ])
 
-func mapper() throws -> Mapper { Mapper(tables: try MappingTable.builtIn()) }
+package func mapper() throws -> Mapper { Mapper(tables: try MappingTable.builtIn()) }
 
-func plan(_ source: FakeSource, _ config: JSON? = config, allow: [String] = []) throws -> MappingPlan {
+package func plan(_ source: FakeSource, _ config: JSON? = config, allow: [String] = []) throws -> MappingPlan {
   try mapper().plan(
     for: source.tensors, file: "model.ckpt", config: config, configFile: config == nil ? nil : "bert_config.json",
     allowUnexpected: allow
@@ -180,7 +185,7 @@ func plan(_ source: FakeSource, _ config: JSON? = config, allow: [String] = []) 
 }
 
 /// What the plan throws, as text.
-func failure(_ source: FakeSource, _ config: JSON? = config, allow: [String] = []) -> String {
+package func failure(_ source: FakeSource, _ config: JSON? = config, allow: [String] = []) -> String {
   do {
     _ = try plan(source, config, allow: allow)
     return "nothing"
@@ -191,14 +196,14 @@ func failure(_ source: FakeSource, _ config: JSON? = config, allow: [String] = [
   }
 }
 
-func convert(_ source: FakeSource, _ config: JSON? = config) throws -> FakeSink {
+package func convert(_ source: FakeSource, _ config: JSON? = config) throws -> FakeSink {
   let sink = FakeSink()
   try Converter.write(try plan(source, config), from: source, to: sink, progress: nil)
   return sink
 }
 
 extension JSON {
-  func changing(_ key: String, _ value: JSON) -> JSON {
+  package func changing(_ key: String, _ value: JSON) -> JSON {
     var copy = self
     copy.set(key, value)
     return copy
@@ -206,5 +211,5 @@ extension JSON {
 }
 
 extension MappingPlan {
-  var names: [String] { targets.map(\.info.name) }
+  package var names: [String] { targets.map(\.info.name) }
 }

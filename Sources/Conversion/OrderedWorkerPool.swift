@@ -1,11 +1,12 @@
 import Dispatch
 import TensorIO
+import WeightMapping
 
 /// Makes the targets that are computed (transposed, cut, joined) on other cores while the caller writes.
 ///
 /// Workers take the targets in order and hand over what they made; a worker waits while as much as the
 /// limits allow is made and not taken. The pieces of one target come in order, since one worker makes them all.
-final class Workshop: Sendable {
+final class OrderedWorkerPool: Sendable {
   struct Piece: Sendable {
     /// The index of the target.
     let target: Int

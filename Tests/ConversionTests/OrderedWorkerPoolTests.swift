@@ -1,9 +1,11 @@
+import Conversion
+import ModelSupport
 import TensorIO
 import Testing
 import WeightMapping
 
 /// Conversion over several threads: what is written does not depend on them, and an error ends them all.
-@Suite struct WorkshopTests {
+@Suite struct OrderedWorkerPoolTests {
   /// A source that counts the calls that run, and fails at one tensor.
   private final class Watched: TensorSource {
     let inner: FakeSource

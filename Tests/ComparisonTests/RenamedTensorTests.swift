@@ -1,7 +1,8 @@
+import ModelSupport
 import TensorIO
 import Testing
 
-@testable import WeightMapping
+@testable import Comparison
 
 private func difference(_ a: any TensorSource, _ b: any TensorSource, tolerance: Double = 0) throws -> ModelDifference {
   try ModelDifference(

@@ -1,7 +1,8 @@
+import ModelSupport
 import TensorIO
 import Testing
 
-@testable import WeightMapping
+@testable import Comparison
 
 /// Little-endian bytes of numbers.
 private func bytes<T: FixedWidthInteger>(_ values: [T]) -> [UInt8] {

@@ -1,0 +1,58 @@
+import TensorIO
+import WeightMapping
+
+extension MappingPlan {
+  /// The plan without the tensors that are copies of what they are tied to.
+  ///
+  /// Compares their bytes. A tied tensor that differs is kept, with a note; a second name of a tensor that differs from
+  /// the first is an error. Does nothing a second time.
+  public func resolvingTies(in source: any TensorSource) throws -> MappingPlan {
+    var plan = self
+    plan.tieWhereThereIsNoDecoder()
+    guard hasUnresolvedTies else { return plan }
+    plan.copies = []
+    var leftOut: Set<Int> = []
+    var isUntied = false
+    for copy in copies {
+      let base = targets[copy.base]
+      let name = source.tensors[copy.source].name
+      let candidate =
+        copy.target.map { targets[$0] } ?? Target(info: base.info, operation: base.operation, sources: [copy.source])
+      if try Converter.isEqual(candidate, base, in: source) {
+        if let target = copy.target { leftOut.insert(target) }
+        let rule = copy.isAlias ? "alias" : "tied"
+        plan.report.moveToDropped(
+          name, rule: rule, reason: "\(copy.isAlias ? "another name of" : "tied to") \(base.info.name)")
+      } else if copy.isAlias {
+        throw FormatError(
+          "two names of \(base.info.name) hold different values", tensor: name,
+          advice: "Remove the one that is not meant from the checkpoint.")
+      } else {
+        isUntied = true
+        plan.notes.append("\(candidate.info.name) differs from \(base.info.name), to which it is tied as a rule: kept")
+      }
+    }
+    plan.targets = targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
+    // Readers of the config would otherwise tie the weights again, or look for weights that are not there.
+    if isUntied {
+      plan.config.set("tie_word_embeddings", .bool(false))
+    } else if !leftOut.isEmpty, config["tie_word_embeddings"] == .bool(false) {
+      plan.config.set("tie_word_embeddings", .bool(true))
+      plan.notes.append("tie_word_embeddings was false in the config, but the weights are the same: set to true")
+    }
+    return plan
+  }
+}
+
+extension MappingPlan {
+  /// A config may say that the output weights are not tied, of a file that has none of their own: then they can only be
+  /// the embeddings, and a reader that believed the config would look for weights that are nowhere.
+  fileprivate mutating func tieWhereThereIsNoDecoder() {
+    guard config["tie_word_embeddings"] == .bool(false), !tiedTargets.isEmpty,
+      !targets.contains(where: { tiedTargets.contains($0.info.name) })
+    else { return }
+    config.set("tie_word_embeddings", .bool(true))
+    notes.append(
+      "tie_word_embeddings was false in the config, but there are no output weights in the file: set to true")
+  }
+}
