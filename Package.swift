@@ -147,7 +147,8 @@ let package = Package(
       dependencies: ["Reports", "Verification", "Encoder", "TensorIO"],
       swiftSettings: strict),
     .testTarget(
-      name: "bertconvTests", dependencies: ["bertconv", "TestSupport", "TensorIO", "CheckpointWriters"],
+      name: "bertconvTests",
+      dependencies: ["bertconv", "TestSupport", "TensorIO", "CheckpointReaders", "CheckpointWriters"],
       exclude: ["Listings"],
       swiftSettings: strict),
   ],

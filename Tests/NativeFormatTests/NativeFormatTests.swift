@@ -21,8 +21,9 @@ private func writeModel(_ path: String, overwrites: Bool = false) throws {
     let bytes = (0..<tensor.byteCount).map { UInt8(truncatingIfNeeded: $0 + index) }
     // In two pieces, as a large tensor comes.
     let half = tensor.byteCount / 2
-    try writer.append(unsafe Array(bytes[..<half]).span.bytes, toTensorAt: index)
-    try writer.append(unsafe Array(bytes[half...]).span.bytes, toTensorAt: index)
+    for piece in [bytes[..<half], bytes[half...]] {
+      try Bytes(Array(piece)).withSpan { try writer.append($0, toTensorAt: index) }
+    }
   }
   try writer.finish()
 }
@@ -106,7 +107,7 @@ struct NativeFormatTests {
         path: path, overwrites: false, config: .object([]), vocabulary: nil, source: .object([]))
       try writer.begin([TensorInfo(name: "a", elementType: .f32, shape: [2])].compactMap(\.self))
       #expect(throws: FormatError.self) {
-        try writer.append(unsafe [UInt8](repeating: 0, count: 9).span.bytes, toTensorAt: 0)
+        try Bytes([UInt8](repeating: 0, count: 9)).withSpan { try writer.append($0, toTensorAt: 0) }
       }
       #expect(throws: FormatError.self) { try writer.finish() }
     }
@@ -139,7 +140,7 @@ struct NativeFormatTests {
   func headerRules(_ header: String, _ dataBytes: Int, _ word: String) throws {
     let folder = TemporaryFolder()
     let text = Array(header.utf8)
-    let length = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
+    let length = littleEndianBytes(UInt64(text.count))
     let path = try folder.write(length + text + [UInt8](repeating: 0, count: dataBytes), "f")
     let error = #expect(throws: FormatError.self) { try NativeModel.open(path) }
     #expect(error?.description.contains(word) == true, "\(String(describing: error))")
@@ -149,7 +150,7 @@ struct NativeFormatTests {
   func impossibleHeaderLengths(_ length: UInt64) throws {
     let folder = TemporaryFolder()
     let path = try folder.write(
-      (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * UInt64($0))) } + Array("{}".utf8), "f")
+      littleEndianBytes(length) + Array("{}".utf8), "f")
     #expect(throws: FormatError.self) { try NativeModel.open(path) }
   }
 }

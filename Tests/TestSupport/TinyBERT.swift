@@ -26,6 +26,15 @@ public struct TinyBERT: Sendable {
 
   public init() {}
 
+  /// The BertForMaskedLM of one layer that `save_pretrained` would leave: no pooler, no next sentence.
+  public static func maskedLM(vocabulary: Int = 40, hidden: Int = 8, positions: Int = 16) -> TinyBERT {
+    var model = TinyBERT()
+    (model.vocabulary, model.hidden, model.positions) = (vocabulary, hidden, positions)
+    (model.layers, model.heads, model.intermediate) = (1, 2, 4 * hidden)
+    (model.hasPooler, model.hasNextSentence) = (false, false)
+    return model
+  }
+
   // MARK: Names and shapes
 
   /// The tensors in the order of the program's own modules.
@@ -158,6 +167,19 @@ public struct TinyBERT: Sendable {
     case (false, true): "BertForNextSentencePrediction"
     case (false, false): "BertModel"
     }
+  }
+
+  /// Writes a safetensors file of the model, and `config.json` next to it unless that is not wanted.
+  ///
+  /// - Parameter weights: ``distinctWeights()``, unless a test has changed them
+  /// - Returns: the path of the safetensors file
+  @discardableResult
+  public func write(
+    to folder: TemporaryFolder, _ name: String = "model.safetensors", weights: MemorySource? = nil,
+    withConfig: Bool = true
+  ) throws -> String {
+    if withConfig { _ = try folder.write(Array(config.text().utf8), "config.json") }
+    return try (weights ?? distinctWeights()).writeSafetensors(to: folder, name)
   }
 }
 

@@ -6,9 +6,9 @@ import Testing
 struct ConfigLimitTests {
   private func convert(_ key: String, _ value: JSON) throws -> Program.Result {
     let folder = TemporaryFolder()
-    let model = PlainModel()
-    let path = try model.write(folder)
-    var config = try JSON.parse(model.config)
+    let model = TinyBERT.maskedLM()
+    let path = try model.write(to: folder)
+    var config = model.config
     config.set(key, value)
     let own = try folder.write(Array(config.text().utf8), "own.json")
     return try Program.run("convert", "auto-to-native", path, "-o", folder.file("o"), "--config", own)

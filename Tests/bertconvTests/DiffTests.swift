@@ -1,70 +1,22 @@
+import CheckpointReaders
 import TensorIO
 import TestSupport
 import Testing
 
 private let base = fixture("heads/BertForMaskedLM")
 
-/// The tensors of a safetensors file, to be written anew with others.
-private struct Checkpoint {
-  struct Tensor {
-    var name: String
-    var type = ElementType.f32
-    var shape: [Int]
-    var bytes: [UInt8]
-
-    /// As many values of F32 as the shape has.
-    init(_ name: String, _ shape: [Int], _ value: (Int) -> Float) {
-      self.name = name
-      self.shape = shape
-      bytes = (0..<shape.reduce(1, *)).flatMap { Tensor.bytes(value($0)) }
-    }
-
-    init(_ entry: SafetensorsHeader.Entry, _ bytes: [UInt8]) {
-      name = entry.name
-      type = entry.elementType
-      shape = entry.shape
-      self.bytes = bytes
-    }
-
-    private static func bytes(_ value: Float) -> [UInt8] {
-      [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32($0)) }
-    }
-
-    /// Adds to each value.
-    mutating func add(_ change: Float) {
-      var changed: [UInt8] = []
-      for start in stride(from: 0, to: bytes.count, by: 4) {
-        let bits = bytes[start..<(start + 4)].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        changed += Tensor.bytes(Float(bitPattern: bits) + change)
-      }
-      bytes = changed
-    }
+extension MemorySource {
+  /// Adds as many values of F32 as the shape has, each made of its index.
+  fileprivate mutating func add(_ name: String, _ shape: [Int], _ value: (Int) -> Float) {
+    add(name, shape, floats: (0..<shape.reduce(1, *)).map(value))
   }
 
-  var tensors: [Tensor] = []
-
-  init() {}
-
-  init(_ path: String) throws {
-    let file = try MappedFile.open(path)
-    let header = try SafetensorsHeader(file)
-    let all = file.array()
-    tensors = header.entries.map { entry in
-      Tensor(
-        entry, Array(all[(header.dataStart + entry.range.lowerBound)..<(header.dataStart + entry.range.upperBound)]))
-    }
+  /// Adds to each value of the tensors that `selects` names.
+  fileprivate mutating func shift(by change: Float, where selects: (String) -> Bool) {
+    for tensor in tensors where selects(tensor.name) { changeFloats(tensor.name) { $0 = $0.map { $0 + change } } }
   }
 
-  func write(_ folder: TemporaryFolder, _ name: String) throws -> String {
-    var entries: [SafetensorsHeader.Entry] = []
-    var data: [UInt8] = []
-    for tensor in tensors {
-      let end = data.count + tensor.bytes.count
-      entries.append(.init(name: tensor.name, elementType: tensor.type, shape: tensor.shape, range: data.count..<end))
-      data += tensor.bytes
-    }
-    return try folder.write(SafetensorsHeader.serialise(entries, metadata: [], alignment: 8) + data, name)
-  }
+  fileprivate func only(_ selects: (String) -> Bool) -> MemorySource { renamed { selects($0) ? $0 : nil } }
 }
 
 /// A text as words, so that the width of a column is no matter.
@@ -72,10 +24,10 @@ private func words(_ line: some StringProtocol) -> String { line.split(separator
 
 @Suite("What diff prints")
 struct DiffTests {
-  private func diff(_ a: Checkpoint, _ b: Checkpoint, _ options: String...) throws -> Program.Result {
+  private func diff(_ a: MemorySource, _ b: MemorySource, _ options: String...) throws -> Program.Result {
     let folder = TemporaryFolder()
-    return try Program.run(
-      ["diff", a.write(folder, "a.safetensors"), b.write(folder, "b.safetensors")] + options)
+    let paths = try [a.writeSafetensors(to: folder, "a.safetensors"), b.writeSafetensors(to: folder, "b.safetensors")]
+    return try Program.run(["diff"] + paths + options)
   }
 
   private func lines(_ result: Program.Result) -> [String] {
@@ -83,22 +35,22 @@ struct DiffTests {
   }
 
   /// The model itself, and one whose second layer and output bias moved.
-  private func models() throws -> (Checkpoint, Checkpoint) {
-    let a = try Checkpoint(base + "/model.safetensors")
+  private func models() throws -> (MemorySource, MemorySource) {
+    let a = try MemorySource(copying: CheckpointOpener().open(base + "/model.safetensors").source)
     var b = a
-    for index in b.tensors.indices where b.tensors[index].name.contains(".layer.1.") { b.tensors[index].add(0.5) }
-    for index in b.tensors.indices where b.tensors[index].name == "cls.predictions.bias" { b.tensors[index].add(0.25) }
+    b.shift(by: 0.5) { $0.contains(".layer.1.") }
+    b.shift(by: 0.25) { $0 == "cls.predictions.bias" }
     return (a, b)
   }
 
   @Test func equalCheckpointsTakeALine() throws {
     let result = try Program.run("diff", base, base)
     #expect(result.status == 0 && result.output == "equal: 42 tensors; names matched as bert (transformers)\n")
-    var a = Checkpoint()
-    a.tensors = [.init("x", [2], { Float($0) })]
+    var a = MemorySource()
+    a.add("x", [2]) { Float($0) }
     #expect(try diff(a, a).output == "equal: 1 tensor; names as they are\n")
     var b = a
-    b.tensors[0].add(0.25)
+    b.shift(by: 0.25) { _ in true }
     let tolerant = try diff(a, b, "--tolerance", "0.5")
     #expect(tolerant.status == 0)
     #expect(
@@ -149,28 +101,28 @@ struct DiffTests {
       ([0, 2, 4, 6], "4 of 7 layers moved: layer 6 most (relative change 1.85), layer 0 least (0.0378)", nil),
     ] as [([Int], String, String?)])
   func theSentence(_ moved: [Int], _ layers: String, _ equal: String?) throws {
-    var a = Checkpoint()
+    var a = MemorySource()
     for layer in 0..<7 {
-      for part in ["w", "b"] { a.tensors.append(.init("h.\(layer).\(part)", [2, 2], { Float($0) * 10 })) }
+      for part in ["w", "b"] { a.add("h.\(layer).\(part)", [2, 2]) { Float($0) * 10 } }
     }
-    a.tensors.append(.init("embed.weight", [3], { Float($0 + 1) }))
+    a.add("embed.weight", [3]) { Float($0 + 1) }
     var b = a
-    for layer in moved { b.tensors[2 * layer].add(Float((layer + 1) * (layer + 1))) }
-    b.tensors[14].add(1)
+    for layer in moved { b.shift(by: Float((layer + 1) * (layer + 1))) { $0 == "h.\(layer).w" } }
+    b.shift(by: 1) { $0 == "embed.weight" }
     let lines = lines(try diff(a, b))
     #expect(lines[2] == "\(layers); the embeddings (0.463) moved\(equal.map { "; \($0)" } ?? "").")
   }
 
   @Test func stacksAreToldApart() throws {
-    var a = Checkpoint()
+    var a = MemorySource()
     for layer in 0..<2 {
       for part in ["w", "b"] {
-        a.tensors.append(.init("encoder.block.\(layer).\(part)", [2], { Float($0 + 3) }))
-        a.tensors.append(.init("decoder.block.\(layer).\(part)", [2], { Float($0 + 3) }))
+        a.add("encoder.block.\(layer).\(part)", [2]) { Float($0 + 3) }
+        a.add("decoder.block.\(layer).\(part)", [2]) { Float($0 + 3) }
       }
     }
     var b = a
-    b.tensors[0].add(1)
+    b.shift(by: 1) { $0 == "encoder.block.0.w" }
     let output = lines(try diff(a, b))
     #expect(
       output[2]
@@ -181,14 +133,12 @@ struct DiffTests {
   @Test func aModelWithoutItsHeadIsToldInAFewLines() throws {
     var (a, b) = try models()
     b = a
-    a.tensors.removeAll { $0.name.hasPrefix("cls.") }
+    a = a.only { !$0.hasPrefix("cls.") }
     let headless = lines(try diff(a, b))
     #expect(headless[0].hasPrefix("not equal: 5 added, 37 equal"))
     #expect(headless.contains("cls.predictions.bias F32 [40] 160 bytes"))
     // The layers of a model beside one of the embeddings alone.
-    var c = Checkpoint()
-    c.tensors = a.tensors.filter { $0.name.contains("embeddings") }
-    let output = lines(try diff(a, c))
+    let output = lines(try diff(a, a.only { $0.contains("embeddings") }))
     #expect(output.contains("removed: 32") && output.count < 30)
     #expect(
       output.contains("bert.encoder.layer.{0,1}.attention.self.key.weight × 2 F32 [16, 16] 1.0 KiB"), "\(output)")
@@ -196,12 +146,11 @@ struct DiffTests {
 
   @Test func renamedTensorsAreToldPlainly() throws {
     let (a, _) = try models()
-    var b = a
-    for index in b.tensors.indices {
-      b.tensors[index].name =
-        "other/" + b.tensors[index].name.replacing("layer.", with: "block_").replacing(".", with: "/")
+    var b = MemorySource()
+    for tensor in a.tensors.reversed() {
+      let name = "other/" + tensor.name.replacing("layer.", with: "block_").replacing(".", with: "/")
+      b.add(name, tensor.shape, bytes: a.bytes(tensor.name))
     }
-    b.tensors.reverse()
     let result = try diff(a, b)
     let output = lines(result)
     #expect(result.status == 1 && result.errors.contains("note: "), "\(result.both)")
@@ -216,16 +165,15 @@ struct DiffTests {
   }
 
   @Test func everyKindHasItsForm() throws {
-    var (a, b) = (Checkpoint(), Checkpoint())
-    a.tensors = [
-      .init("shaped", [2, 3], { Float($0) }), .init("zero", [4], { _ in 0 }), .init("lost", [2], { Float($0 + 1) }),
-      .init("typed", [2], { Float($0) }),
-    ]
-    b.tensors = [
-      .init("shaped", [3, 2], { Float($0) }), .init("zero", [4], { _ in 0.5 }), .init("lost", [2], { _ in .nan }),
-      .init("typed", [2], { Float($0) }),
-    ]
-    b.tensors[3].type = .i32
+    var (a, b) = (MemorySource(), MemorySource())
+    a.add("shaped", [2, 3]) { Float($0) }
+    a.add("zero", [4]) { _ in 0 }
+    a.add("lost", [2]) { Float($0 + 1) }
+    a.add("typed", [2]) { Float($0) }
+    b.add("shaped", [3, 2]) { Float($0) }
+    b.add("zero", [4]) { _ in 0.5 }
+    b.add("lost", [2]) { _ in .nan }
+    b.add("typed", [2], type: .i32, bytes: a.bytes("typed"))
     let output = lines(try diff(a, b))
     #expect(output[0] == "not equal: 1 retyped, 1 reshaped, 2 changed, 0 equal; names as they are")
     #expect(output.contains("shaped F32 [2, 3] → F32 [3, 2]"))
@@ -238,26 +186,27 @@ struct DiffTests {
 
   /// Of many changes those are shown that one would look for.
   @Test func aLongListIsCut() throws {
-    var (a, b) = (Checkpoint(), Checkpoint())
-    for number in 0..<300 { a.tensors.append(.init("t\(number)x", [2], { _ in Float(number + 1) })) }
-    b = a
-    for index in b.tensors.indices { b.tensors[index].add(index == 250 ? 1000 : 0.5) }
+    var a = MemorySource()
+    for number in 0..<300 { a.add("t\(number)x", [2]) { _ in Float(number + 1) } }
+    var b = a
+    b.shift(by: 0.5) { $0 != "t250x" }
+    b.shift(by: 1000) { $0 == "t250x" }
     let output = lines(try diff(a, b))
     #expect(output.contains("changed: 300, of which these 20 changed most"))
     #expect(output.last == "" && output[output.count - 2] == "… and 280 more tensors: --json lists them all")
     #expect(output.contains { $0.hasPrefix("t250x ") } && !output.contains { $0.hasPrefix("t299x ") })
-    let removed = lines(try diff(a, Checkpoint(b.tensors.prefix(1))))
+    let removed = lines(try diff(a, b.only { $0 == "t0x" }))
     #expect(removed.contains("… and 259 more lines: --json lists them all"), "\(removed.suffix(3))")
   }
 
   /// A line for several layers says exactly which tensors it stands for.
   @Test func onlyLayersInARowThatAreAlikeShareALine() throws {
-    var a = Checkpoint()
-    for layer in [0, 1, 2, 4, 5] { a.tensors.append(.init("h.\(layer).w", [2], { Float($0) })) }
-    for layer in 0..<3 { a.tensors.append(.init("h.\(layer).b", [layer == 1 ? 3 : 2], { Float($0) })) }
-    for layer in ["00", "01"] { a.tensors.append(.init("g.\(layer).w", [2], { Float($0) })) }
-    a.tensors.append(.init("same", [1], { Float($0) }))
-    let output = lines(try diff(a, Checkpoint(a.tensors.suffix(1))))
+    var a = MemorySource()
+    for layer in [0, 1, 2, 4, 5] { a.add("h.\(layer).w", [2]) { Float($0) } }
+    for layer in 0..<3 { a.add("h.\(layer).b", [layer == 1 ? 3 : 2]) { Float($0) } }
+    for layer in ["00", "01"] { a.add("g.\(layer).w", [2]) { Float($0) } }
+    a.add("same", [1]) { Float($0) }
+    let output = lines(try diff(a, a.only { $0 == "same" }))
     let expected = [
       "removed: 10", "only in A", "h.{0..2}.w × 3 F32 [2] 8 bytes", "h.{4,5}.w × 2 F32 [2] 8 bytes",
       "h.0.b F32 [2] 8 bytes", "h.1.b F32 [3] 12 bytes", "h.2.b F32 [2] 8 bytes", "g.00.w F32 [2] 8 bytes",
@@ -268,19 +217,19 @@ struct DiffTests {
 
   /// Names come from strangers' files.
   @Test func namesCannotSteerTheTerminalOrWidenTheOthers() throws {
-    var (a, b) = (Checkpoint(), Checkpoint())
+    var (a, b) = (MemorySource(), MemorySource())
     let long = String(repeating: "n", count: 100_000)
     let escape = "esc\u{1B}[2J"
-    let layers = (0..<2).flatMap { layer in
-      ["w", "v"].map { Checkpoint.Tensor("\(escape).\(layer).\($0)", [2], { Float($0 + 1) }) }
+    for layer in 0..<2 {
+      for part in ["w", "v"] { a.add("\(escape).\(layer).\(part)", [2]) { Float($0 + 1) } }
     }
-    a.tensors = layers + [.init(long, [2], { Float($0 + 7) }), .init("gone\u{202E}", [3], { Float($0) })]
-    b.tensors = layers + [.init("new\u{7}", [2], { Float($0 + 7) }), .init(long + ".x", [5], { Float($0) })]
-    b.tensors[0].add(1)
-    for options in [[], ["--json"]] as [[String]] {
-      let folder = TemporaryFolder()
-      let result = try Program.run(
-        ["diff", a.write(folder, "a.safetensors"), b.write(folder, "b.safetensors")] + options)
+    b = a
+    a.add(long, [2]) { Float($0 + 7) }
+    a.add("gone\u{202E}", [3]) { Float($0) }
+    b.add("new\u{7}", [2]) { Float($0 + 7) }
+    b.add(long + ".x", [5]) { Float($0) }
+    b.shift(by: 1) { $0 == "\(escape).0.w" }
+    for result in try [diff(a, b), diff(a, b, "--json")] {
       #expect(result.status == 1)
       #expect(
         !result.output.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" || $0.value == 0x202E || $0.value == 7 })
@@ -289,8 +238,4 @@ struct DiffTests {
     let short = lines(try diff(a, b))
     #expect(short.contains { $0.hasPrefix("esc\\u{1b}[2J.0.w 2 of 2 ") })
   }
-}
-
-extension Checkpoint {
-  fileprivate init(_ tensors: some Sequence<Tensor>) { self.tensors = Array(tensors) }
 }

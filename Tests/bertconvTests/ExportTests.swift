@@ -7,11 +7,13 @@ import Testing
 struct ExportTests {
   private let decoder = "cls.predictions.decoder.weight"
   private let embeddings = "bert.embeddings.word_embeddings.weight"
+  private let model = TinyBERT.maskedLM()
 
-  private func native(_ folder: TemporaryFolder, _ model: PlainModel = PlainModel()) throws -> String {
+  private func native(_ folder: TemporaryFolder, _ weights: MemorySource? = nil) throws -> String {
     let inside = TemporaryFolder()
     let output = folder.file("native.safetensors")
-    let result = try Program.run("convert", "safetensors-to-native", try model.write(inside), "-o", output)
+    let result = try Program.run(
+      "convert", "safetensors-to-native", try model.write(to: inside, weights: weights), "-o", output)
     #expect(result.status == 0, "\(result.both)")
     return output
   }
@@ -70,12 +72,12 @@ struct ExportTests {
   func aModelWithoutAConfigNeedsOne(route: String) throws {
     let folder = TemporaryFolder()
     let inside = TemporaryFolder()
-    let plain = try PlainModel().write(inside, withConfig: false)
+    let plain = try model.write(to: inside, withConfig: false)
     let refused = try Program.run("convert", route, plain, "-o", folder.file("out"))
     #expect(refused.status == 2)
     #expect(refused.errors.contains("config") && refused.errors.contains("--config"), "\(refused.errors)")
     #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
-    let config = try inside.write(Array(PlainModel().config.utf8), "other.json")
+    let config = try inside.write(Array(model.config.text().utf8), "other.json")
     let given = try Program.run("convert", route, plain, "-o", folder.file("out"), "--config", config)
     #expect(given.status == 0, "\(given.both)")
   }
@@ -111,16 +113,16 @@ struct ExportTests {
   /// A copy of the embeddings is left out where the model is made, so no export has it.
   @Test func aDecoderThatIsACopyIsLeftOut() throws {
     let folder = TemporaryFolder()
-    var model = PlainModel()
-    model.add(decoder, copyOf: embeddings)
-    let made = try native(folder, model)
+    var weights = model.distinctWeights()
+    weights.add(decoder, copyOf: embeddings)
+    let made = try native(folder, weights)
     #expect(try !names(made).contains(decoder))
     #expect(try Program.run("convert", "native-to-tf", made, "-o", folder.file("bert_model.ckpt")).status == 0)
-    #expect(try names(folder.file("bert_model.ckpt")).count == PlainModel().tensors.count)
+    #expect(try names(folder.file("bert_model.ckpt")).count == model.shapes().count)
     // The same from a plain file, in which the copy still is.
     let inside = TemporaryFolder()
     let plain = try Program.run(
-      "convert", "native-to-tf", try model.write(inside), "-o", folder.file("again"), "--force")
+      "convert", "native-to-tf", try model.write(to: inside, weights: weights), "-o", folder.file("again"), "--force")
     #expect(plain.status == 0, "\(plain.both)")
     #expect(plain.errors.contains(decoder), "\(plain.errors)")
     #expect(try contents(folder.file("again.index")) == contents(folder.file("bert_model.ckpt.index")))
@@ -129,9 +131,10 @@ struct ExportTests {
   /// One of its own is kept; google-research/bert has no name for it, and leaving it out would be another model.
   @Test func aDecoderOfItsOwnIsKept() throws {
     let folder = TemporaryFolder()
-    var model = PlainModel()
-    model.add(decoder, [model.vocabularySize, model.hiddenSize])
-    let made = try native(folder, model)
+    var weights = model.distinctWeights()
+    let count = model.vocabulary * model.hidden
+    weights.add(decoder, [model.vocabulary, model.hidden], floats: (0..<count).map { Float($0) })
+    let made = try native(folder, weights)
     #expect(try names(made).contains(decoder))
     #expect(try Program.run("convert", "native-to-pytorch", made, "-o", folder.file("out.bin")).status == 0)
     #expect(try names(folder.file("out.bin")).contains(decoder))

@@ -1,3 +1,4 @@
+import CheckpointReaders
 import TensorIO
 import TestSupport
 import Testing
@@ -116,33 +117,19 @@ struct FAQTests {
       try write(content.replacing(text, with: other), to: copy ?? name)
     }
 
-    /// Tensors of I64 in a safetensors file.
-    private func integers(_ values: [UInt64]) -> [UInt8] {
-      values.flatMap { value in (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) } }
-    }
-
     /// A model with the buffer that transformers 3.1 to 4.30 saved with it.
     func withPositionIDs(_ name: String) throws {
       try copy("heads/BertForMaskedLM", to: name)
-      let path = file("\(name)/model.safetensors")
-      let header = try SafetensorsHeader(try MappedFile.open(path))
-      let data = try contents(path).suffix(from: header.dataStart)
-      var entries = header.entries.sorted { $0.range.lowerBound < $1.range.lowerBound }
-      entries.append(
-        .init(
-          name: "bert.embeddings.position_ids", elementType: .i64, shape: [1, 24],
-          range: data.count..<(data.count + 24 * 8)))
-      _ = try folder.write(
-        SafetensorsHeader.serialise(entries, metadata: [("format", "pt")], alignment: 8) + data
-          + integers(Array(0..<24)), "\(name)/model.safetensors")
+      var model = try MemorySource(copying: CheckpointOpener().open(file("\(name)/model.safetensors")).source)
+      model.add("bert.embeddings.position_ids", [1, 24], integers: Array(0..<24))
+      try model.writeSafetensors(to: folder, "\(name)/model.safetensors")
     }
 
     func longText() throws {
-      _ = try PlainModel(positions: 512).write(folder, "bert.safetensors")
-      let ids = SafetensorsHeader.Entry(name: "input_ids", elementType: .i64, shape: [1, 600], range: 0..<(600 * 8))
-      _ = try folder.write(
-        SafetensorsHeader.serialise([ids], metadata: [], alignment: 8)
-          + integers((0..<600).map { 1 + UInt64($0) % 39 }), "ids.safetensors")
+      try TinyBERT.maskedLM(positions: 512).write(to: folder, "bert.safetensors")
+      var inputs = MemorySource()
+      inputs.add("input_ids", [1, 600], integers: (0..<600).map { 1 + $0 % 39 })
+      try inputs.writeSafetensors(to: folder, "ids.safetensors")
     }
   }
 

@@ -14,7 +14,7 @@ struct FaultTests {
   /// A folder with a model of 26 MB, `source.safetensors` and `config.json`: a conversion of it can be caught in the middle.
   private func folder(vocabularySize: Int = 200_000) throws -> TemporaryFolder {
     let folder = TemporaryFolder()
-    let made = try PlainModel(vocabularySize: vocabularySize, hiddenSize: 32).write(folder)
+    let made = try TinyBERT.maskedLM(vocabulary: vocabularySize, hidden: 32).write(to: folder)
     try #require(unsafe rename(made, folder.file("source.safetensors")) == 0)
     return folder
   }
@@ -112,11 +112,9 @@ struct FaultTests {
   /// Sixty-four sequences of 16 tokens.
   private func inputs() throws -> [UInt8] {
     let folder = TemporaryFolder()
-    let writer = try NpzWriter(path: folder.file("inputs.npz"), overwrites: false)
-    let info = TensorInfo(name: "input_ids", elementType: .i64, shape: [64, 16], byteCount: 64 * 16 * 8)
-    try writer.begin([info])
-    unsafe try writer.append([Int64](repeating: 7, count: 64 * 16).span.bytes, toTensorAt: 0)
-    try writer.finish()
+    var source = MemorySource()
+    source.add("input_ids", [64, 16], integers: Array(repeating: 7, count: 64 * 16))
+    try source.write(to: NpzWriter(path: folder.file("inputs.npz"), overwrites: false))
     return try contents(folder.file("inputs.npz"))
   }
 

@@ -80,21 +80,14 @@ struct InspectTests {
   @Test func whatIsOddIsSaid() throws {
     let folder = TemporaryFolder()
     let file = folder.file("odd.npz")
-    func bytes(_ values: [Float]) -> [UInt8] {
-      values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) } }
-    }
     let tensors: [(String, [Float])] = [
       ("empty", [0, 0, 0]), ("one", [1, 2, 3]), ("other", [1, 2, 3]), ("broken", [1, .nan, 3]),
       ("far", [.infinity, 1, 2]),
       ("ones", [1, 1, 1]), ("also", [1, 1, 1]),
     ]
-    let writer = try NpzWriter(path: file, overwrites: true)
-    try writer.begin(tensors.compactMap { TensorInfo(name: $0.0, elementType: .f32, shape: [3]) })
-    for (index, tensor) in tensors.enumerated() {
-      let data = Bytes(bytes(tensor.1))
-      try data.withSpan { try writer.append($0, toTensorAt: index) }
-    }
-    try writer.finish()
+    var source = MemorySource()
+    for (name, values) in tensors { source.add(name, floats: values) }
+    try source.write(to: NpzWriter(path: file, overwrites: true))
     let text = try inspect(file, "--stats")
     #expect(text.contains("nan    NaN in 1 tensor: broken"))
     #expect(text.contains("inf    infinities in 1 tensor: far"))
@@ -208,7 +201,7 @@ struct InspectTests {
   /// What is wrong beside the weights is said on the terminal and in JSON.
   @Test func whatIsWrongBesideTheWeightsIsSaid() throws {
     let folder = TemporaryFolder()
-    let model = try PlainModel().write(folder)
+    let model = try TinyBERT.maskedLM().write(to: folder)
     _ = try folder.write(Array("[PAD]\nword\n".utf8), "vocab.txt")
     let result = try Program.run("inspect", model)
     #expect(result.status == 0 && result.errors.contains("the vocabulary has 2 tokens and the model 40 rows"))
@@ -225,7 +218,7 @@ struct InspectTests {
     let folder = TemporaryFolder()
     let pairs = (0..<500).map { "\"k\($0)\":\"v\"" }.joined(separator: ",")
     let header = Array("{\"__metadata__\":{\(pairs)}}".utf8)
-    let length = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
+    let length = littleEndianBytes(UInt64(header.count))
     let file = try folder.write(length + header, "said.safetensors")
     let text = try inspect(file)
     #expect(text.contains("and 476 more: --json lists them") && text.split(separator: "\n").count < 45)

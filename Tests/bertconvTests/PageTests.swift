@@ -92,30 +92,31 @@ struct PageTests {
 
   /// What one wants to know before a file is trusted.
   @Test func theChecks() throws {
-    var model = PlainModel()
+    let model = TinyBERT.maskedLM()
+    var weights = model.distinctWeights()
     func checks() throws -> [String] {
-      try #require(try inspect(try model.write(folder))("summary")["checks"]?.elements).map {
+      try #require(try inspect(try model.write(to: folder, weights: weights))("summary")["checks"]?.elements).map {
         "\($0["level"]?.stringValue ?? "") \($0["text"]?.stringValue ?? "")"
       }
     }
     #expect(
       try checks() == [
         "good There is no code in this file.",
-        "good Every tensor is accounted for: \(model.tensors.count) mapped, 0 dropped by rules.",
+        "good Every tensor is accounted for: \(weights.tensors.count) mapped, 0 dropped by rules.",
         "good No value is NaN or infinite.", "good No tensor is all zeros.", "good A config is there.",
         "note There is no vocabulary.",
       ])
     _ = try folder.write(Array("a\nb\n".utf8), "vocab.txt")
-    model.tensors[0].bytes.replaceSubrange(0..<4, with: [0, 0, 0xC0, 0x7F])
-    model.tensors[1].bytes = Array(repeating: 0, count: model.tensors[1].bytes.count)
-    model.tensors[2].name = "bert.embeddings.token_type_embedding.weight"
+    weights.changeFloats("bert.embeddings.word_embeddings.weight") { $0[0] = .nan }
+    weights.changeFloats("bert.embeddings.position_embeddings.weight") { $0 = $0.map { _ in 0 } }
+    weights = weights.renamed { $0.replacing("token_type_embeddings", with: "token_type_embedding") }
     let found = try checks()
     #expect(found.contains("bad 1 tensor holds NaN or infinity.") && found.contains("note 1 tensor is all zeros."))
     #expect(found.contains { $0.hasPrefix("bad Not all tensors fit: 1 unexpected, 1 missing") }, "\(found)")
     #expect(found.contains("good A vocabulary is there: 2 tokens."))
     #expect(found.contains { $0.hasPrefix("note the vocabulary has 2 tokens and the model 40 rows") })
     // The model is written anew, and its config with it.
-    let path = try model.write(folder)
+    let path = try model.write(to: folder, weights: weights)
     _ = try folder.write(Array("no config".utf8), "config.json")
     let useless = try inspect(path)("summary")["checks"]
     #expect(useless?.text().contains("The config is there but cannot be used") == true)
@@ -131,9 +132,10 @@ struct PageTests {
   /// Names with markup are data in the page and nothing else.
   @Test(arguments: ["<script>alert(1)</script>", "</script><b>", "\" onclick=\"alert(1)", "a\u{2028}b\u{1B}[31m"])
   func namesCannotInjectMarkup(name: String) throws {
-    var model = PlainModel()
-    model.add(name, [3])
-    let page = try inspect(try model.write(folder))
+    let model = TinyBERT.maskedLM()
+    var weights = model.distinctWeights()
+    weights.add(name, floats: [1, 2, 3])
+    let page = try inspect(try model.write(to: folder, weights: weights))
     #expect(!page.text.contains(name) || !name.contains { "<\u{2028}\u{1B}".contains($0) })
     let row = try #require(try page("tensors").elements?.last?.elements)
     #expect(row[0].stringValue == printable(name))
@@ -172,7 +174,7 @@ struct PageTests {
   }
 
   @Test func aPageReplacesNoFileThatItTellsOf() throws {
-    let model = try PlainModel().write(folder)
+    let model = try TinyBERT.maskedLM().write(to: folder)
     _ = try folder.write(Array("a\n".utf8), "vocab.txt")
     #expect(unsafe symlink(model, folder.file("link")) == 0)
     #expect(unsafe link(model, folder.file("hard")) == 0)

@@ -33,7 +33,7 @@ struct VocabularyTests {
   @Test func theWholeVocabularyOfMultilingualBERT() throws {
     let size = 119_547
     let folder = TemporaryFolder()
-    let source = try PlainModel(vocabularySize: size, hiddenSize: 4).write(folder)
+    let source = try TinyBERT.maskedLM(vocabulary: size, hidden: 4).write(to: folder)
     let vocabulary = Self.text(size)
     _ = try folder.write(vocabulary, "vocab.txt")
     let native = folder.file("native.safetensors")
@@ -61,7 +61,7 @@ struct VocabularyTests {
     ] as [(String, Int, Int, String?)])
   func tokensAreCounted(ending: String, count: Int, cut: Int, warning: String?) throws {
     let folder = TemporaryFolder()
-    let source = try PlainModel().write(folder)
+    let source = try TinyBERT.maskedLM().write(to: folder)
     let vocabulary = Array(Self.text(count, ending).dropLast(cut))
     let path = try folder.write(vocabulary, "tokens.txt")
     let native = folder.file("native.safetensors")
@@ -96,7 +96,7 @@ struct VocabularyTests {
     ] as [([String], String?, String?)])
   func casingIsHeldAgainstTheTokenizer(tokens: [String], settings: String?, said: String?) throws {
     let folder = TemporaryFolder()
-    let source = try PlainModel(vocabularySize: tokens.count + 2).write(folder)
+    let source = try TinyBERT.maskedLM(vocabulary: tokens.count + 2).write(to: folder)
     let vocabulary = ["[PAD]", "[UNK]"] + tokens
     _ = try folder.write(Array((vocabulary.joined(separator: "\n") + "\n").utf8), "vocab.txt")
     if let settings { _ = try folder.write(Array(settings.utf8), "tokenizer_config.json") }
@@ -117,7 +117,7 @@ struct VocabularyTests {
     ] as [([UInt8], Int, String)])
   func anotherEncodingIsRefused(vocabulary: [UInt8], offset: Int, found: String) throws {
     let folder = TemporaryFolder()
-    let source = try PlainModel().write(folder)
+    let source = try TinyBERT.maskedLM().write(to: folder)
     let path = try folder.write(vocabulary, "vocab.txt")
     let result = try Program.run("convert", "safetensors-to-native", source, "-o", folder.file("native.safetensors"))
     #expect(result.status == 2)
