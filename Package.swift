@@ -126,7 +126,7 @@ let package = Package(
       dependencies: [
         "WeightMapping", "Conversion", "NativeFormat", "CheckpointReaders", "TestSupport", "ModelSupport",
       ],
-      swiftSettings: strict),
+      exclude: ["Listings"], swiftSettings: strict),
     .testTarget(
       name: "ConversionTests",
       dependencies: ["Conversion", "WeightMapping", "CheckpointReaders", "TestSupport", "ModelSupport"],

@@ -152,7 +152,7 @@ extension ModelDifference {
         isMatchedByTable = true
         family = found[0].family
         let targets = zip([a, b], plans).map { input, plan in
-          let dropped = plan.report.dropped.filter { !Self.isUnknown($0) && $0.rule != "tied" && $0.rule != "alias" }
+          let dropped = plan.report.dropped.filter { !Self.isUnknown($0) && !$0.cause.isCopy }
           if !dropped.isEmpty {
             notes.append(
               "\(input.name): \(grouped(dropped.count)) tensors that are no part of the model are not compared: "
@@ -185,7 +185,7 @@ extension ModelDifference {
   }
 
   private static func isUnknown(_ dropped: MappingReport.Dropped) -> Bool {
-    dropped.rule.hasPrefix("--allow-unexpected")
+    dropped.cause.isAllowed
   }
 
   private static func asTheyAre(_ source: any TensorSource) -> [MappingPlan.Target] {

@@ -20,16 +20,21 @@ extension MappingPlan {
         copy.target.map { targets[$0] } ?? Target(info: base.info, operation: base.operation, sources: [copy.source])
       if try Converter.isEqual(candidate, base, in: source) {
         if let target = copy.target { leftOut.insert(target) }
-        let rule = copy.isAlias ? "alias" : "tied"
         plan.report.moveToDropped(
-          name, rule: rule, reason: "\(copy.isAlias ? "another name of" : "tied to") \(base.info.name)")
+          copy.isAlias
+            ? .init(
+              name: name, cause: .alias(of: base.info.name), rule: "alias", reason: "another name of \(base.info.name)")
+            : .init(name: name, cause: .tied(to: base.info.name), rule: "tied", reason: "tied to \(base.info.name)"))
       } else if copy.isAlias {
         throw FormatError(
           "two names of \(base.info.name) hold different values", tensor: name,
           advice: "Remove the one that is not meant from the checkpoint.")
       } else {
         isUntied = true
-        plan.notes.append("\(candidate.info.name) differs from \(base.info.name), to which it is tied as a rule: kept")
+        plan.notes.append(
+          MappingNote(
+            .untied(candidate.info.name),
+            "\(candidate.info.name) differs from \(base.info.name), to which it is tied as a rule: kept"))
       }
     }
     plan.targets = targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
@@ -38,7 +43,9 @@ extension MappingPlan {
       plan.config.set("tie_word_embeddings", .bool(false))
     } else if !leftOut.isEmpty, config["tie_word_embeddings"] == .bool(false) {
       plan.config.set("tie_word_embeddings", .bool(true))
-      plan.notes.append("tie_word_embeddings was false in the config, but the weights are the same: set to true")
+      plan.notes.append(
+        MappingNote(
+          .tieCorrected, "tie_word_embeddings was false in the config, but the weights are the same: set to true"))
     }
     return plan
   }
@@ -53,6 +60,8 @@ extension MappingPlan {
     else { return }
     config.set("tie_word_embeddings", .bool(true))
     notes.append(
-      "tie_word_embeddings was false in the config, but there are no output weights in the file: set to true")
+      MappingNote(
+        .tieCorrected,
+        "tie_word_embeddings was false in the config, but there are no output weights in the file: set to true"))
   }
 }

@@ -85,14 +85,20 @@ public struct Glob: Sendable, Equatable {
   }
 
   private static func match(_ pattern: [Element], _ name: [UInt8]) -> Bool {
+    // Most names differ in the bytes that the pattern ends with.
+    var end = (pattern: pattern.count, name: name.count)
+    while end.pattern > 0, case .literal(let byte) = pattern[end.pattern - 1] {
+      guard end.name > 0, name[end.name - 1] == byte else { return false }
+      end = (end.pattern - 1, end.name - 1)
+    }
     var p = 0
     var n = 0
     var star: (pattern: Int, name: Int)?
-    while n < name.count {
-      if p < pattern.count, pattern[p] == .anyRun {
+    while n < end.name {
+      if p < end.pattern, pattern[p] == .anyRun {
         star = (p, n)
         p += 1
-      } else if p < pattern.count, accepts(pattern[p], name[n]) {
+      } else if p < end.pattern, accepts(pattern[p], name[n]) {
         p += 1
         n += 1
       } else if let last = star {
@@ -103,8 +109,8 @@ public struct Glob: Sendable, Equatable {
         return false
       }
     }
-    while p < pattern.count, pattern[p] == .anyRun { p += 1 }
-    return p == pattern.count
+    while p < end.pattern, pattern[p] == .anyRun { p += 1 }
+    return p == end.pattern
   }
 
   private static func accepts(_ element: Element, _ byte: UInt8) -> Bool {

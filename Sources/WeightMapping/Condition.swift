@@ -81,23 +81,27 @@ extension Dialect {
 }
 
 extension MappingTable {
-  /// What stands against reading a source in `dialect`, a sentence each.
-  func objections(to dialect: Dialect, _ source: SourceValues) -> [String] {
+  /// What stands against reading a source in `dialect`.
+  func objections(to dialect: Dialect, _ source: SourceValues) -> [MappingConflict] {
     dialect.conditions.compactMap { condition in
-      let key = condition.key
-      // A config may tell what the checkpoint does not, but not something else.
-      if let own = source.ownValue(key), let other = source.configValue(key), !SourceValues.isSame(own, other) {
-        return "\(key) is \(own) in the checkpoint, but \(other) in the config"
-      }
-      guard !condition.holds(source) else { return nil }
-      let known = dialects.flatMap(\.conditions).filter { $0.key == key }.flatMap(\.values)
-      let list = Set(known).sorted { (Double($0) ?? 0, $0) < (Double($1) ?? 0, $1) }.joined(separator: ", ")
-      guard let value = source.value(key) else {
-        return
-          "\(key) is not among the values of the checkpoint, and how its tensors lie hangs on it: \(list) are known; "
-          + "a config that has the key tells it as well"
-      }
-      return "\(key) is \(value), of which it is not known how the tensors lie: known are \(list)"
+      objection(to: condition, source).map { MappingConflict(.condition(key: condition.key), $0) }
     }
+  }
+
+  private func objection(to condition: Condition, _ source: SourceValues) -> String? {
+    let key = condition.key
+    // A config may tell what the checkpoint does not, but not something else.
+    if let own = source.ownValue(key), let other = source.configValue(key), !SourceValues.isSame(own, other) {
+      return "\(key) is \(own) in the checkpoint, but \(other) in the config"
+    }
+    guard !condition.holds(source) else { return nil }
+    let known = dialects.flatMap(\.conditions).filter { $0.key == key }.flatMap(\.values)
+    let list = Set(known).sorted { (Double($0) ?? 0, $0) < (Double($1) ?? 0, $1) }.joined(separator: ", ")
+    guard let value = source.value(key) else {
+      return
+        "\(key) is not among the values of the checkpoint, and how its tensors lie hangs on it: \(list) are known; "
+        + "a config that has the key tells it as well"
+    }
+    return "\(key) is \(value), of which it is not known how the tensors lie: known are \(list)"
   }
 }

@@ -8,10 +8,8 @@ struct ConfigBuilder {
   let values: SourceValues
   private(set) var dimensions: Dimensions
   private(set) var config = JSON.object([JSON.Member]())
-  private(set) var notes: [String] = []
-  /// The one of ``notes`` that lists what the shapes tell.
-  private(set) var inference: String?
-  private(set) var conflicts: [String] = []
+  private(set) var notes: [MappingNote] = []
+  private(set) var conflicts: [MappingConflict] = []
   /// Symbols whose size is none that the table allows, and what it allows.
   private(set) var impossibleSizes: [String: String] = [:]
 
@@ -23,8 +21,14 @@ struct ConfigBuilder {
     self.sourceName = sourceName ?? "the config"
     self.values = values
     dimensions = Dimensions(assembly)
-    if let source, source.members == nil { conflicts.append("\(self.sourceName) is not a JSON object") }
+    if let source, source.members == nil { conflict(.family, "\(self.sourceName) is not a JSON object") }
     build()
+  }
+
+  private mutating func note(_ kind: MappingNote.Kind, _ text: String) { notes.append(MappingNote(kind, text)) }
+
+  private mutating func conflict(_ kind: MappingConflict.Kind, _ text: String) {
+    conflicts.append(MappingConflict(kind, text))
   }
 
   /// A value that was found for a key, under what name and where.
@@ -53,16 +57,20 @@ struct ConfigBuilder {
 
   /// What the config says goes before what the checkpoint carries, since it may have been mended; but two numbers of
   /// heads cannot both be right, and the wrong one would pass unseen.
-  private mutating func given(_ key: ConfigKey, _ carried: inout [String]) -> Given? {
+  private mutating func given(_ key: ConfigKey, _ carried: inout [(key: String, text: String)]) -> Given? {
     guard let own = carriedValue(key) else { return configValue(key) }
     guard let told = configValue(key) else {
-      carried.append("\(key.name) \(own.value.stringValue ?? own.value.text()) (\(own.name))")
+      carried.append((key.name, "\(key.name) \(own.value.stringValue ?? own.value.text()) (\(own.name))"))
       return own
     }
     if !SourceValues.isSame(own.value.text(), told.value.text()) {
       let text =
         "\(told.name) of \(sourceName) is \(told.value.text()), but \(own.name) of the checkpoint is \(own.value.text())"
-      if case .heads = key.inference { conflicts.append(text) } else { notes.append(text + ": the config's is taken") }
+      if case .heads = key.inference {
+        conflict(.value(key: key.name), text)
+      } else {
+        note(.configPreferred(key: key.name), text + ": the config's is taken")
+      }
     }
     return told
   }
@@ -73,8 +81,8 @@ struct ConfigBuilder {
     config.set("architectures", .strings([architecture].compactMap(\.self)))
     let type = source?["model_type"]?.stringValue
     config.set("model_type", .string(type.flatMap { table.isOf(modelType: $0) ? $0 : nil } ?? table.modelType))
-    var inferred: [String] = []
-    var carried: [String] = []
+    var inferred: [(key: String, value: Int)] = []
+    var carried: [(key: String, text: String)] = []
     for key in table.configKeys {
       let given = given(key, &carried)
       switch key.inference {
@@ -91,13 +99,14 @@ struct ConfigBuilder {
     checkSizes()
     checkSettings()
     if !carried.isEmpty {
-      notes.append("taken from the values of the checkpoint: \(carried.joined(separator: ", "))")
+      note(
+        .takenFromCheckpoint(keys: carried.map(\.key)),
+        "taken from the values of the checkpoint: \(carried.map(\.text).joined(separator: ", "))")
     }
     if !inferred.isEmpty {
       let origin = source == nil ? "no config was given" : "not in \(sourceName)"
-      let sentence = "\(origin): \(inferred.joined(separator: ", ")) inferred from the shapes of the tensors"
-      notes.append(sentence)
-      inference = sentence
+      let values = inferred.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+      note(.inferred(keys: inferred.map(\.key)), "\(origin): \(values) inferred from the shapes of the tensors")
     }
     addLabels(architecture)
     carryOver()
@@ -105,22 +114,24 @@ struct ConfigBuilder {
 
   private mutating func checkModelType() {
     guard let type = source?["model_type"]?.stringValue, !table.isOf(modelType: type) else { return }
-    conflicts.append("model_type of \(sourceName) is '\(type)', but the tensors are named like \(table.description)'s")
+    conflict(
+      .family, "model_type of \(sourceName) is '\(type)', but the tensors are named like \(table.description)'s")
   }
 
   // MARK: Numbers
 
-  private mutating func positive(_ given: Given?) -> Int? {
+  private mutating func positive(_ given: Given?, _ key: ConfigKey) -> Int? {
     guard let given else { return nil }
     if let value = given.value.intValue, value > 0 { return value }
-    conflicts.append("\(given.name) of \(given.place) is \(given.value.text()), not a whole number above 0")
+    conflict(
+      .value(key: key.name), "\(given.name) of \(given.place) is \(given.value.text()), not a whole number above 0")
     return nil
   }
 
   private mutating func addDimension(
-    _ key: ConfigKey, _ given: Given?, padded: Bool, _ inferred: inout [String]
+    _ key: ConfigKey, _ given: Given?, padded: Bool, _ inferred: inout [(key: String, value: Int)]
   ) {
-    let wanted = positive(given)
+    let wanted = positive(given, key)
     guard let found = dimensions.values[key.name] else {
       if let wanted {
         dimensions.set(key.name, wanted)
@@ -130,46 +141,50 @@ struct ConfigBuilder {
     }
     config.set(key.name, .int(found))
     guard let wanted else {
-      inferred.append("\(key.name) \(found)")
+      inferred.append((key.name, found))
       return
     }
     guard wanted != found else { return }
     let witness = dimensions.witness[key.name].map { assembly.tensors[$0] }
     let place = witness.map { "'\($0.name)' of shape \(shapeText($0.shape))" } ?? "the weights"
     if padded, found > wanted {
-      notes.append(
+      note(
+        .padded(key: key.name),
         "\(key.name) is \(found), not the \(wanted) of \(given?.place ?? sourceName): \(place) has the rows, as a rule padding"
       )
     } else {
-      conflicts.append(
+      conflict(
+        .value(key: key.name),
         "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(found): \(place)"
       )
     }
   }
 
   private mutating func addLayers(
-    _ key: ConfigKey, _ given: Given?, _ inferred: inout [String]
+    _ key: ConfigKey, _ given: Given?, _ inferred: inout [(key: String, value: Int)]
   ) {
     let layers = assembly.layers
-    let wanted = positive(given)
+    let wanted = positive(given, key)
     config.set(key.name, .int(layers.count))
     if let hole = layers.indices.first(where: { layers[$0] != $0 }) {
-      conflicts.append(
+      conflict(
+        .layers,
         "the layers do not count up from 0: layer \(hole) is not there, but layer \(layers[hole]) is")
     } else if let wanted, wanted != layers.count {
       let range = layers.count == 1 ? "layer 0" : "0 to \(layers.count - 1)"
       let found = layers.isEmpty ? "none" : "\(layers.count) (\(range))"
-      conflicts.append(
+      conflict(
+        .value(key: key.name),
         "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the layers found are \(found)")
     } else if wanted == nil {
-      inferred.append("\(key.name) \(layers.count)")
+      inferred.append((key.name, layers.count))
     }
   }
 
   private mutating func addHeads(
     _ key: ConfigKey, _ given: Given?, of size: String, headSize: Int
   ) {
-    let wanted = positive(given)
+    let wanted = positive(given, key)
     guard let whole = dimensions.values[size], whole > 0 else {
       if let wanted { config.set(key.name, .int(wanted)) }
       return
@@ -177,7 +192,8 @@ struct ConfigBuilder {
     if let wanted {
       config.set(key.name, .int(wanted))
       if whole % wanted != 0 {
-        conflicts.append(
+        conflict(
+          .value(key: key.name),
           "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), which does not divide \(size) \(whole)"
         )
       }
@@ -186,7 +202,8 @@ struct ConfigBuilder {
     guard given == nil else { return }
     // Cut by a wrong number of heads, the rows would be mixed up and every shape still fit.
     if let cut = assembly.tensor(cutBy: key.name) {
-      conflicts.append(
+      conflict(
+        .missingValue(key: key.name),
         "\(key.name) is told by no shape, and \(source == nil ? "no config was given" : "\(sourceName) has none"): the rows of "
           + "'\(cut.name)' lie by head, and cannot be told apart without it")
       return
@@ -198,7 +215,8 @@ struct ConfigBuilder {
       heads = [12, 16, 8, 6, 4, 3, 2].first { whole % $0 == 0 } ?? 1
     }
     config.set(key.name, .int(heads))
-    notes.append(
+    note(
+      .assumed(key: key.name),
       "\(key.name) is told by no shape: assumed \(heads) (\(size) \(whole) in heads of \(whole / heads)); "
         + "give a config if that is wrong")
   }
@@ -207,14 +225,15 @@ struct ConfigBuilder {
     let present = Set(assembly.presentGroups.map { table.groups[$0].name })
     let count = names.count(where: present.contains)
     config.set(key.name, .int(count))
-    if let wanted = positive(given), wanted != count {
-      conflicts.append(
+    if let wanted = positive(given, key), wanted != count {
+      conflict(
+        .value(key: key.name),
         "\(given?.name ?? key.name) of \(given?.place ?? sourceName) is \(wanted), but the weights have \(count)")
     }
   }
 
   /// Where a source is cut into parts of different sizes and the config tells all but one, that one is the rest.
-  private mutating func inferRests(_ inferred: inout [String]) {
+  private mutating func inferRests(_ inferred: inout [(key: String, value: Int)]) {
     for filling in assembly.fillings.values.sorted(by: { ($0.sources[0], $0.part) < ($1.sources[0], $1.part) }) {
       guard case .split(let axis) = filling.operation, filling.part == 0 else { continue }
       let source = assembly.tensors[filling.sources[0]]
@@ -224,7 +243,8 @@ struct ConfigBuilder {
       let known = sizes.reduce(0) { $0 + ($1.value(dimensions.values) ?? 0) }
       guard unknown.count == 1, case .symbol(let name, 1) = unknown[0], known < source.shape[axis] else {
         let names = sizes.map { $0.text([:]) }.joined(separator: " and ")
-        conflicts.append(
+        conflict(
+          .parts(tensor: source.name),
           "'\(source.name)' of shape \(shapeText(source.shape)) holds \(names) together, and "
             + "\(self.source == nil ? "no config was given" : "\(sourceName) does not tell them"): where to cut it is not known"
         )
@@ -232,7 +252,7 @@ struct ConfigBuilder {
       }
       dimensions.set(name, source.shape[axis] - known)
       config.set(name, .int(source.shape[axis] - known))
-      inferred.append("\(name) \(source.shape[axis] - known)")
+      inferred.append((name, source.shape[axis] - known))
     }
   }
 
@@ -255,7 +275,8 @@ struct ConfigBuilder {
         let filling = assembly.fillings[key]
       else { continue }
       let value = config[setting.key]?.text() ?? "not given"
-      conflicts.append(
+      conflict(
+        .value(key: setting.key),
         "\(setting.key) is \(value), but '\(assembly.tensors[filling.sources[0]].name)' belongs to models where it is "
           + setting.value.text())
     }
@@ -276,26 +297,28 @@ struct ConfigBuilder {
         let kind =
           key.defaultValue?.boolValue != nil
           ? "true or false" : key.isRequired || key.defaultValue?.doubleValue != nil ? "a number" : "a word"
-        conflicts.append("\(given.name) of \(given.place) is \(value.text()), not \(kind)")
+        conflict(.value(key: key.name), "\(given.name) of \(given.place) is \(value.text()), not \(kind)")
       } else if let limits = key.limits(against: value) {
-        conflicts.append("\(given.name) of \(given.place) is \(value.text()), not \(limits)")
+        conflict(.value(key: key.name), "\(given.name) of \(given.place) is \(value.text()), not \(limits)")
       }
       guard let word = value.stringValue, let meaning = assembly.dialect.meanings[key.name]?[word] else {
         config.set(key.name, value)
         return
       }
       config.set(key.name, .string(meaning))
-      notes.append(
+      note(
+        .reworded(key: key.name),
         "\(given.name) '\(word)' of \(given.place) is what others call '\(meaning)' in \(assembly.dialect.name)")
     } else if key.isRequired {
-      conflicts.append(
+      conflict(
+        .missingValue(key: key.name),
         "\(key.name) is told by no shape, and \(source == nil ? "no config was given" : "\(sourceName) has none"): the "
           + "model cannot be computed without it")
     } else if let value = assembly.dialect.defaults[key.name] ?? key.defaultValue {
       config.set(key.name, value)
       if !key.isQuiet {
         let origin = source == nil ? "told by no shape" : "not in \(sourceName)"
-        notes.append("\(key.name) is \(origin): assumed \(value.stringValue ?? value.text())")
+        note(.assumed(key: key.name), "\(key.name) is \(origin): assumed \(value.stringValue ?? value.text())")
       }
     }
   }
@@ -316,14 +339,16 @@ struct ConfigBuilder {
     }
     guard let chosen = table.architectures.first(where: fits) else { return named.first }
     if let name = named.first {
-      notes.append("\(sourceName) names \(name), but the tensors make a \(chosen.name)")
+      note(.architecture, "\(sourceName) names \(name), but the tensors make a \(chosen.name)")
     } else if !chosen.others.isEmpty, let labels = table.labels, labels.groups.contains(where: chosen.groups.contains) {
-      notes.append(
+      note(
+        .architecture,
         "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
           + "'architectures' in the config says otherwise")
     }
     for group in chosen.reads where !present.contains(group) {
-      notes.append(
+      note(
+        .missingPart(group: table.groups[group].name),
         "the tensors make a \(chosen.name), but the file has no \(table.groups[group].name): what goes through it cannot be "
           + "computed, and other programs make one up")
     }
@@ -345,7 +370,8 @@ struct ConfigBuilder {
     if let wanted, wanted != count {
       let place = dimensions.witness[labels.dimension].map { assembly.tensors[$0] }
       let key = given == nil ? labels.dimension : "id2label"
-      conflicts.append(
+      conflict(
+        .labels,
         "\(key) of \(sourceName) has \(wanted) labels, but the head has \(count)"
           + (place.map { ": '\($0.name)' of shape \(shapeText($0.shape))" } ?? ""))
       return
@@ -357,12 +383,12 @@ struct ConfigBuilder {
       return
     }
     guard count <= 100_000 else {
-      notes.append("\(count) labels are too many to name: the config has none")
+      note(.unnamedLabels, "\(count) labels are too many to name: the config has none")
       return
     }
     config.set("id2label", .object((0..<count).map { JSON.Member("\($0)", .string("LABEL_\($0)")) }))
     config.set("label2id", .object((0..<count).map { JSON.Member("LABEL_\($0)", .int($0)) }))
-    notes.append("the \(count) labels have no names in a config: called LABEL_0 to LABEL_\(count - 1)")
+    note(.unnamedLabels, "the \(count) labels have no names in a config: called LABEL_0 to LABEL_\(count - 1)")
   }
 
   /// What else the source's config says goes with the model, as it is.

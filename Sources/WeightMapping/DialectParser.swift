@@ -74,7 +74,7 @@ struct DialectParser {
     for (source, target) in try fields["alias"]?.map("alias") ?? [] {
       try add(.alias, [source], [try tensor(target)], at: target)
     }
-    let drops = try fields["drop"].map(parseDrops) ?? []
+    let drops = try fields["drop"].map(DropLists.rules) ?? []
     try checkWhole(value, root: root)
     let anchors = try fields["anchors"]?.strings("anchors") ?? []
     for anchor in anchors where DialectParser.resolves(anchor, literals, patterns) == nil {
@@ -287,25 +287,6 @@ struct DialectParser {
       }
     case .rename, .reshape, .alias, .drop: break
     }
-  }
-
-  private func parseDrops(_ value: YAMLValue) throws(FormatError) -> [DropRule] {
-    var result: [DropRule] = []
-    for item in try value.list("drop") {
-      let fields = try item.fields("a drop rule", ["glob", "reason", "beside", "hint"])
-      guard let glob = fields["glob"], let reason = fields["reason"] else {
-        throw item.fail("a drop rule needs a glob and a reason")
-      }
-      let pattern = try glob.string("glob")
-      guard !result.contains(where: { $0.glob.pattern == pattern }) else {
-        throw glob.fail("two drop rules have the glob '\(pattern)'")
-      }
-      result.append(
-        DropRule(
-          pattern: pattern, reason: try reason.string("reason"), beside: try fields["beside"]?.string("beside"),
-          hint: try fields["hint"]?.string("hint")))
-    }
-    return result
   }
 
   // MARK: The dialect as a whole

@@ -7,9 +7,7 @@ struct Evaluation {
   private(set) var targets: [MappingPlan.Target] = []
   private(set) var copies: [MappingPlan.Copy] = []
   let config: JSON
-  private(set) var notes: [String]
-  /// See ``ConfigBuilder/inference``.
-  let inference: String?
+  private(set) var notes: [MappingNote]
   private let dimensions: Dimensions
   private let impossibleSizes: [String: String]
 
@@ -20,13 +18,12 @@ struct Evaluation {
 
   init(
     assembly: Assembly, config source: JSON?, configName: String?, values: SourceValues, allowUnexpected: [String],
-    foreignConfig: String?
+    foreignConfig: MappingConflict?
   ) {
     self.assembly = assembly
     let builder = ConfigBuilder(assembly: assembly, source: source, sourceName: configName, values: values)
     config = builder.config
-    notes = [assembly.dialect.note].compactMap(\.self) + builder.notes
-    inference = builder.inference
+    notes = [assembly.dialect.note].compactMap { $0.map { MappingNote(.dialect, $0) } } + builder.notes
     dimensions = builder.dimensions
     impossibleSizes = builder.impossibleSizes
     report.family = assembly.table.family
@@ -264,12 +261,12 @@ struct Evaluation {
           let known = all ?? Set(names)
           all = known
           if name.hasSuffix(ending), known.contains(String(name.dropLast(ending.count))) {
-            report.dropped.append(.init(name: info.name, rule: rule.glob.pattern, reason: rule.reason))
+            report.dropped.append(.init(name: info.name, rule: rule))
             continue
           }
           hint = rule.hint
         } else {
-          report.dropped.append(.init(name: info.name, rule: rule.glob.pattern, reason: rule.reason))
+          report.dropped.append(.init(name: info.name, rule: rule))
           continue
         }
       }

@@ -40,8 +40,9 @@ extension Mapper {
     for (index, info) in tensors.enumerated() {
       guard !info.name.hasPrefix(SentenceModule.tensorPrefix) else {
         report.dropped.append(
-          .init(name: info.name, rule: "model alone", reason: "a module of sentence-transformers, which is not written")
-        )
+          .init(
+            name: info.name, cause: .sentenceModule, rule: "model alone",
+            reason: "a module of sentence-transformers, which is not written"))
         continue
       }
       guard let key = canonical(info.name) else {
@@ -62,8 +63,11 @@ extension Mapper {
         {
           // It may be left out only where it holds the same values: that is found out with the data.
           tied.append((source, TargetKey(tensor: base, layer: key.layer)))
-        } else if table.tensors[key.tensor].tiedTo != nil {
-          report.dropped.append(.init(name: name, rule: "tied", reason: "\(dialectName) has no name for it"))
+        } else if let base = table.tensors[key.tensor].tiedTo {
+          report.dropped.append(
+            .init(
+              name: name, cause: .tied(to: table.tensors[base].pattern.text), rule: "tied",
+              reason: "\(dialectName) has no name for it"))
         } else {
           report.unexpected.append(.init(name: name, nearest: nil, hint: "\(dialectName) has no name for it"))
         }

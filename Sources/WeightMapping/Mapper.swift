@@ -67,7 +67,7 @@ public struct Mapper: Sendable {
       outline.report = result.report
       _ = modules.place(after: result.config, allowUnexpected: [], into: &outline.report)
       outline.config = result.config
-      outline.notes = result.notes.filter { $0 != result.inference }
+      outline.notes = result.notes.filter { if case .inferred = $0.kind { false } else { true } }
       outline.addParts(of: result, tensors, at: modules.areAbsent ? Array(tensors.indices) : modules.others)
       for index in modules.own { outline.parts?[index] = .heads }
       outline.addTies(of: result)
@@ -138,15 +138,16 @@ public struct Mapper: Sendable {
   }
 
   /// What is to be said of a config that has none of the sizes of `table`'s family and several of another's.
-  private func foreignConfig(_ config: JSON?, of table: MappingTable, _ file: String?) -> String? {
+  private func foreignConfig(_ config: JSON?, of table: MappingTable, _ file: String?) -> MappingConflict? {
     guard let members = config?.members else { return nil }
     let keys = Set(members.map(\.key))
     guard keys.isDisjoint(with: table.sizeKeys) else { return nil }
     let other = tables.map { (table: $0, keys: $0.sizeKeys.intersection(keys)) }.max { $0.keys.count < $1.keys.count }
     guard let other, other.keys.count >= 3 else { return nil }
-    return
+    return MappingConflict(
+      .family,
       "\(file ?? "the config") has the keys of \(other.table.description) (\(other.keys.sorted().joined(separator: ", "))) "
-      + "and none of \(table.description), which the tensors are named like"
+        + "and none of \(table.description), which the tensors are named like")
   }
 
   // MARK: Finding the family

@@ -34,8 +34,8 @@ public struct MappingPlan: Sendable {
   /// In forward order. Holds tied tensors too until ``resolvingTies(in:)``.
   public package(set) var targets: [Target]
   public package(set) var report: MappingReport
-  /// What was assumed or inferred, a sentence each.
-  public package(set) var notes: [String]
+  /// What was assumed, inferred or changed.
+  public package(set) var notes: [MappingNote]
   package var copies: [Copy] = []
   /// Names of the targets that are tied to others as a rule, of heads that are there.
   package var tiedTargets: Set<String> = []
@@ -49,7 +49,7 @@ public struct MappingPlan: Sendable {
 
 extension MappingPlan {
   /// Adds a sentence that the user is to read.
-  public mutating func note(_ sentence: String) { notes.append(sentence) }
+  public mutating func note(_ sentence: String) { notes.append(MappingNote(.program, sentence)) }
 
   /// Makes a plan for some of a source's tensors, of which `indices` are the places in the whole, one for the whole.
   mutating func renumberSources(_ indices: [Int]) {
@@ -63,8 +63,8 @@ extension MappingPlan {
 }
 
 extension MappingReport {
-  package mutating func moveToDropped(_ name: String, rule: String, reason: String) {
-    mapped.removeAll { $0.name == name }
-    dropped.append(Dropped(name: name, rule: rule, reason: reason))
+  package mutating func moveToDropped(_ entry: Dropped) {
+    mapped.removeAll { $0.name == entry.name }
+    dropped.append(entry)
   }
 }

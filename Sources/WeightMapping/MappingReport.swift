@@ -11,9 +11,17 @@ public struct MappingReport: Sendable {
 
   public struct Dropped: Sendable, Equatable {
     public let name: String
+    public let cause: DropCause
     /// The rule that dropped it, as the table or the user wrote it.
     public let rule: String
     public let reason: String
+
+    package init(name: String, cause: DropCause, rule: String, reason: String) {
+      self.name = name
+      self.cause = cause
+      self.rule = rule
+      self.reason = reason
+    }
   }
 
   public struct Unexpected: Sendable, Equatable {
@@ -48,7 +56,7 @@ public struct MappingReport: Sendable {
   public internal(set) var misshapen: [Misshapen] = []
   public internal(set) var missing: [Missing] = []
   /// Where the config and the weights contradict each other, a sentence each.
-  public internal(set) var conflicts: [String] = []
+  public internal(set) var conflicts: [MappingConflict] = []
 
   /// Whether nothing stands against a conversion.
   public var isComplete: Bool {
@@ -59,20 +67,28 @@ public struct MappingReport: Sendable {
   public var problemCount: Int { unexpected.count + misshapen.count + missing.count + conflicts.count }
 }
 
+extension MappingReport.Dropped {
+  init(name: String, rule: DropRule) {
+    self.init(name: name, cause: rule.cause, rule: rule.glob.pattern, reason: rule.reason)
+  }
+}
+
 extension MappingReport {
   /// Drops the tensor if the user allowed one of these names to be left out; whether that is so.
   mutating func drop(_ name: String, known other: String? = nil, allowedBy globs: [Glob]) -> Bool {
     guard let glob = globs.first(where: { $0.matches(name) || other.map($0.matches) == true }) else { return false }
     dropped.append(
       .init(
-        name: name, rule: "--allow-unexpected \(glob.pattern)", reason: "allowed by the user: \(glob.pattern)"))
+        name: name, cause: .allowed(glob: glob.pattern), rule: glob.pattern,
+        reason: "allowed by the user: \(glob.pattern)"))
     return true
   }
 }
 
 extension MappingReport {
-  /// The report for people: every tensor that was not simply mapped, and the totals.
-  public func text() -> String {
+  /// The report for people: every tensor that was not simply mapped, and the totals. `ruleText` words the rule of a
+  /// dropped tensor.
+  public func text(ruleText: (Dropped) -> String = \.rule) -> String {
     var out = ""
     if let family, let dialect {
       out += "\(description ?? family), dialect \(dialect)"
@@ -90,11 +106,12 @@ extension MappingReport {
     var rules: [(rule: String, reason: String, names: [String])] = []
     var places: [String: Int] = [:]
     for entry in dropped {
-      if let place = places[entry.rule + "\n" + entry.reason] {
+      let rule = ruleText(entry)
+      if let place = places[rule + "\n" + entry.reason] {
         rules[place].names.append(entry.name)
       } else {
-        places[entry.rule + "\n" + entry.reason] = rules.count
-        rules.append((entry.rule, entry.reason, [entry.name]))
+        places[rule + "\n" + entry.reason] = rules.count
+        rules.append((rule, entry.reason, [entry.name]))
       }
     }
     for rule in rules {
@@ -110,7 +127,7 @@ extension MappingReport {
 
   var problemsByKind: [[String]] {
     [
-      conflicts.map { printable($0) },
+      conflicts.map { printable($0.text) },
       misshapen.map {
         "misshapen: \(printable($0.name)): found \(printable($0.found)), expected \(printable($0.expected))"
       },
@@ -124,7 +141,8 @@ extension MappingReport {
     ]
   }
 
-  public func json() -> JSON {
+  /// `ruleText` words the rule of a dropped tensor.
+  public func json(ruleText: (Dropped) -> String = \.rule) -> JSON {
     func optional(_ text: String?) -> JSON { text.map { .string($0) } ?? .null }
     return .object([
       "family": optional(family),
@@ -138,7 +156,7 @@ extension MappingReport {
         }),
       "dropped": .array(
         dropped.map {
-          .object(["name": .string($0.name), "rule": .string($0.rule), "reason": .string($0.reason)])
+          .object(["name": .string($0.name), "rule": .string(ruleText($0)), "reason": .string($0.reason)])
         }),
       "unexpected": .array(
         unexpected.map {
@@ -149,7 +167,7 @@ extension MappingReport {
           .object(["name": .string($0.name), "found": .string($0.found), "expected": .string($0.expected)])
         }),
       "missing": .array(missing.map { .object(["name": .string($0.name), "target": .string($0.target)]) }),
-      "conflicts": .strings(conflicts),
+      "conflicts": .strings(conflicts.map(\.text)),
     ])
   }
 }

@@ -314,25 +314,3 @@ struct Hit: Sendable, Hashable {
   let source: RuleSource
   let layer: Int?
 }
-
-struct DropRule: Sendable {
-  let glob: Glob
-  let reason: String
-  /// The rule holds only when the name without this ending is there too.
-  let beside: String?
-  /// What to say where it is not.
-  let hint: String?
-  /// An ending that every match has, which is quicker to see than the whole pattern.
-  private let endingReversed: [UInt8]
-
-  init(pattern: String, reason: String, beside: String?, hint: String?) {
-    glob = Glob(pattern)
-    self.reason = reason
-    self.beside = beside
-    self.hint = hint
-    let special = Array("*?[]{}".utf8)
-    endingReversed = Array(pattern.utf8.reversed().prefix { !special.contains($0) })
-  }
-
-  func matches(_ name: String) -> Bool { name.utf8.reversed().starts(with: endingReversed) && glob.matches(name) }
-}

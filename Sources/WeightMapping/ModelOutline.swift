@@ -5,7 +5,7 @@ public struct ModelOutline: Sendable {
   /// What a tensor is for.
   public enum Part: String, Sendable, CaseIterable {
     case embeddings, encoder, heads
-    /// Moments and the like: what the table drops for a reason that speaks of an optimizer.
+    /// Moments and the like: what the table drops as an optimizer's.
     case optimizer
     /// Known, and no part of a model: buffers, counts.
     case other
@@ -33,8 +33,8 @@ public struct ModelOutline: Sendable {
   public internal(set) var report: MappingReport
   /// The canonical config, told or inferred; `nil` where no table knows the tensors.
   public internal(set) var config: JSON?
-  /// What was assumed, a sentence each; what the shapes tell is not said again.
-  public internal(set) var notes: [String] = []
+  /// What was assumed; what the shapes give is not repeated.
+  public internal(set) var notes: [MappingNote] = []
   /// One for each tensor; `nil` where no table knows the family.
   public package(set) var parts: [Part]?
   public internal(set) var ties: [Tie] = []
@@ -53,10 +53,10 @@ public struct ModelOutline: Sendable {
       guard let hit, let target = assembly.dialect.rules[hit.source.rule].targets.first else { continue }
       parts[indices[place]] = groups[assembly.table.tensors[target].group]
     }
-    let reasons = Dictionary(report.dropped.map { ($0.name, $0.reason) }) { first, _ in first }
+    let causes = Dictionary(report.dropped.map { ($0.name, $0.cause) }) { first, _ in first }
     for index in indices where parts[index] == .unknown {
-      guard let reason = reasons[tensors[index].name] else { continue }
-      parts[index] = reason[...].firstRange(ofBytes: "optimizer") == nil ? .other : .optimizer
+      guard let cause = causes[tensors[index].name] else { continue }
+      parts[index] = cause == .optimizer ? .optimizer : .other
     }
     self.parts = parts
   }

@@ -55,7 +55,9 @@ struct SentenceModules {
       switch module {
       case .pooling(let modes):
         if place > 0 {
-          report.conflicts.append("the modules pool at place \(place + 1), not right after the transformer")
+          report.conflicts.append(
+            MappingConflict(
+              .sentenceModules, "the modules pool at place \(place + 1), not right after the transformer"))
         }
         width = width.map { $0.multipliedReportingOverflow(by: modes.count).partialValue }
       case .dense(let name, _, let hasBias):
@@ -67,13 +69,17 @@ struct SentenceModules {
       case .normalize: break
       case .unsupported(let what):
         report.conflicts.append(
-          "modules.json has a module that is not converted: \(what); give the transformer's own file to convert it alone"
-        )
+          MappingConflict(
+            .sentenceModules,
+            "modules.json has a module that is not converted: \(what); give the transformer's own file to convert it alone"
+          ))
       }
       if place == 0, case .pooling = module {
       } else if place == 0 {
         report.conflicts.append(
-          "the first module after the transformer does not pool its tokens: \(module.description)")
+          MappingConflict(
+            .sentenceModules,
+            "the first module after the transformer does not pool its tokens: \(module.description)"))
       }
     }
     let allowed = allowUnexpected.map { Glob($0) }

@@ -123,7 +123,7 @@ struct Convert: ParsableCommand {
       try vocabularyPath.map { try FileSystem.text($0) } ?? SourceDescription.embeddedVocabulary(checkpoint.source)
     let vocabularyWarnings = vocabulary.map { Vocabulary.warnings($0, config: plan.config) } ?? []
     let casing = vocabulary.map { Vocabulary.Casing($0, path: vocabularyPath) }
-    let notes = plan.notes + (casing?.note.map { [$0] } ?? [])
+    let notes = plan.notes.map(\.text) + (casing?.note.map { [$0] } ?? [])
     let native = try NativeWriter(
       path: output, overwrites: force, config: plan.config, vocabulary: vocabulary,
       source: SourceDescription.make(checkpoint, plan: plan, checksum: { _ in 0 }))
@@ -150,7 +150,7 @@ struct Convert: ParsableCommand {
       + Self.runWarnings(plan.config)
     let written = FileSystem.size(of: output) ?? 0
     if json {
-      var result = plan.report.json()
+      var result = plan.report.json(ruleText: \.commandRule)
       result.set("output", .string(output))
       result.set("format", .string(checkpoint.source.format.rawValue))
       result.set("family", .string(plan.family))
@@ -166,7 +166,7 @@ struct Convert: ParsableCommand {
     }
     Console.warn(warnings)
     for note in notes { Console.error("note: \(printable(note))") }
-    Console.error(plan.report.text())
+    Console.error(plan.report.text(ruleText: \.commandRule))
     Console.result(
       "\(printable(output)): \(plan.family) from \(plan.dialect) (\(checkpoint.source.format.rawValue)), "
         + "\(plan.targets.count) tensors, \(humanBytes(dtype == nil ? UInt64(total) : written))"
@@ -201,7 +201,7 @@ struct Convert: ParsableCommand {
       for: model.tensors, file: checkpoint.path, config: config, family: family,
       dialect: isBundle ? "google-tf1" : "transformers"
     ).resolvingTies(in: model)
-    var notes = plan.notes
+    var notes = plan.notes.map(\.text)
     if let dequantized { notes.append(dequantized.note(dtype)) }
     var texts: [(path: String, content: String)] = []
     if isBundle {
@@ -240,7 +240,7 @@ struct Convert: ParsableCommand {
     bar.finish()
     let warnings = checkpoint.warnings + (reducing?.overflowWarnings ?? [])
     if json {
-      var result = plan.report.json()
+      var result = plan.report.json(ruleText: \.commandRule)
       result.set("output", .strings(outputs + texts.map(\.path)))
       result.set("family", .string(plan.family))
       result.set("dialect", .string(plan.dialect))
@@ -253,7 +253,7 @@ struct Convert: ParsableCommand {
     }
     Console.warn(warnings)
     for note in notes { Console.error("note: \(printable(note))") }
-    Console.error(plan.report.text())
+    Console.error(plan.report.text(ruleText: \.commandRule))
     Console.result(
       "\(printable(output)): \(plan.family) as \(plan.dialect), \(plan.targets.count) tensors, "
         + "\(humanBytes(UInt64(plan.byteCount)))" + (dtype.map { " stored as \($0.rawValue)" } ?? ""))
@@ -302,7 +302,8 @@ enum SourceDescription {
     return .object([
       "tool": .string("bertconv \(Bertconv.version)"), "format": .string(checkpoint.source.format.rawValue),
       "family": .string(plan.family), "dialect": .string(plan.dialect), "files": .array(files),
-      "dropped": plan.report.json()["dropped"] ?? .array([]), "notes": .strings(plan.notes),
+      "dropped": plan.report.json(ruleText: \.commandRule)["dropped"] ?? .array([]),
+      "notes": .strings(plan.notes.map(\.text)),
     ])
   }
 

@@ -71,7 +71,7 @@ struct Inspect: ParsableCommand {
     Console.warn(summary.warnings)
     Console.result(summary.text)
     if unmapped {
-      Console.result(summary.outline.report.text())
+      Console.result(summary.outline.report.text(ruleText: \.commandRule))
       return
     }
     Console.result("")
@@ -81,7 +81,7 @@ struct Inspect: ParsableCommand {
   private func printJSON(_ summary: Summary, _ shown: [Int], _ looks: [Int: TensorLook]) throws {
     let source = summary.checkpoint.source
     var result = summary.json
-    if unmapped { result.set("mapping", summary.outline.report.json()) }
+    if unmapped { result.set("mapping", summary.outline.report.json(ruleText: \.commandRule)) }
     if stats { result.set("findings", try Findings(looks, of: source).json) }
     result.set(
       "tensors",

@@ -20,7 +20,7 @@ extension Inspect {
     }
     return CheckpointPage(
       tool: "bertconv \(Bertconv.version)", path: checkpoint.path, source: source,
-      warnings: summary.warnings + summary.outline.notes,
+      warnings: summary.warnings + summary.outline.notes.map(\.text),
       recognition: summary.outline.recognition,
       mapping: summary.outline.report, model: summary.model, config: summary.config, configFile: configFile,
       vocabulary: vocabulary,

@@ -134,8 +134,8 @@ struct Summary {
     json.set("files", .array(source.files.map { .object(["path": .string($0.path), "size": .int($0.size)]) }))
     json.set("config", text(checkpoint.configPath))
     json.set("model_config", outline.config ?? .null)
-    json.set("conflicts", .strings(outline.report.conflicts))
-    json.set("notes", .strings(outline.notes))
+    json.set("conflicts", .strings(outline.report.conflicts.map(\.text)))
+    json.set("notes", .strings(outline.notes.map(\.text)))
     json.set("vocabulary", text(checkpoint.vocabularyPath))
     json.set("vocabulary_tokens", (vocabulary?.tokens).map { .int($0) } ?? .null)
     json.set("casing", text(vocabulary?.casing?.kind?.rawValue))
@@ -209,8 +209,8 @@ struct Summary {
       lines.append(("modules", printable(modules.map(\.description).joined(separator: ", then ")), .plain))
     }
     lines.append(("config", configPlace, .plain))
-    for note in outline.notes { lines.append(("note", printable(note), .plain)) }
-    for conflict in outline.report.conflicts { lines.append(("conflict", printable(conflict), .bad)) }
+    for note in outline.notes { lines.append(("note", printable(note.text), .plain)) }
+    for conflict in outline.report.conflicts { lines.append(("conflict", printable(conflict.text), .bad)) }
     lines.append(("vocab", vocabulary?.text ?? (isNative ? "none" : "none beside it"), .plain))
     if let names { lines.append(("mapping", names.text, names.style)) }
     return lines

@@ -56,6 +56,13 @@ extension FormatError.Advice {
   }
 }
 
+extension MappingReport.Dropped {
+  /// The rule, in the words of this program's options.
+  var commandRule: String {
+    if case .allowed(let glob) = cause { "--allow-unexpected \(glob)" } else { rule }
+  }
+}
+
 /// Standard output for results, standard error for the rest.
 enum Console {
   /// Prints a result; when it cannot be written, that is no success.

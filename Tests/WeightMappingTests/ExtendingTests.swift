@@ -96,7 +96,9 @@ import WeightMapping
     #expect(plan.config["architectures"] == .strings(["ToyForWords"]))
     #expect(plan.config["width"]?.intValue == 8 && plan.config["depth"]?.intValue == 2)
     #expect(plan.config["heads"]?.intValue == 2 && plan.config["dropout"]?.doubleValue == 0.1)
-    #expect(plan.notes.contains { $0.contains("activation") } && !plan.notes.contains { $0.contains("dropout") })
+    #expect(
+      plan.notes.contains { $0.kind == .assumed(key: "activation") }
+        && !plan.notes.contains { $0.kind == .assumed(key: "dropout") })
     // The way back refuses a reshape, and says of what.
     let failed = #expect(throws: FormatError.self) {
       try mapper().exportPlan(
@@ -162,7 +164,7 @@ import WeightMapping
         #"{"model_type": "plaything", "d_model": 8, "vocab_size": 5, "created_at": 1, "note": "kept", "depth": null}"#)
     #expect(plan.config["model_type"]?.stringValue == "plaything" && plan.config["width"]?.intValue == 8)
     #expect(plan.config["created_at"] == nil && plan.config["note"]?.stringValue == "kept")
-    #expect(plan.config["vocab_size"]?.intValue == 6 && plan.notes.contains { $0.contains("padding") })
+    #expect(plan.config["vocab_size"]?.intValue == 6 && plan.notes.contains { $0.kind == .padded(key: "vocab_size") })
     #expect(problem(toy(), config: #"{"hidden": 9}"#).contains("hidden of config.json is 9, but the weights have 8"))
     #expect(problem(toy(), config: #"{"depth": 3}"#).contains("the layers found are 2"))
     #expect(problem(toy(), config: #"{"model_type": "bert"}"#).contains("model_type of config.json is 'bert'"))
@@ -171,7 +173,7 @@ import WeightMapping
     classes.add("out/c", [8, 3])
     let made = try self.plan(classes)
     #expect(made.config["id2label"]?.members?.count == 3)
-    #expect(made.notes.contains { $0.contains("no pooler") })
+    #expect(made.notes.contains { $0.kind == .missingPart(group: "pooler") })
     #expect(try self.plan(classes, config: #"{"architectures": ["ToyForChoice"]}"#).config["id2label"] == nil)
     #expect(problem(classes, config: #"{"id2label": {"0": "a"}}"#).contains("has 1 labels, but the head has 3"))
   }
@@ -196,7 +198,7 @@ import WeightMapping
     }
     let made = try plan([("layout", "2.0"), ("args.n_heads", "4")], nil)
     #expect(made.dialect == "fused" && made.config["heads"] == .int(4))
-    #expect(made.notes.first == "the two are taken to lie by head")
+    #expect(made.notes.first == MappingNote(.dialect, "the two are taken to lie by head"))
     let sink = FakeSink()
     try Converter.write(made, from: source, to: sink, progress: nil)
     // Heads of two rows of 32 bytes: those of the query, those of the key, and so on.

@@ -82,7 +82,7 @@ import WeightMapping
 
   @Test func withoutAConfigItSaysWhatItInferredAndAssumed() throws {
     let made = try plan(googleTensors(), nil)
-    let notes = made.notes.joined(separator: "\n")
+    let notes = made.notes.map(\.text).joined(separator: "\n")
     #expect(notes.contains("vocab_size 11, hidden_size 6, num_hidden_layers 2"))
     #expect(notes.contains("num_attention_heads is told by no shape: assumed 6"))
     #expect(notes.contains("layer_norm_eps") && notes.contains("1e-12") && notes.contains("hidden_act"))
@@ -106,7 +106,9 @@ import WeightMapping
   @Test func aPaddedVocabularyKeepsItsRows() throws {
     let made = try plan(googleTensors(), config.changing("vocab_size", .int(Size.vocabulary - 2)))
     #expect(made.config["vocab_size"] == .int(Size.vocabulary))
-    #expect(made.notes.contains { $0.contains("not the 9 of bert_config.json") })
+    #expect(
+      made.notes.contains { $0.kind == .padded(key: "vocab_size") && $0.text.contains("not the 9 of bert_config.json") }
+    )
     var source = googleTensors()
     source.remove("cls/predictions/output_bias")
     source.add("cls/predictions/output_bias", [Size.vocabulary - 2])

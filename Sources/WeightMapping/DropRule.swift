@@ -1,0 +1,97 @@
+import TensorIO
+
+/// Names that a dialect leaves out, with the reason.
+struct DropRule: Sendable {
+  let glob: Glob
+  let reason: String
+  let cause: DropCause
+  /// The rule holds only when the name without this ending is there too.
+  let beside: String?
+  /// What to say where it is not.
+  let hint: String?
+  /// An ending that every match has, which is quicker to see than the whole pattern.
+  private let endingReversed: [UInt8]
+
+  init(pattern: String, reason: String, cause: DropCause, beside: String?, hint: String?) {
+    glob = Glob(pattern)
+    self.reason = reason
+    self.cause = cause
+    self.beside = beside
+    self.hint = hint
+    let special = Array("*?[]{}".utf8)
+    endingReversed = Array(pattern.utf8.reversed().prefix { !special.contains($0) })
+  }
+
+  func matches(_ name: String) -> Bool { name.utf8.reversed().starts(with: endingReversed) && glob.matches(name) }
+}
+
+/// Drop rules that several dialects have in common: what the programs of one framework write next to the weights.
+enum DropLists {
+  /// The lists of `training-state.yaml` by name.
+  static func builtIn() throws(FormatError) -> [String: [DropRule]] { try parsed.get() }
+
+  private static let parsed = Result { () throws(FormatError) in
+    try parse(String(decoding: PackageResources.training_state_yaml, as: UTF8.self), file: "training-state.yaml")
+  }
+
+  static func parse(_ yaml: String, file: String?) throws(FormatError) -> [String: [DropRule]] {
+    let root = try YAMLValue.parse(yaml, file: file)
+    var lists: [String: [DropRule]] = [:]
+    for (name, list) in try root.fields("the file", ["drop_lists"])["drop_lists"]?.map("drop_lists") ?? [] {
+      var rules: [DropRule] = []
+      for (word, items) in try list.map("the list '\(name)'") {
+        let cause = try DropCause(word, at: items)
+        for item in try items.list("the rules of '\(word)'") { rules.append(try DropRule(item, cause: cause)) }
+      }
+      lists[name] = rules
+    }
+    return lists
+  }
+
+  /// The rules of a dialect's `drop`: rules of its own, and names of the lists that are built in.
+  static func rules(of drop: YAMLValue) throws(FormatError) -> [DropRule] {
+    var result: [DropRule] = []
+    for item in try drop.list("drop") {
+      let added = item.isScalar ? try list(named: item) : [try DropRule(item, cause: nil)]
+      for rule in added {
+        guard !result.contains(where: { $0.glob.pattern == rule.glob.pattern }) else {
+          throw item.fail("two drop rules have the glob '\(rule.glob.pattern)'")
+        }
+        result.append(rule)
+      }
+    }
+    return result
+  }
+
+  private static func list(named item: YAMLValue) throws(FormatError) -> [DropRule] {
+    let name = try item.string("the name of a drop list")
+    let lists = try builtIn()
+    guard let rules = lists[name] else {
+      let known = lists.keys.sorted()
+      throw item.fail(
+        "unknown drop list '\(name)'", expected: known.joined(separator: ", "),
+        advice: nearestName(to: name, among: known).map { .didYouMean($0) })
+    }
+    return rules
+  }
+}
+
+extension DropRule {
+  /// Reads a rule; `cause` is that of the list it is in.
+  fileprivate init(_ value: YAMLValue, cause: DropCause?) throws(FormatError) {
+    let fields = try value.fields(
+      "a drop rule", ["glob", "reason", "beside", "hint"] + (cause == nil ? ["cause"] : []))
+    guard let glob = fields["glob"], let reason = fields["reason"] else {
+      throw value.fail("a drop rule needs a glob and a reason")
+    }
+    var own: DropCause?
+    if let word = fields["cause"] { own = try DropCause(try word.string("cause"), at: word) }
+    self.init(
+      pattern: try glob.string("glob"), reason: try reason.string("reason"), cause: cause ?? own ?? .unstated,
+      beside: try fields["beside"]?.string("beside"), hint: try fields["hint"]?.string("hint"))
+  }
+}
+
+extension YAMLValue {
+  fileprivate var isScalar: Bool { if case .scalar = content { true } else { false } }
+}

@@ -1,0 +1,71 @@
+/// Something that the user is to know of a plan: what was assumed, inferred or changed. A program switches on the kind; the
+/// text is for people.
+public struct MappingNote: Sendable, Equatable {
+  public enum Kind: Sendable, Equatable {
+    /// A config key whose value nothing gives.
+    case assumed(key: String)
+    /// Config keys whose values the shapes of the tensors give.
+    case inferred(keys: [String])
+    /// Config keys whose values the checkpoint itself gives.
+    case takenFromCheckpoint(keys: [String])
+    /// The config and the checkpoint give two values of this key, and the config's is taken.
+    case configPreferred(key: String)
+    /// The weights have more rows than the config says, which are kept.
+    case padded(key: String)
+    /// A word of the config has another meaning in the dialect's program.
+    case reworded(key: String)
+    /// The architecture that was taken is not the config's, or one of several.
+    case architecture
+    /// A part is missing that outputs of the architecture go through.
+    case missingPart(group: String)
+    /// The classes have no names in the config.
+    case unnamedLabels
+    /// The tensor of this name is kept, though it is tied to another as a rule: it differs.
+    case untied(String)
+    /// The config's word on tied weights was changed to what the weights are.
+    case tieCorrected
+    /// What the dialect's table says of every source.
+    case dialect
+    /// What the program says that made the plan.
+    case program
+  }
+
+  public let kind: Kind
+  public let text: String
+
+  public init(_ kind: Kind, _ text: String) {
+    self.kind = kind
+    self.text = text
+  }
+}
+
+/// A contradiction between the config and the weights, or within one of them. A program switches on the kind; the text is
+/// for people.
+public struct MappingConflict: Sendable, Equatable {
+  public enum Kind: Sendable, Equatable {
+    /// The value of this config key is not one that it can have, or not the one that the weights have.
+    case value(key: String)
+    /// Nothing gives a value of this config key, and the model cannot be made without it.
+    case missingValue(key: String)
+    /// The config is of another family.
+    case family
+    /// The layers do not count up from 0.
+    case layers
+    /// The names of the classes are not as many as the head has.
+    case labels
+    /// A tensor cannot be cut: the sizes of its parts are not known.
+    case parts(tensor: String)
+    /// Values next to the tensors are none for which a dialect is known.
+    case condition(key: String)
+    /// The modules of sentence-transformers are not ones that are converted.
+    case sentenceModules
+  }
+
+  public let kind: Kind
+  public let text: String
+
+  init(_ kind: Kind, _ text: String) {
+    self.kind = kind
+    self.text = text
+  }
+}
