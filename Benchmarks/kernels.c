@@ -128,19 +128,22 @@ KERNEL_AND_PLAIN(softmax, bertconv_softmax, x, rows, columns, columns)
 static void attention(void) {
   EACH_HEAD(
       float, y,
-      bertconv_attend(query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, workspace, result, HIDDEN))
+      bertconv_attend(
+          query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, NULL, NULL, workspace, result, HIDDEN))
 }
 
 static void attention_plain(void) {
   EACH_HEAD(
-      float, y, bertconv_attend_plain(query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, result, HIDDEN))
+      float, y,
+      bertconv_attend_plain(
+          query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, NULL, NULL, result, HIDDEN))
 }
 
 static void attention_bf16(void) {
   EACH_HEAD(
       uint16_t, as_bf16,
       bertconv_attend_bf16(
-          query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, workspace, result, HIDDEN, 0))
+          query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, NULL, NULL, workspace, result, HIDDEN, 0))
 }
 
 KERNEL(to_bf16, bertconv_to_bf16(y, columns, (uint16_t *)z, rows, columns))

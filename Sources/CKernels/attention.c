@@ -67,13 +67,14 @@ INLINE void product(
 
 VECTORISED void bertconv_attend(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, int causal, float *workspace, float *result, size_t result_stride) {
+    size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *workspace, float *result,
+    size_t result_stride) {
   if (key_count == 0) {
     for (size_t r = 0; r < query_count; r++) memset(result + r * result_stride, 0, size * sizeof(float));
     return;
   }
   size_t wide = padded(key_count, WIDTH), deep = padded(size, WIDTH);
-  float *turned = workspace;                   // [size, wide]: the keys, one a column
+  float *turned = workspace;                   // [size, wide]: the keys, one per column
   float *lined = turned + size * wide;         // [key_count, deep]: the values, zeros behind them
   float *scores = lined + key_count * deep;    // [QUERIES, wide]
   for (size_t start = 0; start < wide; start += WIDTH) {
@@ -96,7 +97,7 @@ VECTORISED void bertconv_attend(
     for (size_t r = 0; r < count; r++) {
       float *restrict row = scores + r * wide;
       size_t own = causal && first + r + 1 < seen ? first + r + 1 : seen;
-      float factor = exponentials(row, own, scale);
+      float factor = attention_weights(row, own, scale, bias, columns, first + r);
       for (size_t c = 0; c < own; c++) row[c] *= factor;
       for (size_t c = own; c < seen; c++) row[c] = 0;
     }
@@ -115,4 +116,10 @@ VECTORISED void bertconv_attend(
       }
     }
   }
+}
+
+VECTORISED void bertconv_add_distance_bias(
+    float *restrict x, const float *restrict bias, const int32_t *restrict columns, size_t rows, size_t row_columns,
+    size_t stride) {
+  for (size_t r = 0; r < rows; r++) add_distance_bias(x + r * stride, row_columns, 1, bias, columns, r);
 }

@@ -91,10 +91,12 @@ TARGET_INLINE void product(
   }
 }
 
-// A row of scores to exp(scale · (score - the largest)) as pairs, zeros behind the last key; gives what the weighted sum is
-// to be multiplied with so that the weights sum to 1. The weights themselves are at most 1, and 1 is one of them.
-TARGET_INLINE float weigh(float *restrict row, size_t count, size_t wide, float scale, uint32_t *restrict pairs) {
-  float factor = exponentials(row, count, scale);
+// A row of scores to attention weights as pairs, zeros behind the last key; returns what the weighted sum is to be multiplied
+// with so that the weights sum to 1. The weights themselves are at most 1, and 1 is one of them.
+TARGET_INLINE float weigh(
+    float *restrict row, size_t count, size_t wide, float scale, const float *bias, const int32_t *columns, size_t query,
+    uint32_t *restrict pairs) {
+  float factor = attention_weights(row, count, scale, bias, columns, query);
   for (size_t c = count; c < wide; c++) row[c] = 0;
   for (size_t c = 0; c < wide; c += WIDTH)
     _mm256_storeu_si256((__m256i *)(pairs + c / 2), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(row + c)));
@@ -134,8 +136,8 @@ TARGET_INLINE void line_up(
 
 TARGET_INLINE void attend(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
-    const int narrow) {
+    size_t stride, size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *workspace,
+    void *result, size_t result_stride, const int narrow) {
   size_t width = narrow ? sizeof(uint16_t) : sizeof(float);
   if (key_count == 0) {
     for (size_t r = 0; r < query_count; r++) memset((char *)result + r * result_stride * width, 0, size * width);
@@ -159,7 +161,8 @@ TARGET_INLINE void attend(
     float factors[QUERIES];
     for (size_t r = 0; r < count; r++) {
       size_t own = causal && start + r + 1 < seen ? start + r + 1 : seen;
-      factors[r] = weigh(scores + r * wide, own, wide, scale, weights + r * (wide / 2));
+      factors[r] = weigh(
+          scores + r * wide, own, wide, scale, bias, columns, start + r, weights + r * (wide / 2));
     }
     size_t pairs = (seen + 1) / 2;
     char *to = (char *)result + start * result_stride * width;
@@ -182,14 +185,16 @@ TARGET_INLINE void attend(
 
 TARGET void bertconv_attend_bf16(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
-    int narrow) {
+    size_t stride, size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *workspace,
+    void *result, size_t result_stride, int narrow) {
   if (narrow)
     attend(
-        queries, query_count, keys, values, key_count, stride, size, scale, causal, workspace, result, result_stride, 1);
+        queries, query_count, keys, values, key_count, stride, size, scale, causal, bias, columns, workspace, result,
+        result_stride, 1);
   else
     attend(
-        queries, query_count, keys, values, key_count, stride, size, scale, causal, workspace, result, result_stride, 0);
+        queries, query_count, keys, values, key_count, stride, size, scale, causal, bias, columns, workspace, result,
+        result_stride, 0);
 }
 
 #else
@@ -198,10 +203,10 @@ int bertconv_has_bf16_attention(void) { return 0; }
 size_t bertconv_attention_bf16_workspace(size_t keys, size_t size) { return (void)keys, (void)size, 0; }
 void bertconv_attend_bf16(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
-    int narrow) {
+    size_t stride, size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *workspace,
+    void *result, size_t result_stride, int narrow) {
   (void)queries, (void)query_count, (void)keys, (void)values, (void)key_count, (void)stride, (void)size, (void)scale;
-  (void)causal, (void)workspace, (void)result, (void)result_stride, (void)narrow;
+  (void)causal, (void)bias, (void)columns, (void)workspace, (void)result, (void)result_stride, (void)narrow;
   __builtin_trap();
 }
 

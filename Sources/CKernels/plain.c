@@ -4,6 +4,20 @@
 
 #include <math.h>
 
+void bertconv_multiply_plain(
+    int transposed, size_t m, size_t n, size_t k, float scale, const float *a, size_t a_stride, const float *b,
+    size_t b_stride, float keeping, float *c, size_t c_stride) {
+  for (size_t i = 0; i < m; i++)
+    for (size_t j = 0; j < n; j++) {
+      double sum = 0;
+      for (size_t d = 0; d < k; d++)
+        sum += (double)a[i * a_stride + d] * (transposed ? b[j * b_stride + d] : b[d * b_stride + j]);
+      // A factor of 0 leaves out what c held, even where that was not a number.
+      double kept = keeping == 0 ? 0 : (double)keeping * c[i * c_stride + j];
+      c[i * c_stride + j] = (float)(scale * sum + kept);
+    }
+}
+
 #define FOR_EACH(expression)                               \
   for (size_t r = 0; r < rows; r++)                        \
     for (size_t c = 0; c < columns; c++) {                 \
@@ -93,28 +107,33 @@ void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride
   }
 }
 
-static double score(const float *query, const float *key, size_t size) {
+// The scaled score of a query and a key, with what is added for their distance.
+static double score(
+    const float *query, const float *key, size_t size, float scale, const float *bias, const int32_t *columns, size_t q,
+    size_t k) {
   double sum = 0;
   for (size_t d = 0; d < size; d++) sum += (double)query[d] * key[d];
-  return sum;
+  ptrdiff_t distance = columns ? (ptrdiff_t)columns[k] - columns[q] : (ptrdiff_t)k - (ptrdiff_t)q;
+  return sum * scale + (bias ? bias[distance] : 0);
 }
 
 void bertconv_attend_plain(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, int causal, float *result, size_t result_stride) {
-  size_t all_keys = key_count;
+    size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *result,
+    size_t result_stride) {
   for (size_t q = 0; q < query_count; q++) {
-    key_count = causal && q < all_keys ? q + 1 : all_keys;
+    size_t seen = causal && q < key_count ? q + 1 : key_count;
     const float *query = queries + q * stride;
+#define SCORE(k) score(query, keys + (k) * stride, size, scale, bias, columns, q, k)
     double max = -INFINITY, sum = 0;
-    for (size_t k = 0; k < key_count; k++) max = fmax(max, score(query, keys + k * stride, size));
-    for (size_t k = 0; k < key_count; k++) sum += exp((score(query, keys + k * stride, size) - max) * scale);
+    for (size_t k = 0; k < seen; k++) max = fmax(max, SCORE(k));
+    for (size_t k = 0; k < seen; k++) sum += exp(SCORE(k) - max);
     for (size_t d = 0; d < size; d++) {
       double mean = 0;
-      for (size_t k = 0; k < key_count; k++)
-        mean += exp((score(query, keys + k * stride, size) - max) * scale) / sum * values[k * stride + d];
+      for (size_t k = 0; k < seen; k++) mean += exp(SCORE(k) - max) / sum * values[k * stride + d];
       result[q * result_stride + d] = (float)mean;
     }
+#undef SCORE
   }
 }
 

@@ -138,6 +138,28 @@ INLINE float exponentials(float *restrict row, size_t columns, float scale) {
   return 1.0f / sum_of_lanes(sums);
 }
 
+// row[c] = scale · row[c] + bias[column c - column query]; see CKernels.h for bias and columns.
+INLINE void add_distance_bias(
+    float *restrict row, size_t count, float scale, const float *restrict bias, const int32_t *restrict columns,
+    size_t query) {
+  if (columns) {
+    const float *restrict own = bias - columns[query];
+    for (size_t c = 0; c < count; c++) row[c] = scale * row[c] + own[columns[c]];
+  } else {
+    const float *restrict own = bias - query;
+    for (size_t c = 0; c < count; c++) row[c] = scale * row[c] + own[c];
+  }
+}
+
+// A row of scores to exp(s - max(s)) with s = scale · score, plus the bias where there is one; returns what each is to be
+// multiplied with so that they sum to 1.
+INLINE float attention_weights(
+    float *restrict row, size_t count, float scale, const float *bias, const int32_t *columns, size_t query) {
+  if (!bias) return exponentials(row, count, scale);
+  add_distance_bias(row, count, scale, bias, columns, query);
+  return exponentials(row, count, 1);
+}
+
 // The upper half of a float, rounded to nearest, ties to even. A NaN stays one.
 INLINE uint16_t bfloat16(float x) {
   uint32_t bits = as_bits(x);

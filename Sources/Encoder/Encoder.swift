@@ -21,16 +21,15 @@ public final class Encoder: Sendable {
   ///
   /// Thread safety: a run takes it out of `idle`, so that no other has it, and uses it on one thread at a time.
   private final class Worker: @unchecked Sendable {
-    let kernels: Kernels
+    let backend: Backend
     private var state: EncoderState?
 
-    init(_ kernels: Kernels) { self.kernels = kernels }
+    init(_ backend: Backend) { self.backend = backend }
 
     /// Activations for a group, those of an earlier one where they are large enough.
     func state(_ config: EncoderConfig, for group: PackedGroup) -> EncoderState {
       if let state, state.holds(group) { return state }
-      let made = EncoderState(
-        config, tokens: group.tokens, longest: group.longest, isPacked: kernels.packed != nil)
+      let made = EncoderState(config, tokens: group.tokens)
       state = made
       return made
     }
@@ -90,12 +89,10 @@ public final class Encoder: Sendable {
     self.config = config
     requestedThreads = threads
     Self.setThreads(threads)
-    if self.library == .oneDNN {
-      guard let math = PackedMath(precision) else {
-        throw FormatError("oneDNN cannot be started", found: "no memory for it")
-      }
-      idle.withLock { $0.append(Worker(Kernels(packed: math))) }
+    guard let backend = self.library.makeBackend(precision) else {
+      throw FormatError(.system, "oneDNN cannot be started", found: "no memory for it")
     }
+    idle.withLock { $0.append(Worker(backend)) }
     weights = try EncoderWeights(model, config, packing: self.library == .oneDNN ? precision : nil)
     outputs = weights.outputs(config)
   }
@@ -110,7 +107,7 @@ public final class Encoder: Sendable {
   }
 
   /// The threads that matrix products use.
-  public var threads: Int { library == .oneDNN ? PackedMath.threads : Int(bertconv_openblas_threads()) }
+  public var threads: Int { library.threads }
 
   /// The names that ``run(_:outputs:progress:)`` takes, in the order of the pass: `hidden_states.0` (the embeddings) to
   /// `hidden_states.L`, `last_hidden_state`, and those of pooler and heads that the file has.
@@ -228,12 +225,11 @@ public final class Encoder: Sendable {
     heads: (ForwardPass) -> Void = { _ in }, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) {
     Self.setThreads(requestedThreads)
-    let isPacked = library == .oneDNN
+    var workers = [takeWorker()]
+    let backend = workers[0].backend
     let batches = PackedGroup.split(
-      input, config, poolsFirstToken: poolsFirstToken, threads: isPacked ? PackedMath.threads : 1)
-    let workers = (0..<(batches.map(\.count).max() ?? 0)).map { _ in
-      idle.withLock { $0.popLast() } ?? Worker(Kernels(packed: isPacked ? PackedMath(precision) : nil))
-    }
+      input, config, poolsFirstToken: poolsFirstToken, threads: backend.groupsAtOnce)
+    while workers.count < batches.map(\.count).max() ?? 0 { workers.append(takeWorker()) }
     defer { idle.withLock { $0 += workers } }
     let total = batches.joined().reduce(0) { $0 + $1.tokens }
     var done = 0
@@ -241,17 +237,21 @@ public final class Encoder: Sendable {
       let passes = zip(groups, workers).map { group, worker in
         ForwardPass(
           config: config, weights: weights, state: worker.state(config, for: group), group: group,
-          kernels: worker.kernels)
+          backend: worker.backend)
       }
-      if isPacked {
-        PackedMath.each(passes.count) { layers(passes[$0]) }
-      } else {
-        for pass in passes { layers(pass) }
-      }
+      backend.forEachGroup(passes.count) { layers(passes[$0]) }
       for pass in passes { heads(pass) }
       done += groups.reduce(0) { $0 + $1.tokens }
       progress(done, total)
     }
+  }
+
+  /// One that no run uses, or a new one.
+  private func takeWorker() -> Worker {
+    if let worker = idle.withLock({ $0.popLast() }) { return worker }
+    // The library was loaded when the first one was made; what is left is lack of memory for a few hundred bytes.
+    guard let backend = library.makeBackend(precision) else { preconditionFailure("no memory for another run") }
+    return Worker(backend)
   }
 
   /// The padded shape of an output.
@@ -305,7 +305,7 @@ extension ForwardPass {
   private func scatter(_ x: Matrix, to result: OutputValues) {
     for sequence in group.sequences {
       let rows = x.rows(sequence.keys)
-      result.fill { Kernels.scatter(rows, to: group.targets[sequence.keys].compactMap(\.self), of: &$0) }
+      result.fill { rows.copy(toRows: group.targets[sequence.keys].compactMap(\.self), of: &$0) }
     }
   }
 
@@ -314,17 +314,17 @@ extension ForwardPass {
     let rows = group.sequences.map(\.row)
     if let pooler = weights.pooler, let result = results[.pooled] {
       let pooled = pool(pooler)  // [sequences, H]
-      result.fill { Kernels.scatter(pooled, to: rows, of: &$0) }
+      result.fill { pooled.copy(toRows: rows, of: &$0) }
     }
     if let pooler = weights.nextSentencePooler, let head = weights.nextSentence, let result = results[.nextSentence] {
       let logits = classify(pool(pooler), head)  // [sequences, 2]
-      result.fill { Kernels.scatter(logits, to: rows, of: &$0) }
+      result.fill { logits.copy(toRows: rows, of: &$0) }
     }
     if let head = weights.classifier, let transform = weights.classifierTransform ?? weights.pooler,
       let result = results[.sequenceClassification] ?? results[.multipleChoice]
     {
       let logits = classify(pool(transform), head)  // [sequences, labels]
-      result.fill { Kernels.scatter(logits, to: rows, of: &$0) }
+      result.fill { logits.copy(toRows: rows, of: &$0) }
     }
     if let head = weights.replacedToken, let result = results[.replacedToken] {
       scatter(detectReplaced(head), to: result)  // [T, 1]
@@ -339,7 +339,7 @@ extension ForwardPass {
     }
     if let head = weights.sentence, let result = results[.sentence] {
       let embeddings = embedSentences(head)  // [sequences, size]
-      result.fill { Kernels.scatter(embeddings, to: rows, of: &$0) }
+      result.fill { embeddings.copy(toRows: rows, of: &$0) }
     }
     if let head = weights.prediction, let result = results[.prediction] {
       result.fill { predict(head, sequenceLength: sequenceLength, into: &$0) }

@@ -1,8 +1,6 @@
 /// The activations of one group of packed sequences.
 struct EncoderState {
   private let tokens: Int
-  private let longest: Int
-  private let rowsBetween: Int
 
   /// [T, H]: what goes into a layer, and what comes out of it.
   let hidden: Buffer
@@ -10,35 +8,25 @@ struct EncoderState {
   let narrow: Buffer
   /// [T, 3N]: query, key and value side by side; of a recurrent stack what goes into the four gates.
   let projected: Buffer
-  /// [S, S]: attention of one head in one sequence.
-  let scores: Buffer
   /// [T, N]: the heads' results side by side; wide enough for H, and for what embeddings are made of.
   let context: Buffer
   /// [T, N]: what comes out of the attention block; as wide.
   let attended: Buffer
-  /// [T, I]: between the two matrices of the feed-forward block; of packed weights, of as many rows as go through at a
-  /// time.
-  let inner: Buffer
 
-  /// For any group of at most `tokens` rows and sequences of at most `longest`.
-  init(_ config: EncoderConfig, tokens: Int, longest: Int, isPacked: Bool) {
+  /// For any group of at most `tokens` rows.
+  init(_ config: EncoderConfig, tokens: Int) {
     self.tokens = tokens
-    self.longest = longest
-    rowsBetween = isPacked ? min(tokens, PackedMath.rowsBetween) : tokens
     let width = max(config.hiddenSize, config.innerSize, config.transformationInput)
     let widest = max(config.hiddenSize, config.recurrentSize ?? 0)
     hidden = Buffer(count: tokens * widest)
     narrow = Buffer(count: config.bottleneck == .none ? 0 : tokens * config.innerSize)
     projected = Buffer(count: tokens * (config.recurrentSize == nil ? 3 * config.innerSize : 4 * widest))
-    scores = Buffer(count: isPacked ? 0 : longest * longest)
     context = Buffer(count: tokens * width)
     attended = Buffer(count: tokens * width)
-    inner = Buffer(count: config.recurrentSize == nil ? rowsBetween * config.intermediateSize : 0)
   }
 
   func holds(_ group: PackedGroup) -> Bool {
-    group.tokens <= tokens && group.longest <= longest
-      && (rowsBetween >= group.tokens || rowsBetween >= PackedMath.rowsBetween)
+    group.tokens <= tokens
   }
 }
 
@@ -53,8 +41,7 @@ struct ForwardPass {
   let weights: EncoderWeights
   let state: EncoderState
   let group: PackedGroup
-  /// With packed weights or without.
-  let kernels: Kernels
+  let backend: Backend
 
   var hidden: Matrix { state.hidden.matrix(group.tokens, config.hiddenSize) }
 
@@ -62,7 +49,7 @@ struct ForwardPass {
   func hidden(_ index: Int) -> Matrix { state.hidden.matrix(group.tokens, config.width(ofHidden: index)) }
 
   private var attentionForm: AttentionForm {
-    AttentionForm(heads: config.headCount, isCausal: config.family.isCausal)
+    AttentionForm(heads: config.headCount, isCausal: config.family.isCausal, bias: nil)
   }
 
   /// `hidden` = normalise(word + token type + position), projected from E to H where the two differ, before the sum or
@@ -73,17 +60,17 @@ struct ForwardPass {
     if let transformation = weights.embeddingTransformation {
       embedWords(through: transformation)
     } else {
-      Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)  // [T, E]
+      x.lookUp(group.ids, in: weights.wordEmbeddings)  // [T, E]
     }
     if let types = weights.tokenTypeEmbeddings, let indices = group.types {
-      Kernels.gather(types, indices, into: x, adding: true)
+      x.lookUp(indices, in: types, adding: true)
     }
     if let positions = weights.positionEmbeddings {
-      Kernels.gather(positions, group.positions, into: x, adding: true)
+      x.lookUp(group.positions, in: positions, adding: true)
     }
-    if let norm = weights.embeddingNorm { kernels.normalise(x, norm) }
+    if let norm = weights.embeddingNorm { backend.layerNorm(x, norm) }
     if let projection {
-      kernels.dense(x, projection, into: hidden)  // [T, E] · [H, E]ᵀ
+      backend.dense(x, projection, into: hidden)  // [T, E] · [H, E]ᵀ
     }
   }
 
@@ -94,13 +81,13 @@ struct ForwardPass {
     let x = state.context.matrix(group.tokens, config.transformationInput)
     if config.readsNeighbours {
       let words = weights.wordEmbeddings
-      Kernels.gather(words, group.nextIDs, into: x.columns(0..<size))
-      Kernels.gather(words, group.ids, into: x.columns(size..<(2 * size)), adding: false)
-      Kernels.gather(words, group.previousIDs, into: x.columns((2 * size)..<(3 * size)))
+      x.columns(0..<size).lookUp(group.nextIDs, orZeroIn: words)
+      x.columns(size..<(2 * size)).lookUp(group.ids, in: words)
+      x.columns((2 * size)..<(3 * size)).lookUp(group.previousIDs, orZeroIn: words)
     } else {
-      Kernels.gather(weights.wordEmbeddings, group.ids, into: x, adding: false)
+      x.lookUp(group.ids, in: weights.wordEmbeddings)
     }
-    kernels.dense(x, transformation, into: hidden)
+    backend.dense(x, transformation, into: hidden)
   }
 
   /// All blocks of a layer. The last layer's result is normalised once more where the model ends so: that is what
@@ -114,7 +101,7 @@ struct ForwardPass {
       }
     }
     if index == config.layerCount - 1, let norm = weights.finalNorm {
-      kernels.normalise(hidden, norm)
+      backend.layerNorm(hidden, norm)
     }
   }
 
@@ -126,7 +113,7 @@ struct ForwardPass {
     var x = state.attended.matrix(group.tokens, config.innerSize)
 
     let residual = attention(of: layer, into: x)
-    kernels.normaliseSum(x, bias: layer.attentionOutput.bias, residual: residual, layer.attentionNorm)
+    backend.residualLayerNorm(x, bias: layer.attentionOutput.bias, residual: residual, layer.attentionNorm)
 
     var y = spare
     for network in layer.earlierFeedForwards {
@@ -139,15 +126,15 @@ struct ForwardPass {
     }
     run(layer.feedForward, on: x, into: y)
     let output = bottleneck.output
-    Kernels.multiply(y, by: output.dense.weight, addingTo: hidden)  // [T, N] · [H, N]ᵀ
-    Kernels.add(bias: output.dense.bias, to: hidden)
-    kernels.normalise(hidden, output.norm)
+    backend.multiply(y, by: output.dense.weight, addingTo: hidden)  // [T, N] · [H, N]ᵀ
+    backend.add(output.dense.bias, to: hidden)
+    backend.layerNorm(hidden, output.norm)
   }
 
   /// `y` = normalise(x + network(x)).
   private func run(_ network: FeedForwardWeights, on x: Matrix, into y: Matrix) {
     feedForward(of: x, network, into: y)
-    kernels.normaliseSum(y, bias: network.output.bias, residual: x, network.norm)
+    backend.residualLayerNorm(y, bias: network.output.bias, residual: x, network.norm)
   }
 
   /// `y` = attention of `hidden`, as far as ``attention(of:_:_:into:)`` goes; gives what is to be added to it.
@@ -171,8 +158,8 @@ struct ForwardPass {
 
   /// `y` = normalise(hidden · [N, H]ᵀ + bias).
   private func narrow(_ weights: NormedDenseWeights, into y: Matrix) {
-    kernels.dense(hidden, weights.dense, into: y)
-    kernels.normalise(y, weights.norm)
+    backend.dense(hidden, weights.dense, into: y)
+    backend.layerNorm(y, weights.norm)
   }
 
   /// `hidden` = a + feedForward(normalise(a)) with a = hidden + attention(normalise(hidden)).
@@ -180,14 +167,14 @@ struct ForwardPass {
     let attended = state.attended.matrix(group.tokens, config.hiddenSize)
     let context = state.context.matrix(group.tokens, config.hiddenSize)
 
-    kernels.normalise(hidden, layer.attentionNorm, into: attended)
+    backend.layerNorm(hidden, layer.attentionNorm, into: attended)
     // Nothing reads the normalised input once the heads are done, so their projection may take its place.
     attention(of: attended, attended, layer, into: attended)
-    kernels.addResidual(attended, bias: layer.attentionOutput.bias, residual: hidden)
+    backend.addResidual(attended, bias: layer.attentionOutput.bias, residual: hidden)
 
-    kernels.normalise(attended, layer.feedForward.norm, into: context)
+    backend.layerNorm(attended, layer.feedForward.norm, into: context)
     feedForward(of: context, layer.feedForward, into: hidden)
-    kernels.addResidual(hidden, bias: layer.feedForward.output.bias, residual: attended)
+    backend.addResidual(hidden, bias: layer.feedForward.output.bias, residual: attended)
   }
 
   /// `y` = the heads' results, softmax(Q Kᵀ / √D) V for each head of each sequence, for queries and keys of `x` and values of
@@ -200,23 +187,20 @@ struct ForwardPass {
     let output = layer.attentionOutput.weight
     // Padding is not there, so there is nothing to mask.
     if projection.weights.count == 1, projection.biases.count == 1 {  // [3N, N]
-      kernels.attention(
+      backend.attention(
         x, DenseWeights(weight: projection.weights[0], bias: projection.biases[0]), group, attentionForm,
-        output: output, projected: projected, scores: state.scores, context: context, into: y)
+        output: output, projected: projected, context: context, into: y)
       return
     }
     projectApart(x, values, projection, into: projected)
-    kernels.attend(projected, group, attentionForm, scores: state.scores, into: context)
-    kernels.multiply(context, by: output, into: y)  // [T, N] · [N, N]ᵀ
+    backend.attend(projected, group, attentionForm, into: context)
+    backend.multiply(context, by: output, into: y)  // [T, N] · [N, N]ᵀ
   }
 
   /// `y` = activation(x · [I, N]ᵀ + bias) · [N, I]ᵀ; without the last bias, which is added with the residual.
   private func feedForward(of x: Matrix, _ layer: FeedForwardWeights, into y: Matrix) {
-    let inner = state.inner.matrix(
-      min(group.tokens, state.inner.count / config.intermediateSize), config.intermediateSize)
     // [T, N] · [I, N]ᵀ, then [T, I] · [N, I]ᵀ
-    kernels.feedForward(
-      x, layer.intermediate, config.activation, by: layer.output.weight, between: inner, into: y)
+    backend.feedForward(x, layer.intermediate, config.activation, by: layer.output.weight, into: y)
   }
 
   /// Query, key and value of weights that lie apart: [2N, N] and [N, H], or three.
@@ -224,12 +208,12 @@ struct ForwardPass {
     var column = 0
     for weight in projection.weights {
       let source = column < 2 * config.innerSize ? x : values
-      kernels.multiply(source, by: weight, into: projected.columns(column..<(column + weight.rows)))
+      backend.multiply(source, by: weight, into: projected.columns(column..<(column + weight.rows)))
       column += weight.rows
     }
     column = 0
     for bias in projection.biases {
-      Kernels.add(bias: bias, to: projected.columns(column..<(column + bias.columns)))
+      backend.add(bias, to: projected.columns(column..<(column + bias.columns)))
       column += bias.columns
     }
   }
@@ -243,8 +227,8 @@ extension ForwardPass {
     let first = state.context.matrix(group.sequences.count, config.hiddenSize)
     let pooled = state.attended.matrix(group.sequences.count, config.hiddenSize)
     switch pooler {
-    case .lastToken: Kernels.gather(hidden, group.sequences.map(\.lastToken), into: first)
-    case .plain, .dense: Kernels.gather(hidden, group.sequences.map(\.firstToken), into: first)
+    case .lastToken: first.copyRows(group.sequences.map(\.lastToken), of: hidden)
+    case .plain, .dense: first.copyRows(group.sequences.map(\.firstToken), of: hidden)
     }
     guard case .dense(let transform) = pooler else { return first }
     self.transform(first, transform, into: pooled)
@@ -253,7 +237,7 @@ extension ForwardPass {
 
   /// activation(dense(x)).
   func transform(_ x: Matrix, _ transform: TransformWeights, into y: Matrix) {
-    kernels.dense(x, transform.dense, transform.activation, into: y)
+    backend.dense(x, transform.dense, transform.activation, into: y)
   }
 
   /// A score for each token: [T, 1].
@@ -266,7 +250,7 @@ extension ForwardPass {
   /// `x · wᵀ + b` in a matrix of its own, for heads of few labels.
   func classify(_ x: Matrix, _ head: DenseWeights) -> Matrix {
     let y = Buffer(count: x.rows * head.weight.rows).matrix(x.rows, head.weight.rows)
-    kernels.dense(x, head, into: y)
+    backend.dense(x, head, into: y)
     return y
   }
 
@@ -278,7 +262,7 @@ extension ForwardPass {
     if let (dense, norm) = head.transform {
       x = state.attended.matrix(group.tokens, dense.dense.weight.rows)
       transform(hidden, dense, into: x)  // [T, H] · [E or H, H]ᵀ
-      kernels.normalise(x, norm)
+      backend.layerNorm(x, norm)
     }
     for sequence in group.sequences {
       for run in sequence.runs {
@@ -286,10 +270,10 @@ extension ForwardPass {
         let target = sequence.row * sequenceLength + sequence.columns[run.lowerBound]
         let tokens = x.rows(rows)
         // [S, E] · [V, E]ᵀ
-        Kernels.multiply(tokens.columns(0..<size), by: head.decoder, into: &values, firstRow: target)
+        backend.multiply(tokens.columns(0..<size), by: head.decoder, into: &values, firstRow: target)
         if let rest = head.rest {
           // [S, H - E] · [H - E, V]
-          Kernels.multiply(tokens.columns(size..<x.columns), byTransposed: rest, addingTo: &values, firstRow: target)
+          backend.multiply(tokens.columns(size..<x.columns), byTransposed: rest, addingTo: &values, firstRow: target)
         }
       }
     }

@@ -11,6 +11,17 @@ struct PackedSequence {
   /// Whether one more row follows: column 0, whose mask is 0 but which the pooler reads. It attends to the others, as in
   /// transformers, and none attends to it.
   let hasExtraQuery: Bool
+  /// The columns of ``queries`` where these are not next to each other; `nil` where only their distance from 0 is other.
+  let scatteredColumns: [Int32]?
+
+  init(row: Int, start: Int, columns: [Int], hasExtraQuery: Bool) {
+    self.row = row
+    self.start = start
+    self.columns = columns
+    self.hasExtraQuery = hasExtraQuery
+    let isAdjacent = !hasExtraQuery && (columns.last ?? 0) - (columns.first ?? 0) < columns.count
+    scatteredColumns = isAdjacent ? nil : (hasExtraQuery ? columns + [0] : columns).map { Int32($0) }
+  }
 
   var keys: Range<Int> { start..<(start + columns.count) }
   var queries: Range<Int> { start..<(start + columns.count + (hasExtraQuery ? 1 : 0)) }

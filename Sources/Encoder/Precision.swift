@@ -44,6 +44,26 @@ public enum MathLibrary: Sendable, Equatable {
   case oneDNN
   /// OpenBLAS on the mapped file itself: the reference, in f32 only.
   case openBLAS
+  /// Loops that read like the definitions, in f32 only: for comparison, many times slower than the others.
+  case plain
+
+  /// `nil` where oneDNN cannot be started.
+  func makeBackend(_ precision: Precision) -> (Backend)? {
+    switch self {
+    case .oneDNN: OneDNNBackend(precision)
+    case .openBLAS: OpenBLASBackend()
+    case .plain: PlainBackend()
+    }
+  }
+
+  /// Threads of products.
+  var threads: Int {
+    switch self {
+    case .oneDNN: OneDNNThreads.count
+    case .openBLAS: Int(bertconv_openblas_threads())
+    case .plain: 1
+    }
+  }
 
   /// oneDNN where it is there and the machine has instructions for the precision; otherwise OpenBLAS.
   ///

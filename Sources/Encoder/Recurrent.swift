@@ -32,8 +32,8 @@ extension ForwardPass {
   func run(_ layer: RecurrentWeights, index: Int) {
     let size = layer.size
     let gates = state.projected.matrix(group.tokens, 4 * size)
-    kernels.dense(hidden(index), layer.input, into: gates)  // [T, I] · [4 O, I]ᵀ
-    Kernels.add(bias: layer.hidden.bias, to: gates)
+    backend.dense(hidden(index), layer.input, into: gates)  // [T, I] · [4 O, I]ᵀ
+    backend.add(layer.hidden.bias, to: gates)
 
     // The longest first, so that those that still have tokens are the first rows.
     let sequences = group.sequences.sorted { $0.keys.count > $1.keys.count }
@@ -45,11 +45,11 @@ extension ForwardPass {
       let rows = sequences.prefix { $0.keys.count > time }.map { $0.start + time }
       let entering = step.matrix(rows.count, 4 * size)
       let leaving = carried.matrix(rows.count, size)
-      Kernels.gather(gates, rows, into: entering)
-      if time > 0 { Kernels.multiply(leaving, by: layer.hidden.weight, addingTo: entering) }
-      Kernels.lstm(entering, cell: cell.matrix(rows.count, size), into: leaving)
+      entering.copyRows(rows, of: gates)
+      if time > 0 { backend.multiply(leaving, by: layer.hidden.weight, addingTo: entering) }
+      backend.lstm(entering, cell: cell.matrix(rows.count, size), into: leaving)
       for (row, target) in rows.enumerated() {
-        Kernels.copy(leaving.rows(row..<(row + 1)), to: result.rows(target..<(target + 1)))
+        leaving.rows(row..<(row + 1)).copy(to: result.rows(target..<(target + 1)))
       }
     }
   }

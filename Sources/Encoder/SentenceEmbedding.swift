@@ -7,7 +7,7 @@ struct SentenceWeights: Sendable {
     /// activation(x · weightᵀ + bias); the activation `nil` for none.
     case dense(DenseWeights, Activation?)
     case layerNorm(NormWeights)
-    case normalize
+    case l2Normalize
   }
 
   let modes: [SentenceModule.PoolingMode]
@@ -38,7 +38,7 @@ struct SentenceWeights: Sendable {
       case .layerNorm(let name):
         let norm = SentenceModule.tensorName(name, "norm")
         steps.append(.layerNorm(try loader.norm(norm, width, .variance(epsilon: Self.normEpsilon))))
-      case .normalize: steps.append(.normalize)
+      case .normalize: steps.append(.l2Normalize)
       // The config was read without them.
       case .pooling, .unsupported: break
       }
@@ -96,10 +96,10 @@ extension ForwardPass {
       switch step {
       case .dense(let dense, let activation):
         let y = Buffer(count: x.rows * dense.weight.rows).matrix(x.rows, dense.weight.rows)
-        kernels.dense(x, dense, activation, into: y)
+        backend.dense(x, dense, activation, into: y)
         x = y
-      case .layerNorm(let norm): kernels.normalise(x, norm)
-      case .normalize: Kernels.normalize(x)
+      case .layerNorm(let norm): backend.layerNorm(x, norm)
+      case .l2Normalize: x.l2Normalize()
       }
     }
     return x
@@ -109,9 +109,9 @@ extension ForwardPass {
   private func pool(_ sequence: PackedSequence, _ mode: SentenceModule.PoolingMode, into target: Matrix) {
     let tokens = hidden.rows(sequence.keys)  // [S, H]
     switch mode {
-    case .max: Kernels.maximum(of: tokens, into: target)
-    case .cls: Kernels.gather(tokens, [0], into: target)
-    case .lastToken: Kernels.gather(tokens, [tokens.rows - 1], into: target)
+    case .max: target.setToMaximum(of: tokens)
+    case .cls: target.copyRows([0], of: tokens)
+    case .lastToken: target.copyRows([tokens.rows - 1], of: tokens)
     case .mean: add(tokens, by: Array(repeating: 1 / Float(tokens.rows), count: tokens.rows), into: target)
     case .meanSqrtLength:
       add(tokens, by: Array(repeating: 1 / Float(tokens.rows).squareRoot(), count: tokens.rows), into: target)
@@ -125,6 +125,6 @@ extension ForwardPass {
   private func add(_ tokens: Matrix, by weights: [Float], into target: Matrix) {
     let factors = Buffer(count: weights.count).matrix(1, weights.count)
     factors.set(row: 0, to: weights.span)
-    Kernels.multiply(factors, tokens, into: target)  // [1, S] · [S, H]
+    backend.multiply(factors, tokens, into: target)  // [1, S] · [S, H]
   }
 }

@@ -178,7 +178,8 @@ private func mobile(_ change: (inout TinyModel) -> Void) -> TinyModel {
 }
 
 /// Those that this machine has.
-private let libraries: [MathLibrary] = [.openBLAS] + ((try? MathLibrary.best(for: .f32)) == .oneDNN ? [.oneDNN] : [])
+private let libraries: [MathLibrary] =
+  [.plain, .openBLAS] + ((try? MathLibrary.best(for: .f32)) == .oneDNN ? [.oneDNN] : [])
 
 @Suite("The forward pass")
 struct ForwardTests {

@@ -220,8 +220,36 @@ struct FastKernelTests {
     (50, 100, 24), (97, 96, 32), (11, 130, 129),
   ]
 
-  @Test(arguments: heads.indices, [Int32(0), 1])
-  func attention(index: Int, causal: Int32) {
+  /// What is added to scores by distance: nothing, or a table over adjacent columns or over columns with gaps.
+  enum Bias: CaseIterable {
+    case none, adjacent, gaps
+
+    /// The table, the index of distance 0 in it, and the columns of that many rows.
+    func table(rows: Int) -> (values: [Float], center: Int, columns: [Int32]?)? {
+      let reach = 2 * rows + 3
+      let values = random(2 * reach + 1, 3, seed: 77)
+      switch self {
+      case .none: return nil
+      case .adjacent: return (values, reach, nil)
+      // In any order: the query of a hidden first column comes last.
+      case .gaps: return (values, reach, (0..<rows).map { Int32($0 == rows - 1 ? 0 : 2 * $0 + 3) })
+      }
+    }
+
+    /// Calls `body` with the address of distance 0 and that of the columns.
+    func withAddresses(rows: Int, _ body: (UnsafePointer<Float>?, UnsafePointer<Int32>?) -> Void) {
+      guard let (values, center, columns) = table(rows: rows) else { return body(nil, nil) }
+      unsafe values.withUnsafeBufferPointer { values in
+        guard let start = values.baseAddress else { return }
+        guard let columns else { return unsafe body(start + center, nil) }
+        unsafe columns.withUnsafeBufferPointer { unsafe body(start + center, $0.baseAddress) }
+      }
+    }
+  }
+
+  @Test(arguments: heads.indices, [(Bias.none, Int32(0)), (.none, 1), (.adjacent, 0), (.adjacent, 1), (.gaps, 0)])
+  func attention(index: Int, form: (bias: Bias, causal: Int32)) {
+    let causal = form.causal
     let (queries, keys, size) = Self.heads[index]
     let stride = 3 * size + 5
     let rows = max(queries, keys)
@@ -231,9 +259,12 @@ struct FastKernelTests {
     var b = a
     unsafe x.withUnsafeBufferPointer { x in
       guard let x = x.baseAddress else { return }
-      unsafe bertconv_attend(
-        x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &workspace, &a, size + 3)
-      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &b, size + 3)
+      unsafe form.bias.withAddresses(rows: rows) { bias, columns in
+        unsafe bertconv_attend(
+          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, bias, columns, &workspace, &a, size + 3)
+        unsafe bertconv_attend_plain(
+          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, bias, columns, &b, size + 3)
+      }
     }
     // Scores of fifty are rounded by 4e-6, and the exponential carries that on.
     let isNear = agree(a, b, 2e-5)
@@ -242,9 +273,12 @@ struct FastKernelTests {
 
   @Test(
     .enabled(if: bertconv_has_bf16_attention() != 0), arguments: heads.indices,
-    [(false, Int32(0)), (true, 0), (false, 1), (true, 1)])
-  func attentionInHalves(index: Int, form: (narrow: Bool, causal: Int32)) {
-    let (narrow, causal) = form
+    [
+      (false, Int32(0), Bias.none), (true, 0, .none), (false, 1, .none), (true, 1, .none), (false, 0, .adjacent),
+      (true, 1, .adjacent), (false, 0, .gaps), (true, 0, .gaps),
+    ])
+  func attentionInHalves(index: Int, form: (narrow: Bool, causal: Int32, bias: Bias)) {
+    let (narrow, causal, _) = form
     let (queries, keys, size) = Self.heads[index]
     let stride = 3 * size + 5
     // Numbers that bfloat16 holds, so that only the weights are rounded.
@@ -258,22 +292,50 @@ struct FastKernelTests {
     let words = x.map { UInt16($0.bitPattern >> 16) }
     unsafe words.withUnsafeBufferPointer { x in
       guard let x = x.baseAddress else { return }
-      if narrow {
-        unsafe bertconv_attend_bf16(
-          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &workspace, &halves, size + 3, 1)
-      } else {
-        unsafe bertconv_attend_bf16(
-          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &workspace, &a, size + 3, 0)
+      unsafe form.bias.withAddresses(rows: max(queries, keys)) { bias, columns in
+        if narrow {
+          unsafe bertconv_attend_bf16(
+            x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, bias, columns, &workspace, &halves,
+            size + 3, 1)
+        } else {
+          unsafe bertconv_attend_bf16(
+            x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, bias, columns, &workspace, &a,
+            size + 3, 0)
+        }
       }
     }
     if narrow { a = halves.map { Float(bitPattern: UInt32($0) << 16) } }
     unsafe x.withUnsafeBufferPointer { x in
       guard let x = x.baseAddress else { return }
-      unsafe bertconv_attend_plain(x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, &b, size + 3)
+      unsafe form.bias.withAddresses(rows: max(queries, keys)) { bias, columns in
+        unsafe bertconv_attend_plain(
+          x, queries, x + size, x + 2 * size, keys, stride, size, 0.3, causal, bias, columns, &b, size + 3)
+      }
     }
     // Each weight is off by 2^-9 of itself at most, and values are below 2; a result in halves is rounded once more.
     let isNear = agree(a, b, narrow ? 2 * 0x1p-7 : 2 * 0x1p-8)
     #expect(isNear)
+  }
+
+  @Test(arguments: [(1, 1), (3, 5), (17, 17), (40, 33)], [Bias.adjacent, .gaps])
+  func biasByDistance(shape: (rows: Int, columns: Int), bias: Bias) throws {
+    let (rows, columns) = shape
+    let stride = columns + 2
+    let before = random(rows * stride, 3, seed: 5)
+    var x = before
+    let count = max(rows, columns)
+    unsafe bias.withAddresses(rows: count) {
+      unsafe bertconv_add_distance_bias(&x, $0, $1, rows, columns, stride)
+    }
+    let table = try #require(bias.table(rows: count))
+    for row in 0..<rows {
+      for column in 0..<stride {
+        let index = row * stride + column
+        func position(_ index: Int) -> Int { table.columns.map { Int($0[index]) } ?? index }
+        let added = column < columns ? table.values[table.center + position(column) - position(row)] : 0
+        #expect(x[index] == before[index] + added)
+      }
+    }
   }
 
   @Test func bfloat16() {
@@ -336,18 +398,21 @@ struct FastKernelTests {
     var result = [UInt16](repeating: 0, count: odd.count)
     unsafe bertconv_to_bf16(odd.map { Float(bitPattern: $0) }, odd.count, &result, 1, odd.count)
     #expect(result.allSatisfy { Float(bitPattern: UInt32($0) << 16).isNaN })
-    guard bertconv_has_bf16_attention() != 0 else { return }
-    for bits in odd {
-      var x = [UInt16](repeating: 0x3F80, count: 9)
-      unsafe bertconv_to_bf16([Float(bitPattern: bits)], 1, &x[1], 1, 1)
-      var workspace = [Float](repeating: 0, count: bertconv_attention_bf16_workspace(1, 3))
-      var y = [Float](repeating: 0, count: 3)
-      unsafe x.withUnsafeBufferPointer { x in
-        guard let x = x.baseAddress else { return }
-        unsafe bertconv_attend_bf16(x, 1, x + 3, x + 6, 1, 9, 3, 1, 0, &workspace, &y, 3, 0)
-      }
-      #expect(y.allSatisfy { $0.isNaN })
+  }
+
+  @Test(
+    .enabled(if: bertconv_has_bf16_attention() != 0),
+    arguments: [UInt32(0xFFFF_FFFF), 0x7F80_0001, 0x7FFF_FFFF, 0xFF80_0001])
+  func attentionInHalvesKeepsNaN(bits: UInt32) {
+    var x = [UInt16](repeating: 0x3F80, count: 9)
+    unsafe bertconv_to_bf16([Float(bitPattern: bits)], 1, &x[1], 1, 1)
+    var workspace = [Float](repeating: 0, count: bertconv_attention_bf16_workspace(1, 3))
+    var y = [Float](repeating: 0, count: 3)
+    unsafe x.withUnsafeBufferPointer { x in
+      guard let x = x.baseAddress else { return }
+      unsafe bertconv_attend_bf16(x, 1, x + 3, x + 6, 1, 9, 3, 1, 0, nil, nil, &workspace, &y, 3, 0)
     }
+    #expect(y.allSatisfy { $0.isNaN })
   }
 
   @Test func reluKeepsNaN() {

@@ -4,11 +4,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What the forward pass needs beside matrix products, on row-major matrices of floats. `stride` is the distance between
+// What the forward pass needs besides matrix products, on row-major matrices of floats. `stride` is the distance between
 // the starts of two rows, in elements; where it is absent the rows are adjacent. Pointers of one call do not overlap.
 //
 // Each kernel has a plain version, written as its definition reads and computed in double precision: the test of the
 // fast one. A NaN in the input is a NaN in the output in both.
+
+// c = scale · a · b + keeping · c: a [m, k], b [k, n] or, where `transposed` is not 0, [n, k], c [m, n], with rows a_stride,
+// b_stride and c_stride apart. What a library computes, as its definition reads.
+void bertconv_multiply_plain(
+    int transposed, size_t m, size_t n, size_t k, float scale, const float *a, size_t a_stride, const float *b,
+    size_t b_stride, float keeping, float *c, size_t c_stride);
 
 // x[r][c] = f(x[r][c] + bias[c])
 void bertconv_bias(float *x, const float *bias, size_t rows, size_t columns, size_t stride);
@@ -72,26 +78,36 @@ void bertconv_softmax_plain(float *x, size_t rows, size_t columns, size_t stride
 void bertconv_lstm(const float *gates, float *cell, float *hidden, size_t rows, size_t size);
 void bertconv_lstm_plain(const float *gates, float *cell, float *hidden, size_t rows, size_t size);
 
-// softmax(scale · Q Kᵀ) V of one head over one sequence. queries [query_count, size], keys and values [key_count, size], all
-// with rows `stride` apart; result [query_count, size], rows `result_stride` apart. Where `causal` is not 0, query i sees
-// the keys 0 to i alone. The workspace holds as many floats as bertconv_attention_workspace says.
+// softmax(scale · Q Kᵀ + bias) V of one head over one sequence. queries [query_count, size], keys and values [key_count, size],
+// all with rows `stride` apart; result [query_count, size], rows `result_stride` apart. Where `causal` is not 0, query i sees
+// only the keys 0 to i. The workspace has as many floats as bertconv_attention_workspace returns.
+//
+// `bias` is NULL, or points at distance 0 of a table of what is added to the scaled scores: bias[column of the key - column
+// of the query]. The column of row i is i, or columns[i] where `columns` is not NULL: tokens are packed without the columns
+// that the mask hides. `columns` has an element for each query and each key.
 size_t bertconv_attention_workspace(size_t key_count, size_t size);
 void bertconv_attend(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, int causal, float *workspace, float *result, size_t result_stride);
+    size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *workspace, float *result,
+    size_t result_stride);
 void bertconv_attend_plain(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
-    size_t size, float scale, int causal, float *result, size_t result_stride);
+    size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *result,
+    size_t result_stride);
 
 // The same of bfloat16, with products of bfloat16 summed in f32: whether this processor has them, and the floats of its
 // workspace. The result is of floats, or of bfloat16 where `narrow` is not 0. It may be called only where
-// bertconv_has_bf16_attention says so.
+// bertconv_has_bf16_attention is not 0.
 int bertconv_has_bf16_attention(void);
 size_t bertconv_attention_bf16_workspace(size_t key_count, size_t size);
 void bertconv_attend_bf16(
     const uint16_t *queries, size_t query_count, const uint16_t *keys, const uint16_t *values, size_t key_count,
-    size_t stride, size_t size, float scale, int causal, float *workspace, void *result, size_t result_stride,
-    int narrow);
+    size_t stride, size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *workspace,
+    void *result, size_t result_stride, int narrow);
+
+// x[r][c] += bias[column c - column r], with bias and columns as attention takes them.
+void bertconv_add_distance_bias(
+    float *x, const float *bias, const int32_t *columns, size_t rows, size_t row_columns, size_t stride);
 
 // y [rows, columns] of bfloat16, rounded to nearest, ties to even.
 void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, size_t columns);
