@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// A target with what it is made of.

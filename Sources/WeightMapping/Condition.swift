@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// What a source says beside its tensors: the values of the checkpoint itself, and a config.

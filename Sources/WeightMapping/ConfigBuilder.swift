@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// Makes the canonical config of what the shapes tell, what the source's config says and what has to be assumed.
@@ -80,10 +81,11 @@ struct ConfigBuilder {
     let architecture = chooseArchitecture()
     config.set("architectures", .strings([architecture].compactMap(\.self)))
     let type = source?["model_type"]?.stringValue
-    config.set("model_type", .string(type.flatMap { table.isOf(modelType: $0) ? $0 : nil } ?? table.modelType))
+    config.set(
+      "model_type", .string(type.flatMap { table.model.isOf(modelType: $0) ? $0 : nil } ?? table.model.modelType))
     var inferred: [(key: String, value: Int)] = []
     var carried: [(key: String, text: String)] = []
-    for key in table.configKeys {
+    for key in table.model.configKeys {
       let given = given(key, &carried)
       switch key.inference {
       case .nothing: assume(key, given)
@@ -113,7 +115,7 @@ struct ConfigBuilder {
   }
 
   private mutating func checkModelType() {
-    guard let type = source?["model_type"]?.stringValue, !table.isOf(modelType: type) else { return }
+    guard let type = source?["model_type"]?.stringValue, !table.model.isOf(modelType: type) else { return }
     conflict(
       .family, "model_type of \(sourceName) is '\(type)', but the tensors are named like \(table.description)'s")
   }
@@ -258,7 +260,7 @@ struct ConfigBuilder {
 
   /// Sizes that no key gives must be one of those that the table allows.
   private mutating func checkSizes() {
-    for (name, choices) in table.sizes {
+    for (name, choices) in table.model.sizes {
       guard let found = dimensions.values[name] else { continue }
       let values = choices.map { $0.value(dimensions.values) }
       guard !values.isEmpty, !values.contains(nil), !values.contains(found) else { continue }
@@ -269,7 +271,7 @@ struct ConfigBuilder {
   /// Groups that the config says are not there must not be.
   private mutating func checkSettings() {
     for index in assembly.presentGroups.sorted() {
-      guard let setting = table.groups[index].settingAgainst(config),
+      guard let setting = table.groups[index].contradictedSetting(in: config),
         let key = assembly.fillings.keys.filter({ table.tensors[$0.tensor].group == index })
           .min(by: { ($0.tensor, $0.layer ?? 0) < ($1.tensor, $1.layer ?? 0) }),
         let filling = assembly.fillings[key]
@@ -327,20 +329,22 @@ struct ConfigBuilder {
 
   private mutating func chooseArchitecture() -> String? {
     let present = assembly.presentGroups
-    let heads = Set(table.architectures.flatMap(\.groups)).intersection(present)
+    let heads = Set(table.model.architectures.flatMap(\.groups)).intersection(present)
     func fits(_ architecture: Architecture) -> Bool {
       architecture.groups.allSatisfy(present.contains) && (!architecture.groups.isEmpty || heads.isEmpty)
     }
     let named = source?["architectures"]?.elements?.compactMap(\.stringValue) ?? []
     for name in named {
-      if table.architectures.contains(where: { ($0.name == name || $0.others.contains(name)) && fits($0) }) {
+      if table.model.architectures.contains(where: { ($0.name == name || $0.others.contains(name)) && fits($0) }) {
         return name
       }
     }
-    guard let chosen = table.architectures.first(where: fits) else { return named.first }
+    guard let chosen = table.model.architectures.first(where: fits) else { return named.first }
     if let name = named.first {
       note(.architecture, "\(sourceName) names \(name), but the tensors make a \(chosen.name)")
-    } else if !chosen.others.isEmpty, let labels = table.labels, labels.groups.contains(where: chosen.groups.contains) {
+    } else if !chosen.others.isEmpty, let labels = table.model.labels,
+      labels.groups.contains(where: chosen.groups.contains)
+    {
       note(
         .architecture,
         "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
@@ -357,8 +361,9 @@ struct ConfigBuilder {
 
   private mutating func addLabels(_ architecture: String?) {
     let maps = ["id2label", "label2id"]
-    guard let labels = table.labels, !assembly.presentGroups.isDisjoint(with: labels.groups),
-      let count = dimensions.values[labels.dimension], architecture.map({ labels.notFor.contains($0) }) != true
+    guard let labels = table.model.labels, !assembly.presentGroups.isDisjoint(with: labels.groups),
+      let count = dimensions.values[labels.dimension],
+      architecture.map({ labels.excludedArchitectures.contains($0) }) != true
     else {
       for key in maps {
         if let value = source?[key], value != .null { config.set(key, value) }
@@ -393,8 +398,8 @@ struct ConfigBuilder {
 
   /// What else the source's config says goes with the model, as it is.
   private mutating func carryOver() {
-    let known = Set(table.configKeys.flatMap { [$0.name] + $0.otherNames })
-      .union(table.configLeavesOut).union(["architectures", "model_type", "id2label", "label2id"])
+    let known = Set(table.model.configKeys.flatMap { [$0.name] + $0.otherNames })
+      .union(table.model.configKeysLeftOut).union(["architectures", "model_type", "id2label", "label2id"])
     var members = config.members ?? []
     var places: [String: Int] = [:]
     for (index, member) in members.enumerated() { places[member.key] = index }

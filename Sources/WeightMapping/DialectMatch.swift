@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// How the tensors of a source read in one dialect of one table.
@@ -155,7 +156,8 @@ struct DialectMatcher {
             best = match
             continue
           }
-          let isPreferred = table.isOf(modelType: modelType) && !tables[current.table].isOf(modelType: modelType)
+          let isPreferred =
+            table.model.isOf(modelType: modelType) && !tables[current.table].model.isOf(modelType: modelType)
           // A copy of some of the weights in a scope of its own must not pass for the model.
           let isFuller =
             match.table == current.table && match.dialect == current.dialect

@@ -1,12 +1,11 @@
+import ModelFamilies
 import TensorIO
 
 /// Reads one dialect of a table.
 struct DialectParser {
   let name: String
-  let tensors: [TableTensor]
-  let groups: [TensorGroup]
-  let tensorIndex: [String: Int]
-  let configKeys: [ConfigKey]
+  private let model: ModelFamily
+  private let tensorIndex: [String: Int]
   /// What the shapes of sources may name: the dimensions, and the keys that count heads.
   private let symbols: Set<String>
   private var firstLayer = 0
@@ -16,17 +15,18 @@ struct DialectParser {
   private var patterns: [String: RuleSource] = [:]
   private var ruleOfTensor: [Int: Int] = [:]
 
-  init(
-    name: String, tensors: [TableTensor], groups: [TensorGroup], tensorIndex: [String: Int], configKeys: [ConfigKey],
-    symbols: Set<String>
-  ) {
-    self.symbols = symbols.union(configKeys.filter(\.countsHeads).map(\.name))
-    self.configKeys = configKeys
+  init(name: String, model: ModelFamily) {
     self.name = name
-    self.tensors = tensors
-    self.groups = groups
-    self.tensorIndex = tensorIndex
+    self.model = model
+    tensorIndex = Dictionary(
+      model.tensors.enumerated().map { ($1.pattern.text, $0) }, uniquingKeysWith: { first, _ in first })
+    let dimensions = model.configKeys.filter { $0.isDimension || $0.countsHeads }.map(\.name)
+    symbols = Set(dimensions).union(model.sizes.map(\.name)).union([model.labels?.dimension].compactMap(\.self))
   }
+
+  private var tensors: [CanonicalTensor] { model.tensors }
+  private var groups: [TensorGroup] { model.groups }
+  private var configKeys: [ConfigKey] { model.configKeys }
 
   mutating func parse(_ value: YAMLValue) throws(FormatError) -> Dialect {
     let fields = try value.fields(

@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// The sizes that the symbols of a table's shapes stand for, as most of the weights have them.

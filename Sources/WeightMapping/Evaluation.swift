@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// A source read through one dialect: the report of every tensor, the targets, the config and the notes.

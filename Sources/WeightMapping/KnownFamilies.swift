@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// Families that are told by a few names each, so that a file can be called what it is even where no table converts it.

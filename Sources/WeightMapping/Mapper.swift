@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// What the names of a source's tensors say of it.
@@ -141,8 +142,10 @@ public struct Mapper: Sendable {
   private func foreignConfig(_ config: JSON?, of table: MappingTable, _ file: String?) -> MappingConflict? {
     guard let members = config?.members else { return nil }
     let keys = Set(members.map(\.key))
-    guard keys.isDisjoint(with: table.sizeKeys) else { return nil }
-    let other = tables.map { (table: $0, keys: $0.sizeKeys.intersection(keys)) }.max { $0.keys.count < $1.keys.count }
+    guard keys.isDisjoint(with: table.model.sizeKeys) else { return nil }
+    let other = tables.map { (table: $0, keys: $0.model.sizeKeys.intersection(keys)) }.max {
+      $0.keys.count < $1.keys.count
+    }
     guard let other, other.keys.count >= 3 else { return nil }
     return MappingConflict(
       .family,
@@ -182,7 +185,7 @@ public struct Mapper: Sendable {
     // What the names say goes before what a config says: a model must not be taken for another of the same tensors.
     let type = known.flatMap { known in
       let table = tables.first { $0.family == known.family }
-      return table?.isOf(modelType: modelType) == true ? modelType : table?.modelType
+      return table?.model.isOf(modelType: modelType) == true ? modelType : table?.model.modelType
     }
     let match = DialectMatcher(tables: tables, names: names, values: values, ignoring: ignoring).best(
       modelType: type ?? modelType, architectures: architectures)

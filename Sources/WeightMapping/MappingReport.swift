@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// What became of every tensor of a source and of every tensor that the model needs.

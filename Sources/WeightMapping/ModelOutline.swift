@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// What can be said of a checkpoint without reading its values: what it is, how it is made, what becomes of its tensors.

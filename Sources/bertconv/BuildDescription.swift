@@ -1,5 +1,6 @@
 import CheckpointReaders
 import Encoder
+import ModelFamilies
 import NativeFormat
 import TensorIO
 import WeightMapping
@@ -11,7 +12,7 @@ enum BuildDescription {
       ("compiler", "Swift \(swift), \(Toolchain.cCompiler)"),
       ("build", "\(configuration), \(target)"),
       ("writes", "native files of profile \(NativeProfile.version)"),
-      ("libraries", (ReaderLibraries.versions + [MappingTable.libraryVersion]).joined(separator: ", ")),
+      ("libraries", (ReaderLibraries.versions + [ModelFamily.libraryVersion]).joined(separator: ", ")),
       ("math", MathLibrary.found.joined(separator: ", ")),
     ]
     return "bertconv \(Bertconv.version)\n"

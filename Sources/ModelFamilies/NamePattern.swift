@@ -1,16 +1,16 @@
 /// A tensor's name in a table, with `{layer}` where the number of its layer stands.
-struct NamePattern: Sendable, Equatable {
-  static let placeholder = "{layer}"
+package struct NamePattern: Sendable, Equatable {
+  package static let placeholder = "{layer}"
   /// Numbers beyond this are no layers.
-  static let maximumLayer = 9999
+  package static let maximumLayer = 9999
 
-  let text: String
+  package let text: String
   /// What stands around each `{layer}`: one piece for a name without it.
   private let pieces: [Substring]
   /// The number that the first layer has in such names.
   private let firstLayer: Int
 
-  init(_ text: String, firstLayer: Int = 0) {
+  package init(_ text: String, firstLayer: Int = 0) {
     self.text = text
     self.firstLayer = firstLayer
     var pieces: [Substring] = []
@@ -22,12 +22,12 @@ struct NamePattern: Sendable, Equatable {
     self.pieces = pieces + [rest]
   }
 
-  var isPerLayer: Bool { pieces.count > 1 }
+  package var isPerLayer: Bool { pieces.count > 1 }
   /// Whether the number of the layer is there more than once.
-  var repeatsLayer: Bool { pieces.count > 2 }
+  package var repeatsLayer: Bool { pieces.count > 2 }
 
   /// The name of that layer's tensor, the layers counted from 0.
-  func name(layer: Int?) -> String {
+  package func name(layer: Int?) -> String {
     pieces.joined(separator: layer.map { String($0 + firstLayer) } ?? Self.placeholder)
   }
 
@@ -35,7 +35,7 @@ struct NamePattern: Sendable, Equatable {
   /// too in which several equal numbers are the layer's.
   ///
   /// Looking these up replaces matching: the cost of a name does not depend on how many patterns there are.
-  static func layered(_ name: String, repeated: Bool = false) -> [(pattern: String, layer: Int)] {
+  package static func layered(_ name: String, repeated: Bool = false) -> [(pattern: String, layer: Int)] {
     let places = numbers(name)
     func pattern(_ runs: some Sequence<Range<String.Index>>) -> String {
       var result = ""
@@ -80,7 +80,7 @@ struct NamePattern: Sendable, Equatable {
   }
 
   /// `name` with every number in it written as 0.
-  static func withoutNumbers(_ name: String) -> String {
+  package static func withoutNumbers(_ name: String) -> String {
     guard name.utf8.contains(where: isDigit) else { return name }
     var bytes: [UInt8] = []
     var wasDigit = false
@@ -96,7 +96,7 @@ struct NamePattern: Sendable, Equatable {
 
 extension Substring {
   /// Where `part` first stands, byte for byte: names are bytes to every format, and comparing characters costs far more.
-  func firstRange(ofBytes part: String) -> Range<Index>? {
+  package func firstRange(ofBytes part: String) -> Range<Index>? {
     guard let first = part.utf8.first else { return startIndex..<startIndex }
     var rest = utf8
     while let start = rest.firstIndex(of: first) {
@@ -110,7 +110,7 @@ extension Substring {
 
 extension String {
   /// Whether the last bytes are those of `ending`.
-  func hasEnding(_ ending: String) -> Bool {
+  package func hasEnding(_ ending: String) -> Bool {
     let (bytes, wanted) = (utf8.span, ending.utf8.span)
     guard bytes.count >= wanted.count else { return false }
     let start = bytes.count - wanted.count

@@ -1,18 +1,18 @@
 import TensorIO
 
 /// A YAML document as the tables use it.
-struct YAMLValue {
-  enum Content {
+package struct YAMLValue {
+  package enum Content {
     case scalar(String, isPlain: Bool)
     case list([YAMLValue])
     case map([(key: String, value: YAMLValue)])
   }
 
-  let content: Content
-  let line: Int
-  let file: String?
+  package let content: Content
+  package let line: Int
+  package let file: String?
 
-  static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
+  package static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
     let bytes = Array(text.utf8)
     // libyaml stops the program at a text without an address, as an empty array may be.
     guard !bytes.isEmpty else { throw FormatError("the table is empty", file: file) }
@@ -25,7 +25,7 @@ struct YAMLValue {
   }
 
   /// An error at this place of the table.
-  func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil)
+  package func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil)
     -> FormatError
   {
     FormatError("line \(line): " + problem, file: file, found: found, expected: expected, advice: advice)
@@ -34,13 +34,13 @@ struct YAMLValue {
   // MARK: Access
 
   /// The members of a mapping; any key is allowed.
-  func map(_ what: String) throws(FormatError) -> [(key: String, value: YAMLValue)] {
+  package func map(_ what: String) throws(FormatError) -> [(key: String, value: YAMLValue)] {
     guard case .map(let members) = content else { throw fail("\(what) must be a mapping") }
     return members
   }
 
   /// The members of a mapping by key, of which only `keys` are allowed: a misspelt key is never skipped.
-  func fields(_ what: String, _ keys: [String]) throws(FormatError) -> [String: YAMLValue] {
+  package func fields(_ what: String, _ keys: [String]) throws(FormatError) -> [String: YAMLValue] {
     var result: [String: YAMLValue] = [:]
     for (key, value) in try map(what) {
       guard keys.contains(key) else {
@@ -52,49 +52,49 @@ struct YAMLValue {
     return result
   }
 
-  func list(_ what: String) throws(FormatError) -> [YAMLValue] {
+  package func list(_ what: String) throws(FormatError) -> [YAMLValue] {
     guard case .list(let items) = content else { throw fail("\(what) must be a list") }
     return items
   }
 
-  func string(_ what: String) throws(FormatError) -> String {
+  package func string(_ what: String) throws(FormatError) -> String {
     guard case .scalar(let text, _) = content, !text.isEmpty else { throw fail("\(what) must be a word") }
     return text
   }
 
-  func strings(_ what: String) throws(FormatError) -> [String] {
+  package func strings(_ what: String) throws(FormatError) -> [String] {
     var result: [String] = []
     for item in try list(what) { result.append(try item.string("an element of \(what)")) }
     return result
   }
 
-  func int(_ what: String) throws(FormatError) -> Int {
+  package func int(_ what: String) throws(FormatError) -> Int {
     guard case .scalar(let text, true) = content, let value = Int(text), value >= 0 else {
       throw fail("\(what) must be a whole number")
     }
     return value
   }
 
-  func number(_ what: String) throws(FormatError) -> Double {
+  package func number(_ what: String) throws(FormatError) -> Double {
     guard case .scalar(let text, true) = content, let value = Double(text), value.isFinite else {
       throw fail("\(what) must be a number")
     }
     return value
   }
 
-  func bool(_ what: String) throws(FormatError) -> Bool {
+  package func bool(_ what: String) throws(FormatError) -> Bool {
     guard case .scalar(let text, true) = content, text == "true" || text == "false" else {
       throw fail("\(what) must be true or false")
     }
     return text == "true"
   }
 
-  var isNull: Bool {
+  package var isNull: Bool {
     if case .scalar(let text, true) = content { text == "null" || text == "~" || text.isEmpty } else { false }
   }
 
   /// Keys of the config, each with a value.
-  func settings(_ what: String, keys: [String]) throws(FormatError) -> [(key: String, value: JSON)] {
+  package func settings(_ what: String, keys: [String]) throws(FormatError) -> [(key: String, value: JSON)] {
     var result: [(key: String, value: JSON)] = []
     for (name, entry) in try map(what) {
       guard keys.contains(name) else {
@@ -107,7 +107,7 @@ struct YAMLValue {
   }
 
   /// A scalar as JSON; a number keeps its digits.
-  func json(_ what: String) throws(FormatError) -> JSON {
+  package func json(_ what: String) throws(FormatError) -> JSON {
     guard case .scalar(let text, let isPlain) = content else { throw fail("\(what) must be a word or a number") }
     guard isPlain else { return .string(text) }
     if isNull { return .null }

@@ -183,7 +183,7 @@ import TensorIO
   }
 }
 
-extension MappingTable {
+extension ModelFamily {
   /// The library that reads tables, as found at run time.
   // Memory safety: a constant of the library.
   package static var libraryVersion: String { "libyaml \(unsafe String(cString: yaml_get_version_string()))" }

@@ -1,0 +1,111 @@
+import TensorIO
+
+/// A setting of the computation that configs give under different keys.
+///
+/// The raw value is the key of most families, in the style of `transformers`.
+public enum ConfigSetting: String, Sendable, CaseIterable {
+  case vocabularySize = "vocab_size"
+  case embeddingSize = "embedding_size"
+  case hiddenSize = "hidden_size"
+  /// The width inside a layer with bottlenecks.
+  case innerSize = "intra_bottleneck_size"
+  case layerCount = "num_hidden_layers"
+  /// How many sets of weights the layers share.
+  case groupCount = "num_hidden_groups"
+  /// Blocks of attention and feed-forward in one layer.
+  case blocksPerLayer = "inner_group_num"
+  case headCount = "num_attention_heads"
+  case intermediateSize = "intermediate_size"
+  case feedForwardCount = "num_feedforward_networks"
+  case activation = "hidden_act"
+  case positionCount = "max_position_embeddings"
+  case tokenTypeCount = "type_vocab_size"
+  case taskTypeCount = "task_type_vocab_size"
+  case usesTaskTypes = "use_task_id"
+  case layerNormEpsilon = "layer_norm_eps"
+  case paddingID = "pad_token_id"
+  case relativeBucketCount = "relative_attention_num_buckets"
+  /// Whether a token's embedding is made of its neighbors' too.
+  case readsNeighbors = "trigram_input"
+  case usesBottleneck = "use_bottleneck"
+  case bottleneckFeedsAttention = "use_bottleneck_attention"
+  case sharesBottleneck = "key_query_shared_bottleneck"
+  /// `layer_norm` or `no_norm`.
+  case normalization = "normalization_type"
+  /// Whether the pooler has a dense layer.
+  case poolerIsDense = "classifier_activation"
+  /// Features between two layers of a recurrent stack.
+  case recurrentSize = "n_hid"
+}
+
+/// A key of a family's config: how its value is found, and what it can be.
+package struct ConfigKey: Sendable {
+  package enum Inference: Sendable, Equatable {
+    case nothing
+    /// The dimension of this name; `padded`: the weights may have more of it than the config says.
+    case dimension(padded: Bool)
+    case layers
+    /// No shape shows it: `of` divided by `headSize` where that divides evenly.
+    case heads(of: String, headSize: Int)
+    /// How many of the groups of these names are present.
+    case groups([String])
+  }
+
+  package let name: String
+  /// Other names of the same key, in other tools' configs.
+  package let otherNames: [String]
+  /// What the key means for the computation; `nil` where it plays no part in inference.
+  package var setting: ConfigSetting?
+  package let inference: Inference
+  /// What a conversion assumes where neither config nor checkpoint gives the value.
+  package let defaultValue: JSON?
+  /// What `transformers` takes where a config lacks the key, if that is not ``defaultValue``.
+  package var absentValue: JSON?
+  /// Whether an assumed value needs no note.
+  package let isQuiet: Bool
+  /// Whether only a config can give it: without one the model is refused.
+  package let isRequired: Bool
+  /// The words that are possible; any where there are none.
+  package var words: [String] = []
+  /// The least number that is possible, and the first that is too large.
+  package var minimum: Double?
+  package var upperBound: Double?
+
+  package var isDimension: Bool { if case .dimension = inference { true } else { false } }
+  package var countsHeads: Bool { if case .heads = inference { true } else { false } }
+
+  /// What the value ought to be, where it is not that.
+  package func limits(against value: JSON) -> String? {
+    if !words.isEmpty, let word = value.stringValue, !words.contains(word) {
+      let advice = nearestName(to: word, among: words).map { ". Did you mean '\($0)'?" }
+      return "one of \(words.joined(separator: ", "))" + (advice ?? "")
+    }
+    guard let number = value.doubleValue, number < minimum ?? -.infinity || number >= upperBound ?? .infinity else {
+      return nil
+    }
+    let bounds = [
+      minimum.map { "at least \(JSON.double($0).text())" }, upperBound.map { "below \(JSON.double($0).text())" },
+    ]
+    return bounds.compactMap(\.self).joined(separator: " and ")
+  }
+}
+
+/// The names of the classes of a classifier.
+package struct Labels: Sendable {
+  /// The symbol of shapes that counts them.
+  package let dimension: String
+  /// The groups that have as many outputs as there are labels.
+  package let groups: [Int]
+  /// Architectures whose outputs are no classes.
+  package let excludedArchitectures: [String]
+}
+
+/// A class of `transformers`, and the heads that it has.
+package struct Architecture: Sendable {
+  package let name: String
+  package let groups: [Int]
+  /// Architectures of the same tensors.
+  package let others: [String]
+  /// Groups that its outputs need besides the heads.
+  package let reads: [Int]
+}

@@ -1,0 +1,71 @@
+import TensorIO
+
+/// What several families share and `shared.yaml` says once: words, config keys, lists of tensors.
+package struct SharedDefinitions: Sendable {
+  /// A word of the activation setting; `function` is `nil` where the encoder does not compute it.
+  package struct ActivationWord: Sendable {
+    package let word: String
+    package let function: Activation?
+  }
+
+  /// Lists of words that a config key may take, by name.
+  let words: [String: [String]]
+  /// Config keys by name.
+  let configKeys: [String: YAMLValue]
+  /// Lists of config keys that say nothing of the model, by name.
+  let leftOutKeys: [String: [String]]
+  /// Lists of tensors by name.
+  let tensorLists: [String: YAMLValue]
+  let activations: [ActivationWord]
+
+  static let activations = (try? builtIn())?.activations ?? []
+
+  /// Those of the program itself, read once.
+  static func builtIn() throws(FormatError) -> SharedDefinitions { try loaded.get() }
+
+  private static let loaded = Result { () throws(FormatError) -> SharedDefinitions in
+    let text = String(decoding: PackageResources.shared_yaml, as: UTF8.self)
+    return try SharedDefinitions(try YAMLValue.parse(text, file: "shared.yaml"))
+  }
+
+  init(_ root: YAMLValue) throws(FormatError) {
+    let fields = try root.fields(
+      "the shared definitions", ["activations", "config_keys", "config_leaves_out", "tensor_lists"])
+    var activations: [ActivationWord] = []
+    for (word, value) in try fields["activations"]?.map("activations") ?? [] {
+      guard !value.isNull else {
+        activations.append(ActivationWord(word: word, function: nil))
+        continue
+      }
+      activations.append(ActivationWord(word: word, function: try value.activation("the function of '\(word)'")))
+    }
+    self.activations = activations
+    words = ["activations": activations.map(\.word)]
+    configKeys = Dictionary(
+      try fields["config_keys"]?.map("config_keys").map { ($0.key, $0.value) } ?? [], uniquingKeysWith: { $1 })
+    tensorLists = Dictionary(
+      try fields["tensor_lists"]?.map("tensor_lists").map { ($0.key, $0.value) } ?? [], uniquingKeysWith: { $1 })
+    var leftOut: [String: [String]] = [:]
+    for (name, value) in try fields["config_leaves_out"]?.map("config_leaves_out") ?? [] {
+      leftOut[name] = try value.strings(name)
+    }
+    leftOutKeys = leftOut
+  }
+}
+
+extension YAMLValue {
+  /// The name of a function that the encoder computes.
+  func activation(_ what: String) throws(FormatError) -> Activation { try choice(what) }
+
+  /// One of the raw values of an enumeration.
+  func choice<Value: RawRepresentable & CaseIterable>(_ what: String) throws(FormatError) -> Value
+  where Value.RawValue == String {
+    let word = try string(what)
+    guard let value = Value(rawValue: word) else {
+      let known = Value.allCases.map(\.rawValue)
+      let advice = nearestName(to: word, among: known).map { FormatError.Advice.didYouMean($0) }
+      throw fail("unknown \(what) '\(word)'", expected: known.joined(separator: ", "), advice: advice)
+    }
+    return value
+  }
+}
