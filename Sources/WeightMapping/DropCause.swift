@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// Why a tensor is left out of a model. A program switches on the cause; the reason next to it in a report is for people.

@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// Names that a dialect leaves out, with the reason.
