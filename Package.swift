@@ -136,7 +136,9 @@ let package = Package(
       dependencies: ["Comparison", "Conversion", "WeightMapping", "ModelSupport"], swiftSettings: strict),
     .testTarget(
       name: "EncoderTests",
-      dependencies: ["Encoder", "CKernels", "COneDNN", "NativeFormat", "CheckpointReaders", "TestSupport"],
+      dependencies: [
+        "Encoder", "ModelFamilies", "CKernels", "COneDNN", "NativeFormat", "CheckpointReaders", "TestSupport", "TensorIO",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "VerificationTests",

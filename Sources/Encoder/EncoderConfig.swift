@@ -1,26 +1,11 @@
+import ModelFamilies
 import TensorIO
 
-/// The function between the two matrices of a feed-forward block.
-public enum Activation: Sendable, Equatable {
-  /// `x Φ(x)`, with the error function.
-  case gelu
-  /// The same with `tanh` in place of the error function.
-  case geluTanh
-  case relu
-  /// Only of heads.
-  case tanh
-
-  /// `hidden_act` of `transformers`. Several of its names are one function.
-  package static let names: KeyValuePairs<String, Activation> = [
-    "gelu": .gelu, "gelu_python": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu_fast": .geluTanh,
-    "relu": .relu,
-  ]
-}
-
-/// What an encoder has to know of its model beside the weights: `config.json` as `transformers` writes it, checked.
+/// What an encoder has to know of its model besides the weights: `config.json` as `transformers` writes it, checked, and the
+/// family that it is of.
 public struct EncoderConfig: Sendable {
   public let modelType: String
-  /// The first of `architectures`, which tells what `logits` are.
+  /// The first of `architectures`, which decides what `logits` are.
   public let architecture: String?
   /// H
   public let hiddenSize: Int
@@ -44,50 +29,101 @@ public struct EncoderConfig: Sendable {
   public let positionCount: Int
   /// Rows of the token type embeddings.
   public let tokenTypeCount: Int
+  /// Rows of the task type embeddings; 0 for models without.
+  public let taskTypeCount: Int
   public let activation: Activation
   public let layerNormEpsilon: Float
-  /// What the config says of a layer and no weight tells, each as its key and its value.
+  public let paddingID: Int
+  /// Whether the config says that the masked LM head uses the word embeddings; `nil` where it does not say.
+  public let tiesWordEmbeddings: Bool?
+  package let family: ModelFamily
+
+  /// Settings of a layer that no weight shows, each as its key and its value.
   package let layerSettings: [String]
   /// The same of embeddings and layers; `nil` where the family has none.
   package let epsilonSetting: String?
   /// The features between two layers of a recurrent stack; `nil` for other families.
   let recurrentSize: Int?
-  /// Whether the normalisations of embeddings and layers take statistics, or only scale and shift.
+  /// Rows of the table of relative positions; `nil` for families without.
+  let relativeBucketCount: Int?
+  /// Whether the normalizations of embeddings and layers take statistics, or only scale and shift.
   let takesStatistics: Bool
-  /// Whether a token's embedding is made of those in the columns beside it too.
-  let readsNeighbours: Bool
+  /// Whether a token's embedding is made of those in the neighboring columns too.
+  let readsNeighbors: Bool
   /// What a layer reads through a bottleneck.
   let bottleneck: Bottleneck
   /// Feed-forward networks of a block, one after the other: 1 in most families.
   let feedForwardCount: Int
-  /// Whether what the pooler gives is the first token as it is.
-  let poolerIsPlain: Bool
-  public let paddingID: Int
-  /// Whether the config says that the masked LM head uses the word embeddings; `nil` where it says nothing.
-  public let tiesWordEmbeddings: Bool?
-  package let family: ModelFamily
-  /// The modules of sentence-transformers behind the model; empty where there are none.
+  /// Whether the pooler has a dense layer; without one its output is the first token as it is.
+  let poolerIsDense: Bool
+  /// The modules of sentence-transformers after the model; empty where there are none.
   let sentenceModules: [SentenceModule]
 
+  /// Reads and checks a config; `file` is its origin, for messages.
+  public init(_ json: JSON, file: String? = nil) throws(FormatError) {
+    try self.init(json, file: file, families: Self.families.get())
+  }
+
+  /// Those of the program, read once.
+  private static let families = Result { () throws(FormatError) -> [ModelFamily] in try ModelFamily.builtIn() }
+
+  package init(_ json: JSON, file: String?, families: [ModelFamily]) throws(FormatError) {
+    guard json.members != nil else { throw FormatError(.config, "the config is not a JSON object", file: file) }
+    let (family, modelType) = try Self.family(of: json, file: file, among: families)
+    let settings = SettingReader(json: json, family: family, file: file)
+    try Self.refuseOtherModels(json, file: file)
+    self.modelType = modelType
+    self.family = family
+    architecture = json["architectures"]?.elements?.first?.stringValue
+    tiesWordEmbeddings = json["tie_word_embeddings"]?.boolValue
+
+    hiddenSize = try settings.size(.hiddenSize, limit: 1 << 16)
+    embeddingSize = try settings.size(.embeddingSize, limit: 1 << 16, otherwise: hiddenSize, absent: hiddenSize)
+    layerCount = try settings.size(.layerCount, limit: 1 << 10)
+    groupCount = try settings.size(.groupCount, limit: layerCount, otherwise: layerCount, absent: 1)
+    blocksPerLayer = try settings.size(
+      .blocksPerLayer, limit: family.count(of: .query) { $0.block }, otherwise: 1, absent: 1)
+    recurrentSize = try Self.recurrentSize(settings, layers: layerCount, hidden: hiddenSize)
+    headCount = try settings.size(.headCount, limit: 1 << 16, otherwise: 1)
+    intermediateSize = try settings.size(.intermediateSize, limit: 1 << 20, otherwise: 4 * hiddenSize)
+    vocabularySize = try settings.size(.vocabularySize, limit: 1 << 28)
+    positionCount = try settings.size(.positionCount, limit: 1 << 20, otherwise: 1 << 20)
+    tokenTypeCount = try Self.tokenTypeCount(settings, vocabulary: vocabularySize)
+    taskTypeCount =
+      try settings.flag(.usesTaskTypes, otherwise: false)
+      ? try settings.size(.taskTypeCount, limit: 1 << 16, otherwise: 0) : 0
+    relativeBucketCount = try Self.relativeBucketCount(settings)
+    bottleneck = try Bottleneck(settings)
+    innerSize = try Self.innerSize(settings, bottleneck, hidden: hiddenSize, heads: headCount)
+    feedForwardCount = try settings.size(
+      .feedForwardCount, limit: family.count(of: .feedForwardInput) { $0.index }, otherwise: 1)
+    readsNeighbors = try settings.flag(.readsNeighbors, otherwise: false)
+    poolerIsDense = try settings.flag(.poolerIsDense, otherwise: true)
+    takesStatistics = try Self.takesStatistics(settings)
+
+    let (activation, word) = try Self.activation(settings)
+    let epsilon = try Self.epsilon(settings)
+    self.activation = activation
+    layerNormEpsilon = Float(epsilon)
+    layerSettings = [(ConfigSetting.headCount, "\(headCount)"), (.activation, word)].compactMap { setting, value in
+      settings.key(setting).map { "\($0) \(value)" }
+    }
+    epsilonSetting = takesStatistics ? settings.key(.layerNormEpsilon).map { "\($0) \(epsilon)" } : nil
+    paddingID = try Self.paddingID(settings, positions: positionCount)
+    sentenceModules = try Self.sentenceModules(json, file: file)
+  }
+}
+
+// MARK: Sizes that follow
+
+extension EncoderConfig {
   /// N / A
   public var headSize: Int { innerSize / headCount }
 
   /// Whether the embeddings of words go through a matrix before those of positions and token types are added.
-  var transformsWords: Bool {
-    family.embeddingTransformation != nil && (readsNeighbours || embeddingSize != hiddenSize)
-  }
+  var transformsWords: Bool { family.has(.embeddingTransformation) && (readsNeighbors || embeddingSize != hiddenSize) }
   /// The features of a token that go into that matrix.
-  var transformationInput: Int { readsNeighbours ? 3 * embeddingSize : embeddingSize }
-
-  /// What a normalisation in embeddings or layers does, with an epsilon of its `own` where the family gives it one.
-  func normalisation(_ own: Float? = nil) -> Normalisation {
-    guard takesStatistics else { return .affine }
-    let epsilon = own ?? layerNormEpsilon
-    return switch family.normKind {
-    case .variance: .variance(epsilon: epsilon)
-    case .sampleDeviation: .sampleDeviation(epsilon: epsilon)
-    }
-  }
+  var transformationInput: Int { readsNeighbors ? 3 * embeddingSize : embeddingSize }
 
   /// The features of `hidden_states` number `index`: H, but for those inside a recurrent stack.
   package func width(ofHidden index: Int) -> Int {
@@ -100,7 +136,7 @@ public struct EncoderConfig: Sendable {
 
   /// The position of the first token.
   var firstPosition: Int {
-    switch family.positions {
+    switch family.computation.positionIDs {
     case .column: 0
     case .countedFromPadding: paddingID + 1
     }
@@ -108,186 +144,140 @@ public struct EncoderConfig: Sendable {
 
   /// The set of weights that a layer uses: consecutive layers share one.
   func group(ofLayer index: Int) -> Int { index * groupCount / layerCount }
+}
 
-  /// Reads and checks a config; `file` is where it comes from, for messages.
-  public init(_ json: JSON, file: String? = nil) throws(FormatError) {
-    try self.init(json, file: file, families: ModelFamily.all)
-  }
-
-  package init(_ json: JSON, file: String?, families: [ModelFamily]) throws(FormatError) {
-    guard json.members != nil else { throw FormatError("the config is not a JSON object", file: file) }
-    let reader = ConfigReader(json: json, file: file)
-
-    modelType = try reader.text("model_type") ?? families.first?.modelTypes.first ?? "bert"
-    let type = modelType
-    guard let family = families.first(where: { $0.modelTypes.contains(type) }) else {
-      throw FormatError(
-        "the encoder does not run models of this family", file: file, found: "model_type '\(type)'",
-        expected: families.flatMap(\.modelTypes).map { "'\($0)'" }.joined(separator: " or "))
-    }
-    self.family = family
-    architecture = json["architectures"]?.elements?.first?.stringValue
-
-    let keys = family.configKeys
-    hiddenSize = try reader.size(keys.hiddenSize, limit: 1 << 16)
-    embeddingSize =
-      family.embeddingProjection == nil && family.embeddingTransformation == nil
-      ? hiddenSize : try reader.size("embedding_size", limit: 1 << 16, default: hiddenSize)
-    layerCount = try reader.size(keys.layerCount, limit: 1 << 10)
-    if let key = keys.groupCount {
-      groupCount = try reader.size(key, limit: layerCount, default: 1)
-    } else {
-      groupCount = layerCount
-    }
-    if let key = keys.blocksPerLayer {
-      blocksPerLayer = try reader.size(key, limit: 64, default: 1)
-    } else {
-      blocksPerLayer = 1
-    }
-    if let names = family.recurrent {
-      // Of a single layer no shape tells it, and nothing is of it.
-      recurrentSize = try reader.size(names.size, limit: 1 << 16, default: layerCount == 1 ? hiddenSize : nil)
-      headCount = 1
-    } else {
-      recurrentSize = nil
-      headCount = try reader.size(keys.headCount, limit: 1 << 16)
-    }
-    if let key = keys.intermediateSize, family.recurrent == nil {
-      intermediateSize = try reader.size(key, limit: 1 << 20)
-    } else {
-      intermediateSize = 4 * hiddenSize
-    }
-    vocabularySize = try reader.size(keys.vocabularySize, limit: 1 << 28)
-    positionCount =
-      family.positionEmbeddings == nil ? 1 << 20 : try reader.size(keys.positionCount, limit: 1 << 20)
-    tokenTypeCount =
-      family.typesAreWords
-      ? vocabularySize
-      : family.tokenTypeEmbeddings == nil ? 1 : try reader.size("type_vocab_size", limit: 1 << 16, default: 2)
-    bottleneck = family.bottleneck == nil ? .none : try Bottleneck(reader)
-    let innerKey = bottleneck == .none ? keys.hiddenSize : Bottleneck.sizeKey
-    innerSize = bottleneck == .none ? hiddenSize : try reader.size(innerKey, limit: 1 << 16)
-    guard innerSize % headCount == 0 else {
-      throw FormatError(
-        "the config's \(innerKey) is not a multiple of its \(keys.headCount)", file: file,
-        found: "\(innerSize) and \(headCount)")
-    }
-    guard bottleneck != .residual || innerSize == hiddenSize else {
-      // Queries and keys are of N features and read H: transformers fails at this too.
-      throw FormatError(
-        "the config's bottleneck leaves out attention, whose matrices do not fit the hidden size then", file: file,
-        found: "\(keys.hiddenSize) \(hiddenSize) and \(innerKey) \(innerSize)",
-        expected: "use_bottleneck_attention or key_query_shared_bottleneck true, or two equal sizes")
-    }
-    if let key = keys.feedForwardCount {
-      feedForwardCount = try reader.size(key, limit: 64)
-    } else {
-      feedForwardCount = 1
-    }
-    readsNeighbours = if let key = keys.readsNeighbours { try reader.flag(key, default: true) } else { false }
-    poolerIsPlain = if let key = keys.poolerActivation { try !reader.flag(key, default: true) } else { false }
-    if let key = keys.normalization {
-      switch try reader.text(key) ?? "no_norm" {
-      case "no_norm": takesStatistics = false
-      case "layer_norm": takesStatistics = true
-      case let other:
-        throw FormatError(
-          "the config's \(key) is not a known one", file: file, found: "'\(other)'",
-          expected: "'no_norm' or 'layer_norm'")
-      }
-    } else {
-      takesStatistics = true
-    }
-
-    let name = try reader.text(keys.activation) ?? family.defaultActivation
-    guard let activation = family.activations.first(where: { $0.key == name })?.value else {
-      throw FormatError(
-        "the config's \(keys.activation) is not a known activation", file: file, found: "'\(name)'",
-        expected: family.activations.map(\.key).joined(separator: ", "))
-    }
-    self.activation = activation
-
-    let epsilon = try reader.number(keys.layerNormEpsilon) ?? family.defaultEpsilon
-    guard epsilon >= 0, epsilon < 1 else {
-      throw FormatError(
-        "the config's \(keys.layerNormEpsilon) is out of range", file: file, found: "\(epsilon)",
-        expected: "a small number that is not negative, as 1e-12")
-    }
-    layerNormEpsilon = Float(epsilon)
-    layerSettings =
-      family.recurrent == nil ? ["\(keys.headCount) \(headCount)", "\(keys.activation) \(name)"] : []
-    epsilonSetting = family.recurrent == nil && takesStatistics ? "\(keys.layerNormEpsilon) \(epsilon)" : nil
-
-    paddingID = try reader.integer(keys.paddingID) ?? family.defaultPaddingID
-    if case .countedFromPadding = family.positions {
-      guard paddingID >= 0, paddingID < positionCount - 1 else {
-        throw FormatError(
-          "the config's pad_token_id leaves no positions", file: file, found: "\(paddingID)",
-          expected: "0 to \(positionCount - 2)")
-      }
-    }
-    sentenceModules = try Self.sentenceModules(json, file: file)
-    tiesWordEmbeddings = json["tie_word_embeddings"]?.boolValue
-
-    // Settings that change what is computed, and that the pass does not have.
-    let kind = try reader.text("position_embedding_type") ?? "absolute"
-    guard kind == "absolute" else {
-      throw FormatError(
-        "the encoder does not run models with this kind of position embeddings", file: file,
-        found: "position_embedding_type '\(kind)'", expected: "'absolute'")
-    }
-    for key in ["is_decoder", "add_cross_attention"] where json[key]?.boolValue == true {
-      throw FormatError("the encoder does not run decoders", file: file, found: "\(key) true", expected: "false")
-    }
+extension ModelFamily {
+  /// How many of a part a layer can have, by one of the numbers of its role.
+  fileprivate func count(of part: ModelPart, by number: (TensorRole) -> Int) -> Int {
+    1 + (tensors.lazy.compactMap(\.role).filter { $0.part == part }.map(number).max() ?? 0)
   }
 }
 
-/// Values of a config by key, with errors that name the key.
-struct ConfigReader {
-  let json: JSON
-  let file: String?
+// MARK: Reading
 
-  /// The value of `key`; a `null` is as good as no value.
-  private func value(_ key: String) -> JSON? {
-    guard let value = json[key], value != .null else { return nil }
-    return value
-  }
-
-  private func wrong(_ key: String, _ value: JSON, _ expected: String) -> FormatError {
-    FormatError("the config's \(key) is not usable", file: file, found: value.text(), expected: expected)
-  }
-
-  func text(_ key: String) throws(FormatError) -> String? {
-    guard let value = value(key) else { return nil }
-    guard let text = value.stringValue else { throw wrong(key, value, "a string") }
-    return text
-  }
-
-  func flag(_ key: String, default fallback: Bool) throws(FormatError) -> Bool {
-    guard let value = value(key) else { return fallback }
-    guard let flag = value.boolValue else { throw wrong(key, value, "true or false") }
-    return flag
-  }
-
-  func number(_ key: String) throws(FormatError) -> Double? {
-    guard let value = value(key) else { return nil }
-    guard let number = value.doubleValue, number.isFinite else { throw wrong(key, value, "a number") }
-    return number
-  }
-
-  func integer(_ key: String) throws(FormatError) -> Int? {
-    guard let value = value(key) else { return nil }
-    guard let integer = value.intValue else { throw wrong(key, value, "a whole number") }
-    return integer
-  }
-
-  func size(_ key: String, limit: Int, default fallback: Int? = nil) throws(FormatError) -> Int {
-    guard let size = try integer(key) ?? fallback else {
-      throw FormatError("the config has no \(key)", file: file, expected: "a whole number")
+extension EncoderConfig {
+  /// The family that `model_type` names, and that name; the first where it is absent.
+  private static func family(
+    of json: JSON, file: String?, among families: [ModelFamily]
+  ) throws(FormatError) -> (ModelFamily, String) {
+    let given = json["model_type"].flatMap { $0 == .null ? nil : $0 }
+    if let given, given.stringValue == nil {
+      throw FormatError(
+        .config, "the config's model_type is not usable", file: file, found: given.text(), expected: "a string")
     }
-    guard size >= 1, size <= limit else {
-      throw FormatError("the config's \(key) is out of range", file: file, found: "\(size)", expected: "1 to \(limit)")
+    let type = given?.stringValue ?? families.first?.modelType ?? ""
+    guard let family = families.first(where: { $0.isOf(modelType: type) }) else {
+      throw FormatError(
+        .unsupported, "the encoder does not run models of this family", file: file, found: "model_type '\(type)'",
+        expected: families.flatMap(\.modelTypes).map { "'\($0)'" }.joined(separator: " or "))
+    }
+    return (family, type)
+  }
+
+  /// Settings that change what is computed, and that no block computes.
+  private static func refuseOtherModels(_ json: JSON, file: String?) throws(FormatError) {
+    if let kind = json["position_embedding_type"], kind != .null, kind.stringValue != "absolute" {
+      throw FormatError(
+        .unsupported, "the encoder does not run models with this kind of position embeddings", file: file,
+        found: "position_embedding_type \(kind.stringValue.map { "'\($0)'" } ?? kind.text())", expected: "'absolute'")
+    }
+    for key in ["is_decoder", "add_cross_attention"] where json[key]?.boolValue == true {
+      throw FormatError(
+        .unsupported, "the encoder does not run decoders", file: file, found: "\(key) true", expected: "false")
+    }
+  }
+
+  /// Of a single layer no shape shows it, and nothing is of it.
+  private static func recurrentSize(
+    _ settings: SettingReader, layers: Int, hidden: Int
+  ) throws(FormatError) -> Int? {
+    guard settings.family.has(.recurrent) else { return nil }
+    return try settings.size(.recurrentSize, limit: 1 << 16, absent: layers == 1 ? hidden : nil)
+  }
+
+  private static func tokenTypeCount(_ settings: SettingReader, vocabulary: Int) throws(FormatError) -> Int {
+    if settings.family.computation.tokenTypeIDs == .words { return vocabulary }
+    guard settings.family.has(.tokenTypeEmbeddings) else { return 1 }
+    // What every config class of transformers that has the key takes.
+    return try settings.size(.tokenTypeCount, limit: 1 << 16, absent: 2)
+  }
+
+  private static func relativeBucketCount(_ settings: SettingReader) throws(FormatError) -> Int? {
+    guard settings.family.has(.relativeBias) else { return nil }
+    let count = try settings.size(.relativeBucketCount, limit: 1 << 16)
+    guard count >= DistanceBias.bucketCount else {
+      throw FormatError(
+        .unsupported, "the config's \(settings.key(.relativeBucketCount) ?? "number of buckets") is too small",
+        file: settings.file, found: "\(count)", expected: "\(DistanceBias.bucketCount) or more")
+    }
+    return count
+  }
+
+  private static func innerSize(
+    _ settings: SettingReader, _ bottleneck: Bottleneck, hidden: Int, heads: Int
+  ) throws(FormatError) -> Int {
+    let setting = bottleneck == .none ? ConfigSetting.hiddenSize : .innerSize
+    let size = try settings.size(setting, limit: 1 << 16)
+    let (key, hiddenKey) = (settings.key(setting) ?? "", settings.key(.hiddenSize) ?? "")
+    guard size % heads == 0 else {
+      throw FormatError(
+        .config, "the config's \(key) is not a multiple of its \(settings.key(.headCount) ?? "heads")",
+        file: settings.file, found: "\(size) and \(heads)")
+    }
+    guard bottleneck != .residual || size == hidden else {
+      // Queries and keys are of N features and read H: transformers fails at this too.
+      let keys = [ConfigSetting.bottleneckFeedsAttention, .sharesBottleneck].compactMap { settings.key($0) }
+      throw FormatError(
+        .config, "the config's bottleneck leaves out attention, whose matrices do not fit the hidden size then",
+        file: settings.file, found: "\(hiddenKey) \(hidden) and \(key) \(size)",
+        expected: "\(keys.joined(separator: " or ")) true, or two equal sizes")
     }
     return size
+  }
+
+  private static func takesStatistics(_ settings: SettingReader) throws(FormatError) -> Bool {
+    switch try settings.text(.normalization) {
+    case nil, "layer_norm": return true
+    case "no_norm": return false
+    case let other?:
+      throw FormatError(
+        .config, "the config's \(settings.key(.normalization) ?? "normalization") is not a known one",
+        file: settings.file, found: "'\(other)'", expected: "'no_norm' or 'layer_norm'")
+    }
+  }
+
+  /// The function between the two matrices of a feed-forward network, and the config's word for it; families without
+  /// feed-forward networks have none, and take any.
+  private static func activation(_ settings: SettingReader) throws(FormatError) -> (Activation, word: String) {
+    guard let word = try settings.text(.activation) else { return (.gelu, "gelu") }
+    guard let activation = settings.family.activation(named: word) else {
+      throw FormatError(
+        .unsupported, "the config's \(settings.key(.activation) ?? "activation") is not a known activation",
+        file: settings.file, found: "'\(word)'", expected: settings.family.computedActivations.joined(separator: ", "))
+    }
+    return (activation, word)
+  }
+
+  /// Families without normalizations have none, and take any.
+  private static func epsilon(_ settings: SettingReader) throws(FormatError) -> Double {
+    guard let epsilon = try settings.number(.layerNormEpsilon) else { return 0 }
+    guard epsilon >= 0, epsilon < 1 else {
+      throw FormatError(
+        .config, "the config's \(settings.key(.layerNormEpsilon) ?? "epsilon") is out of range", file: settings.file,
+        found: "\(epsilon)", expected: "a small number that is not negative, as 1e-12")
+    }
+    return epsilon
+  }
+
+  private static func paddingID(_ settings: SettingReader, positions: Int) throws(FormatError) -> Int {
+    let id = try settings.integer(.paddingID) ?? 0
+    if settings.family.computation.positionIDs == .countedFromPadding {
+      guard id >= 0, id < positions - 1 else {
+        throw FormatError(
+          .config, "the config's \(settings.key(.paddingID) ?? "padding id") leaves no positions",
+          file: settings.file, found: "\(id)", expected: "0 to \(positions - 2)")
+      }
+    }
+    return id
   }
 }

@@ -10,25 +10,28 @@ public struct EncoderInput: Sendable {
   public var attentionMask: [Int]?
   /// All of the first sentence when absent.
   public var tokenTypeIDs: [Int]?
-  /// For multiple choice: how many sequences in a row belong together. They were `[batch / choices, choices, sequence]`.
+  /// Which task a token is for, in models that have task types (ERNIE); 0 when absent.
+  public var taskTypeIDs: [Int]?
+  /// For multiple choice: how many consecutive sequences belong together. They were `[batch / choices, choices, sequence]`.
   public var choices: Int?
-  /// Where the input comes from, for messages.
+  /// The origin of the input, for messages.
   public var file: String?
 
   public init(
     batch: Int, sequence: Int, inputIDs: [Int], attentionMask: [Int]? = nil, tokenTypeIDs: [Int]? = nil,
-    choices: Int? = nil, file: String? = nil
+    taskTypeIDs: [Int]? = nil, choices: Int? = nil, file: String? = nil
   ) {
     self.batch = batch
     self.sequence = sequence
     self.inputIDs = inputIDs
     self.attentionMask = attentionMask
     self.tokenTypeIDs = tokenTypeIDs
+    self.taskTypeIDs = taskTypeIDs
     self.choices = choices
     self.file = file
   }
 
-  /// Sequences of their own lengths, padded to the longest with `paddingID`, which the mask leaves out.
+  /// Sequences of different lengths, padded to the longest with `paddingID`, which the mask leaves out.
   public init(_ sequences: [[Int]], paddingID: Int = 0) {
     let longest = sequences.map(\.count).max() ?? 0
     self.init(
@@ -38,38 +41,38 @@ public struct EncoderInput: Sendable {
   }
 
   /// The names of the tensors that make an input.
-  public static let tensorNames = ["input_ids", "attention_mask", "token_type_ids"]
+  public static let tensorNames = ["input_ids", "attention_mask", "token_type_ids", "task_type_ids"]
 
-  /// Reads `input_ids`, and `attention_mask` and `token_type_ids` where they are there: whole numbers of any type, of
-  /// shape `[batch, sequence]` or `[batch, choices, sequence]`.
+  /// Reads `input_ids`, and the others of ``tensorNames`` that are there: whole numbers of any type, of shape
+  /// `[batch, sequence]` or `[batch, choices, sequence]`.
   public init(_ source: any TensorSource) throws {
     let file = source.files.first?.path
     guard let index = source.index(ofTensor: "input_ids") else {
       let names = source.tensors.prefix(12).map(\.name).joined(separator: ", ")
       throw FormatError(
-        "there are no input_ids", file: file, found: names.isEmpty ? "no tensors" : names,
+        .input, "there are no input_ids", file: file, found: names.isEmpty ? "no tensors" : names,
         expected: "a tensor 'input_ids' [batch, sequence]")
     }
     let shape = source.tensors[index].shape
     guard (2...3).contains(shape.count), !shape.contains(0) else {
       throw FormatError(
-        "the shape is not that of an input", file: file, tensor: "input_ids", found: shapeText(shape),
+        .input, "the shape is not that of an input", file: file, tensor: "input_ids", found: shapeText(shape),
         expected: "[batch, sequence] or [batch, choices, sequence], none of them 0")
     }
-    // Told from the shape alone: a compressed file may declare far more than it holds.
+    // Before anything is read: a compressed file may declare far more than it holds.
     let stored = source.files.reduce(0) { $0 + Int(clamping: $1.size) }
-    let most = min(Self.largestInput, max(Self.freeInput, 8 * min(stored, Self.largestInput)))
-    guard source.tensors[index].elementCount <= most else {
+    let limit = min(Self.maximumInput, max(Self.freeInput, 8 * min(stored, Self.maximumInput)))
+    guard source.tensors[index].elementCount <= limit else {
       throw FormatError(
-        "the input is too large for one run", file: file, tensor: "input_ids", found: shapeText(shape),
-        expected: "at most \(grouped(most)) tokens, padding included",
-        advice: "Run it in parts\(most < Self.largestInput ? ", or save it uncompressed." : ".")")
+        .limit, "the input is too large for one run", file: file, tensor: "input_ids", found: shapeText(shape),
+        expected: "at most \(grouped(limit)) tokens, padding included",
+        advice: "Run it in parts\(limit < Self.maximumInput ? ", or save it uncompressed." : ".")")
     }
     func optional(_ name: String) throws -> [Int]? {
       guard let index = source.index(ofTensor: name) else { return nil }
       guard source.tensors[index].shape == shape else {
         throw FormatError(
-          "the shape is not that of input_ids", file: file, tensor: name,
+          .input, "the shape is not that of input_ids", file: file, tensor: name,
           found: shapeText(source.tensors[index].shape), expected: shapeText(shape))
       }
       return try Self.integers(source, index)
@@ -77,11 +80,12 @@ public struct EncoderInput: Sendable {
     self.init(
       batch: shape.dropLast().reduce(1, *), sequence: shape[shape.count - 1],
       inputIDs: try Self.integers(source, index), attentionMask: try optional("attention_mask"),
-      tokenTypeIDs: try optional("token_type_ids"), choices: shape.count == 3 ? shape[1] : nil, file: file)
+      tokenTypeIDs: try optional("token_type_ids"), taskTypeIDs: try optional("task_type_ids"),
+      choices: shape.count == 3 ? shape[1] : nil, file: file)
   }
 
   /// Tokens of one run, padding included: 32,768 sequences of 512.
-  private static let largestInput = 1 << 24
+  private static let maximumInput = 1 << 24
   /// Those that a compressed file may hold whatever its size.
   private static let freeInput = 1 << 16
 
@@ -96,7 +100,7 @@ public struct EncoderInput: Sendable {
           let value = span.littleEndian(T.self, at: element * MemoryLayout<T>.size)
           guard let value = Int(exactly: value) else {
             throw FormatError(
-              "a value is too large", file: source.files.first?.path, tensor: tensor.name, found: "\(value)")
+              .input, "a value is too large", file: source.files.first?.path, tensor: tensor.name, found: "\(value)")
           }
           values.append(value)
         }
@@ -113,7 +117,7 @@ public struct EncoderInput: Sendable {
       case .u8, .bool: return try read(UInt8.self)
       default:
         throw FormatError(
-          "the input is not of whole numbers", file: source.files.first?.path, tensor: tensor.name,
+          .input, "the input is not of whole numbers", file: source.files.first?.path, tensor: tensor.name,
           found: type.rawValue, expected: "an integer type, as I64 or I32")
       }
     }
@@ -125,78 +129,79 @@ public struct EncoderInput: Sendable {
   /// The number of tokens that count.
   public var tokenCount: Int { attentionMask.map { $0.count { $0 == 1 } } ?? batch * sequence }
 
-  /// Checks sizes and every value against the model: past this, no index of an embedding can be wrong.
+  // MARK: Checking
+
+  /// Checks sizes and every value against the model: after this, no index of an embedding can be wrong.
   func check(_ config: EncoderConfig) throws(FormatError) {
-    func wrong(
-      _ problem: String, _ name: String, found: String, expected: String, advice: FormatError.Advice? = nil
-    ) -> FormatError {
-      FormatError(problem, file: file, tensor: name, found: found, expected: expected, advice: advice)
+    try checkSizes(maximumSequence: config.maximumSequence)
+    try check(
+      "input_ids", inputIDs, below: config.vocabularySize, "an id is outside the vocabulary",
+      advice: "Make the ids with the tokenizer of this model.")
+    let family = config.family
+    if let tokenTypeIDs, family.has(.tokenTypeEmbeddings) || family.computation.tokenTypeIDs == .words {
+      try check("token_type_ids", tokenTypeIDs, below: config.tokenTypeCount, "a token type is out of range")
     }
+    if let taskTypeIDs, config.taskTypeCount > 0 {
+      try check("task_type_ids", taskTypeIDs, below: config.taskTypeCount, "a task type is out of range")
+    }
+    if let attentionMask { try checkMask(attentionMask) }
+  }
+
+  private func error(
+    _ problem: String, _ name: String, found: String, expected: String, advice: FormatError.Advice? = nil
+  ) -> FormatError {
+    FormatError(.input, problem, file: file, tensor: name, found: found, expected: expected, advice: advice)
+  }
+
+  private func checkSizes(maximumSequence: Int) throws(FormatError) {
     guard batch > 0, sequence > 0, let count = checkedElementCount([batch, sequence]) else {
-      throw wrong(
+      throw error(
         "the input is empty or its size impossible", "input_ids", found: shapeText([batch, sequence]),
         expected: "at least one sequence of one token")
     }
     for (name, values) in [
       ("input_ids", inputIDs), ("attention_mask", attentionMask), ("token_type_ids", tokenTypeIDs),
+      ("task_type_ids", taskTypeIDs),
     ] {
       guard let values, values.count != count else { continue }
-      throw wrong(
+      throw error(
         "the number of values does not fit the shape", name, found: "\(values.count)",
         expected: "\(count) for \(shapeText([batch, sequence]))")
     }
     if let choices, choices < 1 || batch % choices != 0 {
-      throw wrong(
-        "the sequences cannot be shared out to the choices", "input_ids", found: "\(batch) sequences",
+      throw error(
+        "the number of sequences is not a multiple of the choices", "input_ids", found: "\(batch) sequences",
         expected: "a multiple of \(choices) choices")
     }
-    guard sequence <= config.maximumSequence else {
-      throw wrong(
-        "the sequences are longer than the model's positions", "input_ids", found: "\(sequence) columns",
-        expected: "at most \(config.maximumSequence)",
-        advice: "Cut the text, or remove columns that are padding in every row.")
+    guard sequence <= maximumSequence else {
+      throw error(
+        "the sequences are longer than the model's maximum length", "input_ids", found: "\(sequence) columns",
+        expected: "at most \(maximumSequence)",
+        advice: "Shorten the text, or remove columns that are padding in every row.")
     }
-    func place(_ index: Int, _ value: Int) -> String {
-      "\(value) at row \(index / sequence), column \(index % sequence)"
-    }
-    if let index = inputIDs.firstIndex(where: { $0 < 0 || $0 >= config.vocabularySize }) {
-      throw wrong(
-        "an id is outside the vocabulary", "input_ids", found: place(index, inputIDs[index]),
-        expected: "0 to \(config.vocabularySize - 1)", advice: "Make the ids with the tokenizer of this model.")
-    }
-    if let types = tokenTypeIDs, config.family.tokenTypeEmbeddings != nil || config.family.typesAreWords,
-      let index = types.firstIndex(where: { $0 < 0 || $0 >= config.tokenTypeCount })
-    {
-      throw wrong(
-        "a token type is out of range", "token_type_ids", found: place(index, types[index]),
-        expected: "0 to \(config.tokenTypeCount - 1)")
-    }
-    guard let mask = attentionMask else { return }
+  }
+
+  private func check(
+    _ name: String, _ values: [Int], below limit: Int, _ problem: String, advice: FormatError.Advice? = nil
+  ) throws(FormatError) {
+    guard let index = values.firstIndex(where: { $0 < 0 || $0 >= limit }) else { return }
+    throw error(
+      problem, name, found: position(index, values[index]), expected: "0 to \(limit - 1)", advice: advice)
+  }
+
+  private func position(_ index: Int, _ value: Int) -> String {
+    "\(value) at row \(index / sequence), column \(index % sequence)"
+  }
+
+  private func checkMask(_ mask: [Int]) throws(FormatError) {
     if let index = mask.firstIndex(where: { $0 != 0 && $0 != 1 }) {
-      throw wrong("the mask is neither 0 nor 1", "attention_mask", found: place(index, mask[index]), expected: "0 or 1")
+      throw error(
+        "the mask is neither 0 nor 1", "attention_mask", found: position(index, mask[index]), expected: "0 or 1")
     }
     for row in 0..<batch where !mask[(row * sequence)..<((row + 1) * sequence)].contains(1) {
-      throw wrong(
+      throw error(
         "a sequence has no tokens", "attention_mask", found: "only zeros in row \(row)", expected: "at least one 1",
         advice: "Remove the row.")
     }
-  }
-}
-
-/// One output of a run, in the input's padded shape: zeros where the mask is 0.
-public struct EncoderOutput: Sendable {
-  public let name: String
-  public let shape: [Int]
-  /// Row-major.
-  public let values: [Float]
-
-  /// The values at the first indices of the shape: of a hidden state `[batch, sequence, H]`, `output[1, 4]` are the H
-  /// numbers of the fifth token of the second sequence.
-  public subscript(_ indices: Int...) -> ArraySlice<Float> {
-    precondition(
-      indices.count <= shape.count && zip(indices, shape).allSatisfy { 0 <= $0 && $0 < $1 }, "an index is out of range")
-    let size = shape.dropFirst(indices.count).reduce(1, *)
-    let first = zip(indices, shape).reduce(0) { $0 * $1.1 + $1.0 } * size
-    return values[first..<(first + size)]
   }
 }

@@ -1,6 +1,7 @@
+import ModelFamilies
 import TensorIO
 
-/// What can be computed. Several names can mean one kind: `logits` are what the model's architecture says.
+/// What can be computed. Several names can mean one kind: `logits` are of the head that the model's architecture names.
 package enum OutputKind: Hashable, Sendable {
   /// What goes into layer N; that of number L comes out of the last.
   case hidden(Int)
@@ -12,12 +13,12 @@ package enum OutputKind: Hashable, Sendable {
   case multipleChoice
   /// How much a token looks replaced.
   case replacedToken
-  /// What the modules of sentence-transformers make of a sequence.
+  /// The embedding of a sequence by the modules of sentence-transformers.
   case sentence
   /// Scores of the first (0) or last (1) token of an answer.
   case answer(Int)
 
-  /// What computes it, for people.
+  /// The part that computes it, for people.
   package var part: String {
     switch self {
     case .hidden(0): "the embeddings"
@@ -51,19 +52,19 @@ package enum OutputKind: Hashable, Sendable {
   }
 }
 
-extension EncoderWeights {
+extension EncoderModel {
   /// Every name that this model can compute, in the order of the pass.
   func outputs(_ config: EncoderConfig) -> [(name: String, kind: OutputKind)] {
     var outputs: [(name: String, kind: OutputKind)] = []
     for index in 0...config.layerCount { outputs.append(("hidden_states.\(index)", .hidden(index))) }
     outputs.append(("last_hidden_state", .hidden(config.layerCount)))
-    if pooler != nil { outputs.append(("pooler_output", .pooled)) }
-    if prediction != nil { outputs.append(("prediction_logits", .prediction)) }
-    if nextSentencePooler != nil, nextSentence != nil {
-      outputs.append((config.family.heads.nextSentenceOutput, .nextSentence))
+    if heads.pooler != nil { outputs.append(("pooler_output", .pooled)) }
+    if heads.prediction != nil { outputs.append(("prediction_logits", .prediction)) }
+    if heads.nextSentence != nil {
+      outputs.append((config.family.computation.heads.nextSentenceOutput, .nextSentence))
     }
-    if let kind = logits(config) { outputs.append(("logits", kind)) }
-    if questionAnswering != nil {
+    if let kind = heads.logits(architecture: config.architecture ?? "") { outputs.append(("logits", kind)) }
+    if heads.questionAnswering != nil {
       outputs.append(("start_logits", .answer(0)))
       outputs.append(("end_logits", .answer(1)))
     }
@@ -71,23 +72,40 @@ extension EncoderWeights {
     return outputs
   }
 
-  /// What `logits` are: of the architecture that the config names, otherwise of the one head that is there.
-  private func logits(_ config: EncoderConfig) -> OutputKind? {
-    let architecture = config.architecture ?? ""
-    let hasPooler = pooler != nil
-    if architecture.hasSuffix("ForMaskedLM"), prediction != nil { return .prediction }
-    let tellsNextSentence = nextSentencePooler != nil && nextSentence != nil
-    if architecture.hasSuffix("ForNextSentencePrediction"), tellsNextSentence { return .nextSentence }
-    if let classifier {
-      let readsFirstToken = hasPooler || classifierTransform != nil
-      if architecture.hasSuffix("ForTokenClassification"), classifierTransform == nil { return .tokenClassification }
-      if architecture.hasSuffix("ForMultipleChoice"), readsFirstToken, classifier.weight.rows == 1 {
-        return .multipleChoice
-      }
-      return readsFirstToken ? .sequenceClassification : .tokenClassification
+  /// The padded shape of an output.
+  func shape(of kind: OutputKind, _ config: EncoderConfig, _ input: EncoderInput) -> [Int] {
+    let (batch, sequence) = (input.batch, input.sequence)
+    let choices = input.choices ?? 1
+    return switch kind {
+    case .hidden(let index): [batch, sequence, config.width(ofHidden: index)]
+    case .pooled: [batch, config.hiddenSize]
+    case .prediction: [batch, sequence, config.vocabularySize]
+    case .nextSentence: [batch, 2]
+    case .sentence: [batch, sentence?.size ?? 0]
+    case .sequenceClassification: [batch, heads.labelCount]
+    case .tokenClassification: [batch, sequence, heads.labelCount]
+    case .multipleChoice: [batch / choices, choices]
+    case .replacedToken, .answer: [batch, sequence]
     }
+  }
+}
+
+extension Heads {
+  /// Outputs of the classifier.
+  fileprivate var labelCount: Int { (sequenceClassifier?.output ?? tokenClassifier)?.weight.rows ?? 0 }
+
+  /// What `logits` are: of the architecture that the config names, otherwise of the one head that is there.
+  fileprivate func logits(architecture: String) -> OutputKind? {
+    if architecture.hasSuffix("ForMaskedLM"), prediction != nil { return .prediction }
+    if architecture.hasSuffix("ForNextSentencePrediction"), nextSentence != nil { return .nextSentence }
+    if architecture.hasSuffix("ForTokenClassification"), tokenClassifier != nil { return .tokenClassification }
+    if architecture.hasSuffix("ForMultipleChoice"), sequenceClassifier?.output.weight.rows == 1 {
+      return .multipleChoice
+    }
+    if sequenceClassifier != nil { return .sequenceClassification }
+    if tokenClassifier != nil { return .tokenClassification }
     if replacedToken != nil, prediction == nil { return .replacedToken }
-    if prediction != nil { return tellsNextSentence ? nil : .prediction }
-    return tellsNextSentence ? .nextSentence : nil
+    if prediction != nil { return nextSentence == nil ? .prediction : nil }
+    return nextSentence == nil ? nil : .nextSentence
   }
 }

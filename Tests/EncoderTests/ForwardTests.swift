@@ -6,175 +6,225 @@ import Testing
 @testable import Encoder
 
 /// One model for each thing that can vary.
-private let models: [(label: String, model: TinyModel)] = [
+private let models: [(label: String, model: TinyModel)] =
+  bertModels + otherFamilies + bottlenecks
+
+private let bertModels: [(label: String, model: TinyModel)] = [
   ("as it comes", TinyModel()),
-  ("tanh form of gelu, larger epsilon", TinyModel(activation: "gelu_new", epsilon: "1e-5", hasPrediction: true)),
-  ("gelu_pytorch_tanh", TinyModel(activation: "gelu_pytorch_tanh")),
-  ("gelu_fast", TinyModel(activation: "gelu_fast")),
-  ("relu", TinyModel(activation: "relu", epsilon: "0.5", hasPrediction: true)),
-  ("one head", TinyModel(hidden: 7, heads: 1)),
-  ("heads of one number", TinyModel(hidden: 5, heads: 5)),
-  ("one layer", TinyModel(intermediate: 1, layers: 1)),
-  ("five layers", TinyModel(layers: 5)),
-  ("wider than a vector register", TinyModel(hidden: 66, heads: 6, intermediate: 131, seed: 5)),
-  ("four token types", TinyModel(types: 4)),
-  ("no prefix, no pooler", TinyModel(prefix: "", hasPooler: false, hasPrediction: true)),
-  ("query, key and value apart", TinyModel(isFused: false)),
-  ("pretraining", TinyModel(architecture: "BertForPreTraining", hasPrediction: true, hasNextSentence: true)),
-  ("a decoder of its own", TinyModel(architecture: "BertForMaskedLM", hasPrediction: true, hasOwnDecoder: true)),
-  ("next sentence", TinyModel(architecture: "BertForNextSentencePrediction", hasNextSentence: true)),
-  ("sequence classification", TinyModel(architecture: "BertForSequenceClassification", labels: 3)),
-  ("token classification", TinyModel(architecture: "BertForTokenClassification", labels: 4)),
-  ("multiple choice", TinyModel(architecture: "BertForMultipleChoice", labels: 1)),
-  ("question answering", TinyModel(architecture: "BertForQuestionAnswering", hasPooler: false, hasAnswers: true)),
-  ("half precision", TinyModel(hasPrediction: true, storage: .f16)),
-  ("bfloat16", TinyModel(storage: .bf16)), ("bfloat16, apart", TinyModel(isFused: false, storage: .bf16)),
-  ("double precision", TinyModel(storage: .f64)),
-  ("8 bits", TinyModel(hasPrediction: true, labels: 2, storage: .i8)),
+  (
+    "tanh form of gelu, larger epsilon",
+    TinyModel {
+      $0.activation = "gelu_new"
+      $0.epsilon = "1e-5"
+      $0.parts = ["pooler", "mlm"]
+    }
+  ),
+  ("gelu_pytorch_tanh", TinyModel { $0.activation = "gelu_pytorch_tanh" }),
+  ("gelu_fast", TinyModel { $0.activation = "gelu_fast" }),
+  (
+    "relu",
+    TinyModel {
+      $0.activation = "relu"
+      $0.epsilon = "0.5"
+      $0.parts = ["pooler", "mlm"]
+    }
+  ),
+  ("one head", TinyModel { ($0.hidden, $0.heads) = (7, 1) }),
+  ("heads of one number", TinyModel { ($0.hidden, $0.heads) = (5, 5) }),
+  ("one layer", TinyModel { ($0.intermediate, $0.layers) = (1, 1) }),
+  ("five layers", TinyModel { $0.layers = 5 }),
+  (
+    "wider than a vector register",
+    TinyModel {
+      ($0.hidden, $0.heads, $0.intermediate) = (66, 6, 131)
+      $0.seed = 5
+    }
+  ),
+  ("four token types", TinyModel { $0.types = 4 }),
+  (
+    "no prefix, no pooler",
+    TinyModel {
+      $0.isBare = true
+      $0.parts = ["mlm"]
+    }
+  ),
+  ("query, key and value apart", TinyModel { $0.isAdjacent = false }),
+  ("pretraining", head("BertForPreTraining", ["pooler", "mlm", "nsp"])),
+  ("a decoder of its own", head("BertForMaskedLM", ["pooler", "mlm"]) { $0.hasOwnDecoder = true }),
+  ("next sentence", head("BertForNextSentencePrediction", ["pooler", "nsp"])),
+  ("sequence classification", head("BertForSequenceClassification", ["pooler", "classification"])),
+  ("token classification", head("BertForTokenClassification", ["pooler", "classification"]) { $0.labels = 4 }),
+  ("multiple choice", head("BertForMultipleChoice", ["pooler", "classification"]) { $0.labels = 1 }),
+  ("question answering", head("BertForQuestionAnswering", ["question_answering"])),
+  (
+    "half precision",
+    TinyModel {
+      $0.parts = ["pooler", "mlm"]
+      $0.storage = .f16
+    }
+  ),
+  ("bfloat16", TinyModel { $0.storage = .bf16 }),
+  ("bfloat16, apart", TinyModel { ($0.isAdjacent, $0.storage) = (false, .bf16) }),
+  ("double precision", TinyModel { $0.storage = .f64 }),
+  (
+    "8 bits",
+    TinyModel {
+      $0.parts = ["pooler", "mlm", "classification"]
+      ($0.labels, $0.storage) = (2, .i8)
+    }
+  ),
+]
+
+/// A BERT with these heads.
+private func head(
+  _ architecture: String, _ parts: Set<String>, _ change: (inout TinyModel) -> Void = { _ in }
+) -> TinyModel {
+  TinyModel {
+    $0.architecture = architecture
+    $0.parts = parts
+    change(&$0)
+  }
+}
+
+private let otherFamilies: [(label: String, model: TinyModel)] = [
+  ("DistilBERT", TinyModel("distilbert") { $0.parts = ["mlm", "pre_classifier", "classification"] }),
+  (
+    "RoBERTa: counted positions, a head of its own",
+    TinyModel("roberta") {
+      ($0.positions, $0.paddingID) = (12, 1)
+      $0.parts = ["mlm", "sequence_classification"]
+    }
+  ),
+  (
+    "ELECTRA: projected embeddings, a discriminator",
+    TinyModel("electra") {
+      $0.embedding = 5
+      $0.parts = ["projection", "discriminator", "question_answering"]
+    }
+  ),
+  (
+    "ELECTRA: a summary before the classifier",
+    TinyModel("electra") {
+      $0.parts = ["mlm", "summary", "classification"]
+      $0.labels = 1
+      $0.architecture = "ElectraForMultipleChoice"
+    }
+  ),
+  (
+    "ALBERT: layers that share weights, in groups, of two blocks",
+    TinyModel("albert") {
+      ($0.layers, $0.groups, $0.blocks, $0.embedding) = (5, 2, 2, 5)
+      $0.parts = ["second_inner_layers", "pooler", "mlm", "sop"]
+    }
+  ),
   (
     "pre-norm",
-    TinyModel(
-      layers: 3, epsilon: "1e-5", hasPrediction: true, hasNextSentence: true, family: .megatronBERT,
-      modelType: "megatron-bert")
+    TinyModel("megatron-bert") {
+      ($0.layers, $0.epsilon) = (3, "1e-5")
+      $0.parts = ["pooler", "mlm", "nsp"]
+    }
   ),
   (
     "pre-norm, query, key and value apart",
-    TinyModel(
-      hidden: 66, heads: 6, layers: 1, hasAnswers: true, family: .megatronBERT, modelType: "megatron-bert", seed: 5,
-      isFused: false)
-  ),
-  ("causal, turned matrices, a fused projection", causal { _ in }),
-  (
-    "causal, token types that are words",
-    causal {
-      $0.types = 23
-      $0.hasPooler = false
-      $0.storage = .bf16
+    TinyModel("megatron-bert") {
+      ($0.hidden, $0.heads, $0.layers, $0.seed) = (66, 6, 1, 5)
+      $0.isAdjacent = false
+      $0.parts = ["question_answering"]
     }
   ),
+  ("causal, transposed matrices, a fused projection", causal { _ in }),
+  ("causal, bfloat16", causal { $0.storage = .bf16 }),
   (
     "causal, a classifier of the last token",
     causal {
       $0.architecture = "OpenAIGPTForSequenceClassification"
-      $0.labels = 3
+      $0.parts = ["classification"]
       $0.storage = .i8
     }
   ),
-  (
-    "causal, wider than a block of queries",
-    causal {
-      $0.hidden = 66
-      $0.heads = 6
-      $0.layers = 1
-    }
-  ),
+  ("causal, wider than a block of queries", causal { ($0.hidden, $0.heads, $0.layers) = (66, 6, 1) }),
   ("norms by a sample's deviation, positions in a buffer, plain heads", deviating { _ in }),
   (
     "norms by a sample's deviation, query, key and value apart",
-    deviating {
-      $0.isFused = false
-      $0.storage = .f16
+    deviating { ($0.isAdjacent, $0.storage) = (false, .f16) }
+  ),
+  (
+    "relative positions",
+    TinyModel("relative") {
+      ($0.paddingID, $0.parts) = (1, ["pooler", "mlm"])
+      $0.positions = 13
     }
   ),
-  ("bottlenecks, as released", mobile { $0.poolerIsPlain = true }),
-  ("bottlenecks, query, key and value apart", mobile { $0.isFused = false }),
   (
-    "bottlenecks, normalised",
+    "relative positions, wider, query, key and value apart",
+    TinyModel("relative") {
+      ($0.hidden, $0.heads, $0.paddingID, $0.positions, $0.isAdjacent) = (66, 6, 1, 13, false)
+    }
+  ),
+  ("task types, norms at both ends of a pre-norm stack", TinyModel("tasks") { $0.parts = ["pooler", "mlm"] }),
+]
+
+/// OpenAI's GPT.
+private func causal(_ change: (inout TinyModel) -> Void) -> TinyModel {
+  TinyModel("gpt") {
+    $0.parts = []
+    change(&$0)
+    $0.intermediate = 4 * $0.hidden
+  }
+}
+
+/// BERT-pytorch of codertimo.
+private func deviating(_ change: (inout TinyModel) -> Void) -> TinyModel {
+  TinyModel("codertimo") {
+    ($0.types, $0.epsilon, $0.hasOwnDecoder) = (3, "1e-6", true)
+    $0.parts = ["mask_lm", "next_sentence"]
+    change(&$0)
+  }
+}
+
+private let bottlenecks: [(label: String, model: TinyModel)] = [
+  ("bottlenecks, as released", mobile { $0.poolerIsDense = false }),
+  ("bottlenecks, query, key and value apart", mobile { $0.isAdjacent = false }),
+  (
+    "bottlenecks, normalized",
     mobile {
-      $0.takesStatistics = true
-      $0.epsilon = "0.01"
-      $0.feedForwards = 2
+      ($0.takesStatistics, $0.epsilon, $0.feedForwards) = (true, "0.01", 2)
+      $0.parts.subtract(["third_feed_forward", "fourth_feed_forward"])
     }
   ),
   (
     "a bottleneck of attention too",
     mobile {
-      $0.bottleneck = .attention
-      $0.feedForwards = 1
-      $0.readsNeighbours = false
+      ($0.bottleneck, $0.feedForwards, $0.readsNeighbors) = (.attention, 1, false)
+      $0.parts.subtract(["second_feed_forward", "third_feed_forward", "fourth_feed_forward"])
     }
   ),
   (
     "a bottleneck of the residual alone, no rest of the decoder",
     mobile {
-      $0.bottleneck = .residual
-      $0.inner = nil
-      $0.heads = 3
-      $0.feedForwards = 3
-      $0.embedding = 12
+      ($0.bottleneck, $0.inner, $0.heads, $0.feedForwards, $0.embedding) = (.residual, nil, 3, 3, 12)
+      $0.parts.remove("fourth_feed_forward")
     }
   ),
   (
     "no bottleneck, words as they are",
     mobile {
-      $0.bottleneck = .none
-      $0.inner = nil
-      $0.heads = 3
-      $0.readsNeighbours = false
-      $0.embedding = 12
-      $0.takesStatistics = true
+      ($0.bottleneck, $0.inner, $0.heads, $0.readsNeighbors) = (.none, nil, 3, false)
+      ($0.embedding, $0.takesStatistics) = (12, true)
     }
   ),
-  (
-    "no bottleneck, an even number of networks",
-    mobile {
-      $0.bottleneck = .none
-      $0.inner = nil
-      $0.heads = 3
-    }
-  ),
-  (
-    "wider inside, 8 bits",
-    mobile {
-      $0.inner = 34
-      $0.storage = .i8
-    }
-  ),
+  ("no bottleneck, an even number of networks", mobile { ($0.bottleneck, $0.inner, $0.heads) = (.none, nil, 3) }),
+  ("wider inside, 8 bits", mobile { ($0.inner, $0.storage) = (34, .i8) }),
 ]
-
-/// A family like OpenAI's GPT, with the names and keys of BERT where they need not differ.
-private func causal(_ change: (inout TinyModel) -> Void) -> TinyModel {
-  var model = TinyModel(hasPooler: false, hasPrediction: true)
-  model.family.isCausal = true
-  model.family.layersAreTurned = true
-  model.family.fusedProjection = "attention.qkv"
-  model.family.tokenTypeEmbeddings = nil
-  model.family.typesAreWords = true
-  model.family.embeddingNorm = nil
-  model.family.pooler = nil
-  model.family.heads.predictionTransform = nil
-  model.family.heads.predictionBiases = []
-  model.family.heads.tiedPrediction = .all
-  model.family.heads.classifierReadsLastToken = true
-  change(&model)
-  return model
-}
-
-/// A family like BERT-pytorch, in the same way.
-private func deviating(_ change: (inout TinyModel) -> Void) -> TinyModel {
-  var model = TinyModel(
-    types: 3, epsilon: "1e-6", hasPooler: false, hasPrediction: true, hasOwnDecoder: true, hasNextSentence: true)
-  model.family.normPlacement = .beforeBlock
-  model.family.normKind = .sampleDeviation
-  model.family.normNames = (".a_2", ".b_2")
-  model.family.positionsAreBuffer = true
-  model.family.positionEmbeddings = "embeddings.pe"
-  model.family.embeddingNorm = nil
-  model.family.pooler = nil
-  model.family.heads.predictionTransform = nil
-  model.family.heads.nextSentenceReadsToken = true
-  change(&model)
-  return model
-}
 
 /// A MobileBERT, changed in some way.
 private func mobile(_ change: (inout TinyModel) -> Void) -> TinyModel {
-  var model = TinyModel(
-    heads: 2, activation: "relu", prefix: "mobilebert.", hasPrediction: true, hasNextSentence: true,
-    family: .mobileBERT, embedding: 5, inner: 10, bottleneck: .queriesAndKeys, feedForwards: 4, readsNeighbours: true,
-    takesStatistics: false, modelType: "mobilebert")
-  change(&model)
-  return model
+  TinyModel("mobilebert") {
+    ($0.heads, $0.activation, $0.embedding, $0.inner) = (2, "relu", 5, 10)
+    ($0.bottleneck, $0.feedForwards, $0.readsNeighbors, $0.takesStatistics) = (.queriesAndKeys, 4, true, false)
+    $0.parts = ["second_feed_forward", "third_feed_forward", "fourth_feed_forward", "pooler", "mlm", "nsp"]
+    change(&$0)
+  }
 }
 
 /// Those that this machine has.
@@ -214,46 +264,36 @@ struct ForwardTests {
       ])
     #expect(try names(TinyModel()) == ["last_hidden_state", "pooler_output"])
     #expect(
-      try names(TinyModel(hasPrediction: true, hasNextSentence: true))
+      try names(TinyModel { $0.parts = ["pooler", "mlm", "nsp"] })
         == ["last_hidden_state", "pooler_output", "prediction_logits", "seq_relationship_logits"])
-    #expect(try names(TinyModel(hasAnswers: true)).suffix(2) == ["start_logits", "end_logits"])
+    #expect(try names(TinyModel { $0.parts = ["question_answering"] }).suffix(2) == ["start_logits", "end_logits"])
     // Without an architecture the heads that are there decide.
-    #expect(try TinyModel(hasPrediction: true).encoder(folder).kind(of: "logits") == .prediction)
-    #expect(try TinyModel(hasNextSentence: true).encoder(folder).kind(of: "logits") == .nextSentence)
-    #expect(try TinyModel(labels: 2).encoder(folder).kind(of: "logits") == .sequenceClassification)
-    #expect(try TinyModel(hasPooler: false, labels: 2).encoder(folder).kind(of: "logits") == .tokenClassification)
+    func logits(_ parts: Set<String>) throws -> OutputKind? {
+      try TinyModel { $0.parts = parts }.encoder(folder).kind(of: "logits")
+    }
+    #expect(try logits(["pooler", "mlm"]) == .prediction)
+    #expect(try logits(["pooler", "nsp"]) == .nextSentence)
+    #expect(try logits(["pooler", "classification"]) == .sequenceClassification)
+    #expect(try logits(["classification"]) == .tokenClassification)
     #expect(
-      try TinyModel(architecture: "BertForMaskedLM", hasPrediction: true).encoder(folder).defaultOutputs
+      try head("BertForMaskedLM", ["pooler", "mlm"]).encoder(folder).defaultOutputs
         == ["last_hidden_state", "pooler_output", "logits"])
   }
 
-  @Test func aFamilyIsData() throws {
-    var family = ModelFamily()
-    family.modelTypes = ["other"]
-    family.prefixes = ["other."]
-    family.tokenTypeEmbeddings = nil
-    family.embeddingProjection = "embeddings_project"
-    family.positions = .countedFromPadding
-    family.layer = "shared."
-    family.query = "q"
-    let model = TinyModel(
-      layers: 3, positions: 12, prefix: "other.", hasPrediction: true, family: family, embedding: 5, modelType: "other")
+  /// What is padding counts for nothing in the positions of the others, nor in relative ones.
+  @Test func positionsAreCountedFromThePaddingID() throws {
+    let model = TinyModel("relative") { ($0.layers, $0.positions, $0.paddingID) = (3, 12, 1) }
     let folder = TemporaryFolder()
-    var input = model.input()
-    // Padding is id 1, and the counted positions start after it.
-    for (index, mask) in (input.attentionMask ?? []).enumerated() where mask == 0 { input.inputIDs[index] = 1 }
     let encoder = try model.encoder(folder)
     #expect(encoder.config.maximumSequence == 10)
-    let plain = PlainPass(model, input)
-    for output in try encoder.run(input, outputs: Set(encoder.availableOutputs)) {
-      let kind = try #require(encoder.kind(of: output.name))
-      #expect(distance(output.values, plain.output(kind)) <= 1e-5, "\(output.name)")
-    }
+    let input = model.input()
+    #expect(
+      PackedGroup.split(input, encoder.config, poolsFirstToken: false, groupsAtOnce: 1)[0][0].positions.first == 2)
   }
 
   @Test func choicesAreRowsThatBelongTogether() throws {
     let folder = TemporaryFolder()
-    let model = TinyModel(architecture: "BertForMultipleChoice", labels: 1)
+    let model = head("BertForMultipleChoice", ["pooler", "classification"]) { $0.labels = 1 }
     let encoder = try model.encoder(folder)
     var input = model.input()
     let single = try encoder.run(input, outputs: ["logits"])
@@ -303,7 +343,7 @@ struct ForwardTests {
 
   @Test func zerosWhereTheMaskIsZero() throws {
     let folder = TemporaryFolder()
-    let model = TinyModel(hasPrediction: true)
+    let model = TinyModel { $0.parts = ["pooler", "mlm"] }
     let input = model.input()
     for output in try model.encoder(folder).run(input, outputs: ["last_hidden_state", "prediction_logits"]) {
       for token in 0..<21 where !input.isAttended(token) {
@@ -316,7 +356,7 @@ struct ForwardTests {
   /// What stands under the mask, and how the rows are ordered and padded, changes no output.
   @Test func paddingAndOrderDoNotMatter() throws {
     let folder = TemporaryFolder()
-    let model = TinyModel(hasPrediction: true, hasNextSentence: true)
+    let model = TinyModel { $0.parts = ["pooler", "mlm", "nsp"] }
     let encoder = try model.encoder(folder)
     let input = model.input()
     let names: Set<String> = ["last_hidden_state", "prediction_logits"]
@@ -347,21 +387,22 @@ struct ForwardTests {
     #expect(distance(short, Array(want[0].values[(7 * size)..<(10 * size)])) < 1e-5)
   }
 
-  /// In groups after each other, and on two threads beside each other.
+  /// In groups after each other, and on two threads side by side.
   @Test(arguments: libraries, [1, 2, 3])
   func manySequencesGoInGroups(library: MathLibrary, threads: Int) throws {
     let folder = TemporaryFolder()
-    let model = TinyModel(positions: 16, hasPrediction: true, hasNextSentence: true)
-    let encoder = try Encoder(
-      try model.write(folder), EncoderConfig(model.config, file: nil, families: [model.family]), threads: threads,
-      library: library)
-    var random = Random(7)
+    let model = TinyModel {
+      $0.positions = 16
+      $0.parts = ["pooler", "mlm", "nsp"]
+    }
+    let encoder = try model.encoder(folder, library: library, threads: threads)
+    var random = SeededRandom(7)
     let batch = 401
     let lengths = (0..<batch).map { _ in 1 + random.below(16) }
     let input = EncoderInput(
       batch: batch, sequence: 16, inputIDs: (0..<(batch * 16)).map { _ in random.below(model.vocabulary) },
       attentionMask: lengths.flatMap { length in (0..<16).map { $0 < length ? 1 : 0 } })
-    let groups = PackedGroup.split(input, encoder.config, poolsFirstToken: true, threads: threads)
+    let groups = PackedGroup.split(input, encoder.config, poolsFirstToken: true, groupsAtOnce: threads)
     #expect(groups.map(\.count) == [threads, threads])
     for batch in groups {
       let tokens = batch.map(\.tokens)
@@ -393,19 +434,21 @@ struct ForwardTests {
 
   @Test func fusedWeightsAreOneView() throws {
     let folder = TemporaryFolder()
-    for (isFused, storage, count) in [
+    for (isAdjacent, storage, count) in [
       (true, ElementType.f32, 1), (false, .f32, 3), (false, .bf16, 1), (true, .i8, 1),
     ] {
-      let model = TinyModel(isFused: isFused, storage: storage)
-      let weights = try EncoderWeights(
-        model.write(folder), EncoderConfig(model.config, file: nil, families: [model.family]),
-        packing: nil)
-      #expect(weights.layers[0][0].projection.weights.count == count)
-      #expect(weights.layers[0][0].projection.weights.reduce(0) { $0 + $1.rows } == 3 * model.hidden)
+      let model = TinyModel { ($0.isAdjacent, $0.storage) = (isAdjacent, storage) }
+      let blocks = try EncoderModel(model.write(folder), EncoderConfig(model.config), packing: nil)
+      guard case .transformer(let layer) = blocks.layers[0] else {
+        Issue.record("a BERT has transformer layers")
+        return
+      }
+      #expect(layer[0].attention.projection.weights.count == count)
+      #expect(layer[0].attention.projection.weights.reduce(0) { $0 + $1.rows } == 3 * model.hidden)
     }
   }
 
-  @Test func oldNamesOfTheLayerNormalisation() throws {
+  @Test func oldNamesOfTheLayerNormalization() throws {
     let folder = TemporaryFolder()
     let model = TinyModel()
     let file = try model.write(folder) { list, values in
@@ -422,7 +465,7 @@ struct ForwardTests {
 
   @Test func layersRunAloneOnGivenValues() throws {
     let folder = TemporaryFolder()
-    let model = TinyModel(layers: 3)
+    let model = TinyModel { $0.layers = 3 }
     let encoder = try model.encoder(folder)
     let input = model.input()
     let states = try encoder.run(input, outputs: ["hidden_states.1", "hidden_states.3"])
@@ -430,10 +473,10 @@ struct ForwardTests {
     #expect(distance(got, states[1].values) < 1e-5)
   }
 
-  /// The last of the hidden states is the normalised one, however far the pass goes and wherever it starts.
-  @Test func theLastNormalisationBelongsToTheLastLayer() throws {
+  /// The last of the hidden states is the normalized one, however far the pass goes and wherever it starts.
+  @Test func theLastNormalizationBelongsToTheLastLayer() throws {
     let folder = TemporaryFolder()
-    let model = TinyModel(layers: 3, family: .megatronBERT, modelType: "megatron-bert")
+    let model = TinyModel("megatron-bert") { $0.layers = 3 }
     let encoder = try model.encoder(folder)
     let input = model.input()
     let plain = PlainPass(model, input)
@@ -451,18 +494,18 @@ struct ForwardTests {
     ([200, 200, 100, 100, 100], 2, 1), ([100, 100, 100, 100], 4, 4), ([128, 128], 1, 1),
   ])
   func onlyEqualSharesGoSideBySide(lengths: [Int], threads: Int, parts: Int) throws {
-    let config = try EncoderConfig(TinyModel(positions: 512).config, file: nil)
+    let config = try EncoderConfig(TinyModel { $0.positions = 512 }.config, file: nil)
     let input = EncoderInput(
       batch: lengths.count, sequence: 512, inputIDs: [Int](repeating: 1, count: lengths.count * 512),
       attentionMask: lengths.flatMap { length in (0..<512).map { $0 < length ? 1 : 0 } })
-    let groups = PackedGroup.split(input, config, poolsFirstToken: false, threads: threads)
+    let groups = PackedGroup.split(input, config, poolsFirstToken: false, groupsAtOnce: threads)
     #expect(groups.map(\.count) == [parts])
     #expect(groups[0].reduce(0) { $0 + $1.tokens } == lengths.reduce(0, +))
   }
 
   @Test func theNumberOfThreadsChangesNothing() throws {
     let folder = TemporaryFolder()
-    let model = TinyModel(hidden: 66, heads: 6, intermediate: 131)
+    let model = TinyModel { ($0.hidden, $0.heads, $0.intermediate) = (66, 6, 131) }
     let file = try model.write(folder)
     let one = try Encoder(file, config: model.config, threads: 1).run(model.input(), outputs: ["last_hidden_state"])
     let two = try Encoder(file, config: model.config, threads: 2)

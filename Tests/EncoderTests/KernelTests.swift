@@ -1,4 +1,5 @@
 import CKernels
+import TestSupport
 import Testing
 
 /// Rows, columns and stride: around the width of vector registers, empty, single, long.
@@ -34,7 +35,7 @@ private enum BiasKernel: CaseIterable {
 }
 
 private func random(_ count: Int, _ scale: Float, seed: UInt64) -> [Float] {
-  var random = Random(seed)
+  var random = SeededRandom(seed)
   return (0..<max(count, 1)).map { _ in random.uniform() * scale }
 }
 

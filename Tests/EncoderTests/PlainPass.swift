@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 @testable import Encoder
@@ -6,7 +7,7 @@ import TensorIO
   import Glibc
 #endif
 
-/// BERT once more, by the definitions: nested loops in double precision over the whole padded input, with a mask.
+/// The models once more, by the definitions: nested loops in double precision over the whole padded input, with a mask.
 struct PlainPass {
   let model: TinyModel
   let values: [String: [Float]]
@@ -14,177 +15,222 @@ struct PlainPass {
   /// hidden[n][row][column]: number n of the hidden states.
   private(set) var hidden: [[[[Double]]]] = []
 
+  private var family: ModelFamily { model.family }
+  private var computation: Computation { model.family.computation }
+
   init(_ model: TinyModel, _ input: EncoderInput) {
     self.model = model
     values = model.values()
     self.input = input
     hidden = [(0..<input.batch).map(embed)]
     for layer in 0..<model.layers {
-      let name = model.layerName(model.family.layer.contains("{layer}") ? layer : 0)
-      let below = hidden[layer]
-      hidden.append((0..<input.batch).map { row in self.layer(name, below[row], row) })
+      let group = model.family.key(for: .groupCount) == nil ? layer : layer * model.groups / model.layers
+      var states = hidden[layer]
+      for block in 0..<model.blocks {
+        states = (0..<input.batch).map { row in Block(self, layer: group, block: block).run(states[row], row) }
+      }
+      hidden.append(states)
     }
-    if let name = model.family.finalNorm {
-      hidden[model.layers] = hidden[model.layers].map { $0.map { norm(model.prefix + name, $0) } }
-    }
+    if has(.finalNorm) { hidden[model.layers] = hidden[model.layers].map { $0.map { norm(.finalNorm, $0) } } }
   }
 
-  private func tensor(_ name: String) -> [Float] { values[name] ?? [] }
+  // MARK: Weights by role
 
-  func dense(_ name: String, _ x: [Double]) -> [Double] {
-    let weight = tensor(name + ".weight")
-    return tensor(name + ".bias").enumerated().map { output, bias in
-      var sum = Double(bias)
-      for (index, value) in x.enumerated() { sum += value * Double(weight[output * x.count + index]) }
-      return sum
-    }
+  /// The numbers of a parameter; empty where the model has none.
+  func tensor(
+    _ part: ModelPart, _ parameter: TensorRole.Parameter = .weight, layer: Int? = nil, block: Int = 0, index: Int = 0
+  ) -> [Float] {
+    let names = model.names(TensorRole(part, parameter, index: index, block: block), layer: layer)
+    return names.lazy.compactMap { values[$0] }.first ?? []
   }
 
-  /// A dense layer inside of the stack, whose matrix may lie turned; of its outputs those of `part`, of so many parts.
-  private func layerDense(_ name: String, _ x: [Double], part: Int = 0, of parts: Int = 1) -> [Double] {
-    guard model.family.layersAreTurned || parts > 1 else { return dense(name, x) }
-    let weight = tensor(name + ".weight")
-    let bias = tensor(name + ".bias")
-    let count = bias.count / parts
-    return (part * count..<(part + 1) * count).map { output in
-      x.indices.reduce(Double(bias[output])) {
-        let place = model.family.layersAreTurned ? $1 * bias.count + output : output * x.count + $1
-        return $0 + x[$1] * Double(weight[place])
+  func has(_ part: ModelPart) -> Bool { !tensor(part).isEmpty }
+
+  func dense(
+    _ part: ModelPart, _ x: [Double], layer: Int? = nil, block: Int = 0, index: Int = 0, rows: Range<Int>? = nil
+  ) -> [Double] {
+    let weight = tensor(part, layer: layer, block: block, index: index)
+    let bias = tensor(part, .bias, layer: layer, block: block, index: index)
+    let outputs = weight.count / x.count
+    let isTransposed = layer != nil && computation.layerMatrices == .inputOutput
+    return (rows ?? 0..<outputs).map { output in
+      x.indices.reduce(bias.isEmpty ? 0 : Double(bias[output])) {
+        $0 + x[$1] * Double(weight[isTransposed ? $1 * outputs + output : output * x.count + $1])
       }
     }
   }
 
   /// `own` is an epsilon that the family gives this one.
-  private func norm(_ name: String, _ x: [Double], own: Float? = nil, always: Bool = false) -> [Double] {
-    let gamma = tensor(name + model.family.normNames.gamma)
-    let beta = tensor(name + model.family.normNames.beta)
+  func norm(
+    _ part: ModelPart, _ x: [Double], layer: Int? = nil, block: Int = 0, index: Int = 0, own: Double? = nil,
+    always: Bool = false
+  ) -> [Double] {
+    let gamma = tensor(part, layer: layer, block: block, index: index)
+    let beta = tensor(part, .bias, layer: layer, block: block, index: index)
     guard model.takesStatistics || always else {
       return x.indices.map { x[$0] * Double(gamma[$0]) + Double(beta[$0]) }
     }
     let count = Double(x.count)
     let mean = x.reduce(0, +) / count
     let squares = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-    let epsilon = own.map(Double.init) ?? Double(model.epsilon) ?? 0
+    let epsilon = own ?? Double(model.epsilon) ?? 0
     let deviation =
-      switch model.family.normKind {
+      switch always ? .variance : computation.normKind {
       case .variance: (squares / count + epsilon).squareRoot()
       case .sampleDeviation: (squares / (count - 1)).squareRoot() + epsilon
       }
     return x.indices.map { (x[$0] - mean) / deviation * Double(gamma[$0]) + Double(beta[$0]) }
   }
 
-  private func activate(_ x: [Double]) -> [Double] {
-    x.map { x in
-      switch model.activation {
-      case "gelu": 0.5 * x * (1 + erf(x / 2.0.squareRoot()))
-      case "relu": max(x, 0)
+  func activate(_ x: [Double], _ activation: Activation? = nil) -> [Double] {
+    let function = activation ?? family.activation(named: model.activation)
+    return x.map { x in
+      switch function {
+      case .gelu: 0.5 * x * (1 + erf(x / 2.0.squareRoot()))
+      case .relu: max(x, 0)
+      case .tanh: tanh(x)
       default: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
       }
     }
   }
 
+  // MARK: Embeddings
+
   private func embed(_ row: Int) -> [[Double]] {
-    let family = model.family
-    var count = 1
+    var count = model.paddingID
     return (0..<input.sequence).map { column in
       let index = row * input.sequence + column
       let id = input.inputIDs[index]
       var position = column
-      if case .countedFromPadding = family.positions {
-        if id == 1 {
-          position = 1
-        } else {
-          count += 1
-          position = count
-        }
+      if computation.positionIDs == .countedFromPadding {
+        if id != model.paddingID { count += 1 }
+        position = id == model.paddingID ? id : count
       }
-      let words = tensor(model.prefix + family.wordEmbeddings + ".weight")
-      func word(_ column: Int) -> [Double] {
-        (0..<model.embeddingSize).map { i in
-          guard (0..<input.sequence).contains(column) else { return 0 }
-          return Double(words[input.inputIDs[row * input.sequence + column] * model.embeddingSize + i])
-        }
+      var sum = words(row, column)
+      func add(_ part: ModelPart, _ row: Int) {
+        let table = tensor(part)
+        guard !table.isEmpty else { return }
+        for i in sum.indices { sum[i] += Double(table[row * sum.count + i]) }
       }
-      var own = word(column)
-      if model.readsNeighbours { own = word(column + 1) + own + word(column - 1) }
-      if model.transformsWords, let name = family.embeddingTransformation { own = dense(model.prefix + name, own) }
-      let size = own.count
-      let sum = (0..<size).map { i -> Double in
-        var sum = own[i]
-        if let name = family.positionEmbeddings {
-          let table = tensor(model.prefix + name + (family.positionsAreBuffer ? "" : ".weight"))
-          sum += Double(table[position * size + i])
-        }
-        if let name = family.typesAreWords ? family.wordEmbeddings : family.tokenTypeEmbeddings {
-          let type = input.tokenTypeIDs?[index] ?? (family.typesAreWords ? nil : family.defaultTokenType)
-          if let type { sum += Double(tensor(model.prefix + name + ".weight")[type * size + i]) }
-        }
-        return sum
+      add(.positionEmbeddings, position)
+      if computation.tokenTypeIDs == .words {
+        if let type = input.tokenTypeIDs?[index] { add(.wordEmbeddings, type) }
+      } else {
+        add(.tokenTypeEmbeddings, input.tokenTypeIDs?[index] ?? computation.defaultTokenType)
       }
-      let normed = family.embeddingNorm.map { norm(model.prefix + $0, sum, own: family.embeddingNormEpsilon) } ?? sum
-      guard let projection = family.embeddingProjection else { return normed }
-      return dense(model.prefix + projection, normed)
+      add(.taskTypeEmbeddings, input.taskTypeIDs?[index] ?? 0)
+      if has(.embeddingNorm) { sum = norm(.embeddingNorm, sum, own: computation.embeddingNormEpsilon) }
+      return has(.embeddingProjection) ? dense(.embeddingProjection, sum) : sum
     }
   }
 
-  private func layer(_ name: String, _ x: [[Double]], _ row: Int) -> [[Double]] {
-    let family = model.family
-    let isPreNorm = if case .beforeBlock = family.normPlacement { true } else { false }
-    let read = isPreNorm ? x.map { norm(name + family.attentionNorm, $0) } : x
-    let names = family.bottleneck
-    func narrow(_ part: String?) -> [[Double]] {
-      guard let part, let names else { return x }
-      return x.map { norm(name + part + "." + names.norm, dense(name + part + "." + names.dense, $0)) }
-    }
-    var residual = x
-    var attending = read
-    var attended = read
-    if model.bottleneck != .none { residual = narrow(names?.input) }
-    if model.bottleneck == .attention { (attending, attended) = (residual, residual) }
-    if model.bottleneck == .queriesAndKeys { attending = narrow(names?.queriesAndKeys) }
-    func project(_ x: [[Double]], _ part: Int, _ own: String) -> [[Double]] {
-      x.map {
-        if let fused = family.fusedProjection { return layerDense(name + fused, $0, part: part, of: 3) }
-        return dense(name + own, $0)
+  /// The embedding of a word, or what the transformation makes of it and its neighbors.
+  private func words(_ row: Int, _ column: Int) -> [Double] {
+    let table = tensor(.wordEmbeddings)
+    func word(_ column: Int) -> [Double] {
+      (0..<model.embeddingSize).map { i in
+        guard (0..<input.sequence).contains(column) else { return 0 }
+        return Double(table[input.inputIDs[row * input.sequence + column] * model.embeddingSize + i])
       }
     }
-    let query = project(attending, 0, family.query)
-    let key = project(attending, 1, family.key)
-    let value = project(attended, 2, family.value)
-    let size = model.innerSize / model.heads
-    return x.indices.map { column in
-      var context = Array(repeating: 0.0, count: model.innerSize)
-      for head in 0..<model.heads {
-        let own = (head * size)..<((head + 1) * size)
-        let scores = x.indices.map { other -> Double in
-          guard input.isAttended(row * input.sequence + other), !family.isCausal || other <= column else {
-            return -.infinity
-          }
-          return own.reduce(0) { $0 + query[column][$1] * key[other][$1] } / Double(size).squareRoot()
+    let own = model.readsNeighbors ? word(column + 1) + word(column) + word(column - 1) : word(column)
+    return has(.embeddingTransformation) ? dense(.embeddingTransformation, own) : own
+  }
+
+  // MARK: Layers
+
+  /// One block of a layer.
+  private struct Block {
+    let pass: PlainPass
+    let layer: Int
+    let block: Int
+
+    init(_ pass: PlainPass, layer: Int, block: Int) {
+      self.pass = pass
+      self.layer = layer
+      self.block = block
+    }
+
+    private func dense(_ part: ModelPart, _ x: [Double], index: Int = 0, rows: Range<Int>? = nil) -> [Double] {
+      pass.dense(part, x, layer: layer, block: block, index: index, rows: rows)
+    }
+
+    private func norm(_ part: ModelPart, _ x: [Double], index: Int = 0, own: Double? = nil) -> [Double] {
+      pass.norm(part, x, layer: layer, block: block, index: index, own: own)
+    }
+
+    func run(_ x: [[Double]], _ row: Int) -> [[Double]] {
+      let model = pass.model
+      let computation = pass.computation
+      let isPreNorm = computation.normPlacement == .beforeBlock
+      let read = isPreNorm ? x.map { norm(.attentionNorm, $0) } : x
+      var (residual, attending, attended) = (x, read, read)
+      if model.bottleneck != .none { residual = x.map { norm(.inputBottleneckNorm, dense(.inputBottleneck, $0)) } }
+      if model.bottleneck == .attention { (attending, attended) = (residual, residual) }
+      if model.bottleneck == .queriesAndKeys {
+        attending = x.map { norm(.sharedBottleneckNorm, dense(.sharedBottleneck, $0)) }
+      }
+      let contexts = attention(attending, values: attended, row)
+      return x.indices.map { column in
+        let sum = add(dense(.attentionOutput, contexts[column]), residual[column])
+        var state = isPreNorm ? sum : norm(.attentionNorm, sum)
+        for index in Array(1..<model.feedForwards) + [0] {
+          let entering = isPreNorm ? norm(.feedForwardNorm, state, index: index) : state
+          let inner = pass.activate(dense(.feedForwardInput, entering, index: index))
+          state = add(dense(.feedForwardOutput, inner, index: index), state)
+          let own = index == 0 ? computation.feedForwardNormEpsilon : nil
+          if !isPreNorm { state = norm(.feedForwardNorm, state, index: index, own: own) }
         }
-        let largest = scores.max() ?? 0
-        // Only padding can see no token at all.
-        var weights = scores.map { largest > -.infinity ? exp($0 - largest) : 0 }
-        let sum = weights.reduce(0, +)
-        if sum > 0 { weights = weights.map { $0 / sum } }
-        for index in own { context[index] = x.indices.reduce(0) { $0 + weights[$1] * value[$1][index] } }
+        guard model.bottleneck != .none else { return state }
+        return norm(.outputBottleneckNorm, add(dense(.outputBottleneck, state), x[column]))
       }
-      let attention = zip(layerDense(name + family.attentionOutput, context), residual[column]).map { $0 + $1 }
-      var attended = isPreNorm ? attention : norm(name + family.attentionNorm, attention)
-      for number in 0..<(model.feedForwards - 1) {
-        let place = name + family.earlierFeedForwardName(number)
-        let inner = activate(layerDense(place + family.intermediate, attended))
-        let sum = zip(layerDense(place + family.output, inner), attended).map { $0 + $1 }
-        attended = norm(place + family.outputNorm, sum)
+    }
+
+    private func add(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 + $1 } }
+
+    /// The heads' results side by side, for each column.
+    private func attention(_ x: [[Double]], values: [[Double]], _ row: Int) -> [[Double]] {
+      let (model, input) = (pass.model, pass.input)
+      let inner = model.innerSize
+      let size = inner / model.heads
+      func project(_ x: [[Double]], _ part: ModelPart, _ number: Int) -> [[Double]] {
+        guard !pass.tensor(.queryKeyValue, layer: layer).isEmpty else { return x.map { dense(part, $0) } }
+        return x.map { dense(.queryKeyValue, $0, rows: (number * inner)..<((number + 1) * inner)) }
       }
-      let entering = isPreNorm ? norm(name + family.outputNorm, attended) : attended
-      let inner = activate(layerDense(name + family.intermediate, entering))
-      let sum = zip(layerDense(name + family.output, inner), attended).map { $0 + $1 }
-      guard !isPreNorm else { return sum }
-      let result = norm(name + family.outputNorm, sum, own: family.outputNormEpsilon)
-      guard model.bottleneck != .none, let names else { return result }
-      let place = name + names.output + "."
-      return norm(place + names.norm, zip(dense(place + names.dense, result), x[column]).map { $0 + $1 })
+      let query = project(x, .query, 0)
+      let key = project(x, .key, 1)
+      let value = project(values, .value, 2)
+      return x.indices.map { column in
+        var context = Array(repeating: 0.0, count: inner)
+        for head in 0..<model.heads {
+          let own = (head * size)..<((head + 1) * size)
+          let scores = x.indices.map { other -> Double in
+            guard input.isAttended(row * input.sequence + other), !pass.computation.isCausal || other <= column else {
+              return -.infinity
+            }
+            let score = own.reduce(0) { $0 + query[column][$1] * key[other][$1] } / Double(size).squareRoot()
+            return score + relativeBias(head, from: column, to: other)
+          }
+          let largest = scores.max() ?? 0
+          // Only padding can see no token at all.
+          var weights = scores.map { largest > -.infinity ? exp($0 - largest) : 0 }
+          let sum = weights.reduce(0, +)
+          if sum > 0 { weights = weights.map { $0 / sum } }
+          for index in own { context[index] = x.indices.reduce(0) { $0 + weights[$1] * value[$1][index] } }
+        }
+        return context
+      }
+    }
+
+    /// What is added for the distance of two columns: `relative_position_bucket` of modeling_mpnet.py, step by step.
+    private func relativeBias(_ head: Int, from query: Int, to key: Int) -> Double {
+      let table = pass.tensor(.relativeBias)
+      guard !table.isEmpty else { return 0 }
+      var n = query - key
+      var bucket = n < 0 ? 16 : 0
+      n = abs(n)
+      bucket += n < 8 ? n : min(8 + Int(log(Float(n) / 8) / Float(log(16.0)) * 8), 15)
+      return Double(table[bucket * pass.model.heads + head])
     }
   }
 
@@ -202,29 +248,42 @@ struct PlainPass {
     }
   }
 
+  private var firstTokens: [[Double]] { last.map { $0[0] } }
+
   private var pooled: [[Double]] {
-    last.enumerated().map { row, states in
-      if model.family.heads.classifierReadsLastToken {
-        let tokens = (0..<input.sequence).filter { input.isAttended(row * input.sequence + $0) }
-        return states[tokens.last ?? 0]
+    guard model.poolerIsDense, has(.pooler) else { return firstTokens }
+    return firstTokens.map { activate(dense(.pooler, $0), .tanh) }
+  }
+
+  /// What the classifier of sequences reads.
+  private var classified: [[Double]] {
+    let heads = computation.heads
+    if heads.classifierReadsLastToken {
+      return last.enumerated().map { row, states in
+        states[(0..<input.sequence).last { input.isAttended(row * input.sequence + $0) } ?? 0]
       }
-      return model.poolerIsPlain || model.family.pooler == nil
-        ? states[0] : dense(model.prefix + (model.family.pooler ?? ""), states[0]).map { tanh($0) }
     }
+    for (part, activation) in [
+      (ModelPart.sequenceClassifierTransform, heads.sequenceClassifierActivation),
+      (.classifierTransform, heads.classifierTransformActivation),
+    ] where has(part) {
+      return firstTokens.map { activate(dense(part, $0), activation) }
+    }
+    return pooled
   }
 
   private func predict(_ x: [Double]) -> [Double] {
-    let heads = model.family.heads
+    let isTransformed = has(.predictionTransform)
+    let activation = computation.heads.predictionActivation
     let transformed =
-      heads.predictionTransform.map { norm(heads.predictionNorm, activate(dense($0, x)), always: true) } ?? x
+      isTransformed
+      ? norm(.predictionNorm, activate(dense(.predictionTransform, x), activation), always: true) : x
     let size = model.embeddingSize
-    let rest = heads.predictionRest.map { tensor($0 + ".weight") } ?? []
-    let weight = tensor(
-      model.hasOwnDecoder
-        ? heads.predictionDecoder + ".weight" : model.prefix + model.family.wordEmbeddings + ".weight")
-    let bias = heads.predictionBiases.first.map(tensor) ?? Array(repeating: 0, count: model.vocabulary)
-    return bias.enumerated().map { word, bias in
-      transformed.indices.reduce(Double(bias)) {
+    let rest = tensor(.predictionRest)
+    let weight = model.hasOwnDecoder || !has(.wordEmbeddings) ? tensor(.predictionDecoder) : tensor(.wordEmbeddings)
+    let bias = tensor(.predictionDecoder, .bias)
+    return (0..<model.vocabulary).map { word in
+      transformed.indices.reduce(bias.isEmpty ? 0 : Double(bias[word])) {
         let factor = $1 < size ? weight[word * size + $1] : rest[($1 - size) * model.vocabulary + word]
         return $0 + transformed[$1] * Double(factor)
       }
@@ -232,23 +291,21 @@ struct PlainPass {
   }
 
   func output(_ kind: OutputKind) -> [Double] {
-    let heads = model.family.heads
     switch kind {
     case .hidden(let index): return tokens({ $0 }, of: hidden[index])
     case .pooled: return pooled.flatMap(\.self)
     case .prediction: return tokens(predict, of: last)
-    case .nextSentence: return pooled.flatMap { dense(heads.nextSentence, $0) }
-    case .sequenceClassification where heads.classifierReadsLastToken:
-      let weight = tensor(heads.classifier + ".weight")
-      return pooled.flatMap { x in
-        (0..<(weight.count / x.count)).map { label in
-          x.indices.reduce(0) { $0 + x[$1] * Double(weight[label * x.count + $1]) }
-        }
-      }
-    case .sequenceClassification, .multipleChoice: return pooled.flatMap { dense(heads.classifier, $0) }
-    case .tokenClassification: return tokens({ dense(heads.classifier, $0) }, of: last)
-    case .replacedToken, .sentence: preconditionFailure("no head of BERT's")
-    case .answer(let index): return tokens({ [dense(heads.questionAnswering, $0)[index]] }, of: last)
+    case .nextSentence:
+      let read = computation.heads.nextSentenceReadsFirstToken ? firstTokens : pooled
+      return read.flatMap { dense(.nextSentence, $0) }
+    case .sequenceClassification, .multipleChoice:
+      let part = has(.sequenceClassifierOutput) ? ModelPart.sequenceClassifierOutput : .classifier
+      return classified.flatMap { dense(part, $0) }
+    case .tokenClassification: return tokens({ dense(.classifier, $0) }, of: last)
+    case .replacedToken:
+      return tokens({ dense(.replacedTokenOutput, activate(dense(.replacedTokenTransform, $0))) }, of: last)
+    case .answer(let index): return tokens({ [dense(.questionAnswering, $0)[index]] }, of: last)
+    case .sentence: preconditionFailure("a head of its own test")
     }
   }
 }

@@ -1,6 +1,7 @@
 import CKernels
+import ModelFamilies
 
-// Memory safety of this folder: `withStart` lends the address of a whole matrix or weight, which lives until it returns. C
+// Memory safety: of all files in this folder. `withStart` lends the address of a whole matrix or weight, which lives until it returns. C
 // reads and writes the rows, columns and strides that it is given with it: those of the matrix itself, or of another that a
 // precondition found to have the same shape. What C writes to is a buffer of its own, or other columns of one, than what it
 // reads: the forward pass has one for each result. A weight without elements has no address, and stops the program.

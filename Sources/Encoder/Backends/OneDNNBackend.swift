@@ -1,5 +1,6 @@
 import CKernels
 import COneDNN
+import ModelFamilies
 
 /// The layers by oneDNN on packed weights, in each precision; whatever is not packed, such as the heads, by OpenBLAS.
 ///

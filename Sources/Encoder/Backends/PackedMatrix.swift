@@ -9,13 +9,13 @@ import TensorIO
 @safe
 final class PackedMatrix: @unchecked Sendable {
   // Memory safety: `packed` lives from `init` to `deinit`. What is packed, rounded or summed is as long as rows and columns
-  // say, by a precondition or because the array was made so; `span.bytes` shows numbers alone, which have no padding.
+  // say, by a precondition or because the array was made so; `span.bytes` shows numbers, which have no padding.
 
   let precision: Precision
   let rows: Int
   let columns: Int
   private let packed: OpaquePointer
-  /// Of 8-bit weights: a scale an output, and the sum of its weights, which undoes the zero of the activations.
+  /// Of 8-bit weights: a scale per output, and the sum of its weights, which undoes the zero of the activations.
   private let scales: [Float]
   private let sums: [Int32]
 
@@ -32,7 +32,7 @@ final class PackedMatrix: @unchecked Sendable {
     self.sums = sums
   }
 
-  /// Packs `values`, row by row what products of this precision take: floats, bfloat16, or signed bytes with a scale a row.
+  /// Packs `values`, row by row what products of this precision take: floats, bfloat16, or signed bytes with a scale per row.
   /// `nil` when oneDNN cannot.
   static func packing(
     _ values: RawSpan, scales: [Float], rows: Int, columns: Int, _ precision: Precision
@@ -50,7 +50,7 @@ final class PackedMatrix: @unchecked Sendable {
     }
   }
 
-  /// Packs the rows of `parts`, one below the other, rounded to what the precision takes.
+  /// Packs the rows of `parts`, one matrix below the other, rounded to what the precision takes.
   static func rounding(_ parts: [Weight], _ precision: Precision) -> PackedMatrix? {
     guard let columns = parts.first?.columns, parts.allSatisfy({ $0.columns == columns }) else { return nil }
     let rows = parts.reduce(0) { $0 + $1.rows }
@@ -66,7 +66,7 @@ final class PackedMatrix: @unchecked Sendable {
       let narrow = halves(parts, columns)
       return pack(unsafe narrow.span.bytes)
     case .int8:
-      let (small, scales) = quantised(parts, columns)
+      let (small, scales) = quantized(parts, columns)
       return pack(unsafe small.span.bytes, scales)
     }
   }
@@ -74,25 +74,25 @@ final class PackedMatrix: @unchecked Sendable {
   private static func halves(_ parts: [Weight], _ columns: Int) -> [UInt16] {
     var narrow = [UInt16](repeating: 0, count: parts.reduce(0) { $0 + $1.rows } * columns)
     unsafe narrow.withUnsafeMutableBufferPointer { target in
-      guard var place = target.baseAddress else { return }
+      guard var next = target.baseAddress else { return }
       for part in parts {
-        unsafe part.withStart { unsafe bertconv_to_bf16($0, columns, place, part.rows, columns) }
-        unsafe place += part.rows * columns
+        unsafe part.withStart { unsafe bertconv_to_bf16($0, columns, next, part.rows, columns) }
+        unsafe next += part.rows * columns
       }
     }
     return narrow
   }
 
-  private static func quantised(_ parts: [Weight], _ columns: Int) -> (values: [Int8], scales: [Float]) {
+  private static func quantized(_ parts: [Weight], _ columns: Int) -> (values: [Int8], scales: [Float]) {
     let rows = parts.reduce(0) { $0 + $1.rows }
     var small = [Int8](repeating: 0, count: rows * columns)
     var scales = [Float](repeating: 0, count: rows)
     unsafe small.withUnsafeMutableBufferPointer { target in
       unsafe scales.withUnsafeMutableBufferPointer { scales in
-        guard var place = target.baseAddress, var scale = scales.baseAddress else { return }
+        guard var next = target.baseAddress, var scale = scales.baseAddress else { return }
         for part in parts {
-          unsafe part.withStart { unsafe bertconv_quantise_weights($0, place, scale, part.rows, columns) }
-          unsafe place += part.rows * columns
+          unsafe part.withStart { unsafe bertconv_quantise_weights($0, next, scale, part.rows, columns) }
+          unsafe next += part.rows * columns
           unsafe scale += part.rows
         }
       }

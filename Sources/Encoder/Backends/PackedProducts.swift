@@ -1,5 +1,6 @@
 import CKernels
 import COneDNN
+import ModelFamilies
 import TensorIO
 
 /// Products with packed weights, for one run at a time.

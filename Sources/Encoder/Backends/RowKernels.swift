@@ -1,4 +1,5 @@
 import CKernels
+import ModelFamilies
 
 /// The loops over rows between the products: bias and activation, normalizations, a step of an LSTM.
 enum RowKernels {

@@ -1,15 +1,16 @@
+import ModelFamilies
 import TensorIO
 
-/// One sequence without its padding, at a place among the rows of its group's activations.
+/// One sequence without its padding: consecutive rows of its group's activations.
 struct PackedSequence {
   /// Row of the batch.
   let row: Int
-  /// First of its rows among the group's.
+  /// The first of its rows among the group's.
   let start: Int
   /// The columns whose mask is 1, one row each.
   let columns: [Int]
   /// Whether one more row follows: column 0, whose mask is 0 but which the pooler reads. It attends to the others, as in
-  /// transformers, and none attends to it.
+  /// transformers, and no other attends to it.
   let hasExtraQuery: Bool
   /// The columns of ``queries`` where these are not next to each other; `nil` where only their distance from 0 is other.
   let scatteredColumns: [Int32]?
@@ -51,6 +52,8 @@ struct PackedGroup {
   private(set) var positions: [Int] = []
   /// `nil` where none are added.
   private(set) var types: [Int]? = []
+  /// Empty for models without task types.
+  private(set) var tasks: [Int] = []
   /// Of each row: the ids in the columns before and after, whatever their mask; `nil` at the ends of the padded row. Only
   /// for models that read them.
   private(set) var previousIDs: [Int?] = []
@@ -63,15 +66,15 @@ struct PackedGroup {
   /// S: the most rows of one sequence.
   var longest: Int { sequences.map(\.queries.count).max() ?? 0 }
 
-  /// More rows than this that go through the model at a time make products no faster, and activations larger.
+  /// More rows than this at a time make products no faster, and activations larger.
   private static let targetTokens = 2048
   /// A thread with fewer rows than this waits for the weights: all threads together on all rows read them once.
-  private static let fewestTokens = 96
+  private static let minimumTokens = 96
 
-  /// The sequences of `input`, which was checked, in order: groups that go through the model side by side, one a thread, and
-  /// the next ones after them. A single group is for all threads together.
+  /// The sequences of `input`, which was checked, in order: groups that go through the model side by side, each on one
+  /// thread, and the next ones after them. A single group is for all threads together.
   static func split(
-    _ input: EncoderInput, _ config: EncoderConfig, poolsFirstToken: Bool, threads: Int
+    _ input: EncoderInput, _ config: EncoderConfig, poolsFirstToken: Bool, groupsAtOnce: Int
   ) -> [[PackedGroup]] {
     let columns = (0..<input.batch).map { row in
       (0..<input.sequence).filter { input.isAttended(row * input.sequence + $0) }
@@ -87,29 +90,30 @@ struct PackedGroup {
       tokens += columns[row].count
     }
     return batches.map { rows in
-      share(rows, tokens: columns.map(\.count), threads: threads).map { rows in
+      share(rows, tokens: columns.map(\.count), among: groupsAtOnce).map { rows in
         var group = PackedGroup()
-        if config.family.typesAreWords, input.tokenTypeIDs == nil { group.types = nil }
+        if config.family.computation.tokenTypeIDs == .words, input.tokenTypeIDs == nil { group.types = nil }
         for row in rows { group.append(row, columns[row], of: input, config, poolsFirstToken: poolsFirstToken) }
         return group
       }
     }
   }
 
-  /// `rows` in as many parts as there are threads, if each can have as much to do as the others; otherwise in one.
-  private static func share(_ rows: [Int], tokens: [Int], threads: Int) -> [[Int]] {
+  /// `rows` in `count` parts, one for each thread, if each can have as much to do as the others; otherwise in one.
+  private static func share(_ rows: [Int], tokens: [Int], among count: Int) -> [[Int]] {
     let total = rows.reduce(0) { $0 + tokens[$1] }
-    guard threads > 1, rows.count >= threads, total >= threads * fewestTokens else { return [rows] }
+    guard count > 1, rows.count >= count, total >= count * minimumTokens else { return [rows] }
     // The longest first, each to the part that is the smallest so far.
-    var parts = [(tokens: Int, rows: [Int])](repeating: (0, []), count: threads)
+    var parts = [(tokens: Int, rows: [Int])](repeating: (0, []), count: count)
     for row in rows.sorted(by: { tokens[$0] > tokens[$1] }) {
-      let place = parts.indices.min { parts[$0].tokens < parts[$1].tokens } ?? 0
-      parts[place].tokens += tokens[row]
-      parts[place].rows.append(row)
+      let smallest = parts.indices.min { parts[$0].tokens < parts[$1].tokens } ?? 0
+      parts[smallest].tokens += tokens[row]
+      parts[smallest].rows.append(row)
     }
     let largest = parts.map(\.tokens).max() ?? 0
-    // What one thread does longer than the others is lost; so is what all of them wait for each other in every product.
-    guard largest * threads * 100 <= total * 104 else { return [rows] }
+    // The time that one thread takes longer than the others is lost; so is that which all of them wait for each other in
+    // every product.
+    guard largest * count * 100 <= total * 104 else { return [rows] }
     return parts.map { $0.rows.sorted() }
   }
 
@@ -123,8 +127,9 @@ struct PackedGroup {
     for column in extra ? columns + [0] : columns {
       ids.append(input.inputIDs[base + column])
       positions.append(rowPositions[column])
-      types?.append(input.tokenTypeIDs?[base + column] ?? config.family.defaultTokenType)
-      guard config.readsNeighbours else { continue }
+      types?.append(input.tokenTypeIDs?[base + column] ?? config.family.computation.defaultTokenType)
+      if config.taskTypeCount > 0 { tasks.append(input.taskTypeIDs?[base + column] ?? 0) }
+      guard config.readsNeighbors else { continue }
       previousIDs.append(column > 0 ? input.inputIDs[base + column - 1] : nil)
       nextIDs.append(column + 1 < input.sequence ? input.inputIDs[base + column + 1] : nil)
     }
@@ -134,7 +139,7 @@ struct PackedGroup {
 
   /// The position of each column of the row that starts at `base`.
   private static func positions(_ input: EncoderInput, _ base: Int, _ config: EncoderConfig) -> [Int] {
-    switch config.family.positions {
+    switch config.family.computation.positionIDs {
     case .column: return Array(0..<input.sequence)
     case .countedFromPadding:
       var last = config.paddingID

@@ -1,0 +1,106 @@
+import CKernels
+import NativeFormat
+import TensorIO
+
+/// Tensors of a file as floats: views where the file has floats, else buffers that are converted once.
+extension WeightLoader {
+  // Memory safety: the model's header was checked, so that a tensor has as many bytes as its shape asks for; the buffer that
+  // they are turned into floats in is made for the elements of the same shapes.
+
+  /// The floats of several tensors in a row: a view when they lie so in the file, a new buffer when they have to be
+  /// converted anyhow, `nil` when they are stored floats that are not adjacent.
+  func adjacent(_ tensors: [NativeModel.Tensor]) throws(FormatError) -> Bytes? {
+    guard tensors.allSatisfy(isUsableAsStored) else {
+      return tensors.contains(where: isUsableAsStored) ? nil : try floats(tensors)
+    }
+    guard let first = tensors.first else { return nil }
+    var end = first.bytes.offsetInFile
+    for tensor in tensors {
+      guard tensor.bytes.offsetInFile == end else { return nil }
+      end += UInt64(tensor.bytes.count)
+    }
+    return model.file.slice(Int(first.bytes.offsetInFile), Int(end - first.bytes.offsetInFile))
+  }
+
+  /// Whether the tensor's bytes are floats on a float's boundary. A plain safetensors file promises no alignment.
+  private func isUsableAsStored(_ tensor: NativeModel.Tensor) -> Bool {
+    tensor.elementType == .f32 && tensor.bytes.offsetInFile % 4 == 0
+  }
+
+  /// The elements of `tensors`, one after the other, as floats.
+  func floats(_ tensors: [NativeModel.Tensor]) throws(FormatError) -> Bytes {
+    if tensors.count == 1, isUsableAsStored(tensors[0]) { return tensors[0].bytes }
+    var scales: [Bytes] = []
+    for tensor in tensors {
+      switch tensor.elementType {
+      case .f32, .f16, .bf16, .f64: scales.append(Bytes([]))
+      case .i8: scales.append(try scale(of: tensor))
+      default:
+        throw FormatError(
+          .unsupported, "the encoder cannot use weights of this type", file: model.path, tensor: tensor.name,
+          found: tensor.elementType.rawValue, expected: "F32, F16, BF16, F64 or I8 with a scale")
+      }
+    }
+    let count = tensors.reduce(0) { $0 + (checkedElementCount($1.shape) ?? 0) }
+    let (byteCount, overflow) = count.multipliedReportingOverflow(by: 4)
+    guard !overflow else {
+      throw FormatError(.limit, "the weights are too large", file: model.path, tensor: tensors[0].name)
+    }
+    let parts = Array(zip(tensors, scales))
+    return Bytes(
+      count: byteCount, file: model.path,
+      filledBy: { target in
+        unsafe target.withUnsafeMutableBytes { buffer in
+          guard var start = unsafe buffer.baseAddress?.assumingMemoryBound(to: Float.self) else { return }
+          for (tensor, scale) in parts {
+            unsafe Self.convert(tensor, scale, to: start)
+            unsafe start += checkedElementCount(tensor.shape) ?? 0
+          }
+        }
+      })
+  }
+
+  /// The scales of a quantized matrix, one per row; a copy, since they need not be aligned.
+  func scale(of tensor: NativeModel.Tensor) throws(FormatError) -> Bytes {
+    let name = tensor.name + "_scale"
+    guard let scale = model.tensor(name) else {
+      throw FormatError(
+        .mismatch, "the 8-bit tensor has no scale", file: model.path, tensor: tensor.name,
+        expected: "a tensor '\(name)'")
+    }
+    let rows = tensor.shape.count > 1 ? tensor.shape[0] : 1
+    guard scale.elementType == .f32, checkedElementCount(scale.shape) == rows else {
+      throw FormatError(
+        .mismatch, "the scale does not fit its 8-bit tensor", file: model.path, tensor: name,
+        found: "\(scale.elementType.rawValue) \(shapeText(scale.shape))", expected: "F32 \(shapeText([rows]))")
+    }
+    return Bytes(scale.bytes.array(), file: model.path)
+  }
+
+  /// `target` has room for the tensor's elements; `scale` has a float for each row of an 8-bit tensor.
+  @unsafe
+  private static func convert(_ tensor: NativeModel.Tensor, _ scale: Bytes, to target: UnsafeMutablePointer<Float>) {
+    let count = checkedElementCount(tensor.shape) ?? 0
+    tensor.bytes.withSpan { span in
+      unsafe span.withUnsafeBytes { source in
+        guard let source = source.baseAddress else { return }
+        switch tensor.elementType {
+        case .f16: unsafe bertconv_from_f16(source, target, count)
+        case .bf16: unsafe bertconv_from_bf16(source, target, count)
+        case .f64: unsafe bertconv_from_f64(source, target, count)
+        case .i8:
+          let rows = scale.count / 4
+          scale.withSpan { scales in
+            unsafe scales.withUnsafeBytes { scales in
+              guard rows > 0, let scales = unsafe scales.baseAddress?.assumingMemoryBound(to: Float.self) else {
+                return
+              }
+              unsafe bertconv_from_i8(source, scales, target, rows, count / rows)
+            }
+          }
+        default: unsafe UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
+        }
+      }
+    }
+  }
+}
