@@ -150,7 +150,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "bertconvTests",
-      dependencies: ["bertconv", "TestSupport", "TensorIO", "CheckpointReaders", "CheckpointWriters"],
+      dependencies: ["bertconv", "Conversion", "TestSupport", "TensorIO", "CheckpointReaders", "CheckpointWriters"],
       exclude: ["Listings"],
       swiftSettings: strict),
   ],

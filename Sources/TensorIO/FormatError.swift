@@ -55,6 +55,8 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     case allowUnexpected(String)
     /// Look at the tensors that no rule maps.
     case listUnmapped
+    /// Look at what the checkpoint imports.
+    case listImports
     /// Choose another storage type.
     case chooseStorageType([String])
     /// Choose another precision.
@@ -79,6 +81,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
       case .openAs(_, let title): "It is a checkpoint of \(title), whatever its name says: open it as one."
       case .allowUnexpected(let glob): "Unexpected tensors can be left out on request: allow '\(glob)'."
       case .listUnmapped: "Inspect the checkpoint to list the tensors that no rule maps."
+      case .listImports: "Inspect the checkpoint to list what it imports."
       case .chooseStorageType(let types): "Choose the storage type \(types.joined(separator: " or "))."
       case .choosePrecision(let precisions): "Choose the precision \(precisions.joined(separator: " or "))."
       case .didYouMean(let name): "Did you mean '\(name)'?"

@@ -1,4 +1,5 @@
 import CheckpointReaders
+import Conversion
 import Encoder
 import ModelFamilies
 import NativeFormat
@@ -15,7 +16,7 @@ enum BuildDescription {
       ("libraries", (ReaderLibraries.versions + [ModelFamily.libraryVersion]).joined(separator: ", ")),
       ("math", MathLibrary.found.joined(separator: ", ")),
     ]
-    return "bertconv \(Bertconv.version)\n"
+    return "\(ConversionTool.name)\n"
       + lines.map { $0.0 + String(repeating: " ", count: 11 - $0.0.utf8.count) + printable($0.1) }
       .joined(separator: "\n")
   }

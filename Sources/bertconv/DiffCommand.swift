@@ -1,6 +1,6 @@
 import ArgumentParser
-import CheckpointReaders
 import Comparison
+import Conversion
 import TensorIO
 import WeightMapping
 
@@ -21,8 +21,7 @@ struct Diff: ParsableCommand {
   var b: String
   @Option(help: "The largest absolute difference of two values that counts as none; without it every bit counts.")
   var tolerance: Double = 0
-  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
-  var table: [String] = []
+  @OptionGroup var tables: TableOptions
   @Flag(help: "Print one JSON object.")
   var json = false
 
@@ -37,14 +36,13 @@ struct Diff: ParsableCommand {
 
   private func compare() throws {
     let inputs = try [a, b].map { path in
-      let checkpoint = try CheckpointOpener().open(path)
-      Console.warn(checkpoint.warnings)
-      return ModelDifference.Input(
-        checkpoint.source, name: path, config: try SourceConfig(checkpoint, given: nil).json)
+      let model = try SourceModel(path, dangerousContent: .tolerated)
+      Console.warn(model.checkpoint.warnings)
+      return ModelDifference.Input(model.tensors, name: path, config: model.config)
     }
     let result = try ProgressBar.during("comparing") {
       try ModelDifference(
-        inputs[0], inputs[1], mapper: makeMapper(tables: table), tolerance: tolerance, progress: $0)
+        inputs[0], inputs[1], mapper: Mapper(tablesAt: tables.table), tolerance: tolerance, progress: $0)
     }
     if !json { for note in result.notes { Console.error("note: \(printable(note))") } }
     Console.result(json ? result.json().text(pretty: true) : DiffReport(result).text)

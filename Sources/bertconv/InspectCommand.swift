@@ -1,5 +1,6 @@
 import ArgumentParser
 import CheckpointReaders
+import Conversion
 import TensorIO
 import WeightMapping
 
@@ -32,8 +33,7 @@ struct Inspect: ParsableCommand {
   var values: Int?
   @Flag(help: "Show what no mapping table knows, with the nearest known name.")
   var unmapped = false
-  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
-  var table: [String] = []
+  @OptionGroup var tables: TableOptions
   @Option(
     help: """
       Read the tensors and write a page for the browser too: where the bytes are, a histogram of every tensor, norms by \
@@ -59,9 +59,9 @@ struct Inspect: ParsableCommand {
 
   private func inspect() throws {
     let checkpoint = try CheckpointOpener().open(source)
-    let summary = try Summary(checkpoint, mapper: makeMapper(tables: table))
+    let summary = try Summary(checkpoint, mapper: Mapper(tablesAt: tables.table))
     let shown = selection.indices(of: checkpoint.source.tensors)
-    let page = try html.map { try PageFile($0, inputs: summary.inputs + table) }
+    let page = try html.map { try PageFile($0, inputs: summary.inputs + tables.table) }
     let looks = stats || html != nil ? try TensorLook.read(checkpoint.source, shown) : [:]
     if let page { try page.write(makePage(summary, shown, looks)) }
     if json {

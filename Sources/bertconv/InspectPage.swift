@@ -1,4 +1,5 @@
 import CheckpointReaders
+import Conversion
 import Reports
 import TensorIO
 import WeightMapping
@@ -19,7 +20,7 @@ extension Inspect {
       return CheckpointPage.Companion([file.place, tokens].compactMap(\.self).joined(separator: ", "), note: tokens)
     }
     return CheckpointPage(
-      tool: "bertconv \(Bertconv.version)", path: checkpoint.path, source: source,
+      tool: ConversionTool.name, path: checkpoint.path, source: source,
       warnings: summary.warnings + summary.outline.notes.map(\.text),
       recognition: summary.outline.recognition,
       mapping: summary.outline.report, model: summary.model, config: summary.config, configFile: configFile,

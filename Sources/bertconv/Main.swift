@@ -2,8 +2,6 @@ import ArgumentParser
 
 @main
 struct Bertconv: ParsableCommand {
-  static let version = "0.1.0"
-
   static let configuration = CommandConfiguration(
     commandName: "bertconv",
     abstract: "Bring BERT checkpoints into one memory-mapped file, and prove that they still compute the same.",

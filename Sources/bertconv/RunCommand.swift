@@ -1,6 +1,7 @@
 import ArgumentParser
 import CheckpointReaders
 import CheckpointWriters
+import Conversion
 import Encoder
 import NativeFormat
 import TensorIO

@@ -20,9 +20,9 @@ struct Summary {
   init(_ checkpoint: OpenedCheckpoint, mapper: Mapper) throws {
     self.checkpoint = checkpoint
     var warnings = checkpoint.warnings
-    var given: SourceConfig?
+    var given: ConfigFile?
     do {
-      given = try SourceConfig(checkpoint, given: nil)
+      given = try ConfigFile(for: checkpoint, given: nil)
     } catch {
       warnings.append("the config cannot be used: \(error)")
     }
@@ -38,12 +38,12 @@ struct Summary {
     (whole, types, parts) = Self.totals(source.tensors, outline.parts)
     vocabulary = VocabularyFile(checkpoint)
     if let vocabulary {
-      if let text = vocabulary.contents {
-        warnings += (outline.config ?? config).map { Vocabulary.warnings(text, config: $0) } ?? []
+      if let contents = vocabulary.contents {
+        let findings = ((outline.config ?? config).map(contents.findings) ?? []) + contents.tokenizerFindings
+        warnings += findings.filter(\.isWarning).map(\.text)
       } else {
         warnings.append("the vocabulary cannot be read: \(vocabulary.place)")
       }
-      warnings += vocabulary.casing?.warnings ?? []
     }
     self.warnings = warnings
   }
@@ -138,7 +138,7 @@ struct Summary {
     json.set("notes", .strings(outline.notes.map(\.text)))
     json.set("vocabulary", text(checkpoint.vocabularyPath))
     json.set("vocabulary_tokens", (vocabulary?.tokens).map { .int($0) } ?? .null)
-    json.set("casing", text(vocabulary?.casing?.kind?.rawValue))
+    json.set("casing", text(vocabulary?.contents?.casing?.rawValue))
     json.set("tied", .array(ties))
     json.set("metadata", .object(source.metadata.map { .init($0.key, .string($0.value)) }))
     json.set("warnings", .strings(warnings))
@@ -273,28 +273,25 @@ struct VocabularyFile {
   /// `nil` for one inside the checkpoint.
   let path: String?
   /// `nil` where it cannot be read.
-  let contents: String?
+  let contents: Vocabulary?
   let tokens: Int?
-  let casing: Vocabulary.Casing?
 
   /// `nil` where there is none.
   init?(_ checkpoint: OpenedCheckpoint) {
-    if let own = SourceDescription.embeddedVocabulary(checkpoint.source) {
-      (path, contents) = (nil, own)
+    if let own = Vocabulary.embedded(in: checkpoint.source) {
+      (path, contents) = (nil, Vocabulary(path: nil, text: own))
     } else if let file = checkpoint.vocabularyPath {
-      (path, contents) = (file, try? FileSystem.text(file))
+      (path, contents) = (file, (try? FileSystem.text(file)).map { Vocabulary(path: file, text: $0) })
     } else {
       return nil
     }
-    tokens = contents.map(Vocabulary.tokenCount)
-    let place = path
-    casing = contents.map { Vocabulary.Casing($0, path: place) }
+    tokens = contents?.tokenCount
   }
 
   var place: String { path ?? "in the file" }
 
   var text: String {
     guard let tokens else { return printable(place) + ", which cannot be read" }
-    return "\(printable(place)), \(grouped(tokens)) tokens" + (casing?.kind.map { ", \($0.rawValue)" } ?? "")
+    return "\(printable(place)), \(grouped(tokens)) tokens" + (contents?.casing.map { ", \($0.rawValue)" } ?? "")
   }
 }

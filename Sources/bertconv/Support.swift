@@ -42,12 +42,13 @@ extension FormatError.Advice {
     case .chooseOtherOutput: "Give another name with -o."
     case .giveConfig: "Give the config that belongs to these weights with --config."
     case .giveCheckpointWithConfig: "If this is a config, give the checkpoint, and this file with --config."
-    case .giveTable: "A table of your own can be given with --table."
+    case .giveTable: "Give a mapping table of your own with --table."
     case .convertFirst: "Convert it with 'bertconv convert' first."
     case .openAs(let kind, let title):
       "It is a checkpoint of \(title), whatever its name says: use \(kind)-to-native or auto-to-native."
     case .allowUnexpected(let glob): "Unexpected tensors can be left out on request: --allow-unexpected '\(glob)'."
     case .listUnmapped: "'bertconv inspect --unmapped' lists them."
+    case .listImports: "'bertconv inspect' lists what it imports."
     case .chooseStorageType(let types): "Use --dtype \(types.joined(separator: " or "))."
     case .choosePrecision(let precisions): "Use --precision \(precisions.joined(separator: " or "))."
     case .all(let advice): advice.map(\.commandText).joined(separator: " ")
@@ -220,44 +221,4 @@ enum Clock {
     unsafe _ = clock_gettime(CLOCK_MONOTONIC, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
   }
-}
-
-/// A config file as JSON.
-func loadConfig(_ path: String?) throws -> JSON? {
-  guard let path else { return nil }
-  let config = try JSON.parse(try FileSystem.text(path, limit: 16 << 20), file: path)
-  guard config.members != nil else { throw FormatError("the config is not a JSON object", file: path) }
-  return config
-}
-
-/// The config that goes with a checkpoint, and the file that it is in.
-struct SourceConfig {
-  /// `nil` where nothing says anything.
-  let json: JSON?
-  /// `nil` for one that the checkpoint itself carries.
-  let path: String?
-
-  /// The config given, else the one that a native file carries, else the one beside the checkpoint. What a folder says of
-  /// the modules behind the model is part of it in any case.
-  init(_ checkpoint: OpenedCheckpoint, given: String?) throws {
-    var config: JSON?
-    if given == nil, let own = try SourceDescription.embeddedConfig(checkpoint.source) {
-      config = own
-      path = nil
-    } else {
-      path = given ?? checkpoint.configPath
-      config = try loadConfig(path)
-    }
-    if let modules = checkpoint.sentenceModules {
-      config = config ?? .object([])
-      config?.set(SentenceModule.configKey, modules)
-    }
-    json = config
-  }
-}
-
-/// The mapper with the tables built in, and the user's first.
-func makeMapper(tables paths: [String]) throws -> Mapper {
-  let own = try paths.map { try MappingTable(yaml: try FileSystem.text($0, limit: 16 << 20), file: $0) }
-  return Mapper(tables: own + (try MappingTable.builtIn()))
 }

@@ -32,8 +32,7 @@ struct Verify: ParsableCommand {
   var tolerance: Double?
   @Option(help: "The model's config, where the file has none.", completion: .configs)
   var config: String?
-  @Option(help: "A mapping table of your own, asked before those built in.", completion: .tables)
-  var table: [String] = []
+  @OptionGroup var tables: TableOptions
   @Option(help: "Leave out unexpected tensors of the source whose names match.")
   var allowUnexpected: [String] = []
   @Option(help: "Compute matrix products so; what that costs is shown.")
@@ -59,7 +58,7 @@ struct Verify: ParsableCommand {
 
   private func verify() throws {
     let native = try NativeModel.open(model)
-    let page = try html.map { try PageFile($0, inputs: [model, fixtures, config] + table) }
+    let page = try html.map { try PageFile($0, inputs: [model, fixtures, config] + tables.table) }
     var outputs: VerificationReport?
     try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) }
     var result = JSON.object([])
@@ -105,24 +104,20 @@ struct Verify: ParsableCommand {
   /// `told` are the checksums' verdict, the report, and what was found against a source.
   private func pageBytes(_ report: VerificationReport, told: [String], passed: Bool) -> [UInt8] {
     VerificationPage(
-      tool: "bertconv \(Bertconv.version)", model: model, fixture: fixtures ?? "", precision: precision.rawValue,
+      tool: ConversionTool.name, model: model, fixture: fixtures ?? "", precision: precision.rawValue,
       report: report, checks: [told[0]] + told.dropFirst(2), passed: passed
     ).bytes()
   }
 
   private func compare(_ native: NativeModel, _ path: String) throws -> ModelComparison {
-    let checkpoint = try CheckpointOpener().open(path)
-    if let html { try PageFile.refuse(html, toReplace: checkpoint.source.files.map(\.path)) }
-    let source = DequantizedSource(checkpoint.source) ?? checkpoint.source
-    let modelConfig = try SourceConfig(checkpoint, given: config)
-    let plan = try makeMapper(tables: table).plan(
-      for: source.tensors, metadata: source.metadata, file: checkpoint.path, config: modelConfig.json,
-      configFile: modelConfig.path, allowUnexpected: allowUnexpected
-    ).resolvingTies(in: source)
+    let source = try SourceModel(path, config: config)
+    if let html { try PageFile.refuse(html, toReplace: source.checkpoint.source.files.map(\.path)) }
+    let plan = try source.plan(mapper: try Mapper(tablesAt: tables.table), allowUnexpected: allowUnexpected)
     // A tolerance beside fixtures is for what the model computes: its tensors stay exact.
     return try ProgressBar.during("comparing") {
       try Converter.compare(
-        plan, from: source, with: try CheckpointOpener().openFile(model), tolerance: fixtures == nil ? tolerance : nil,
+        plan, from: source.tensors, with: try CheckpointOpener().openFile(model),
+        tolerance: fixtures == nil ? tolerance : nil,
         progress: $0)
     }
   }
@@ -137,7 +132,7 @@ struct ModelConfig {
   init(_ model: NativeModel, _ modelPath: String, given: String?) throws {
     if let given {
       path = given
-      json = try loadConfig(given)
+      json = try ConfigFile.read(given)
     } else if let own = model.config {
       path = modelPath
       json = own
@@ -145,10 +140,9 @@ struct ModelConfig {
       path = FileSystem.join(FileSystem.folder(of: modelPath), "config.json")
       guard FileSystem.isFile(path) else {
         throw FormatError(
-          "the file carries no config", file: modelPath,
-          advice: "Give the model's config with --config, or convert it with 'bertconv convert safetensors-to-native'.")
+          .config, "the file has no config", file: modelPath, advice: .all([.giveConfig, .convertFirst]))
       }
-      json = try loadConfig(path)
+      json = try ConfigFile.read(path)
     }
   }
 

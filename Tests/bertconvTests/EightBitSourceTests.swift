@@ -32,7 +32,7 @@ struct EightBitSourceTests {
     #expect(
       try Program.run("convert", "safetensors-to-native", Self.source, "-o", small, "--dtype", "int8").status == 0)
     let result = try Program.run("convert", "auto-to-native", small, "-o", output)
-    #expect(result.status == 0 && result.errors.contains("written as the numbers that they stand for, in F32"))
+    #expect(result.status == 0 && result.errors.contains("written in F32 as the numbers that they represent"))
     let tensors = SafetensorsContent(try MappedFile.open(output)).tensors
     #expect(!tensors.isEmpty && !tensors.keys.contains { $0.contains("_scale ") })
   }

@@ -1,3 +1,4 @@
+import Conversion
 import TensorIO
 import TestSupport
 import Testing
@@ -42,7 +43,7 @@ struct ExportTests {
       ["convert", route, model, "-o", folder.file(output)] + (route == "native-to-tf" ? ["--vocab", vocabulary] : [])
     let refused = try Program.run(arguments)
     #expect(refused.status == 2)
-    #expect(refused.errors.contains("\(path): the output exists already"), "\(refused.errors)")
+    #expect(refused.errors.contains("\(path): the output already exists"), "\(refused.errors)")
     #expect(refused.errors.contains("--force"))
     #expect(try FileSystem.names(inFolder: folder.path) == [existing])
     #expect(try contents(path) == precious)
@@ -63,7 +64,7 @@ struct ExportTests {
     let before = try contents(model)
     let result = try Program.run("convert", route, model, "-o", folder.file(output), "--force")
     #expect(result.status == 2, "\(result.both)")
-    #expect(result.errors.contains("is a file of the source"), "\(result.errors)")
+    #expect(result.errors.contains("is one of the source's files"), "\(result.errors)")
     #expect(try contents(model) == before)
     #expect(try FileSystem.names(inFolder: folder.path) == [source])
   }
@@ -144,5 +145,27 @@ struct ExportTests {
     #expect(refused.status == 2)
     #expect(refused.errors.contains(decoder) && refused.errors.contains("different values"), "\(refused.errors)")
     #expect(try FileSystem.names(inFolder: back.path).isEmpty)
+  }
+
+  /// A program that calls the library gets the bytes that the command writes, there and back.
+  @Test(arguments: [nil, StorageType.bf16])
+  func theLibraryWritesWhatTheCommandWrites(dtype: StorageType?) throws {
+    let folder = TemporaryFolder()
+    let source = fixture("tensorflow/bert-tiny")
+    let arguments = dtype.map { ["--dtype", $0.rawValue] } ?? []
+    var options = ConversionOptions()
+    options.storageType = dtype
+    let (native, own) = (folder.file("native.safetensors"), folder.file("own.safetensors"))
+    #expect(try Program.run(["convert", "auto-to-native", source, "-o", native] + arguments).status == 0)
+    _ = try CheckpointConverter.convert(source, to: own, options: options)
+    #expect(try contents(native) == contents(own))
+    for (route, format) in [("native-to-tf", ExportFormat.tensorFlow), ("native-to-pytorch", .pyTorch)] {
+      let (byCommand, byLibrary) = (TemporaryFolder(), TemporaryFolder())
+      #expect(try Program.run(["convert", route, native, "-o", byCommand.file("model.bin")] + arguments).status == 0)
+      let result = try CheckpointConverter.export(native, to: byLibrary.file("model.bin"), as: format, options: options)
+      let names = try FileSystem.names(inFolder: byCommand.path).sorted()
+      #expect(result.outputs.map(FileSystem.baseName).sorted() == names && !names.isEmpty)
+      for name in names { #expect(try contents(byCommand.file(name)) == contents(byLibrary.file(name)), "\(name)") }
+    }
   }
 }

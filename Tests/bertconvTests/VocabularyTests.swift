@@ -52,7 +52,7 @@ struct VocabularyTests {
     #expect(try carried(again) == vocabulary)
   }
 
-  /// The number of tokens that is held against the model, for every way in which a file may end its lines.
+  /// The number of tokens is compared with the model's, for every way in which a file may end its lines.
   @Test(
     arguments: [
       ("\n", 40, 0, nil), ("\r\n", 40, 0, nil), ("\n", 39, 0, "39 tokens and the model 40 rows"),
@@ -78,12 +78,12 @@ struct VocabularyTests {
     #expect(listed["metadata"]?["bertconv.vocab"]?.stringValue.map { Array($0.utf8) } == vocabulary)
   }
 
-  /// What the vocabulary shows is held against what the tokenizer was told.
+  /// The case of the vocabulary is compared with the setting of the tokenizer.
   @Test(
     arguments: [
       (
         ["The", "##ING", "and"], #"{"do_lower_case": true}"#,
-        "is cased (2 of 3 tokens have a capital): text in lower case"
+        "is cased (2 of 3 tokens have a capital): lower-case text"
       ),
       (["The", "##ING", "and"], #"{"do_lower_case": false}"#, nil),
       (["The", "##ING", "and"], "{}", "note: the vocabulary is cased (2 of 3 tokens have a capital)"),
@@ -92,7 +92,7 @@ struct VocabularyTests {
       (["the", "and", "é"], #"{"do_lower_case": false}"#, "no token of the vocabulary has a capital"),
       (["the", "and", "é"], #"{"do_lower_case": true}"#, nil), (["the", "and", "é"], nil, nil),
       (["中", "##國", "12"], #"{"do_lower_case": false}"#, nil), (["中", "##國", "12"], #"{"do_lower_case": true}"#, nil),
-      (["The"], "{", "what it says of the tokenizer is not known"),
+      (["The"], "{", "the tokenizer config cannot be read"),
     ] as [([String], String?, String?)])
   func casingIsHeldAgainstTheTokenizer(tokens: [String], settings: String?, said: String?) throws {
     let folder = TemporaryFolder()

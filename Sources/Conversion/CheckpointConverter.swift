@@ -1,0 +1,74 @@
+import CheckpointReaders
+import CheckpointWriters
+import NativeFormat
+import TensorIO
+import WeightMapping
+
+/// Converts checkpoints of any format into native files, and native files back.
+///
+/// ```swift
+/// let result = try CheckpointConverter.convert("bert/bert_model.ckpt", to: "model.safetensors")
+/// for warning in result.warnings { print(warning.text) }
+/// ```
+///
+/// Every tensor is accounted for, every checksum of the source is checked, a checkpoint that contains code is refused, and
+/// an output appears whole or not at all. Errors are `FormatError`.
+public enum CheckpointConverter {
+  /// Converts the checkpoint at `source` into a native file at `output`.
+  ///
+  /// - Parameters:
+  ///   - source: a file, a TensorFlow prefix or a folder
+  ///   - progress: called on this thread
+  /// - Throws: `FormatError` of kind `dangerous` for a pickle that could run code, `mismatch` and `unrecognized` for tensors
+  ///   that do not make a model, `output` where the file cannot be written, and what a reader finds
+  public static func convert(
+    _ source: String, to output: String, options: ConversionOptions = ConversionOptions(),
+    progress: ConversionProgress? = nil
+  ) throws -> ConversionResult {
+    let model = try SourceModel(source, kind: options.kind, config: options.config)
+    let checkpoint = model.checkpoint
+    let vocabularyPath = options.vocabulary ?? checkpoint.vocabularyPath
+    try checkpoint.refuseReplacement(by: [output], others: [model.configPath, vocabularyPath].compactMap(\.self))
+    if !options.overwrites, FileSystem.kind(of: output) == .file { throw Self.exists(output) }
+    var plan = try model.plan(
+      mapper: try Mapper(tablesAt: options.tables), allowUnexpected: options.allowUnexpected)
+    if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
+    let vocabulary = try Vocabulary(for: checkpoint, given: options.vocabulary)
+    let native = try NativeWriter(
+      path: output, overwrites: options.overwrites, config: plan.config, vocabulary: vocabulary?.text,
+      source: Provenance.placeholder(checkpoint, plan: plan))
+    let reducing = options.storageType.map { ReducingSink(native, type: $0) }
+    try write(plan, from: model, to: reducing ?? native, progress: progress) {
+      // While the disk is still busy with the data.
+      try native.setSource(try Provenance.make(checkpoint, plan: plan))
+    }
+    let findings = (vocabulary?.findings(config: plan.config) ?? []) + (vocabulary?.tokenizerFindings ?? [])
+    return ConversionResult(
+      format: checkpoint.source.format, family: plan.family, dialect: plan.dialect, report: plan.report,
+      config: plan.config, outputs: [output], tensorCount: plan.targets.count, byteCount: plan.byteCount,
+      storageType: options.storageType,
+      notes: plan.notes.map { .mapping($0) } + findings.filter { !$0.isWarning }.map { .vocabulary($0) },
+      warnings: checkpoint.warnings.map { .source($0) } + findings.filter(\.isWarning).map { .vocabulary($0) }
+        + (reducing?.warnings ?? []))
+  }
+
+  /// Streams the plan's tensors to `sink` and completes it after `last`; removes all traces of it on any error.
+  static func write(
+    _ plan: MappingPlan, from model: SourceModel, to sink: any TensorSink, progress: ConversionProgress?,
+    last: () throws -> Void
+  ) throws {
+    let total = plan.byteCount
+    do {
+      try Converter.write(plan, from: model.tensors, to: sink, progress: progress.map { tell in { tell($0, total) } })
+      try last()
+      try sink.finish()
+    } catch {
+      sink.cancel()
+      throw error
+    }
+  }
+
+  static func exists(_ output: String) -> FormatError {
+    FormatError(.output, "the output already exists", file: output, advice: .allowReplacing)
+  }
+}

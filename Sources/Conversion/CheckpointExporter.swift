@@ -1,0 +1,99 @@
+import CheckpointReaders
+import CheckpointWriters
+import NativeFormat
+import TensorIO
+import WeightMapping
+
+extension CheckpointConverter {
+  /// Converts a native file, or a safetensors file with a config, into a checkpoint of another program.
+  ///
+  /// A TensorFlow bundle is written to the prefix `output`, with `bert_config.json` and `vocab.txt` in its folder. Either
+  /// all files appear or the checkpoint does not.
+  ///
+  /// - Throws: `FormatError` of kind `damaged` for a checksum that is wrong, `config` where there is none, `unrecognized`
+  ///   or `unsupported` where the model has no form in the output
+  public static func export(
+    _ source: String, to output: String, as format: ExportFormat, options: ConversionOptions = ConversionOptions(),
+    progress: ConversionProgress? = nil
+  ) throws -> ConversionResult {
+    guard options.storageType != .int8 else {
+      throw FormatError(
+        .unsupported, "other programs' checkpoints have no form of 8-bit weights",
+        advice: .chooseStorageType(["f32", "f16", "bf16"]))
+    }
+    let model = try SourceModel(source, kind: .safetensors, config: options.config)
+    let checkpoint = model.checkpoint
+    try NativeModel.open(checkpoint.path).verifyChecksums()
+    var plan = try exportPlan(model, as: format, tables: options.tables)
+    if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
+    let outputs = try ExportOutputs(format, output, model, vocabulary: options.vocabulary)
+    try checkpoint.refuseReplacement(by: outputs.all)
+    if !options.overwrites, let other = outputs.all.first(where: { FileSystem.kind(of: $0) != nil }) {
+      throw exists(other)
+    }
+    let writer = try format.writer(output, overwrites: options.overwrites)
+    let reducing = options.storageType.map { ReducingSink(writer, type: $0) }
+    try write(plan, from: model, to: reducing ?? writer, progress: progress) {
+      // Before the checkpoint itself, so that it never exists without them.
+      for text in outputs.texts {
+        try AtomicFile.write(Array(text.content.utf8), to: text.path, overwrites: options.overwrites)
+      }
+    }
+    return ConversionResult(
+      format: checkpoint.source.format, family: plan.family, dialect: plan.dialect, report: plan.report,
+      config: plan.config, outputs: outputs.all, tensorCount: plan.targets.count, byteCount: plan.byteCount,
+      storageType: options.storageType, notes: plan.notes.map { .mapping($0) },
+      warnings: checkpoint.warnings.map { .source($0) } + (reducing?.warnings ?? []))
+  }
+
+  private static func exportPlan(
+    _ model: SourceModel, as format: ExportFormat, tables: [String]
+  ) throws -> MappingPlan {
+    let mapper = try Mapper(tablesAt: tables)
+    let file = model.checkpoint.path
+    guard let family = mapper.recognise(model.tensors.tensors).family else {
+      throw FormatError(.unrecognized, "no table matches these tensors", file: file, advice: .giveTable)
+    }
+    guard let config = model.config else {
+      throw FormatError(.config, "the model has no config", file: file, advice: .giveConfig)
+    }
+    return try mapper.exportPlan(
+      for: model.tensors.tensors, file: file, config: config, family: family, dialect: format.dialect
+    ).resolvingTies(in: model.tensors)
+  }
+}
+
+extension ExportFormat {
+  fileprivate func writer(_ output: String, overwrites: Bool) throws -> any TensorSink {
+    switch self {
+    case .tensorFlow: try TensorFlowBundleWriter(prefix: output, overwrites: overwrites)
+    case .pyTorch: try TorchZipWriter(path: output, overwrites: overwrites)
+    }
+  }
+}
+
+/// The files that an export writes.
+private struct ExportOutputs {
+  /// Of the checkpoint itself.
+  let checkpoint: [String]
+  /// In the same folder.
+  let texts: [(path: String, content: String)]
+
+  var all: [String] { checkpoint + texts.map(\.path) }
+
+  /// `vocabulary` is the path of the one to write; without it the model's own is written.
+  init(_ format: ExportFormat, _ output: String, _ model: SourceModel, vocabulary: String?) throws {
+    switch format {
+    case .pyTorch:
+      checkpoint = [output]
+      texts = []
+    case .tensorFlow:
+      checkpoint = [output + ".index", output + ".data-00000-of-00001"]
+      let folder = FileSystem.folder(of: output)
+      let tokens = try vocabulary.map { try FileSystem.text($0) } ?? Vocabulary.embedded(in: model.checkpoint.source)
+      texts =
+        (model.config.map { [(FileSystem.join(folder, "bert_config.json"), $0.text(pretty: true) + "\n")] } ?? [])
+        + (tokens.map { [(FileSystem.join(folder, "vocab.txt"), $0)] } ?? [])
+    }
+  }
+}

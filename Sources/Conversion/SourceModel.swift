@@ -1,0 +1,119 @@
+import CheckpointReaders
+import NativeFormat
+import TensorIO
+import WeightMapping
+
+/// A checkpoint that is opened and judged, its tensors as a model has them, and the config that belongs to them.
+public struct SourceModel: Sendable {
+  public let checkpoint: OpenedCheckpoint
+  /// The checkpoint's tensors; 8-bit weights and their scales are one tensor of the numbers that they represent.
+  public let tensors: any TensorSource
+  /// The number of tensors that are stored in 8 bits.
+  public let quantizedCount: Int
+  public let config: JSON?
+  /// `nil` for a config that the checkpoint itself carries, and where there is none.
+  public let configPath: String?
+
+  /// What to do with a pickle that imports something dangerous. Nothing of it is run in any case.
+  public enum DangerousContent: Sendable {
+    case refused
+    /// For looking at a checkpoint, which makes nothing of it.
+    case tolerated
+  }
+
+  /// Opens the checkpoint at `path`: a file, a TensorFlow prefix or a folder.
+  ///
+  /// - Parameters:
+  ///   - kind: the only kind of format that is accepted; `nil` accepts all
+  ///   - config: path of the config; `nil` takes the one in the checkpoint or in its folder
+  /// - Throws: `FormatError`, of kind `dangerous` where the checkpoint contains code and that is refused
+  public init(
+    _ path: String, kind: CheckpointKind? = nil, config: String? = nil, dangerousContent: DangerousContent = .refused
+  ) throws {
+    let checkpoint = try CheckpointOpener().open(path, kind: kind)
+    if dangerousContent == .refused { try checkpoint.refuseDangerousContent() }
+    let found = try ConfigFile(for: checkpoint, given: config)
+    let dequantized = DequantizedSource(checkpoint.source)
+    self.checkpoint = checkpoint
+    tensors = dequantized ?? checkpoint.source
+    quantizedCount = dequantized?.count ?? 0
+    self.config = found.json
+    configPath = found.path
+  }
+
+  /// The plan that makes a native model of this checkpoint, with tied tensors compared.
+  public func plan(mapper: Mapper, allowUnexpected: [String] = []) throws -> MappingPlan {
+    try mapper.plan(
+      for: tensors.tensors, metadata: tensors.metadata, file: checkpoint.path, config: config, configFile: configPath,
+      allowUnexpected: allowUnexpected
+    ).resolvingTies(in: tensors)
+  }
+}
+
+extension OpenedCheckpoint {
+  /// Throws where a pickle in the checkpoint imports something that could run code.
+  package func refuseDangerousContent() throws(FormatError) {
+    guard let dangerous = source.imports.first(where: { $0.verdict == .dangerous }) else { return }
+    throw FormatError(
+      .dangerous, "the checkpoint contains code; refused", file: path, found: dangerous.name,
+      advice: .all([
+        "Nothing was run. Do not load this file with torch.", .listImports,
+      ]))
+  }
+
+  /// Throws where one of `outputs` is a file that the checkpoint is read from, or `others` are.
+  package func refuseReplacement(by outputs: [String], others: [String] = []) throws(FormatError) {
+    let inputs = source.files.map(\.path) + others
+    for output in outputs where inputs.contains(where: { FileSystem.isSameFile($0, output) }) {
+      throw FormatError(
+        .output, "the output is one of the source's files", file: output, advice: .chooseOtherOutput)
+    }
+  }
+}
+
+/// A config, and the file that contains it.
+package struct ConfigFile {
+  /// `nil` where there is none.
+  package let json: JSON?
+  /// `nil` for one that the checkpoint itself carries.
+  package let path: String?
+
+  /// The config given, else the one in a native file, else the one in the checkpoint's folder. The modules of a
+  /// sentence-transformers folder are part of it in any case.
+  package init(for checkpoint: OpenedCheckpoint, given: String?) throws {
+    var config: JSON?
+    if given == nil, let own = try Self.embedded(in: checkpoint.source) {
+      config = own
+      path = nil
+    } else {
+      path = given ?? checkpoint.configPath
+      config = try path.map(Self.read)
+    }
+    if let modules = checkpoint.sentenceModules {
+      config = config ?? .object([])
+      config?.set(SentenceModule.configKey, modules)
+    }
+    json = config
+  }
+
+  /// A file that contains one JSON object.
+  package static func read(_ path: String) throws -> JSON {
+    let config = try JSON.parse(try FileSystem.text(path, limit: 16 << 20), file: path)
+    guard config.members != nil else { throw FormatError(.config, "the config is not a JSON object", file: path) }
+    return config
+  }
+
+  /// The config that a native file carries.
+  private static func embedded(in source: any TensorSource) throws -> JSON? {
+    guard let text = source.metadata.first(where: { $0.key == NativeProfile.configKey })?.value else { return nil }
+    return try JSON.parse(text, file: source.files.first?.path)
+  }
+}
+
+extension Mapper {
+  /// The built-in tables, and before them those in the files at `paths`.
+  public init(tablesAt paths: [String]) throws {
+    let own = try paths.map { try MappingTable(yaml: try FileSystem.text($0, limit: 16 << 20), file: $0) }
+    self.init(tables: own + (try MappingTable.builtIn()))
+  }
+}

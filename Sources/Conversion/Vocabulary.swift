@@ -1,0 +1,159 @@
+import CheckpointReaders
+import NativeFormat
+import TensorIO
+
+/// The vocabulary that belongs to a checkpoint.
+public struct Vocabulary: Sendable {
+  /// `nil` for one inside the checkpoint.
+  public let path: String?
+  /// One token per line.
+  public let text: String
+
+  package init(path: String?, text: String) {
+    self.path = path
+    self.text = text
+  }
+
+  /// The vocabulary given, else the one in the checkpoint's folder, else the one in the checkpoint; `nil` where there is
+  /// none.
+  package init?(for checkpoint: OpenedCheckpoint, given: String?) throws {
+    if let path = given ?? checkpoint.vocabularyPath {
+      self.init(path: path, text: try FileSystem.text(path))
+    } else if let own = Self.embedded(in: checkpoint.source) {
+      self.init(path: nil, text: own)
+    } else {
+      return nil
+    }
+  }
+
+  /// The text of the vocabulary that a native file carries.
+  package static func embedded(in source: any TensorSource) -> String? {
+    source.metadata.first { $0.key == NativeProfile.vocabularyKey }?.value
+  }
+
+  /// Bytes are counted: to a `String` a CRLF is one character and no newline. Nothing but a newline ends a line: a lone
+  /// CR, U+2028 and the like are tokens, or parts of them, in vocabularies of many languages.
+  public var tokenCount: Int {
+    let newlines = text.utf8.count { $0 == UInt8(ascii: "\n") }
+    return text.utf8.last == nil || text.utf8.last == UInt8(ascii: "\n") ? newlines : newlines + 1
+  }
+
+  /// Whether the tokens have capitals; `nil` where they do not show it.
+  public var casing: Casing? { CasedTokens(text).casing }
+
+  public enum Casing: String, Sendable { case cased, uncased }
+
+  /// Where the vocabulary contradicts the config: their sizes.
+  public func findings(config: JSON) -> [VocabularyFinding] {
+    let tokens = tokenCount
+    guard let rows = config["vocab_size"]?.intValue, tokens != rows else { return [] }
+    return [
+      tokens < rows ? .fewerTokensThanRows(tokens: tokens, rows: rows) : .moreTokensThanRows(tokens: tokens, rows: rows)
+    ]
+  }
+
+  /// Where the vocabulary contradicts the `tokenizer_config.json` in its folder: whether text is made lower-case before it
+  /// is looked up. A wrong setting gives wrong ids without any error.
+  public var tokenizerFindings: [VocabularyFinding] {
+    let tokens = CasedTokens(text)
+    guard let path, let casing = tokens.casing else { return [] }
+    var findings: [VocabularyFinding] = []
+    let file = FileSystem.join(FileSystem.folder(of: path), "tokenizer_config.json")
+    var makesLowerCase: Bool?
+    if FileSystem.isFile(file) {
+      do {
+        makesLowerCase = try ConfigFile.read(file)["do_lower_case"]?.boolValue
+      } catch {
+        findings.append(.unreadableTokenizerConfig("\(error)"))
+      }
+    }
+    switch (makesLowerCase, casing) {
+    case (true, .cased):
+      findings.append(.lowersCasedVocabulary(file: file, capitals: tokens.capitals, tokens: tokens.count))
+    case (false, .uncased): findings.append(.keepsCapitalsOfUncasedVocabulary(file: file))
+    case (nil, .cased): findings.append(.casedWithoutSetting(capitals: tokens.capitals, tokens: tokens.count))
+    default: break
+    }
+    return findings
+  }
+}
+
+/// What is notable about a vocabulary.
+public enum VocabularyFinding: Sendable, Equatable {
+  case fewerTokensThanRows(tokens: Int, rows: Int)
+  case moreTokensThanRows(tokens: Int, rows: Int)
+  /// `tokenizer_config.json` cannot be read, for this reason.
+  case unreadableTokenizerConfig(String)
+  /// The tokenizer config says `do_lower_case` true, but tokens have capitals.
+  case lowersCasedVocabulary(file: String, capitals: Int, tokens: Int)
+  /// The tokenizer config says `do_lower_case` false, but no token has a capital.
+  case keepsCapitalsOfUncasedVocabulary(file: String)
+  /// Tokens have capitals, and nothing sets `do_lower_case`, which tokenizers take to be true.
+  case casedWithoutSetting(capitals: Int, tokens: Int)
+
+  /// Whether something is wrong as things stand, rather than worth knowing.
+  public var isWarning: Bool { if case .casedWithoutSetting = self { false } else { true } }
+
+  /// The finding in a sentence.
+  public var text: String {
+    func share(_ capitals: Int, _ tokens: Int) -> String {
+      "\(grouped(capitals)) of \(grouped(tokens)) tokens have a capital"
+    }
+    switch self {
+    case .fewerTokensThanRows(let tokens, let rows):
+      return "the vocabulary has \(grouped(tokens)) tokens and the model \(grouped(rows)) rows: the rest is padding"
+    case .moreTokensThanRows(let tokens, let rows):
+      return "the vocabulary has \(grouped(tokens)) tokens but the model only \(grouped(rows)) rows: "
+        + "it may belong to another model"
+    case .unreadableTokenizerConfig(let reason): return "the tokenizer config cannot be read: \(reason)"
+    case .lowersCasedVocabulary(let file, let capitals, let tokens):
+      return "\(file) sets do_lower_case to true, but the vocabulary is cased (\(share(capitals, tokens))): "
+        + "lower-case text gets different ids than in training; set it to false"
+    case .keepsCapitalsOfUncasedVocabulary(let file):
+      return
+        "\(file) sets do_lower_case to false, but no token of the vocabulary has a capital: each word with a capital "
+        + "becomes [UNK]; set it to true"
+    case .casedWithoutSetting(let capitals, let tokens):
+      return
+        "the vocabulary is cased (\(share(capitals, tokens))): tokenize with do_lower_case set to false, which is not "
+        + "the default of BERT tokenizers"
+    }
+  }
+}
+
+/// The tokens of a vocabulary counted by the case of their letters, without those in brackets ([CLS], <s>).
+private struct CasedTokens {
+  /// Tokens with a capital.
+  private(set) var capitals = 0
+  /// Tokens with another cased letter, and no capital.
+  private(set) var small = 0
+  private(set) var count = 0
+
+  init(_ text: String) {
+    for token in text.utf8.split(separator: UInt8(ascii: "\n")) {
+      if let first = token.first, first == UInt8(ascii: "[") || first == UInt8(ascii: "<") { continue }
+      count += 1
+      var hasCapital = false
+      var hasLetter = false
+      var isASCII = true
+      for byte in token {
+        hasCapital = hasCapital || (0x41...0x5A).contains(byte)
+        hasLetter = hasLetter || (0x61...0x7A).contains(byte)
+        isASCII = isASCII && byte < 0x80
+      }
+      if !isASCII, !hasCapital {
+        for scalar in String(decoding: token, as: UTF8.self).unicodeScalars
+        where !scalar.isASCII && scalar.properties.isCased {
+          if scalar.properties.isUppercase { hasCapital = true } else { hasLetter = true }
+        }
+      }
+      if hasCapital { capitals += 1 } else if hasLetter { small += 1 }
+    }
+  }
+
+  /// Fewer than one in a hundred is a slip, and shows nothing.
+  var casing: Vocabulary.Casing? {
+    if capitals > 0 { return capitals * 100 >= count ? .cased : nil }
+    return small > 0 && small * 100 >= count ? .uncased : nil
+  }
+}
