@@ -73,7 +73,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Comparison",
-      dependencies: ["TensorIO", "ModelFamilies", "WeightMapping", "Conversion"],
+      dependencies: ["TensorIO", "CheckpointFormats", "ModelFamilies", "WeightMapping", "Conversion"],
       swiftSettings: strict),
     .target(
       name: "Encoder",
@@ -91,7 +91,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Reports",
-      dependencies: ["TensorIO", "ModelFamilies", "WeightMapping", "Inspection", "Comparison", "Verification"],
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "ModelFamilies", "WeightMapping", "Inspection", "Comparison", "Verification",
+      ],
       resources: [.embedInCode("Pages")],
       swiftSettings: strict),
     .executableTarget(
@@ -111,10 +113,15 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "TensorIOTests", dependencies: ["TensorIO", "CTensorIO", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "CheckpointReadersTests",
-      dependencies: ["CheckpointReaders", "CheckpointWriters", "TensorIO", "TestSupport"], swiftSettings: strict),
+      name: "CheckpointFormatsTests", dependencies: ["CheckpointFormats", "TensorIO", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(
-      name: "NativeFormatTests", dependencies: ["NativeFormat", "TensorIO", "TestSupport"], swiftSettings: strict),
+      name: "CheckpointReadersTests",
+      dependencies: ["CheckpointReaders", "CheckpointWriters", "CheckpointFormats", "TensorIO", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "NativeFormatTests", dependencies: ["NativeFormat", "CheckpointFormats", "TensorIO", "TestSupport"],
+      swiftSettings: strict),
     // Checkpoints in memory, and what the tables and a conversion make of them.
     .target(
       name: "ModelSupport",
@@ -137,12 +144,15 @@ let package = Package(
     .testTarget(
       name: "EncoderTests",
       dependencies: [
-        "Encoder", "ModelFamilies", "CKernels", "COneDNN", "NativeFormat", "CheckpointReaders", "TestSupport", "TensorIO",
+        "Encoder", "ModelFamilies", "CKernels", "COneDNN", "NativeFormat", "CheckpointFormats", "CheckpointReaders",
+        "TestSupport", "TensorIO",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "VerificationTests",
-      dependencies: ["Verification", "Encoder", "NativeFormat", "CheckpointReaders", "TestSupport"],
+      dependencies: [
+        "Verification", "Encoder", "NativeFormat", "CheckpointFormats", "CheckpointReaders", "TestSupport",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ReportsTests",
@@ -150,7 +160,10 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "bertconvTests",
-      dependencies: ["bertconv", "Conversion", "TestSupport", "TensorIO", "CheckpointReaders", "CheckpointWriters"],
+      dependencies: [
+        "bertconv", "Conversion", "TestSupport", "TensorIO", "CheckpointFormats", "CheckpointReaders",
+        "CheckpointWriters",
+      ],
       exclude: ["Listings"],
       swiftSettings: strict),
   ],

@@ -1,8 +1,8 @@
 import TensorIO
 
-/// Several checkpoints as one: the tensors of each under their own names behind its prefix, in order.
+/// Several checkpoints as one: the tensors of each in order, their names after its prefix.
 ///
-/// Format and metadata are the first one's; warnings and imports are those of all.
+/// Format and metadata are those of the first; warnings and imports those of all.
 final class CompositeSource: TensorSource {
   let format: FormatName
   let files: [SourceFile]
@@ -11,9 +11,9 @@ final class CompositeSource: TensorSource {
   let imports: [ImportedGlobal]
   let metadata: [(key: String, value: String)]
   private let parts: [any TensorSource]
-  private let places: [(part: Int, index: Int)]
+  private let origins: [(part: Int, index: Int)]
 
-  /// - Parameter leading: files beside those of the parts, as a list of them
+  /// - Parameter leading: files listed before those of the parts, such as an index of shards
   init(
     _ parts: [(prefix: String, source: any TensorSource)], leading: [SourceFile] = [],
     metadata ownMetadata: [(key: String, value: String)] = []
@@ -22,7 +22,7 @@ final class CompositeSource: TensorSource {
     var tensors: [TensorInfo] = []
     var warnings: [String] = []
     var imports = ImportList()
-    var places: [(part: Int, index: Int)] = []
+    var origins: [(part: Int, index: Int)] = []
     var storages = 0
     for (part, (prefix, source)) in parts.enumerated() {
       for (index, tensor) in source.tensors.enumerated() {
@@ -31,7 +31,7 @@ final class CompositeSource: TensorSource {
         info.location?.file += files.count
         if let storage = tensor.sharedStorage { info.sharedStorage = storages + storage }
         tensors.append(info)
-        places.append((part, index))
+        origins.append((part, index))
       }
       storages += (source.tensors.compactMap(\.sharedStorage).max() ?? -1) + 1
       files += source.files
@@ -43,20 +43,20 @@ final class CompositeSource: TensorSource {
     self.tensors = tensors
     self.warnings = warnings
     self.imports = imports.items
-    self.places = places
+    self.origins = origins
     self.parts = parts.map(\.source)
     metadata = ownMetadata + (parts.first?.source.metadata ?? [])
   }
 
   func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
-    try parts[places[index].part].withBytes(ofTensorAt: places[index].index, body)
+    try parts[origins[index].part].withBytes(ofTensorAt: origins[index].index, body)
   }
 
   func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
-    try parts[places[index].part].streamBytes(ofTensorAt: places[index].index, body)
+    try parts[origins[index].part].streamBytes(ofTensorAt: origins[index].index, body)
   }
 
   func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
-    try parts[places[index].part].strings(ofTensorAt: places[index].index)
+    try parts[origins[index].part].strings(ofTensorAt: origins[index].index)
   }
 }

@@ -1,11 +1,12 @@
+import CheckpointFormats
 import TensorIO
 
-/// From what the user gives to the one file to open.
+/// Finds the file to open for the path that the user gave.
 ///
-/// A TensorFlow prefix, `.index`, `.data-*` or `.meta` file leads to the index; `params_N.npy` to the list of shapes beside it; a
-/// folder to what its `checkpoint` state file names, else to its one checkpoint; a SavedModel to its variables.
+/// A TensorFlow prefix, `.index`, `.data-*` or `.meta` file leads to the index; `params_N.npy` to the list of shapes in the same folder;
+/// a folder to the checkpoint that its `checkpoint` state file names, else to its only checkpoint; a SavedModel to its variables.
 struct PathResolution {
-  /// Looks for this kind alone when given.
+  /// If given, only this kind is looked for.
   let kind: CheckpointKind?
 
   struct Result {
@@ -19,43 +20,34 @@ struct PathResolution {
     case .folder: return try resolveFolder(path)
     case .other:
       throw FormatError(
-        "neither a file nor a folder", file: path, advice: "Give a checkpoint's file, prefix or folder.")
+        .unreadable, "neither a file nor a folder", file: path, advice: "Give a checkpoint's file, prefix or folder.")
     case nil:
-      if FileSystem.isFile(path + ".index") { return Result(path: path + ".index") }
+      if FileSystem.isFile(path + BundleFiles.indexSuffix) { return Result(path: path + BundleFiles.indexSuffix) }
       if let part = firstV1Part(path) { return Result(path: part) }
-      if FileSystem.isFile(path + ".data-00000-of-00001") {
-        throw missingIndex(path, data: path + ".data-00000-of-00001")
-      }
+      let data = BundleFiles.shard(path, 0, of: 1)
+      if FileSystem.isFile(data) { throw missingIndex(path, data: data) }
       throw notFound(path)
     }
   }
 
   // MARK: Files
 
-  /// The name without its ending for `PREFIX.data-NNNNN-of-NNNNN`; `nil` for other names.
-  private func prefix(ofDataFile name: String) -> Substring? {
-    guard let range = name.ranges(of: ".data-").last else { return nil }
-    let tail = name[range.upperBound...].split(separator: "-", omittingEmptySubsequences: false)
-    guard tail.count == 3, tail[1] == "of", Int(tail[0]) != nil, Int(tail[2]) != nil else { return nil }
-    return name[..<range.lowerBound]
-  }
-
-  /// `PREFIX.index` for a data file, and for the graph that TensorFlow 1 writes beside it (`PREFIX.meta`), which holds no
-  /// weights; `nil` for other names.
+  /// `PREFIX.index` for a data file, and for the graph that TensorFlow 1 writes next to it (`PREFIX.meta`), which contains
+  /// no weights; `nil` for other names.
   private func index(forDataFile path: String) throws(FormatError) -> String? {
     let name = FileSystem.baseName(path)
-    let graph = name.hasSuffix(".meta") ? name.dropLast(5) : nil
-    guard let plain = prefix(ofDataFile: name) ?? graph else { return nil }
-    let prefix = FileSystem.join(FileSystem.folder(of: path), String(plain))
+    let graph = name.hasSuffix(".meta") ? String(name.dropLast(5)) : nil
+    guard let plain = BundleFiles.prefix(ofShard: name) ?? graph else { return nil }
+    let prefix = FileSystem.join(FileSystem.folder(of: path), plain)
     let index =
-      path.hasPrefix("./") ? "./" + prefix.drop(while: { $0 == "." || $0 == "/" }) + ".index" : prefix + ".index"
+      (path.hasPrefix("./") ? "./" + prefix.drop(while: { $0 == "." || $0 == "/" }) : prefix) + BundleFiles.indexSuffix
     if FileSystem.isFile(index) { return index }
-    // A graph beside a checkpoint of version 1, or a file of that name that is something else.
+    // A graph next to a checkpoint of version 1, or something else with that name.
     if graph != nil { return FileSystem.isFile(prefix) ? prefix : nil }
     throw missingIndex(prefix, data: path)
   }
 
-  /// `params_shapes.json` beside `params_N.npy`: a part leads to the whole; `nil` for other names.
+  /// `params_shapes.json` in the folder of `params_N.npy`; `nil` for other names.
   private func shapes(forShard path: String) -> String? {
     guard NpyShardsSource.shardNumber(FileSystem.baseName(path)) != nil else { return nil }
     let shapes = FileSystem.join(FileSystem.folder(of: path), NpyShardsSource.shapesName)
@@ -64,8 +56,9 @@ struct PathResolution {
 
   private func missingIndex(_ prefix: String, data: String) -> FormatError {
     FormatError(
-      "the checkpoint's index is not there", file: prefix + ".index", found: "only \(FileSystem.baseName(data))",
-      advice: "A checkpoint is the .index file and all of its .data files: put them into one folder.")
+      .unreadable, "the index of the checkpoint is missing", file: prefix + BundleFiles.indexSuffix,
+      found: "only \(FileSystem.baseName(data))",
+      advice: "A checkpoint consists of the .index file and all .data files: put them into one folder.")
   }
 
   /// The first file of a V1 checkpoint saved in several, given its prefix.
@@ -80,8 +73,8 @@ struct PathResolution {
     let folder = FileSystem.folder(of: path)
     let there = checkpoints(in: (try? FileSystem.names(inFolder: folder)) ?? [])
     return FormatError(
-      "no such file, folder or checkpoint prefix", file: path,
-      advice: there.isEmpty ? "Check the path." : "In \(folder) there is: \(there.prefix(8).joined(separator: ", ")).")
+      .unreadable, "no such file, folder or checkpoint prefix", file: path,
+      advice: there.isEmpty ? "Check the path." : "\(folder) contains: \(there.prefix(8).joined(separator: ", ")).")
   }
 
   // MARK: Folders
@@ -98,10 +91,12 @@ struct PathResolution {
         let state = FileSystem.join(folder, "checkpoint")
         if let name = try stateFileChoice(state) {
           let prefix = FileSystem.join(folder, name)
-          if FileSystem.isFile(prefix + ".index") { return Result(path: prefix + ".index") }
+          if FileSystem.isFile(prefix + BundleFiles.indexSuffix) {
+            return Result(path: prefix + BundleFiles.indexSuffix)
+          }
           if FileSystem.isFile(prefix) { return Result(path: prefix) }
           if let part = firstV1Part(prefix) { return Result(path: part) }
-          warnings.append("the state file \(state) names '\(name)', which is not there")
+          warnings.append("the state file \(state) names '\(name)', which does not exist")
         }
       }
     }
@@ -116,17 +111,20 @@ struct PathResolution {
       if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
       if found.count > 1 {
         throw FormatError(
-          "the folder holds several checkpoints", file: folder,
-          found: found.prefix(12).map { candidate == .tensorFlow ? String($0.dropLast(6)) : $0 }.joined(
+          .unreadable, "the folder contains several checkpoints", file: folder,
+          found: found.prefix(12).map {
+            candidate == .tensorFlow ? String($0.dropLast(BundleFiles.indexSuffix.count)) : $0
+          }.joined(
             separator: ", "),
           advice: "Give one of them instead of the folder.")
       }
     }
-    if accepts(.tensorFlow), let data = names.first(where: { prefix(ofDataFile: $0) != nil }) {
-      throw missingIndex(FileSystem.join(folder, String(prefix(ofDataFile: data) ?? "")), data: data)
+    if accepts(.tensorFlow), let data = names.first(where: { BundleFiles.prefix(ofShard: $0) != nil }) {
+      throw missingIndex(FileSystem.join(folder, BundleFiles.prefix(ofShard: data) ?? ""), data: data)
     }
     throw FormatError(
-      "the folder holds no checkpoint" + (kind.map { " for this route (\($0.title))" } ?? ""), file: folder,
+      .unrecognized, "the folder contains no checkpoint" + (kind.map { " for this route (\($0.title))" } ?? ""),
+      file: folder,
       found: names.isEmpty ? "an empty folder" : names.prefix(12).joined(separator: ", "),
       advice: warnings.isEmpty ? "Give the checkpoint's file or prefix." : .sentence(warnings.joined(separator: "; ")))
   }
@@ -138,7 +136,7 @@ struct PathResolution {
   }
 
   /// The checkpoint that a state file (`CheckpointState` as text) names. The path there is often that of another machine
-  /// and must not lead out of the folder, so only its last component counts.
+  /// and must not leave the folder, so only its last component counts.
   private func stateFileChoice(_ path: String) throws(FormatError) -> String? {
     let text = try FileSystem.text(path, limit: 16 << 20)
     for line in text.split(separator: "\n") {

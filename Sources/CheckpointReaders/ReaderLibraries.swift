@@ -3,7 +3,7 @@ import CZlib
 
 /// The libraries that readers call, as found at run time.
 package enum ReaderLibraries {
-  /// Each with its version; snappy's C interface tells none.
+  /// Each with its version; snappy's C interface does not provide one.
   package static var versions: [String] {
     // Memory safety: both texts are constants of their libraries.
     [

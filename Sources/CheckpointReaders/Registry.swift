@@ -1,10 +1,11 @@
+import CheckpointFormats
 import TensorIO
 
-/// The families of formats that a conversion route may be narrowed to.
+/// The groups of formats that a conversion route may be restricted to.
 public enum CheckpointKind: String, Sendable, CaseIterable {
   case tensorFlow, pyTorch, safetensors, keras, numPy, flax
 
-  /// Names under which a folder usually holds a checkpoint of the kind, best first.
+  /// Usual names of a checkpoint of this kind in a folder, best first.
   var usualNames: [String] {
     switch self {
     case .safetensors: ["model.safetensors.index.json", "model.safetensors"]
@@ -15,10 +16,10 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     }
   }
 
-  /// Ends of the names of its files.
+  /// Suffixes of the names of its files.
   var suffixes: [String] {
     switch self {
-    case .tensorFlow: [".index"]
+    case .tensorFlow: [BundleFiles.indexSuffix]
     case .safetensors: [".safetensors"]
     case .pyTorch: [".bin", ".pt", ".pth", ".ckpt"]
     case .keras: [".h5", ".hdf5", ".keras"]
@@ -39,7 +40,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     }
   }
 
-  /// One word for it.
+  /// The name in options of the command line.
   var shortName: String { self == .tensorFlow ? "tf" : rawValue.lowercased() }
 
   public init(_ format: FormatName) {
@@ -54,16 +55,16 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
   }
 }
 
-/// A checkpoint that was found and opened, and what lies beside it.
+/// A checkpoint that was found and opened, with the files next to it.
 public struct OpenedCheckpoint: Sendable {
   public let source: any TensorSource
   /// The file that was opened.
   public let path: String
   public let configPath: String?
   public let vocabularyPath: String?
-  /// What the config is to say under `SentenceModule.configKey`, where the folder is one of sentence-transformers.
+  /// The value for `SentenceModule.configKey` of the config, if the folder is one of sentence-transformers.
   public let sentenceModules: JSON?
-  /// What had to be decided on the way, and the source's own warnings.
+  /// Decisions made while opening, and the source's own warnings.
   public let warnings: [String]
 
   func adding(warnings others: [String]) -> OpenedCheckpoint {
@@ -73,9 +74,9 @@ public struct OpenedCheckpoint: Sendable {
   }
 }
 
-/// Finds and opens checkpoints. A format is recognised by its content, never by its name.
+/// Finds and opens checkpoints. A format is recognized by content, never by name.
 public struct CheckpointOpener: Sendable {
-  /// Every format that is read, in the order in which they are asked.
+  /// Every supported format, in the order in which they are tried.
   public static let builtIn: [any CheckpointFormat] = [
     TensorFlowFormat(),
     SafetensorsFormat(),
@@ -90,17 +91,17 @@ public struct CheckpointOpener: Sendable {
 
   public init(formats: [any CheckpointFormat] = CheckpointOpener.builtIn) { self.formats = formats }
 
-  /// Opens what `path` names: a file, a TensorFlow prefix or a folder. `kind` narrows what is looked for.
+  /// Opens a file, a TensorFlow prefix or a folder. `kind` restricts what is looked for.
   ///
-  /// Of a folder as sentence-transformers saves it the source holds the tensors of the modules too, as
-  /// `SentenceModule` names them.
+  /// For a folder of sentence-transformers the source contains the tensors of the modules too, as `SentenceModule` names
+  /// them.
   public func open(_ path: String, kind: CheckpointKind? = nil) throws(FormatError) -> OpenedCheckpoint {
     if SentenceTransformersFolder.isOne(path) { return try openSentenceTransformer(path, kind: kind) }
     let opened = try openAlone(path, kind: kind)
     let folder = FileSystem.folder(of: opened.path)
     guard opened.source.format != .native, SentenceTransformersFolder.isOne(folder) else { return opened }
     return opened.adding(warnings: [
-      "this is the transformer alone: for the modules that \(folder)/modules.json names beside it give the folder"
+      "this is the transformer alone: give the folder to include the modules that \(folder)/modules.json lists"
     ])
   }
 
@@ -111,14 +112,15 @@ public struct CheckpointOpener: Sendable {
     var parts: [(prefix: String, source: any TensorSource)] = [("", transformer.source)]
     if let own = transformer.source.tensors.first(where: { $0.name.hasPrefix(SentenceModule.tensorPrefix) }) {
       throw FormatError(
-        "the transformer's file holds a tensor with a name of the modules beside it", file: transformer.path,
+        .mismatch, "the transformer's file contains a tensor whose name is reserved for the modules after it",
+        file: transformer.path,
         tensor: own.name, advice: "Give that file alone, or remove the tensor.")
     }
-    for (name, place) in folder.weightFolders {
-      parts.append((SentenceModule.tensorName(name, ""), try openAlone(place, kind: nil).source))
+    for (name, path) in folder.weightFolders {
+      parts.append((SentenceModule.tensorName(name, ""), try openAlone(path, kind: nil).source))
     }
     let source = CompositeSource(parts, metadata: [(SentenceModule.configKey, folder.config.text())])
-    try Self.refuseBomb(source, folder.transformer)
+    try Self.checkSize(source, folder.transformer)
     return OpenedCheckpoint(
       source: source, path: transformer.path, configPath: transformer.configPath,
       vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.modules.isEmpty ? nil : folder.config,
@@ -130,7 +132,8 @@ public struct CheckpointOpener: Sendable {
     let source = try openFile(resolved.path)
     if let kind, CheckpointKind(source.format) != kind {
       throw FormatError(
-        "the checkpoint is of another format than was asked for", file: resolved.path, found: source.format.rawValue,
+        .unrecognized, "the checkpoint has another format than requested", file: resolved.path,
+        found: source.format.rawValue,
         expected: "a format of \(kind.title)",
         advice: .openAs(kind: CheckpointKind(source.format).shortName, title: CheckpointKind(source.format).title))
     }
@@ -146,25 +149,25 @@ public struct CheckpointOpener: Sendable {
     let file = try MappedFile.open(path)
     if let pointer = gitLFSPointer(file) { throw pointer }
     if path.hasSuffix(".json") {
-      if NpyShardsSource.recognises(file) { return try NpyShardsSource(shapes: path) }
+      if NpyShardsSource.recognizes(file) { return try NpyShardsSource(shapes: path) }
       let shards = try ShardedSource(index: path) { (shard) throws(FormatError) in try self.openFile(shard) }
-      try Self.refuseBomb(shards, path)
+      try Self.checkSize(shards, path)
       return shards
     }
-    for format in formats where format.recognises(file, path: path) {
+    for format in formats where format.recognizes(file, path: path) {
       let source = try format.open(file, path: path)
-      try Self.refuseBomb(source, path)
-      try Self.refuseTwins(source, path)
+      try Self.checkSize(source, path)
+      try Self.checkNamesDiffer(source, path)
       return source
     }
     throw Self.unknown(file, path)
   }
 
-  /// Deflate makes a thousand bytes of one, a view with strides of zero any number, and a hundred names may lead to one
-  /// dataset: without a limit a small file could ask for any time and memory.
-  private static func refuseBomb(_ source: any TensorSource, _ path: String) throws(FormatError) {
+  /// Deflate makes a thousand bytes of one, a view with strides of zero any number, and a hundred names may refer to one
+  /// dataset: without a limit a small file could take any amount of time and memory.
+  private static func checkSize(_ source: any TensorSource, _ path: String) throws(FormatError) {
     try CheckpointLimits.check(source.tensors.count, file: path)
-    // No two of its tensors share a byte, and its data files need not be there.
+    // No two of its tensors share a byte, and its data files need not exist.
     if source.format == .tensorFlowBundle { return }
     let stored = source.files.reduce(0) { $0 + Int(clamping: $1.size) }
     var total = 0
@@ -174,27 +177,27 @@ public struct CheckpointOpener: Sendable {
     }
     guard CheckpointLimits.isBomb(total, in: stored) else { return }
     throw FormatError(
-      "the tensors come to far more than the file can honestly hold", file: path,
+      .limit, "the tensors are far larger than the file", file: path,
       found: "\(humanBytes(UInt64(total))) in \(humanBytes(UInt64(stored)))",
       expected: "at most \(CheckpointLimits.unpackingRatio) times the file",
-      advice: "It is made to use up memory, or holds almost nothing but zeros: if you trust it, save it uncompressed.")
+      advice: "It was made to use up memory, or contains almost only zeros. If you trust it, save it uncompressed.")
   }
 
-  /// Names are compared as Swift compares texts, so one could be taken for another that differs in how a letter is composed
-  /// (é as one sign, or as e and its accent).
-  private static func refuseTwins(_ source: any TensorSource, _ path: String) throws(FormatError) {
+  /// Swift's comparison of strings ignores how a letter is composed (é as one character, or as e and its accent), so one
+  /// name could be taken for another.
+  private static func checkNamesDiffer(_ source: any TensorSource, _ path: String) throws(FormatError) {
     guard source.tensors.contains(where: { $0.name.utf8.contains { $0 >= 0x80 } }) else { return }
     var names: Set<String> = []
     for tensor in source.tensors where !names.insert(tensor.name).inserted {
       throw FormatError(
-        "two tensors have one name, but for how its letters are composed", file: path, tensor: tensor.name,
+        .unsupported, "two tensors have names that differ only in Unicode composition", file: path, tensor: tensor.name,
         found: hexadecimal(tensor.name.utf8), advice: "Save the checkpoint again with other names.")
     }
   }
 
   private static func unknown(_ file: Bytes, _ path: String) -> FormatError {
     let head = file.slice(0, min(16, file.count))?.array() ?? []
-    if path.hasSuffix(".index") {
+    if path.hasSuffix(BundleFiles.indexSuffix) {
       do throws(FormatError) { _ = try Table(file) } catch { return error }
     }
     let guess: FormatError.Advice =
@@ -203,16 +206,16 @@ public struct CheckpointOpener: Sendable {
       } else if head.starts(with: [0x1F, 0x8B]) {
         "It is a gzip archive: unpack it first (tar xf)."
       } else if head.starts(with: Array("PK".utf8)) {
-        "It is a zip archive that holds no checkpoint known: unpack it first (unzip)."
+        "It is a zip archive without a known checkpoint: unpack it first (unzip)."
       } else if head.first == UInt8(ascii: "<") {
-        "It looks like a web page: the download did not give the file itself."
+        "It looks like a web page: the download did not return the file itself."
       } else if head.first == UInt8(ascii: "{") {
         .giveCheckpointWithConfig
       } else {
-        "Give a checkpoint of TensorFlow, PyTorch, Keras, NumPy or Flax, or a safetensors file."
+        "Give a TensorFlow, PyTorch, Keras, NumPy, Flax or safetensors checkpoint."
       }
     return FormatError(
-      "the file is in no format that is known", file: path, offset: 0, found: hexadecimal(head), advice: guess)
+      .unrecognized, "the file has an unknown format", file: path, offset: 0, found: hexadecimal(head), advice: guess)
   }
 
   private static func config(near folder: String) -> String? {

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// Writes a plain safetensors file (huggingface/safetensors), the tensors in the order in which they are declared but
@@ -24,16 +25,17 @@ public final class SafetensorsWriter: TensorSink {
     for tensor in tensors {
       guard tensor.elementType.isInSafetensors else {
         throw FormatError(
-          "safetensors has no such type", file: path, tensor: tensor.name, found: tensor.elementType.rawValue)
+          .unsupported, "safetensors has no such type", file: path, tensor: tensor.name,
+          found: tensor.elementType.rawValue)
       }
-      guard tensor.name != "__metadata__" else {
-        throw FormatError("the name is taken by the format itself", file: path, tensor: tensor.name)
+      guard SafetensorsHeader.allows(tensorName: tensor.name) else {
+        throw FormatError(.unsupported, "the name is reserved by the format", file: path, tensor: tensor.name)
       }
     }
     starts = [Int](repeating: 0, count: tensors.count)
     var entries: [SafetensorsHeader.Entry] = []
     var end = 0
-    for size in [16, 8, 4, 2, 1] {
+    for size in ElementType.descendingSizes {
       for (index, tensor) in tensors.enumerated() where tensor.elementType.size == size {
         starts[index] = end
         entries.append(
@@ -43,8 +45,8 @@ public final class SafetensorsWriter: TensorSink {
         end += tensor.byteCount
       }
     }
-    header = SafetensorsHeader.serialise(entries, metadata: metadata, alignment: 64)
-    guard header.count - 8 <= SafetensorsHeader.maximumLength else {
+    header = SafetensorsHeader.encoded(entries, metadata: metadata, alignment: 64)
+    guard header.count - SafetensorsHeader.lengthSize <= SafetensorsHeader.maximumLength else {
       throw FormatError(
         .limit, "the header is longer than the format allows", file: path, found: "\(header.count) bytes",
         expected: "at most \(SafetensorsHeader.maximumLength)")

@@ -1,6 +1,7 @@
+import CheckpointFormats
 import TensorIO
 
-/// The frame of a zip archive (PKWARE APPNOTE 6.3) of stored entries whose sizes are known beforehand: every place in
+/// The frame of a zip archive (``ZipSignature``) of stored entries whose sizes are known beforehand: every offset in
 /// the file is fixed before any data is written, so entries can be filled in any order and nothing is buffered.
 ///
 /// Entries carry the date 1980-01-01, the first that the format has, so that the same input gives the same file.
@@ -17,8 +18,12 @@ struct ZipLayout {
   }
 
   private(set) var entries: [Entry] = []
-  private var end = 0
+  /// Bytes of headers and data, without the directory.
+  private(set) var dataEnd = 0
   private let alwaysZip64: Bool
+
+  /// Readable and writable by the owner of an unpacked file.
+  private static let permissions: UInt32 = 0o600 << 16
 
   /// `alwaysZip64` writes the 64-bit forms where they are not needed, for tests.
   init(alwaysZip64: Bool = false) { self.alwaysZip64 = alwaysZip64 }
@@ -27,127 +32,69 @@ struct ZipLayout {
   mutating func add(_ name: String, size: Int, alignment: Int = 1) throws(FormatError) {
     let bytes = Array(name.utf8)
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-    guard bytes.count <= 0xFFFF, !bytes.contains(0), !parts.contains(".."), parts.first != "" else {
+    guard bytes.count <= UInt16.max, !bytes.contains(0), !parts.contains(".."), parts.first != "" else {
       throw FormatError(
-        "the name cannot be that of an archive's entry", tensor: name,
-        advice: "Names with '..' or a leading '/' would lead out of the archive's folder.")
+        .unsupported, "the name cannot be used for an entry of an archive", tensor: name,
+        advice: "Names with '..' or a leading '/' would point outside the archive's folder.")
     }
-    var extra = size >= 0xFFFF_FFFF || alwaysZip64 ? Self.field(1, little(UInt64(size)) + little(UInt64(size))) : []
-    let bare = end + 30 + bytes.count + extra.count
+    var extra = isWide(size) ? ZipExtraField.encodedZip64([UInt64(size), UInt64(size)]) : []
+    let bare = dataEnd + ZipLocalHeader.size + bytes.count + extra.count
     if alignment > 1, bare % alignment != 0 {
-      // torch pads its records with a field of this id too.
-      let padding = (alignment - (bare + 4) % alignment) % alignment
-      extra += Self.field(0x4246, [UInt8](repeating: 0x5A, count: padding))
+      let padding = (alignment - (bare + ZipExtraField.headSize) % alignment) % alignment
+      extra += ZipExtraField.encoded(ZipExtraField.padding, [UInt8](repeating: 0x5A, count: padding))
     }
-    let start = end + 30 + bytes.count + extra.count
-    entries.append(Entry(name: bytes, size: size, headerOffset: end, dataOffset: start, extra: extra))
-    end = start + size
+    let start = dataEnd + ZipLocalHeader.size + bytes.count + extra.count
+    entries.append(Entry(name: bytes, size: size, headerOffset: dataEnd, dataOffset: start, extra: extra))
+    dataEnd = start + size
   }
 
   mutating func setChecksum(_ value: UInt32, ofEntryAt index: Int) { entries[index].checksum = value }
 
-  /// Bytes of headers and data, without the directory.
-  var dataEnd: Int { end }
+  /// Whether a size, an offset or a count takes more than the 32 bits (or 16, for `limit`) of its field.
+  private func isWide(_ value: Int, limit: Int = Int(UInt32.max)) -> Bool { alwaysZip64 || value >= limit }
+
+  private func fields(_ entry: Entry) -> ZipEntryFields {
+    let size = isWide(entry.size) ? UInt32.max : UInt32(entry.size)
+    return ZipEntryFields(checksum: entry.checksum, storedSize: size, size: size)
+  }
 
   /// The local header of an entry, which goes to its `headerOffset`.
   func localHeader(_ index: Int) -> [UInt8] {
     let entry = entries[index]
-    let isWide = entry.size >= 0xFFFF_FFFF || alwaysZip64
-    return little(UInt32(0x0403_4B50)) + common(entry, isWide: isWide, size: isWide ? UInt32.max : UInt32(entry.size))
-      + little(UInt16(entry.name.count)) + little(UInt16(entry.extra.count)) + entry.name + entry.extra
+    let header = ZipLocalHeader(
+      version: isWide(entry.size) ? ZipVersion.zip64 : ZipVersion.plain, fields: fields(entry),
+      nameLength: UInt16(entry.name.count), extraLength: UInt16(entry.extra.count))
+    return header.encoded + entry.name + entry.extra
   }
 
   /// The directory and the end records, which go to ``dataEnd``.
   func directory() -> [UInt8] {
     var bytes: [UInt8] = []
-    for entry in entries {
-      let isWide = entry.size >= 0xFFFF_FFFF || alwaysZip64
-      let isFar = entry.headerOffset >= 0xFFFF_FFFF || alwaysZip64
-      var wide = isWide ? little(UInt64(entry.size)) + little(UInt64(entry.size)) : []
-      if isFar { wide += little(UInt64(entry.headerOffset)) }
-      let extra = wide.isEmpty ? [] : Self.field(1, wide)
-      bytes += little(UInt32(0x0201_4B50)) + little(version(isWide || isFar) | 0x0300)
-      bytes += common(entry, isWide: isWide || isFar, size: isWide ? .max : UInt32(entry.size))
-      bytes += little(UInt16(entry.name.count)) + little(UInt16(extra.count)) + little(UInt16(0)) + little(UInt16(0))
-      bytes += little(UInt16(0)) + little(UInt32(0o600 << 16))
-      bytes += little(isFar ? UInt32.max : UInt32(entry.headerOffset)) + entry.name + extra
-    }
+    for entry in entries { bytes += centralEntry(entry) }
     let size = bytes.count
-    let isWide = alwaysZip64 || entries.count >= 0xFFFF || end >= 0xFFFF_FFFF || size >= 0xFFFF_FFFF
-    if isWide {
-      let count = little(UInt64(entries.count))
-      bytes += little(UInt32(0x0606_4B50)) + little(UInt64(44)) + little(UInt16(0x032D)) + little(UInt16(45))
-      bytes += little(UInt64(0)) + count + count + little(UInt64(size)) + little(UInt64(end))
-      bytes += little(UInt32(0x0706_4B50)) + little(UInt32(0)) + little(UInt64(end + size)) + little(UInt32(1))
+    let needsZip64 = isWide(entries.count, limit: Int(UInt16.max)) || isWide(dataEnd) || isWide(size)
+    if needsZip64 {
+      let record = Zip64EndRecord(
+        entries: UInt64(entries.count), directorySize: UInt64(size), directoryOffset: UInt64(dataEnd))
+      bytes += record.encoded + Zip64Locator(recordOffset: UInt64(dataEnd + size)).encoded
     }
-    let count = isWide ? UInt16.max : UInt16(entries.count)
-    bytes += little(UInt32(0x0605_4B50)) + little(UInt32(0)) + little(count) + little(count)
-    return bytes + little(isWide ? UInt32.max : UInt32(size)) + little(isWide ? UInt32.max : UInt32(end))
-      + little(UInt16(0))
+    let end =
+      needsZip64
+      ? ZipEndRecord(entries: .max, directorySize: .max, directoryOffset: .max)
+      : ZipEndRecord(
+        entries: UInt16(entries.count), directorySize: UInt32(size), directoryOffset: UInt32(dataEnd))
+    return bytes + end.encoded
   }
 
-  private func version(_ isWide: Bool) -> UInt16 { isWide ? 45 : 20 }
-
-  /// The fields from the version to the sizes, which both headers share. Flag bit 11: the name is UTF-8.
-  private func common(_ entry: Entry, isWide: Bool, size: UInt32) -> [UInt8] {
-    little(version(isWide)) + little(UInt16(0x0800)) + little(UInt16(0)) + little(UInt16(0)) + little(UInt16(0x0021))
-      + little(entry.checksum) + little(size) + little(size)
-  }
-
-  private static func field(_ id: UInt16, _ content: [UInt8]) -> [UInt8] {
-    little(id) + little(UInt16(content.count)) + content
-  }
-}
-
-/// The bytes of a number, lowest first.
-func little(_ value: some FixedWidthInteger) -> [UInt8] {
-  (0..<(value.bitWidth / 8)).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
-}
-
-/// How much of each tensor a sink has been given so far; what does not fit its declaration is an error.
-struct SinkProgress {
-  private(set) var received: [Int]
-  private let tensors: [TensorInfo]
-  private let file: String
-
-  init(_ tensors: [TensorInfo], file: String) {
-    self.tensors = tensors
-    self.file = file
-    received = [Int](repeating: 0, count: tensors.count)
-  }
-
-  /// Takes note of `count` more bytes and gives the offset within the tensor at which they belong.
-  mutating func advance(_ index: Int, by count: Int) throws(FormatError) -> Int {
-    let offset = received[index]
-    guard count <= tensors[index].byteCount - offset else {
-      throw FormatError(
-        "more data than the tensor's shape and type have room for", file: file, tensor: tensors[index].name,
-        found: "\(offset + count) bytes", expected: "\(tensors[index].byteCount)")
-    }
-    received[index] = offset + count
-    return offset
-  }
-
-  func checkComplete() throws(FormatError) {
-    for (tensor, count) in zip(tensors, received) where count != tensor.byteCount {
-      throw FormatError(
-        "less data than the tensor's shape and type say", file: file, tensor: tensor.name, found: "\(count) bytes",
-        expected: "\(tensor.byteCount)")
-    }
-  }
-
-  /// What every sink demands of its declaration: types with values, sizes that fit, each name once.
-  static func check(_ tensors: [TensorInfo], file: String) throws(FormatError) {
-    var names: Set<String> = []
-    for tensor in tensors {
-      guard checkedByteCount(tensor.shape, tensor.elementType) == tensor.byteCount else {
-        throw FormatError(
-          "the tensor's size does not fit its shape and type", file: file, tensor: tensor.name,
-          found: "\(tensor.byteCount) bytes for \(tensor.elementType.rawValue) \(shapeText(tensor.shape))")
-      }
-      guard names.insert(tensor.name).inserted else {
-        throw FormatError("two tensors have one name", file: file, tensor: tensor.name)
-      }
-    }
+  private func centralEntry(_ entry: Entry) -> [UInt8] {
+    let isFar = isWide(entry.headerOffset)
+    let wide = isWide(entry.size) ? [UInt64(entry.size), UInt64(entry.size)] : []
+    let extra = ZipExtraField.encodedZip64(wide + (isFar ? [UInt64(entry.headerOffset)] : []))
+    let version = extra.isEmpty ? ZipVersion.plain : ZipVersion.zip64
+    let central = ZipCentralEntry(
+      madeBy: version | ZipVersion.madeByUnix, version: version, fields: fields(entry),
+      nameLength: UInt16(entry.name.count), extraLength: UInt16(extra.count), externalAttributes: Self.permissions,
+      headerOffset: isFar ? .max : UInt32(entry.headerOffset))
+    return central.encoded + entry.name + extra
   }
 }

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import Conversion
 import TensorIO
 import WeightMapping
@@ -140,7 +141,8 @@ extension Converter {
           continue
         }
         problem = try rounded(
-          target, from: source, to: storage, other, at: [storedPlace] + [stored[name + "_scale"]].compactMap(\.self))
+          target, from: source, to: storage, other,
+          at: [storedPlace] + [stored[Int8Quantization.scaleName(name)]].compactMap(\.self))
       }
       var values = ValueTally(target.info.elementType, model.tensors[place].elementType)
       try model.withBytes(ofTensorAt: place) { theirs in

@@ -132,14 +132,14 @@ public enum Converter {
       var failure: (any Error)?
       let made = try Bytes(
         count: range.count * rows * size,
-        fillingWith: { (out) throws(FormatError) in
+        initializingWith: { (out) throws(FormatError) in
           do {
             try source.streamBytes(ofTensorAt: first) { piece in
               guard piece.byteCount / size <= rows * columns - position else {
                 throw wrongSize(target, found: position + piece.byteCount / size)
               }
               Layout.transpose(
-                piece: piece, from: position, into: &out, rows: rows, columns: columns, range: range, elementSize: size)
+                chunk: piece, from: position, into: &out, rows: rows, columns: columns, range: range, elementSize: size)
               position += piece.byteCount / size
             }
           } catch { failure = error }
@@ -171,7 +171,7 @@ public enum Converter {
         try check(bytes, target, parts: shape[axis], of: count)
         return Bytes(
           count: target.info.byteCount,
-          filledBy: { out in
+          initializingWith: { out in
             guard !out.isEmpty else { return }
             let inner = shape[(axis + 1)...].reduce(size, *)
             let outer = shape[..<axis].reduce(1, *)
@@ -191,7 +191,7 @@ public enum Converter {
         try check(bytes, target, parts: layout.parts, of: 1)
         return Bytes(
           count: target.info.byteCount,
-          filledBy: { out in
+          initializingWith: { out in
             guard !out.isEmpty else { return }
             for block in 0..<outer {
               layout.forEachRun(ofPart: part) { inWhole, inPart, count in
@@ -220,7 +220,7 @@ public enum Converter {
     else { throw FormatError("a part has not the size that its shape says", tensor: target.info.name) }
     return Bytes(
       count: target.info.byteCount,
-      filledBy: { out in
+      initializingWith: { out in
         guard !out.isEmpty else { return }
         for (number, part) in parts.enumerated() {
           part.withSpan { bytes in
@@ -252,7 +252,7 @@ public enum Converter {
     }
     return Bytes(
       count: target.info.byteCount,
-      filledBy: { out in
+      initializingWith: { out in
         var column = 0
         for part in parts {
           part.bytes.withSpan { bytes in

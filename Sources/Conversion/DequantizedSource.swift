@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 import WeightMapping
 
@@ -14,10 +15,12 @@ public struct DequantizedSource: TensorSource {
   /// `nil` when `base` has no 8-bit weights of this form.
   public init?(_ base: any TensorSource) {
     var indices: [String: Int] = [:]
-    for (index, info) in base.tensors.enumerated() where info.name.hasSuffix(Self.suffix) { indices[info.name] = index }
+    for (index, info) in base.tensors.enumerated() where Int8Quantization.weightName(ofScale: info.name) != nil {
+      indices[info.name] = index
+    }
     var scales: [Int: Int] = [:]
     for (index, info) in base.tensors.enumerated() where info.elementType == .i8 && info.shape.count == 2 {
-      guard let scale = indices[info.name + Self.suffix], base.tensors[scale].elementType == .f32,
+      guard let scale = indices[Int8Quantization.scaleName(info.name)], base.tensors[scale].elementType == .f32,
         base.tensors[scale].shape == [info.shape[0]]
       else { continue }
       scales[index] = scale
@@ -40,8 +43,6 @@ public struct DequantizedSource: TensorSource {
     self.tensors = tensors
     self.places = places
   }
-
-  static let suffix = "_scale"
 
   /// The number of tensors that are stored in 8 bits.
   public var count: Int { places.count { $0.scale != nil } }
@@ -80,8 +81,8 @@ public struct DequantizedSource: TensorSource {
         let count = min(piece.byteCount - start, 1 << 18)
         let made = Bytes(count: count * 4) { out in
           for element in 0..<count {
-            let q = Float(Int8(bitPattern: piece.byte(at: start + element)))
-            let value = q * scales[(position + start + element) / columns]
+            let value = Int8Quantization.dequantize(
+              Int8(bitPattern: piece.byte(at: start + element)), scale: scales[(position + start + element) / columns])
             out.storeBytes(of: value.bitPattern.littleEndian, toByteOffset: element * 4, as: UInt32.self)
           }
         }
@@ -110,8 +111,8 @@ extension ModelOutline {
     guard let parts else { return }
     let known = Dictionary(zip(tensors.map(\.name), parts)) { first, _ in first }
     self.parts = all.map { info in
-      let base = info.name.hasSuffix(DequantizedSource.suffix) ? info.name.dropLast(DequantizedSource.suffix.count) : ""
-      return known[info.name] ?? known[String(base)] ?? .unknown
+      let weight = Int8Quantization.weightName(ofScale: info.name)
+      return known[info.name] ?? weight.flatMap { known[$0] } ?? .unknown
     }
   }
 }

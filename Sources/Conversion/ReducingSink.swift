@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// The types that a conversion can store weights in.
@@ -53,7 +54,10 @@ public final class ReducingSink: TensorSink {
         case .int8 where tensor.shape.count == 2 && tensor.name.hasSuffix(".weight"):
           info.elementType = .i8
           way = .quantise(scale: tensors.count + scales.count)
-          guard let scale = TensorInfo(name: tensor.name + "_scale", elementType: .f32, shape: [tensor.shape[0]]) else {
+          guard
+            let scale = TensorInfo(
+              name: Int8Quantization.scaleName(tensor.name), elementType: .f32, shape: [tensor.shape[0]])
+          else {
             throw FormatError("the tensor is too large", tensor: tensor.name)
           }
           scales.append(scale)
@@ -184,11 +188,9 @@ public final class ReducingSink: TensorSink {
           largest = max(largest, value.magnitude)
         }
         guard isFinite else { return }
-        // Where the quotient would be no normal number, the smallest that is; a row of zeros has any scale.
-        let step = largest == 0 ? 1 : max(largest / 127, .leastNormalMagnitude)
+        let step = Int8Quantization.scale(largestMagnitude: largest)
         for column in 0..<columns {
-          let quotient = (values[column] / step).rounded(.toNearestOrEven)
-          let q = Int8(max(-127, min(127, quotient)))
+          let q = Int8Quantization.quantize(values[column], scale: step)
           out.storeBytes(of: q, toByteOffset: number * columns + column, as: Int8.self)
         }
         let bits = step.bitPattern

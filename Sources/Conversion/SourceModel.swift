@@ -1,3 +1,4 @@
+import CheckpointFormats
 import CheckpointReaders
 import NativeFormat
 import TensorIO
@@ -105,7 +106,7 @@ package struct ConfigFile {
 
   /// The config that a native file carries.
   private static func embedded(in source: any TensorSource) throws -> JSON? {
-    guard let text = source.metadata.first(where: { $0.key == NativeProfile.configKey })?.value else { return nil }
+    guard let text = source.metadata.first(where: { $0.key == NativeKey.config })?.value else { return nil }
     return try JSON.parse(text, file: source.files.first?.path)
   }
 }

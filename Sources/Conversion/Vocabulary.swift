@@ -1,3 +1,4 @@
+import CheckpointFormats
 import CheckpointReaders
 import NativeFormat
 import TensorIO
@@ -28,7 +29,7 @@ public struct Vocabulary: Sendable {
 
   /// The text of the vocabulary that a native file carries.
   package static func embedded(in source: any TensorSource) -> String? {
-    source.metadata.first { $0.key == NativeProfile.vocabularyKey }?.value
+    source.metadata.first { $0.key == NativeKey.vocabulary }?.value
   }
 
   /// Bytes are counted: to a `String` a CRLF is one character and no newline. Nothing but a newline ends a line: a lone

@@ -155,7 +155,7 @@ import TensorIO
   }
 
   @unsafe private static func string(_ pointer: UnsafeMutablePointer<yaml_char_t>?) -> String? {
-    unsafe pointer.map { unsafe String(cString: $0).withoutHeaps }
+    unsafe pointer.map { unsafe String(cString: $0).withoutExcessMarks }
   }
 
   // MARK: Errors

@@ -1,6 +1,7 @@
+import CheckpointFormats
 import TensorIO
 
-/// A native file, or a plain safetensors file, mapped for use: names, shapes and the bytes of each tensor.
+/// A mapped native file, or a plain safetensors file: names, shapes and the bytes of each tensor.
 public struct NativeModel: Sendable {
   public let path: String
   /// The whole file.
@@ -45,29 +46,29 @@ public struct NativeModel: Sendable {
     var indices: [String: Int] = [:]
     for (index, entry) in header.entries.enumerated() { indices[entry.name] = index }
     self.indices = indices
-    if let profile = header.value(NativeProfile.profileKey) {
+    if let profile = header.value(NativeKey.profile) {
       guard profile == NativeProfile.version else {
         throw FormatError(
-          "the file was written in a newer form of the native format", file: path, found: "profile \(profile)",
+          .unsupported, "the file has a newer version of the native format", file: path, found: "profile \(profile)",
           expected: "profile \(NativeProfile.version)", advice: "Update bertconv.")
       }
       isNative = true
-      guard let text = header.value(NativeProfile.configKey) else {
-        throw FormatError("the native file has no config", file: path, expected: NativeProfile.configKey)
+      guard let text = header.value(NativeKey.config) else {
+        throw FormatError(.damaged, "the native file has no config", file: path, expected: NativeKey.config)
       }
       let config = try JSON.parse(text, file: path)
       guard config.members != nil else {
-        throw FormatError("the native file's config is not a JSON object", file: path)
+        throw FormatError(.damaged, "the native file's config is not a JSON object", file: path)
       }
       self.config = config
-      vocabulary = header.value(NativeProfile.vocabularyKey)
+      vocabulary = header.value(NativeKey.vocabulary)
       try NativeProfile.check(header, in: file, path: path)
     } else {
-      // A native file whose mark alone was lost must not pass for a plain one, which has no checksums.
-      if let trace = header.metadata.first(where: { $0.key.hasPrefix("bertconv") }) {
+      // A native file that lost only its profile number must not pass for a plain one, which has no checksums.
+      if let trace = header.metadata.first(where: { $0.key.hasPrefix(NativeKey.prefix) }) {
         throw FormatError(
-          "the file has traces of the native format but not its mark", file: path, found: trace.key,
-          expected: NativeProfile.profileKey, advice: "The file is damaged: convert the model again.")
+          .damaged, "the file has metadata of the native format but no profile number", file: path, found: trace.key,
+          expected: NativeKey.profile, advice: "The file is damaged: convert the model again.")
       }
       isNative = false
       config = nil

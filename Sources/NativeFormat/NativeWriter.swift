@@ -1,14 +1,17 @@
+import CheckpointFormats
 import TensorIO
 
-/// Writes a native file: places known from the start, data at its place as it comes, the header with the checksums last.
+/// Writes a native file. The layout is known before any data; the header with the checksums is written last.
 public final class NativeWriter: TensorSink {
   private let file: AtomicFile
   /// All metadata but the checksums.
   private var metadata: [(key: String, value: String)]
+  /// In the order of the file.
   private var entries: [SafetensorsHeader.Entry] = []
-  /// For each declared tensor: its entry's index.
-  private var places: [Int] = []
-  private var written: [Int] = []
+  /// For each declared tensor: the index of its entry.
+  private var entryIndices: [Int] = []
+  private var progress = SinkProgress([], file: "")
+  /// For each entry.
   private var checksums: [CRC32C] = []
   private var dataStart = 0
 
@@ -17,79 +20,69 @@ public final class NativeWriter: TensorSink {
 
   /// - Parameters:
   ///   - path: of the finished file
-  ///   - overwrites: whether a file that is there already is replaced
+  ///   - overwrites: whether an existing file is replaced
   ///   - config: the canonical config
   ///   - vocabulary: the vocabulary's text, kept as it is
-  ///   - source: what the tensors come from (`bertconv.source`)
+  ///   - source: what the tensors come from (``NativeKey/source``)
   public init(
     path: String, overwrites: Bool, config: JSON, vocabulary: String?, source: JSON
   ) throws(FormatError) {
     file = try AtomicFile(path, overwrites: overwrites)
-    var metadata = [("format", "pt"), (NativeProfile.profileKey, NativeProfile.version)]
-    metadata.append((NativeProfile.configKey, config.text()))
-    if let vocabulary { metadata.append((NativeProfile.vocabularyKey, vocabulary)) }
-    metadata.append((NativeProfile.sourceKey, source.text()))
-    self.metadata = metadata.map { (key: $0.0, value: $0.1) }
+    metadata = [
+      (NativeProfile.formatKey, NativeProfile.formatValue), (NativeKey.profile, NativeProfile.version),
+      (NativeKey.config, config.text()),
+    ]
+    if let vocabulary { metadata.append((NativeKey.vocabulary, vocabulary)) }
+    metadata.append((NativeKey.source, source.text()))
   }
 
-  /// Gives `bertconv.source` anew, in as many bytes: what is said of the source may take until the data is written.
+  /// Replaces ``NativeKey/source`` by a text of the same length: some of it may only be known when the data is written.
   public func setSource(_ source: JSON) throws(FormatError) {
     let text = source.text()
-    guard let index = metadata.firstIndex(where: { $0.key == NativeProfile.sourceKey }),
+    guard let index = metadata.firstIndex(where: { $0.key == NativeKey.source }),
       metadata[index].value.utf8.count == text.utf8.count
-    else { throw FormatError("the description of the source has another length than it had at first", file: path) }
+    else { throw FormatError(.output, "the description of the source changed in length", file: path) }
     metadata[index].value = text
   }
 
   public func begin(_ tensors: [TensorInfo]) throws {
-    var names: Set<String> = []
+    try SinkProgress.check(tensors, file: path)
     var total = 0
     for tensor in tensors {
-      guard names.insert(tensor.name).inserted else {
-        throw FormatError("the tensor is declared twice", file: path, tensor: tensor.name)
-      }
-      guard tensor.elementType.isInSafetensors, checkedByteCount(tensor.shape, tensor.elementType) == tensor.byteCount
-      else {
+      guard tensor.elementType.isInSafetensors else {
         throw FormatError(
-          "the tensor's type cannot be stored", file: path, tensor: tensor.name, found: tensor.elementType.rawValue)
+          .unsupported, "the tensor's type cannot be stored", file: path, tensor: tensor.name,
+          found: tensor.elementType.rawValue)
       }
       let (sum, overflow) = total.addingReportingOverflow(tensor.byteCount)
-      guard !overflow else { throw FormatError("the tensors are too large for one file", file: path) }
+      guard !overflow else { throw FormatError(.limit, "the tensors are too large for one file", file: path) }
       total = sum
     }
     entries = NativeProfile.layout(tensors)
     var indices: [String: Int] = [:]
     for (index, entry) in entries.enumerated() { indices[entry.name] = index }
-    places = tensors.map { indices[$0.name] ?? 0 }
-    written = entries.map { _ in 0 }
+    entryIndices = tensors.map { indices[$0.name] ?? 0 }
     checksums = entries.map { _ in CRC32C() }
+    progress = SinkProgress(tensors, file: path)
     // Checksums have a fixed width, so the header's length is known before they are.
     dataStart = header().count
-    guard dataStart - 8 <= SafetensorsHeader.maximumLength else {
+    guard dataStart - SafetensorsHeader.lengthSize <= SafetensorsHeader.maximumLength else {
       throw FormatError(
-        "the header would be longer than the format allows", file: path, found: "\(dataStart) bytes",
+        .limit, "the header is longer than the format allows", file: path, found: "\(dataStart) bytes",
         expected: "at most \(SafetensorsHeader.maximumLength)")
     }
     try file.reserve(dataStart + total)
   }
 
   public func append(_ bytes: RawSpan, toTensorAt index: Int) throws {
-    let place = places[index]
-    let entry = entries[place]
-    guard bytes.byteCount <= entry.range.count - written[place] else {
-      throw FormatError("more data than was declared", file: path, tensor: entry.name)
-    }
-    try file.write(bytes, at: dataStart + entry.range.lowerBound + written[place])
-    checksums[place].update(bytes)
-    written[place] += bytes.byteCount
+    let offset = try progress.advance(index, by: bytes.byteCount)
+    let entry = entryIndices[index]
+    try file.write(bytes, at: dataStart + entries[entry].range.lowerBound + offset)
+    checksums[entry].update(bytes)
   }
 
   public func finish() throws {
-    for (entry, count) in zip(entries, written) where count != entry.range.count {
-      throw FormatError(
-        "less data than was declared", file: path, tensor: entry.name, found: "\(count) bytes",
-        expected: "\(entry.range.count)")
-    }
+    try progress.checkComplete()
     try file.write(header(), at: 0)
     try file.commit()
   }
@@ -99,9 +92,9 @@ public final class NativeWriter: TensorSink {
   private func header() -> [UInt8] {
     var sums: [String: UInt32] = [:]
     for (entry, sum) in zip(entries, checksums) { sums[entry.name] = sum.value }
-    let text = NativeProfile.checksums(entries, tensors: sums, metadata: metadata).text()
-    return SafetensorsHeader.serialise(
-      entries, metadata: metadata + [(key: NativeProfile.checksumsKey, value: text)],
+    let text = NativeChecksums(entries, tensors: sums, metadata: metadata).json.text()
+    return SafetensorsHeader.encoded(
+      entries, metadata: metadata + [(key: NativeKey.checksums, value: text)],
       alignment: NativeProfile.pageSize)
   }
 }

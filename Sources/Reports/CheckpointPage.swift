@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 import WeightMapping
 
@@ -129,7 +130,7 @@ package struct CheckpointPage {
   private static let longestValue = 300
 
   private var facts: JSON {
-    var family = recognition.family ?? recognition.description ?? "not recognised"
+    var family = recognition.family ?? recognition.description ?? "not recognized"
     if let description = recognition.description, recognition.family != nil { family += " (\(description))" }
     var facts = [
       ("file", path), ("format", source.format.rawValue), ("family", family),

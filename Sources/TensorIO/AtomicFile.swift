@@ -8,12 +8,12 @@ import CTensorIO
   import Darwin
 #endif
 
-/// Writes a file that appears whole or not at all.
+/// Writes a file that appears completely or not at all.
 ///
 /// The bytes go to a file without a name in the target's folder (`O_TMPFILE`), so that even a killed process leaves
-/// nothing behind; where the file system has no such files, to a hidden one that is removed on any error. ``commit()``
-/// syncs it, gives it the target's name in one step and syncs the folder. An existing target keeps its content until
-/// then.
+/// nothing behind; where the file system does not support that, to a hidden one that is removed on any error.
+/// ``commit()`` syncs it, gives it the target's name in one step and syncs the folder. An existing target keeps its content
+/// until then.
 public final class AtomicFile {
   // Memory safety: each call gets names, which Swift keeps for it, or a buffer with its own length; none keeps a pointer.
 
@@ -32,25 +32,26 @@ public final class AtomicFile {
       links += 1
       guard links <= 40 else {
         throw FormatError(
-          "the output is a link that leads to no file", file: path, advice: "Remove it, or give another name with -o.")
+          .output, "the output is a symbolic link without a target", file: path,
+          advice: .all(["Remove it.", .chooseOtherOutput]))
       }
       target = next.hasPrefix("/") ? next : FileSystem.join(FileSystem.folder(of: target), next)
     }
     self.path = target
     switch FileSystem.kind(of: target) {
     case .folder:
-      throw FormatError("the output is a folder", file: path, advice: "Give the name of a file with -o.")
+      throw FormatError(.output, "the output is a folder", file: path, advice: .chooseOtherOutput)
     case .other:
       throw FormatError(
-        "the output is not a regular file", file: path,
-        advice: "The result has to be complete before it is put in place: give the name of a regular file with -o.")
+        .output, "the output is not a regular file", file: path,
+        advice: .all(["The output is written completely before it gets its name.", .chooseOtherOutput]))
     case .file where !overwrites:
-      throw FormatError("the output exists already", file: path, advice: "Use --force to replace it.")
+      throw FormatError(.output, "the output already exists", file: path, advice: .allowReplacing)
     default: break
     }
     let folder = FileSystem.folder(of: target)
     guard FileSystem.isFolder(folder) else {
-      throw FormatError("the folder of the output does not exist", file: folder, advice: "Make it first.")
+      throw FormatError(.output, "the output folder does not exist", file: folder, advice: "Create it first.")
     }
     #if os(Linux)
       descriptor = unsafe Glibc.open(folder, O_WRONLY | 0o20200000 | O_CLOEXEC, 0o666 as mode_t)  // O_TMPFILE
@@ -62,8 +63,8 @@ public final class AtomicFile {
       descriptor = unsafe Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
       guard descriptor >= 0 else {
         throw FormatError(
-          "cannot be written: \(systemError(errno))", file: path,
-          advice: "Choose a folder that you may write to and that has room.")
+          .output, "cannot be written: \(systemError(errno))", file: path,
+          advice: "Choose a writable folder with enough free space.")
       }
       temporaryName = name
       TemporaryFiles.add(name)
@@ -83,15 +84,16 @@ public final class AtomicFile {
 
   private func failed(_ code: Int32) -> FormatError {
     FormatError(
-      "cannot be written: \(systemError(code))", file: path,
-      advice: code == ENOSPC || code == EDQUOT ? "Nothing was left behind. Make room, or choose another folder." : nil)
+      .output, "cannot be written: \(systemError(code))", file: path,
+      advice: code == ENOSPC || code == EDQUOT
+        ? "No file was left behind. Free some space, or choose another folder." : nil)
   }
 
   /// Sets the final size at once, so that a full disk is found before the work.
   public func reserve(_ size: Int) throws(FormatError) {
     guard size > 0 else { return }
     let code = posix_fallocate(descriptor, 0, off_t(size))
-    // Some file systems cannot; they find out while writing.
+    // Some file systems do not support this; they fail while writing.
     if code == ENOSPC || code == EDQUOT || code == EFBIG { throw failed(code) }
   }
 
@@ -102,7 +104,7 @@ public final class AtomicFile {
     let code: Int32 = unsafe bytes.withUnsafeBytes { buffer in
       var done = 0
       while done < buffer.count {
-        // `done` is what was written of these bytes, so the rest begins inside of them.
+        // `done` bytes of these were written, so the rest begins inside them.
         let count = unsafe pwrite(
           descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done, off_t(offset + done))
         if count < 0 {
@@ -114,7 +116,7 @@ public final class AtomicFile {
       return 0
     }
     guard code == 0 else { throw failed(code) }
-    // The disk works while the next piece is made; commit() has the less to wait for.
+    // The disk works while the next chunk is made, so that commit() has less to wait for.
     if bytes.byteCount >= Self.largeWrite {
       bertconv_start_writing(descriptor, Int64(offset), Int64(bytes.byteCount))
     }
@@ -135,7 +137,7 @@ public final class AtomicFile {
       if unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0 {
         guard errno == EEXIST else { throw failed(errno) }
         guard overwrites else {
-          throw FormatError("the output exists already", file: path, advice: "Use --force to replace it.")
+          throw FormatError(.output, "the output already exists", file: path, advice: .allowReplacing)
         }
         // A link cannot replace a name, a rename can: link under a hidden name, then rename over the target.
         let name = FileSystem.join(folder, ".\(FileSystem.baseName(path)).\(getpid()).partial")
@@ -145,7 +147,7 @@ public final class AtomicFile {
         temporaryName = name
       }
     } else if !overwrites, FileSystem.kind(of: path) != nil {
-      throw FormatError("the output exists already", file: path, advice: "Use --force to replace it.")
+      throw FormatError(.output, "the output already exists", file: path, advice: .allowReplacing)
     }
     if let name = temporaryName {
       guard unsafe rename(name, path) == 0 else { throw failed(errno) }
@@ -161,7 +163,7 @@ public final class AtomicFile {
     }
   }
 
-  /// Removes what was written so far; nothing after ``commit()``.
+  /// Removes what was written so far; does nothing after ``commit()``.
   public func cancel() {
     if let name = temporaryName {
       unsafe _ = unlink(name)

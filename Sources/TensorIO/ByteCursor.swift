@@ -1,4 +1,4 @@
-/// Reads a stretch of bytes in order; whatever lies beyond its end is an error that names file and offset.
+/// Reads bytes in order. Reading beyond their end is an error of kind `damaged` that names file and offset.
 public struct ByteCursor: Sendable {
   public let bytes: Bytes
   /// Offset of the next byte within ``bytes``.
@@ -10,16 +10,19 @@ public struct ByteCursor: Sendable {
   public var isAtEnd: Bool { position == bytes.count }
   public var offsetInFile: UInt64 { bytes.offsetInFile + UInt64(position) }
 
-  /// An error at the present offset.
+  /// An error at the current offset.
   public func error(
-    _ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil
+    _ kind: FormatError.Kind, _ problem: String, found: String? = nil, expected: String? = nil,
+    advice: FormatError.Advice? = nil
   ) -> FormatError {
-    FormatError(problem, file: bytes.file, offset: offsetInFile, found: found, expected: expected, advice: advice)
+    FormatError(
+      kind, problem, file: bytes.file, offset: offsetInFile, found: found, expected: expected, advice: advice)
   }
 
   public mutating func seek(to position: Int) throws(FormatError) {
     guard position >= 0, position <= bytes.count else {
-      throw error("a position points outside the data", found: "\(position)", expected: "at most \(bytes.count)")
+      throw error(
+        .damaged, "a position points outside the data", found: "\(position)", expected: "at most \(bytes.count)")
     }
     self.position = position
   }
@@ -30,7 +33,7 @@ public struct ByteCursor: Sendable {
   public mutating func take(_ count: Int, _ what: @autoclosure () -> String) throws(FormatError) -> Bytes {
     guard let slice = bytes.slice(position, count) else {
       throw error(
-        "\(what()) is cut short", found: "\(remaining) bytes left",
+        .damaged, "\(what()) is cut short", found: "\(remaining) bytes left",
         expected: count < 0 ? "a size that is not negative" : "\(count) bytes")
     }
     position += count
@@ -38,7 +41,7 @@ public struct ByteCursor: Sendable {
   }
 
   public mutating func byte(_ what: @autoclosure () -> String) throws(FormatError) -> UInt8 {
-    guard let value = bytes.byte(at: position) else { throw error("\(what()) is cut short") }
+    guard let value = bytes.byte(at: position) else { throw error(.damaged, "\(what()) is cut short") }
     position += 1
     return value
   }
@@ -50,11 +53,11 @@ public struct ByteCursor: Sendable {
     T(truncatingIfNeeded: try bits(T.bitWidth / 8, what()))
   }
 
-  /// The number in the next `count` bytes, at most eight, lowest first. Callers in other modules would get a slow copy of a
-  /// generic function, so the work is done here.
+  /// The number in the next `count` bytes, at most eight, lowest first. It is not generic, so that callers in other
+  /// modules do not get an unspecialized copy.
   public mutating func bits(_ count: Int, _ what: @autoclosure () -> String) throws(FormatError) -> UInt64 {
     guard let bits = bytes.bits(at: position, count) else {
-      throw error("\(what()) is cut short", found: "\(remaining) bytes left", expected: "\(count) bytes")
+      throw error(.damaged, "\(what()) is cut short", found: "\(remaining) bytes left", expected: "\(count) bytes")
     }
     position += count
     return bits
@@ -77,7 +80,7 @@ public struct ByteCursor: Sendable {
       let part = UInt64(next & 0x7F)
       guard shift < 63 || (shift == 63 && part <= 1) else {
         position = start
-        throw error("\(what()) is not a valid varint", expected: "a number of at most 64 bits")
+        throw error(.damaged, "\(what()) is not a valid varint", expected: "a number of at most 64 bits")
       }
       value |= part << shift
       if next & 0x80 == 0 { return value }
@@ -90,7 +93,7 @@ public struct ByteCursor: Sendable {
     let start = self
     let value = try varint(what())
     guard let size = Int(exactly: value) else {
-      throw start.error("\(what()) is too large", found: "\(value)")
+      throw start.error(.limit, "\(what()) is too large", found: "\(value)")
     }
     return size
   }

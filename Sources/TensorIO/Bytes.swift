@@ -8,13 +8,13 @@ import CTensorIO
   import Darwin
 #endif
 
-/// The owner of a stretch of memory: a mapped file or a buffer. The only class that keeps the address of one.
+/// The owner of a range of memory: a mapped file or a buffer. The only class that keeps its address.
 ///
 /// Thread safety: nobody writes to the bytes once `init` is over, and no property changes.
 @safe
 final class ByteStorage: @unchecked Sendable {
-  // Memory safety: `start` has `count` bytes from `init` to `deinit`, which alone gives them back. No method hands the
-  // pointer out; a span that one lends ends before the method does, and the storage outlives the method.
+  // Memory safety: `start` has `count` bytes from `init` to `deinit`, which alone releases them. No method returns the
+  // pointer; a span that a method lends ends before the method does, and the storage outlives the method.
   private let start: UnsafeRawPointer?
   let count: Int
   /// The file that the bytes come from, for error messages.
@@ -29,12 +29,12 @@ final class ByteStorage: @unchecked Sendable {
     case nothing
   }
 
-  /// Takes over a mapping made by ``MappedFile``, which is gone where this throws.
+  /// Takes over a mapping made by ``MappedFile``, and unmaps it if this throws.
   init(mapped start: UnsafeRawPointer, count: Int, file: String) throws(FormatError) {
     let slot = unsafe bertconv_map_guard_add(start, count)
     guard slot >= 0 else {
       unsafe MappedFile.unmap(start, count)
-      throw FormatError("too many files are open at once", file: file)
+      throw FormatError(.system, "too many files are open at once", file: file)
     }
     unsafe self.start = start
     self.count = count
@@ -42,8 +42,10 @@ final class ByteStorage: @unchecked Sendable {
     release = .unmap(guardSlot: slot)
   }
 
-  /// A buffer of `count` bytes that `fill` writes once.
-  init(count: Int, file: String?, fill: (inout MutableRawSpan) throws(FormatError) -> Void) throws(FormatError) {
+  /// A buffer of `count` zero bytes that `initialize` writes once.
+  init(
+    count: Int, file: String?, initializingWith initialize: (inout MutableRawSpan) throws(FormatError) -> Void
+  ) throws(FormatError) {
     guard count > 0 else {
       unsafe start = nil
       self.count = 0
@@ -53,12 +55,12 @@ final class ByteStorage: @unchecked Sendable {
     }
     let isLarge = count >= Self.largeSize
     guard let memory = unsafe isLarge ? Self.mapBuffer(count) : calloc(1, count) else {
-      throw FormatError("there is not enough memory", file: file, found: "\(count) bytes asked for")
+      throw FormatError(.system, "not enough memory", file: file, found: "\(count) bytes asked for")
     }
     let buffer = unsafe UnsafeMutableRawBufferPointer(start: memory, count: count)
     var span = unsafe buffer.mutableBytes
     do throws(FormatError) {
-      try fill(&span)
+      try initialize(&span)
     } catch {
       if isLarge { unsafe MappedFile.unmap(memory, count) } else { unsafe free(memory) }
       throw error
@@ -69,8 +71,8 @@ final class ByteStorage: @unchecked Sendable {
     release = isLarge ? .unmapBuffer : .deallocate
   }
 
-  /// From this size on a buffer has pages of its own, which the system has back at once when it goes: an allocator would
-  /// keep them, once for each thread that makes buffers.
+  /// From this size on a buffer has pages of its own, which return to the system as soon as it is released: an allocator
+  /// would keep them, once for each thread that makes buffers.
   private static let largeSize = 4 << 20
 
   /// Zeros, in large pages where the system has them. Whoever calls it has to unmap them.
@@ -118,9 +120,9 @@ final class ByteStorage: @unchecked Sendable {
   }
 }
 
-/// A bounds-checked, immutable stretch of bytes: of a mapped file or of memory. Copies share the storage.
+/// A bounds-checked, immutable range of bytes of a mapped file or of memory. Copies share the storage.
 ///
-/// No method can trap on a wrong offset: what lies outside is `nil`.
+/// No method traps on a wrong offset: outside the range the result is `nil`.
 public struct Bytes: Sendable {
   private let storage: ByteStorage
   private let range: Range<Int>
@@ -139,42 +141,42 @@ public struct Bytes: Sendable {
   public init(_ array: [UInt8], file: String? = nil) {
     self.init(
       count: array.count, file: file,
-      filledBy: { span in
+      initializingWith: { span in
         for index in array.indices { span.storeBytes(of: array[index], toByteOffset: index, as: UInt8.self) }
       })
   }
 
-  /// A new buffer of `count` bytes, zero at first, written once by `filledBy`.
-  public init(count: Int, file: String? = nil, filledBy fill: (inout MutableRawSpan) -> Void) {
-    // The closure cannot throw; the storage can only when there is no memory, and then nothing could go on.
+  /// A new buffer of `count` zero bytes, which `initialize` writes once.
+  public init(count: Int, file: String? = nil, initializingWith initialize: (inout MutableRawSpan) -> Void) {
+    // The closure cannot throw; the storage throws only when there is no memory left, and then nothing could go on.
     let storage = try? ByteStorage(count: count, file: file) { (span) throws(FormatError) in
-      fill(&span)
+      initialize(&span)
     }
-    guard let storage else { fatalError("there is not enough memory for \(count) bytes") }
+    guard let storage else { fatalError("not enough memory for \(count) bytes") }
     self.init(storage)
   }
 
-  /// A new buffer of `count` bytes, written once by `fillingWith`, which may find that it cannot.
+  /// A new buffer of `count` zero bytes, which `initialize` writes once or throws.
   public init(
-    count: Int, file: String? = nil, fillingWith fill: (inout MutableRawSpan) throws(FormatError) -> Void
+    count: Int, file: String? = nil, initializingWith initialize: (inout MutableRawSpan) throws(FormatError) -> Void
   ) throws(FormatError) {
-    self.init(try ByteStorage(count: count, file: file, fill: fill))
+    self.init(try ByteStorage(count: count, file: file, initializingWith: initialize))
   }
 
   public var count: Int { range.count }
   public var isEmpty: Bool { range.isEmpty }
   /// The file that the bytes come from.
   public var file: String? { storage.file }
-  /// Where the first byte lies in the storage, usually the file.
+  /// The offset of the first byte in the storage, usually the file.
   public var offsetInFile: UInt64 { UInt64(range.lowerBound) }
 
-  /// The part from `offset` on with `count` bytes; `nil` when it does not lie inside.
+  /// `count` bytes from `offset`; `nil` where they do not lie inside.
   public func slice(_ offset: Int, _ count: Int) -> Bytes? {
     guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else { return nil }
     return Bytes(storage, (range.lowerBound + offset)..<(range.lowerBound + offset + count))
   }
 
-  /// The part from `offset` to the end.
+  /// The bytes from `offset` to the end.
   public func suffix(from offset: Int) -> Bytes? { slice(offset, count - offset) }
 
   public func withSpan<R: ~Copyable, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
@@ -202,42 +204,42 @@ public struct Bytes: Sendable {
     withSpan { one in other.withSpan { one.elementsEqual($0) } }
   }
 
-  /// The bytes as text, or `nil` when they are none (``FileText``).
+  /// The bytes as text; `nil` where they are not valid (``FileText``).
   public func utf8String() -> String? { withSpan { $0.utf8String() } }
 
-  /// The bytes as text, with U+FFFD for what is none (``FileText``).
+  /// The bytes as text, with U+FFFD for what is not valid (``FileText``).
   public func text() -> String { withSpan { $0.text() } }
 
   public func crc32c() -> UInt32 { withSpan { CRC32C.checksum($0) } }
 
-  /// Throws when the file that is mapped became shorter since it was opened: what was read of it may be zeros.
+  /// Throws if the mapped file was truncated after it was opened: bytes read from it may be zeros.
   public func checkIntact() throws(FormatError) {
     guard !storage.isIntact else { return }
     throw FormatError(
-      "the file became shorter while it was being read", file: file,
+      .unreadable, "the file was truncated while it was being read", file: file,
       advice: "Make sure that nothing writes to it, and try again.")
   }
 
-  /// Calls `body` with the bytes in order, a piece at a time of whole 16-byte units. The system has the
-  /// pages of a mapped file back after each; one that became shorter is an error.
-  public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
+  /// Calls `body` with the bytes in order, in chunks of whole 16-byte units. The pages of a mapped file are released
+  /// after each; a file that was truncated is an error.
+  public func forEachChunk(_ body: (Bytes) throws -> Void) throws {
     var offset = 0
-    while offset < count, let piece = slice(offset, min(Self.pieceSize, count - offset)) {
-      offset += piece.count
-      try body(piece)
-      try piece.checkIntact()
-      piece.releasePages()
+    while offset < count, let chunk = slice(offset, min(Self.chunkSize, count - offset)) {
+      offset += chunk.count
+      try body(chunk)
+      try chunk.checkIntact()
+      chunk.releasePages()
     }
   }
 
-  /// What is read of a large file at a time.
-  static let pieceSize = 8 << 20
+  /// Bytes of a large file that are read at a time.
+  static let chunkSize = 8 << 20
 
-  /// Gives the memory of a mapped file's pages back; they are read again when needed.
+  /// Releases the memory of a mapped file's pages; they are read again when needed.
   public func releasePages() { storage.releasePages(range) }
 }
 
-// Memory safety: each function of these two extensions holds its offsets against the span's length before it reads or
+// Memory safety: each function of these two extensions checks its offsets against the span's length before it reads or
 // writes. Every bit pattern is an integer, and no load asks for alignment.
 
 extension RawSpan {
@@ -262,15 +264,15 @@ extension RawSpan {
     return unsafe withUnsafeBytes { unsafe Array($0) }
   }
 
-  /// The bytes as text, or `nil` when they are none (``FileText``).
+  /// The bytes as text; `nil` where they are not valid (``FileText``).
   public func utf8String() -> String? {
     unsafe withUnsafeBytes { unsafe String(fileText: $0) }
   }
 
-  /// The bytes as text, with U+FFFD for what is none (``FileText``).
+  /// The bytes as text, with U+FFFD for what is not valid (``FileText``).
   public func text() -> String { unsafe withUnsafeBytes { unsafe String(decodingFileText: $0) } }
 
-  /// Floats stored at consecutive offsets, whatever their alignment.
+  /// The bytes as floats, whatever their alignment.
   public func floats() -> [Float] {
     let count = byteCount / 4
     return (0..<count).map { Float(bitPattern: littleEndian(UInt32.self, at: $0 * 4)) }

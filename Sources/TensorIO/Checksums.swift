@@ -4,7 +4,7 @@ import Dispatch
 // Memory safety: the C functions get a span's address and its length while the span is lent, and need no alignment; bytes
 // have no padding, so that all that `span.bytes` shows of an array was written.
 
-/// CRC32C (Castagnoli), as in RFC 3720, by the CPU's instruction where there is one.
+/// CRC32C (Castagnoli), as in RFC 3720, with the CPU's instruction if it has one.
 public struct CRC32C: Sendable, Equatable {
   public private(set) var value: UInt32
 
@@ -18,7 +18,7 @@ public struct CRC32C: Sendable, Equatable {
 
   public mutating func update(_ bytes: [UInt8]) { update(unsafe bytes.span.bytes) }
 
-  /// The checksum of what was checksummed so far followed by `length` bytes whose own checksum is `other`.
+  /// Extends the checksum by `length` bytes whose own checksum is `other`.
   public mutating func append(_ other: CRC32C, length: UInt64) {
     value = bertconv_crc32c_combine(value, other.value, length)
   }
@@ -31,16 +31,16 @@ public struct CRC32C: Sendable, Equatable {
 
   public static func checksum(_ bytes: [UInt8]) -> UInt32 { checksum(unsafe bytes.span.bytes) }
 
-  /// The checksum of a whole file, over all cores, a piece each at a time so that its pages need not stay.
+  /// The checksum of a whole file, on all cores, in chunks so that few of its pages are in memory.
   public static func checksum(ofFile path: String) throws(FormatError) -> UInt32 {
     let file = try MappedFile.open(path)
-    let size = Bytes.pieceSize
+    let size = Bytes.chunkSize
     let sums = Lock([CRC32C](repeating: CRC32C(), count: (file.count + size - 1) / size))
     let count = sums.withLock { $0.count }
     DispatchQueue.concurrentPerform(iterations: count) { number in
-      guard let piece = file.slice(number * size, min(size, file.count - number * size)) else { return }
-      let sum = CRC32C(piece.crc32c())
-      piece.releasePages()
+      guard let chunk = file.slice(number * size, min(size, file.count - number * size)) else { return }
+      let sum = CRC32C(chunk.crc32c())
+      chunk.releasePages()
       sums.withLock { $0[number] = sum }
     }
     try file.checkIntact()
@@ -51,8 +51,8 @@ public struct CRC32C: Sendable, Equatable {
     return whole.value
   }
 
-  /// The form in which LevelDB and TensorFlow store a checksum, so that a checksum of data that holds checksums stays
-  /// a good one (leveldb `util/crc32c.h`).
+  /// The form in which LevelDB and TensorFlow store a checksum, so that a checksum of data that contains checksums
+  /// remains effective (leveldb `util/crc32c.h`).
   public static func mask(_ crc: UInt32) -> UInt32 { ((crc >> 15) | (crc << 17)) &+ 0xA282_EAD8 }
 
   public static func unmask(_ masked: UInt32) -> UInt32 {
@@ -64,7 +64,7 @@ public struct CRC32C: Sendable, Equatable {
   public static var isAccelerated: Bool { bertconv_crc32c_is_accelerated() == 1 }
 }
 
-/// CRC-32 (ISO 3309), as in zip and gzip, by the CPU's instructions where it has any.
+/// CRC-32 (ISO 3309), as in zip and gzip, with the CPU's instructions if it has any.
 public struct CRC32: Sendable, Equatable {
   public private(set) var value: UInt32 = 0
 
@@ -87,8 +87,8 @@ public struct CRC32: Sendable, Equatable {
   }
 }
 
-/// Checksums that guard what a parser reads. A build for fuzzing takes every one for right, so that what is changed at
-/// random gets past them; no other build can be told to.
+/// Checksums of structures that a parser reads. A build for fuzzing accepts all of them, so that random changes get past
+/// them; no other build can.
 package enum ParsedChecksum {
   package static func isRight(_ found: UInt32, _ expected: UInt32) -> Bool {
     #if FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION

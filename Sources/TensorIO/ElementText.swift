@@ -2,7 +2,7 @@ extension ElementType {
   /// The element that is stored at `offset`, as text and as JSON; `nil` for types without a fixed size.
   ///
   /// A float is as short as its precision allows, a complex number `1.0+2.0j` and in JSON a list of two, what is not finite in
-  /// JSON a text. Elements of types that are no plain numbers (8-bit exponents, 4-bit floats and the like) are their bytes in
+  /// JSON a text. Elements of types that are not plain numbers (8-bit exponents, 4-bit floats and the like) are their bytes in
   /// hexadecimal.
   package func element(of bytes: RawSpan, at offset: Int) -> (text: String, json: JSON)? {
     guard let size else { return nil }

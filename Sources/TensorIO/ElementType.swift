@@ -1,5 +1,5 @@
-/// The type of a tensor's elements. Raw values are the names that safetensors uses, and in their style for types that
-/// it does not have.
+/// The type of a tensor's elements. Raw values are the names that safetensors uses, and names in their style for types
+/// that it does not have.
 public enum ElementType: String, Sendable, CaseIterable {
   case f64 = "F64"
   case f32 = "F32"
@@ -37,8 +37,8 @@ public enum ElementType: String, Sendable, CaseIterable {
   case variant = "VARIANT"
   case resource = "RESOURCE"
 
-  /// Bytes that one element takes in memory; `nil` for elements without a fixed size. TensorFlow keeps 2- and 4-bit
-  /// numbers one to a byte, and so do we.
+  /// Bytes per element in memory; `nil` for elements without a fixed size. 2- and 4-bit numbers take a byte each, as in
+  /// TensorFlow.
   public var size: Int? {
     switch self {
     case .c128: 16
@@ -52,7 +52,7 @@ public enum ElementType: String, Sendable, CaseIterable {
     }
   }
 
-  /// Bytes of the unit that is reversed between byte orders: a half of a complex number, otherwise ``size``.
+  /// Bytes of the unit that is swapped between byte orders: half a complex number, otherwise ``size``.
   public var swapUnit: Int? {
     switch self {
     case .c128: 8
@@ -65,15 +65,6 @@ public enum ElementType: String, Sendable, CaseIterable {
   public var isFloatingPoint: Bool {
     switch self {
     case .f64, .f32, .f16, .bf16, .f8e4m3, .f8e5m2, .f8e8m0, .f8e4m3fnuz, .f8e4m3b11fnuz, .f8e5m2fnuz, .f4e2m1: true
-    default: false
-    }
-  }
-
-  /// Whether the safetensors format has this type.
-  public var isInSafetensors: Bool {
-    switch self {
-    case .f64, .f32, .f16, .bf16, .i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool, .f8e4m3, .f8e5m2, .f8e8m0, .c64:
-      true
     default: false
     }
   }

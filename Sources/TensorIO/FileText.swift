@@ -1,31 +1,31 @@
-/// Text as a stranger's file may hold it.
+/// Text from an untrusted file.
 ///
 /// Swift compares and hashes texts in their normal form, for which the combining marks on a letter are put in order, in a
-/// time that grows with the square of their number: a name of 400,000 bytes that is nothing else would take minutes. So no
-/// text of a file has more of them in a row than Unicode's own limit, that of the stream-safe text format (UAX #15).
+/// time that grows with the square of their number: a name of 400,000 bytes of marks would take minutes. So no text of a
+/// file has more of them in a row than Unicode's own limit, that of the stream-safe text format (UAX #15).
 public enum FileText {
   /// Combining marks that may follow one another.
-  public static let mostMarks = 30
+  public static let maxMarks = 30
 
-  /// Why `bytes` are no text, to follow the name of what holds them.
+  /// Why `bytes` are not valid text, as the end of a sentence whose subject contains them.
   public static func problem(_ bytes: some Collection<UInt8>) -> String {
     String(validating: bytes, as: UTF8.self) == nil
-      ? "is not UTF-8" : "has more than \(mostMarks) combining marks in a row"
+      ? "is not UTF-8" : "has more than \(maxMarks) combining marks in a row"
   }
 
-  static func isHeaped(_ text: String) -> Bool {
+  static func hasTooManyMarks(_ text: String) -> Bool {
     if text.utf8.allSatisfy({ $0 < 0x80 }) { return false }
     var marks = 0
     for scalar in text.unicodeScalars {
       marks = isMark(scalar) ? marks + 1 : 0
-      if marks > mostMarks { return true }
+      if marks > maxMarks { return true }
     }
     return false
   }
 
-  /// Whether a normal form may move it.
+  /// Whether normalization may move it.
   static func isMark(_ scalar: Unicode.Scalar) -> Bool {
-    // The first of them all is U+0300.
+    // The first combining mark is U+0300.
     scalar.value >= 0x300 && scalar.properties.canonicalCombiningClass != .notReordered
   }
 }
@@ -33,23 +33,23 @@ public enum FileText {
 extension String {
   /// The text of `bytes`; `nil` where they are not UTF-8 or have too many combining marks in a row (``FileText``).
   public init?(fileText bytes: some Collection<UInt8>) {
-    guard let text = String(validating: bytes, as: UTF8.self), !FileText.isHeaped(text) else { return nil }
+    guard let text = String(validating: bytes, as: UTF8.self), !FileText.hasTooManyMarks(text) else { return nil }
     self = text
   }
 
   /// The text of `bytes`, in which U+FFFD stands for what is not UTF-8 and for each combining mark that is too many.
   public init(decodingFileText bytes: some Collection<UInt8>) {
-    self = String(decoding: bytes, as: UTF8.self).withoutHeaps
+    self = String(decoding: bytes, as: UTF8.self).withoutExcessMarks
   }
 
   /// The same with U+FFFD for each combining mark that is too many.
-  package var withoutHeaps: String {
-    guard FileText.isHeaped(self) else { return self }
+  package var withoutExcessMarks: String {
+    guard FileText.hasTooManyMarks(self) else { return self }
     var result = String.UnicodeScalarView()
     var marks = 0
     for scalar in unicodeScalars {
       marks = FileText.isMark(scalar) ? marks + 1 : 0
-      result.append(marks > FileText.mostMarks ? "\u{FFFD}" : scalar)
+      result.append(marks > FileText.maxMarks ? "\u{FFFD}" : scalar)
     }
     return String(result)
   }

@@ -1,7 +1,7 @@
 /// Why a file cannot be used: its kind, where it is, what was found, what was expected, and what to do about it.
 ///
-/// A program switches on ``kind`` and ``advice``; the sentences are for people and may change. Everything that comes from the file is escaped by ``description``, and what is very long is cut, so an error is safe to
-/// print on a terminal.
+/// A program switches on ``kind`` and ``advice``; the sentences are for people and may change. ``description`` escapes
+/// everything that comes from the file and shortens what is very long, so an error is safe to print on a terminal.
 public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
   /// What sort of failure it is.
   public enum Kind: String, Sendable, CaseIterable {
@@ -78,7 +78,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
       case .giveCheckpointWithConfig: "If this is a config, give the checkpoint, and this file as its config."
       case .giveTable: "Give a mapping table that describes these tensors."
       case .convertFirst: "Convert the checkpoint to a native file first."
-      case .openAs(_, let title): "It is a checkpoint of \(title), whatever its name says: open it as one."
+      case .openAs(_, let title): "It is a \(title) checkpoint, whatever its name suggests: open it as one."
       case .allowUnexpected(let glob): "Unexpected tensors can be left out on request: allow '\(glob)'."
       case .listUnmapped: "Inspect the checkpoint to list the tensors that no rule maps."
       case .listImports: "Inspect the checkpoint to list what it imports."

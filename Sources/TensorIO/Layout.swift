@@ -1,6 +1,6 @@
 import CTensorIO
 
-/// Moving elements about, in cache blocks.
+/// Transposes and byte swaps, in cache blocks.
 public enum Layout {
   // Memory safety: the preconditions hold the spans' lengths against the shapes, in arithmetic that traps, before an address
   // is made of them. The target is borrowed for writing, so no source overlaps it; the C functions ask for no alignment.
@@ -11,34 +11,33 @@ public enum Layout {
   ) {
     precondition(source.byteCount == rows * columns * elementSize)
     transpose(
-      piece: source, from: 0, into: &target, rows: rows, columns: columns, range: 0..<columns,
+      chunk: source, from: 0, into: &target, rows: rows, columns: columns, range: 0..<columns,
       elementSize: elementSize)
   }
 
-  /// Writes what a piece of a matrix gives to the transpose of some of its columns.
+  /// Writes the elements of a chunk of a matrix to the transpose of some of its columns.
   ///
   /// - Parameters:
-  ///   - piece: elements of the row-major `rows` × `columns` matrix that follow each other, the first of them its
-  ///     element number `start`
-  ///   - start: the number of the piece's first element
+  ///   - chunk: consecutive elements of the row-major `rows` × `columns` matrix
+  ///   - start: the index of the chunk's first element in the matrix
   ///   - target: the row-major `range.count` × `rows` transpose of the columns `range`
   ///   - rows: of the matrix
   ///   - columns: of the matrix
-  ///   - range: the columns that are wanted
-  ///   - elementSize: bytes of an element
+  ///   - range: the columns to transpose
+  ///   - elementSize: bytes per element
   public static func transpose(
-    piece: RawSpan, from start: Int, into target: inout MutableRawSpan, rows: Int, columns: Int, range: Range<Int>,
+    chunk: RawSpan, from start: Int, into target: inout MutableRawSpan, rows: Int, columns: Int, range: Range<Int>,
     elementSize: Int
   ) {
-    let count = piece.byteCount / elementSize
+    let count = chunk.byteCount / elementSize
     precondition(
       start >= 0 && start + count <= rows * columns && range.lowerBound >= 0 && range.upperBound <= columns
         && target.byteCount == range.count * rows * elementSize)
     guard count > 0, !range.isEmpty else { return }
-    unsafe piece.withUnsafeBytes { from in
+    unsafe chunk.withUnsafeBytes { from in
       unsafe target.withUnsafeMutableBytes { to in
         guard let source = from.baseAddress, let made = to.baseAddress else { return }
-        /// The part of `columns` that is wanted, of some whole rows, all of which the piece holds.
+        /// Transposes the wanted part of `columnRange` in rows that the chunk contains.
         func move(_ rowRange: Range<Int>, _ columnRange: Range<Int>) {
           let wanted = columnRange.clamped(to: range)
           guard !rowRange.isEmpty, !wanted.isEmpty else { return }
@@ -49,7 +48,7 @@ public enum Layout {
         }
         let end = start + count
         let (first, last) = (start / columns, end / columns)
-        // A row that is not whole at either end, and the whole ones between them.
+        // An incomplete row at either end, and the complete ones between them.
         let firstWhole = start % columns == 0 ? first : first + 1
         if firstWhole > first { move(first..<(first + 1), (start % columns)..<min(columns, end - first * columns)) }
         if firstWhole < last { move(firstWhole..<last, 0..<columns) }

@@ -1,8 +1,8 @@
 import CTensorIO
 import Synchronization
 
-/// A value that one thread at a time may use: the standard library's `Mutex`. The thread sanitizer does not look into
-/// that library and would take for a race what the lock orders, so in builds with the sanitizer it is told.
+/// A value that one thread at a time may use: the standard library's `Mutex`. The thread sanitizer does not see into that
+/// library and would report races that the lock prevents, so in builds with the sanitizer the lock is announced to it.
 package struct Lock<Value>: ~Copyable, Sendable {
   private let mutex: Mutex<Value>
   private let number = bertconv_lock_number()

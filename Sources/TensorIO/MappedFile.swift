@@ -10,7 +10,7 @@ import CTensorIO
 
 /// A file mapped into memory for reading.
 ///
-/// When the file is truncated while it is mapped, the lost pages read as zeros and ``Bytes/checkIntact()`` throws;
+/// If the file is truncated while it is mapped, the lost pages read as zeros and ``Bytes/checkIntact()`` throws;
 /// the process is not killed. A file that is replaced by a rename keeps its old content here.
 public enum MappedFile {
   // Memory safety: a mapping is as long as the file was then, and goes to a `ByteStorage` at once, which owns it from there.
@@ -24,15 +24,16 @@ public enum MappedFile {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else { throw unreadable(path, errno) }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      throw FormatError("not a regular file", file: path, advice: "Give the path of a checkpoint file or folder.")
+      throw FormatError(
+        .unreadable, "not a regular file", file: path, advice: "Give the path of a checkpoint file or folder.")
     }
     guard let count = Int(exactly: status.st_size) else {
-      throw FormatError("the file is too large to map", file: path)
+      throw FormatError(.limit, "the file is too large to map", file: path)
     }
     if count == 0 { return Bytes([], file: path) }
     let start = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0)
     guard let start = unsafe start, unsafe start != MAP_FAILED else {
-      throw FormatError("cannot be mapped into memory: \(systemError(errno))", file: path)
+      throw FormatError(.system, "cannot be mapped into memory: \(systemError(errno))", file: path)
     }
     return Bytes(try unsafe ByteStorage(mapped: UnsafeRawPointer(start), count: count, file: path))
   }
@@ -57,13 +58,14 @@ public enum MappedFile {
 
   static func unreadable(_ path: String, _ code: Int32) -> FormatError {
     switch code {
-    case ENOENT, ENOTDIR: FormatError("no such file or folder", file: path, advice: "Check the path.")
-    case EACCES, EPERM: FormatError("permission denied", file: path, advice: "Check the file's permissions.")
-    default: FormatError("cannot be opened: \(systemError(code))", file: path)
+    case ENOENT, ENOTDIR: FormatError(.unreadable, "no such file or folder", file: path, advice: "Check the path.")
+    case EACCES, EPERM:
+      FormatError(.unreadable, "permission denied", file: path, advice: "Check the file's permissions.")
+    default: FormatError(.unreadable, "cannot be opened: \(systemError(code))", file: path)
     }
   }
 
-  /// `start` is that of a mapping of `count` bytes, which nobody uses any more.
+  /// `start` is that of a mapping of `count` bytes that is no longer used.
   @unsafe
   static func unmap(_ start: UnsafeRawPointer?, _ count: Int) {
     if let start = unsafe start { unsafe _ = munmap(UnsafeMutableRawPointer(mutating: start), count) }
@@ -72,7 +74,7 @@ public enum MappedFile {
   /// `start` is that of a mapping of a file, of `count` bytes: memory of another kind would lose its content.
   @unsafe
   static func discard(_ start: UnsafeRawPointer?, _ count: Int, _ range: Range<Int>) {
-    // A fault maps what lies around it too, up to a large page. Neighbours that are in use are only mapped again.
+    // A fault maps the surrounding pages too, up to a large page. Those that are in use are simply mapped again.
     let page = 2 << 20
     let low = range.lowerBound / page * page
     let high = min(count, (range.upperBound + page - 1) / page * page)
@@ -94,7 +96,7 @@ public enum Processors {
   public static var count: Int { max(1, Int(bertconv_processor_count())) }
 }
 
-/// Questions about paths, without following what a checkpoint says.
+/// Paths and files.
 public enum FileSystem {
   // Memory safety: each call gets a path, which Swift keeps for it, and fills a structure of this frame.
 
@@ -119,7 +121,7 @@ public enum FileSystem {
     return UInt64(exactly: status.st_size)
   }
 
-  /// Whether both paths lead to one file.
+  /// Whether both paths name the same file.
   public static func isSameFile(_ a: String, _ b: String) -> Bool {
     var first = stat()
     var second = stat()
@@ -170,7 +172,7 @@ public enum FileSystem {
     let bytes = try MappedFile.open(path)
     guard bytes.count <= limit else {
       throw FormatError(
-        "the file is too large for what it is said to be", file: path, found: "\(bytes.count) bytes",
+        .limit, "the file is too large for a file of this purpose", file: path, found: "\(bytes.count) bytes",
         expected: "at most \(limit)")
     }
     let array = bytes.array()
@@ -178,11 +180,14 @@ public enum FileSystem {
     guard let text = String(validating: array, as: UTF8.self) else {
       let valid = validPrefix(of: array)
       throw FormatError(
-        "the file is not UTF-8 text", file: path, offset: UInt64(valid), found: hexadecimal(array[valid...].prefix(4)),
+        .damaged, "the file is not UTF-8 text", file: path, offset: UInt64(valid),
+        found: hexadecimal(array[valid...].prefix(4)),
         advice:
           "Line \(grouped(array[..<valid].count { $0 == 0x0A } + 1)) is in another encoding: save the file as UTF-8.")
     }
-    guard !FileText.isHeaped(text) else { throw FormatError("the file \(FileText.problem(array))", file: path) }
+    guard !FileText.hasTooManyMarks(text) else {
+      throw FormatError(.damaged, "the file \(FileText.problem(array))", file: path)
+    }
     return text
   }
 

@@ -1,4 +1,4 @@
-/// What a checkpoint says of one tensor.
+/// Name, type, shape and location of a tensor of a checkpoint.
 public struct TensorInfo: Sendable, Equatable {
   /// The name in the checkpoint itself.
   public var name: String
@@ -7,9 +7,9 @@ public struct TensorInfo: Sendable, Equatable {
   public var elementType: ElementType
   /// Dimensions, outermost first; empty for a scalar.
   public var shape: [Int]
-  /// Bytes of the contiguous tensor; of strings, the bytes as stored.
+  /// Bytes of the contiguous tensor; for strings, the bytes as stored.
   public var byteCount: Int
-  /// Index into the source's files, and the offset there, when the data lies in one piece.
+  /// Where the data is, if it is contiguous: an index into the source's files, and the offset there.
   public var location: Location?
   /// Tensors with the same number here share their memory (tied weights).
   public var sharedStorage: Int?
@@ -56,7 +56,7 @@ public struct SourceFile: Sendable, Equatable {
   }
 }
 
-/// A global name that a pickle asks for, judged.
+/// A global name that a pickle imports, with a verdict.
 public struct ImportedGlobal: Sendable, Equatable, Hashable {
   public enum Verdict: String, Sendable { case known, unknown, dangerous }
   public var name: String
@@ -89,19 +89,19 @@ public protocol TensorSource: Sendable {
   var files: [SourceFile] { get }
   /// In the order in which the checkpoint lists them.
   var tensors: [TensorInfo] { get }
-  /// What the user should know of the checkpoint, one sentence each.
+  /// What the user should know about the checkpoint, one sentence each.
   var warnings: [String] { get }
-  /// The globals that a pickle names; empty for formats without code.
+  /// The names that a pickle imports; empty for formats without code.
   var imports: [ImportedGlobal] { get }
-  /// Values beside the tensors, as text.
+  /// Values other than the tensors, as text.
   var metadata: [(key: String, value: String)] { get }
 
   /// Calls `body` with the contiguous, row-major, little-endian bytes of a tensor, after every checksum that the
-  /// format has was found right. Throws ``FormatError`` for damage, and what `body` throws.
+  /// format has was verified. Throws ``FormatError`` for damage, and what `body` throws.
   func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R
 
-  /// The same bytes in order, in pieces of whole elements; `body` may see bytes of a tensor that turns out to be
-  /// damaged, in which case the call throws after the last piece.
+  /// The same bytes in order, in chunks of whole elements; `body` may see bytes of a tensor that turns out to be
+  /// damaged, in which case the call throws after the last chunk.
   func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws
 
   /// The elements of a tensor of strings.
@@ -119,7 +119,7 @@ extension TensorSource {
 
   public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
     throw FormatError(
-      "the tensor does not hold strings", file: files.first?.path, tensor: tensors[index].name,
+      .unsupported, "the tensor does not contain strings", file: files.first?.path, tensor: tensors[index].name,
       found: tensors[index].elementType.rawValue)
   }
 
@@ -129,43 +129,43 @@ extension TensorSource {
 
 /// Where converted tensors go. A sink whose format keeps metadata is given it when it is made.
 public protocol TensorSink: AnyObject {
-  /// Declares every tensor, in the order that the sink is to keep, before any data.
+  /// Declares every tensor before any data; the sink keeps their order.
   func begin(_ tensors: [TensorInfo]) throws
-  /// Appends to the tensor at `index`; the pieces of one tensor come in order, the tensors in any order.
+  /// Appends to the tensor at `index`; the chunks of one tensor come in order, the tensors in any order.
   func append(_ bytes: RawSpan, toTensorAt index: Int) throws
   /// Completes the output, which then has its final name.
   func finish() throws
-  /// Removes all traces of an output that was not finished.
+  /// Removes everything of an output that was not finished.
   func cancel()
 }
 
-/// What no checkpoint has more of. A file can name a tensor in a few bytes, and listing one takes a few hundred.
+/// Limits for what a checkpoint may contain. A file can name a tensor in a few bytes, and listing one takes a few hundred.
 public enum CheckpointLimits {
   public static let tensors = 200_000
 
-  /// Whether so many bytes are more than `stored` ones can honestly unpack to: so much is free, and so many times their
-  /// size.
+  /// Whether `unpacked` bytes are suspiciously many for `stored` ones: more than `free`, and more than
+  /// ``unpackingRatio`` times as many.
   public static func isBomb(_ unpacked: Int, in stored: Int, free: Int = 256 << 20) -> Bool {
     unpacked > free && unpacked / unpackingRatio > stored
   }
 
   public static let unpackingRatio = 100
 
-  /// Throws where `count` tensors, entries or whatever `what` says are more than `most`.
+  /// Throws if `count` exceeds `limit`; `what` names the things that are counted.
   public static func check(
-    _ count: Int, _ what: String = "tensors", most: Int = tensors, file: String? = nil
+    _ count: Int, _ what: String = "tensors", limit: Int = tensors, file: String? = nil
   ) throws(FormatError) {
-    guard count <= most else {
+    guard count <= limit else {
       throw FormatError(
-        "the file has more \(what) than any checkpoint", file: file, found: "at least \(grouped(count))",
-        expected: "at most \(grouped(most))")
+        .limit, "the file has too many \(what)", file: file, found: "at least \(grouped(count))",
+        expected: "at most \(grouped(limit))")
     }
   }
 }
 
-/// How a format is found and opened: one value in the registry of readers.
+/// Recognizes and opens files of a format: one value in the registry of readers.
 public protocol CheckpointFormat: Sendable {
-  /// Whether the file begins and ends like this format.
-  func recognises(_ file: Bytes, path: String) -> Bool
+  /// Whether the file begins and ends as files of this format do.
+  func recognizes(_ file: Bytes, path: String) -> Bool
   func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource
 }

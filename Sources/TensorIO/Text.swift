@@ -20,20 +20,20 @@ public func printable(_ text: String, keepingNewlines: Bool = false) -> String {
   return result
 }
 
-/// `text`, or its beginning and end where it is longer than anything that one could read.
+/// `text`, or its beginning and end if it is too long to read.
 public func withoutMiddle(_ text: String) -> String {
   guard text.utf8.count > 2000, text.unicodeScalars.count > 1000 else { return text }
   return String(text.unicodeScalars.prefix(600)) + " … " + String(text.unicodeScalars.suffix(200))
 }
 
-/// The places of `names` in the order of their bytes, as other programs sort them; of equal ones the first comes first.
+/// The indices of `names` sorted by their bytes, as other programs sort them; equal ones keep their order.
 package func byteOrder(_ names: [String]) -> [Int] {
-  // Which is the order of texts where all are ASCII, and is found much sooner so.
+  // For ASCII that is the order of Swift's strings, which is much faster.
   if names.allSatisfy({ $0.utf8.allSatisfy { $0 < 0x80 } }) { return names.indices.sorted { names[$0] < names[$1] } }
   return names.indices.sorted { names[$0].utf8.lexicographicallyPrecedes(names[$1].utf8) }
 }
 
-/// `names` in the order of their bytes.
+/// `names` sorted by their bytes.
 package func sortedByBytes(_ names: some Collection<String>) -> [String] {
   let names = Array(names)
   return byteOrder(names).map { names[$0] }

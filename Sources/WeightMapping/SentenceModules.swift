@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// The modules of sentence-transformers that stand behind a model, whatever its family: they keep their names, and are

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import CheckpointReaders
 import Conversion
 import TensorIO
@@ -152,7 +153,7 @@ struct Summary {
 
   /// What is short, and not told in other words.
   private func isWorthALine(_ key: String, _ value: String) -> Bool {
-    value.utf8.count <= 100 && !key.hasPrefix("bertconv.") && key != SentenceModule.configKey
+    value.utf8.count <= 100 && !key.hasPrefix(NativeKey.prefix) && key != SentenceModule.configKey
   }
 
   /// Of what a file may have any number of.
@@ -201,7 +202,7 @@ struct Summary {
   /// What it is, and how it is made.
   private var identity: [Line] {
     let recognition = outline.recognition
-    var family = recognition.family ?? recognition.description ?? "not recognised"
+    var family = recognition.family ?? recognition.description ?? "not recognized"
     if let dialect = recognition.dialect { family += " (dialect \(dialect))" }
     var lines: [Line] = [("family", family, recognition.dialect == nil ? .notable : .good)]
     if let model { lines.append(("model", model, .plain)) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CheckpointFormats
 import CheckpointReaders
 import Conversion
 import TensorIO

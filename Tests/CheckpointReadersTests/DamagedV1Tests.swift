@@ -1,3 +1,4 @@
+import CheckpointFormats
 import CheckpointWriters
 import TensorIO
 import TestSupport
@@ -17,27 +18,12 @@ enum V1Damage: String, CaseIterable, CustomTestStringConvertible {
 
   var testDescription: String { rawValue }
 
-  var expected: String {
+  var kind: FormatError.Kind {
     switch self {
-    case .noEntries, .noHeader: "no header"
-    case .headerNoMessage, .recordNoMessage: "not a valid protocol buffer"
-    case .headerOfAnotherKind: "shards"
-    case .nameNotUTF8: "not UTF-8"
-    case .typeUnknown: "data type is unknown"
-    case .shapeHuge: "shape is too large"
-    case .shapeNegative: "a dimension is negative"
-    case .shapeUnknown: "shape is unknown"
-    case .moreThanTheFileHolds: "more elements than the file can hold"
-    case .sliceMissing: "a slice of the tensor is missing"
-    case .sliceNegative: "a slice is negative"
-    case .sliceBeyond: "outside the tensor"
-    case .sliceOfAnotherRank: "another rank"
-    case .slicesOverlap: "overlap"
-    case .slicesLeaveAGap: "slices"
-    case .recordEmpty, .recordOfAnotherType: "no values of the tensor's type"
-    case .valuesTooMany, .valuesNone, .contentUneven: "wrong number of values"
-    case .stringsTooMany: "wrong number of strings"
-    case .tensorOfNoValues: "no plain values"
+    case .noEntries, .noHeader: .unrecognized
+    case .typeUnknown, .shapeUnknown, .tensorOfNoValues: .unsupported
+    case .shapeHuge, .moreThanTheFileHolds: .limit
+    default: .damaged
     }
   }
 
@@ -111,27 +97,22 @@ enum V1Damage: String, CaseIterable, CustomTestStringConvertible {
 
 @Suite("Damaged TensorFlow V1 checkpoints")
 struct DamagedV1Tests {
-  private func problem(_ bytes: [UInt8]) throws -> String {
+  private func problem(_ damage: V1Damage) throws -> (error: FormatError?, line: String) {
     let folder = TemporaryFolder()
-    let path = try folder.write(bytes, "v1.ckpt")
-    let text = failure {
-      let source = try CheckpointOpener().open(path).source
-      for (index, tensor) in source.tensors.enumerated() {
-        if tensor.elementType == .string {
-          _ = try source.strings(ofTensorAt: index)
-        } else {
-          try source.withBytes(ofTensorAt: index) { _ in }
-        }
-      }
-    }
-    #expect(text.contains(path), "\(text)")
-    return text
+    let path = try folder.write(damage.bytes(), "v1.ckpt")
+    let error = formatError { try readAll(try CheckpointOpener().open(path).source) }
+    #expect(error?.file == path, "\(String(describing: error))")
+    return (error, line(damage.rawValue, error, folder: folder.path))
   }
 
   @Test(arguments: V1Damage.allCases)
   func isRefused(_ damage: V1Damage) throws {
-    let text = try problem(damage.bytes())
-    #expect(text.contains(damage.expected), "\(text)")
+    let error = try problem(damage).error
+    #expect(error?.kind == damage.kind, "\(String(describing: error))")
+  }
+
+  @Test func messages() throws {
+    #expect(try goldenDifference("damaged-tensorflow-v1", try V1Damage.allCases.map { try problem($0).line }) == nil)
   }
 
   /// Every block has a checksum, so no byte of a file that TensorFlow wrote can change, and none be lost, unseen.
@@ -153,10 +134,14 @@ struct DamagedV1Tests {
   @Test func filesThatDoNotBelongTogether() throws {
     let folder = TemporaryFolder()
     let first = try folder.copy(fixture("tensorflow/v1/slices"), as: "m-00000-of-00002")
-    #expect(failure { _ = try CheckpointOpener().open(first) }.contains("m-00001-of-00002"))
+    let second = folder.file("m-00001-of-00002")
+    let missing = formatError { _ = try CheckpointOpener().open(first) }
+    #expect(missing?.kind == .unreadable && missing?.file == second)
     _ = try folder.copy(fixture("tensorflow/v1/slices"), as: "m-00001-of-00002")
-    #expect(failure { _ = try CheckpointOpener().open(first) }.contains("overlap"))
+    let overlapping = formatError { _ = try CheckpointOpener().open(first) }
+    #expect(overlapping?.kind == .damaged && overlapping?.tensor != nil)
     _ = try folder.write(Array("not a table".utf8), "m-00001-of-00002")
-    #expect(failure { _ = try CheckpointOpener().open(first) }.contains("m-00001-of-00002"))
+    let foreign = formatError { _ = try CheckpointOpener().open(first) }
+    #expect(foreign?.kind == .damaged && foreign?.file == second)
   }
 }

@@ -13,7 +13,7 @@ private struct Model {
   var others: [Int: [UInt8]] = [:]
 
   static func floats(_ range: Range<Int>) -> [UInt8] {
-    range.flatMap { ZipTestBuilder.number(Int(Float($0).bitPattern), 4) }
+    littleEndianBytes(range.map { Float($0) })
   }
 
   /// Writes the files; the path of the list.
@@ -106,7 +106,8 @@ struct NpyShardsTests {
     let config = try model.folder.write(Array("{}".utf8), "config.json")
     #expect(try CheckpointOpener().open(model.folder.path).configPath == config)
     #expect(try CheckpointOpener().open(path).configPath == config)
-    #expect(failure { _ = try CheckpointOpener().open(path, kind: .pyTorch) }.contains("another format"))
+    let other = formatError { _ = try CheckpointOpener().open(path, kind: .pyTorch) }
+    #expect(other?.kind == .unrecognized && other?.advice == .openAs(kind: "numpy", title: "NumPy"))
   }
 
   enum Damage: CaseIterable {
@@ -114,34 +115,37 @@ struct NpyShardsTests {
     case noArray, firstMissing, middleMissing, lastMissing, numberTooLarge, oneTooMany
     case integers, otherType, fortran, bigEndian, cutShort, object, lfsPointer, notNpy
 
-    var expected: String {
+    var kind: FormatError.Kind {
       switch self {
-      case .notJSON: "at byte"
-      case .listOfNames, .nested: "element 0 of the list is not a shape"
-      case .negative, .half, .tooManyDimensions: "element 1 of the list is not a shape"
-      case .emptyList: "the list of shapes is empty"
-      case .hugeShape: "too large, from element 1"
-      case .hugeSum: "too large, from element 2"
-      case .listTooLarge: "the list of shapes is too large"
-      case .noArray: "no array lies beside the list"
-      case .firstMissing: "found no params_0.npy"
-      case .middleMissing: "found no params_1.npy"
-      case .numberTooLarge: "found no params_3.npy, params_4.npy"
-      case .lastMissing: "found 8 in 2 arrays, expected 11 for 4 shapes\n  An array may be missing after params_1.npy"
-      case .oneTooMany: "found 15 in 4 arrays, expected 11 for 4 shapes"
-      case .integers: "params_0.npy: the array holds no floating-point numbers; found I32"
-      case .otherType: "params_1.npy: the arrays are of different types; found F64, expected F32 as in params_0.npy"
-      case .fortran, .bigEndian: "params_1.npy: the array is stored big-endian or in Fortran order"
-      case .cutShort: "params_2.npy: tensor 'params_2': the array's data does not fit its shape"
-      case .object: "Python objects"
-      case .lfsPointer: "params_2.npy: this is a git-lfs pointer"
-      case .notNpy: "params_1.npy: at byte 0: tensor 'params_1': not a .npy file"
+      case .hugeShape, .hugeSum, .listTooLarge: .limit
+      case .noArray, .firstMissing, .middleMissing, .numberTooLarge: .unreadable
+      case .integers, .fortran, .bigEndian: .unsupported
+      case .object: .dangerous
+      case .lfsPointer: .unrecognized
+      default: .damaged
       }
     }
   }
 
   @Test(arguments: Damage.allCases)
   func damage(_ damage: Damage) throws {
+    let (model, path) = try damaged(damage)
+    for given in [path, model.folder.path] {
+      let error = formatError { _ = try CheckpointOpener().open(given) }
+      #expect(error?.kind == damage.kind, "\(String(describing: error))")
+      #expect(error?.file?.hasPrefix(model.folder.path) == true)
+    }
+  }
+
+  @Test func messages() throws {
+    let lines = try Damage.allCases.map { damage in
+      let (model, path) = try damaged(damage)
+      return line("\(damage)", formatError { _ = try CheckpointOpener().open(path) }, folder: model.folder.path)
+    }
+    #expect(try goldenDifference("damaged-npy-shards", lines) == nil)
+  }
+
+  private func damaged(_ damage: Damage) throws -> (Model, path: String) {
     var model = Model()
     switch damage {
     case .notJSON: model.shapes = "[[2, 3], [4"
@@ -170,11 +174,7 @@ struct NpyShardsTests {
       model.others[2] = Array("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n".utf8)
     case .notNpy: model.others[1] = [UInt8](repeating: 1, count: 40)
     }
-    let path = try model.write()
-    for given in [path, model.folder.path] {
-      let text = failure { _ = try CheckpointOpener().open(given) }
-      #expect(text.contains(damage.expected) && text.hasPrefix(model.folder.path), "\(text)")
-    }
+    return (model, try model.write())
   }
 
   /// Neither list nor arrays have checksums: a changed byte may give other numbers, and must not crash.

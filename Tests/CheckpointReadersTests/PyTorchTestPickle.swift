@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Writes pickles opcode by opcode, with nothing of the code under test.
 struct TestPickle {
   private(set) var bytes: [UInt8] = [0x80, 2]
@@ -50,5 +52,5 @@ struct TestPickle {
   }
 }
 
-/// Little-endian bytes of small floats.
-func floats(_ values: [Float]) -> [UInt8] { values.flatMap { ZipTestBuilder.number(Int($0.bitPattern), 4) } }
+/// Little-endian bytes of floats.
+func floats(_ values: [Float]) -> [UInt8] { littleEndianBytes(values) }

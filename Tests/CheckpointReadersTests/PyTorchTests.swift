@@ -13,7 +13,7 @@ private func format(of file: Bytes) -> any CheckpointFormat {
 private func open(_ bytes: [UInt8]) throws -> any TensorSource {
   let file = Bytes(bytes, file: "m.pt")
   let format = format(of: file)
-  #expect(format.recognises(file, path: "m.pt"))
+  #expect(format.recognizes(file, path: "m.pt"))
   return try format.open(file, path: "m.pt")
 }
 
@@ -21,7 +21,7 @@ private func open(fixture relative: String) throws -> any TensorSource {
   let path = fixture("torch/" + relative)
   let file = try MappedFile.open(path)
   let format = format(of: file)
-  #expect(format.recognises(file, path: path))
+  #expect(format.recognizes(file, path: path))
   return try format.open(file, path: path)
 }
 
@@ -109,15 +109,14 @@ struct PyTorchTests {
     ] as [(Int, [Int], [Int])])
   func viewsBeyondTheirStorageAreRefused(offset: Int, shape: [Int], strides: [Int]) {
     let value = P.tensor(P.storage("0", count: 10, view: nil), offset: offset, shape, strides)
-    let text = failure { _ = try open(P.zip(value, [("0", floats(ten))])) }
-    #expect(text.contains("beyond its storage") || text.contains("impossible"))
+    #expect(formatError { _ = try open(P.zip(value, [("0", floats(ten))])) }?.kind == .damaged)
   }
 
   @Test func oneElementMakesNoTerabyte() {
     let value = P.tensor(P.storage("0", count: 10, view: nil), [1 << 20, 1 << 20], [0, 0])
-    #expect(failure { _ = try open(P.zip(value, [("0", floats(ten))])) }.contains("repeats a small storage"))
+    #expect(formatError { _ = try open(P.zip(value, [("0", floats(ten))])) }?.kind == .limit)
     let empty = P.tensor(P.storage("0", count: 10, view: nil), offset: 1 << 30, [0], [1])
-    #expect(failure { _ = try open(P.zip(empty, [("0", floats(ten))])) }.contains("beyond its storage"))
+    #expect(formatError { _ = try open(P.zip(empty, [("0", floats(ten))])) }?.expected == "within 10 elements")
   }
 
   @Test func viewsOfStoragesInTheOldForm() throws {
@@ -130,13 +129,13 @@ struct PyTorchTests {
   }
 
   @Test(arguments: [
-    (P.tuple(P.text("9"), P.int(4), P.int(7)), "outside of its storage"),
-    (P.tuple(P.text("9"), P.int(-1), P.int(2)), "outside of its storage"),
-    (P.tuple(P.text("9"), P.int(11), P.int(0)), "outside of its storage"),
+    (P.tuple(P.text("9"), P.int(4), P.int(7)), "(9, 4, 7)"), (P.tuple(P.text("9"), P.int(-1), P.int(2)), "(9, -1, 2)"),
+    (P.tuple(P.text("9"), P.int(11), P.int(0)), "(9, 11, 0)"),
   ])
-  func viewsOfStoragesThatDoNotFit(view: [UInt8], expected: String) {
+  func viewsOfStoragesThatDoNotFit(view: [UInt8], found: String) {
     let value = P.tensor(P.storage("1", count: 10, view: view), [1], [1])
-    #expect(failure { _ = try open(P.legacy(value, [("1", 10, floats(ten))])) }.contains(expected))
+    let error = formatError { _ = try open(P.legacy(value, [("1", 10, floats(ten))])) }
+    #expect(error?.kind == .damaged && error?.found?.replacing("'", with: "") == found)
   }
 
   @Test func aBigEndianArchiveIsSwapped() throws {
@@ -144,25 +143,33 @@ struct PyTorchTests {
     let value = P.dict(P.text("a"), P.tensor(P.storage("0", count: 2, view: nil), [2], [1]))
     let source = try open(P.zip(value, [("0", bytes)], more: [.init("model/byteorder", Array("big".utf8))]))
     #expect(try values(source, "a") == [1, 2])
-    #expect(
-      failure { _ = try open(P.zip(value, [("0", bytes)], more: [.init("model/byteorder", Array("odd".utf8))])) }
-        .contains("byte order"))
+    let odd = formatError {
+      _ = try open(P.zip(value, [("0", bytes)], more: [.init("model/byteorder", Array("odd".utf8))]))
+    }
+    #expect(odd?.kind == .unsupported && odd?.found == "odd")
   }
 
   @Test func storagesThatAreMissingOrOfAnotherSize() {
     let value = P.tensor(P.storage("0", count: 2, view: nil), [2], [1])
-    #expect(failure { _ = try open(P.zip(value, [])) }.contains("not in the archive"))
-    #expect(failure { _ = try open(P.zip(value, [("0", floats([1]))])) }.contains("not as large"))
+    let missing = formatError { _ = try open(P.zip(value, [])) }
+    #expect(missing?.kind == .damaged && missing?.found == "data/0")
+    let short = formatError { _ = try open(P.zip(value, [("0", floats([1]))])) }
+    #expect(short?.kind == .damaged && short?.expected == "8")
     let old = P.tensor(P.storage("0", count: 2), [2], [1])
-    #expect(failure { _ = try open(P.legacy(old, [])) }.contains("not in the file"))
-    #expect(failure { _ = try open(P.legacy(old, [("0", 1, floats([1]))])) }.contains("not as large"))
-    #expect(failure { _ = try open(P.legacy(old, [("7", 2, floats([1, 2]))])) }.contains("no tensor uses"))
-    #expect(failure { _ = try open(P.legacy(old, [("0", 2, floats([1]))])) }.contains("cut short"))
+    let missingOld = formatError { _ = try open(P.legacy(old, [])) }
+    #expect(missingOld?.kind == .damaged && missingOld?.found == "'0'")
+    let shortOld = formatError { _ = try open(P.legacy(old, [("0", 1, floats([1]))])) }
+    #expect(shortOld?.kind == .damaged && shortOld?.expected == "2")
+    let unused = formatError { _ = try open(P.legacy(old, [("7", 2, floats([1, 2]))])) }
+    #expect(unused?.kind == .damaged && unused?.found == "7")
+    let cut = formatError { _ = try open(P.legacy(old, [("0", 2, floats([1]))])) }
+    #expect(cut?.kind == .damaged && cut?.found == "4 bytes left")
     let twice = P.list(old, P.tensor(P.storage("0", "LongStorage", count: 2), [2], [1]))
-    #expect(failure { _ = try open(P.legacy(twice, [("0", 2, floats([1, 2]))])) }.contains("two sizes or types"))
-    #expect(
-      failure { _ = try open(P.zip(P.tensor(P.storage("0", "StrangeStorage", count: 2, view: nil), [2], [1]), [])) }
-        .contains("type of a storage"))
+    let types = formatError { _ = try open(P.legacy(twice, [("0", 2, floats([1, 2]))])) }
+    #expect(types?.kind == .damaged && types?.found == "storage '0', 16 bytes")
+    let strange = P.tensor(P.storage("0", "StrangeStorage", count: 2, view: nil), [2], [1])
+    let unknown = formatError { _ = try open(P.zip(strange, [])) }
+    #expect(unknown?.kind == .unsupported && unknown?.found == "torch.StrangeStorage")
   }
 
   @Test func damagedDataIsFoundWhenItIsRead() throws {
@@ -170,8 +177,12 @@ struct PyTorchTests {
     entry.checksum = 77
     let source = try open(
       P.zip(P.dict(P.text("a"), P.tensor(P.storage("0", count: 2, view: nil), [2], [1])), [], more: [entry]))
-    #expect(failure { try source.withBytes(ofTensorAt: 0) { _ in } }.contains("tensor 'a'"))
-    #expect(failure { try source.streamBytes(ofTensorAt: 0) { _ in } }.contains("checksum"))
+    for error in [
+      formatError { try source.withBytes(ofTensorAt: 0) { _ in } },
+      formatError { try source.streamBytes(ofTensorAt: 0) { _ in } },
+    ] {
+      #expect(error?.kind == .damaged && error?.tensor == "a" && error?.expected == "0000004d")
+    }
   }
 
   // MARK: The pickle
@@ -235,7 +246,7 @@ struct PyTorchTests {
     #expect(try open(P.zip(ring, [("0", floats(ten))])).tensors.map(\.name) == ["1"])
     // A tuple within a tuple, a hundred thousand times
     let deep = P.none + [UInt8](repeating: 0x85, count: 100_000)
-    #expect(failure { _ = try open(P.zip(deep, [])) }.contains("nests"))
+    #expect(formatError { _ = try open(P.zip(deep, [])) }?.kind == .limit)
     // A list of ten lists of ten lists …
     var bomb = P.list(tensor)
     for level in 0..<40 {
@@ -243,14 +254,14 @@ struct PyTorchTests {
       for _ in 0..<10 { bomb += [0x68, UInt8(level)] }
       bomb += [0x65]
     }
-    #expect(failure { _ = try open(P.zip(bomb, [("0", floats(ten))])) }.contains("nests its values beyond reason"))
+    #expect(formatError { _ = try open(P.zip(bomb, [("0", floats(ten))])) }?.kind == .limit)
     // One dict copied over and over
     var copies = P.dict() + [0x71, 0, 0x28]
     for number in 0..<2000 { copies += P.int(number) + P.none }
     copies += [0x75, 0x30, 0x5D, 0x28]
     for _ in 0..<10_000 { copies += P.global("collections", "OrderedDict") + [0x68, 0, 0x85, 0x52] }
     copies += [0x65]
-    #expect(failure { _ = try open(P.zip(copies, [])) }.contains("more values"))
+    #expect(formatError { _ = try open(P.zip(copies, [])) }?.kind == .limit)
   }
 
   private static let two = P.tuple(P.storage("0", count: 10), P.int(1), P.tuple(P.int(2)), P.tuple(P.int(3)))
@@ -267,8 +278,7 @@ struct PyTorchTests {
   @Test func aFinishedTensorTakesNoOtherValues() throws {
     let tensor = P.tensor(P.storage("0", count: 10), [1], [1])
     let other = P.dict(P.text("a"), tensor + Self.two + [0x62])
-    #expect(
-      failure { _ = try open(P.zip(other, [("0", floats(ten))])) }.contains("a finished tensor is given other values"))
+    #expect(formatError { _ = try open(P.zip(other, [("0", floats(ten))])) }?.kind == .unsupported)
     let hooks = P.dict(P.text("a"), tensor + P.tuple(P.int(1), P.none, P.dict()) + [0x62])
     #expect(try open(P.zip(hooks, [("0", floats(ten))])).tensors.count == 1)
   }
@@ -282,7 +292,7 @@ struct PyTorchTests {
       P.global("torch._utils", "_rebuild_tensor_v2"), storage, P.int(0), P.tuple(P.int(1)), P.tuple(P.int(1)), [0x89],
       P.dict(), P.dict(P.text("neg"), flag))
     let source = try open(P.zip(P.dict(P.text("a"), tensor), [("0", floats(ten))]))
-    #expect(failure { try source.withBytes(ofTensorAt: 0) { _ in } }.contains("negative") == isNegated)
+    #expect(formatError { try source.withBytes(ofTensorAt: 0) { _ in } }?.kind == (isNegated ? .unsupported : nil))
   }
 
   /// Two keys to Python, though they are one text to Swift or cannot be told apart in UTF-8.
@@ -309,7 +319,7 @@ struct PyTorchTests {
     #expect(source.metadata.map(\.value) == ["1", "2", "3", "4"])
     #expect(source.metadata[0].key.unicodeScalars.contains("\u{FFFD}") && source.imports.count == 1)
     let archive = ZipTestBuilder([.init(String(decoding: heap.prefix(30_001), as: UTF8.self), [])]).bytes()
-    #expect(failure { _ = try ZipArchive(Bytes(archive)) }.contains("combining marks"))
+    #expect(formatError { _ = try ZipArchive(Bytes(archive)) }?.problem.contains("combining marks") == true)
   }
 
   /// Each step of these is short, if the long tuple or list that it is about is not copied or gone through.
@@ -320,37 +330,61 @@ struct PyTorchTests {
       for _ in 0..<100_000 { program += [0x68, 1, 0x68, 0, 0x85, 0x52] }
       return program + [0x65]
     }
-    #expect(failure { _ = try open(P.zip(calls("builtins", "tuple"), [])) }.contains("beyond reason"))
+    #expect(formatError { _ = try open(P.zip(calls("builtins", "tuple"), [])) }?.kind == .limit)
     #expect(try open(P.zip(calls("collections", "OrderedDict"), [])).tensors.isEmpty)
     var states = long + P.global("my", "Thing") + [0x71, 1, 0x30, 0x5D, 0x28]
     for _ in 0..<20_000 { states += [0x68, 1, 0x29, 0x81, 0x68, 0, 0x62] }
     states += P.tensor(P.storage("0", count: 10), [1], [1]) + [0x65]
-    #expect(failure { _ = try open(P.zip(states, [("0", floats(ten))])) }.contains("beyond reason"))
+    #expect(formatError { _ = try open(P.zip(states, [("0", floats(ten))])) }?.kind == .limit)
     var grown = long + [0x5D]
     for _ in 0..<200_000 { grown += [0x4E, 0x61, 0x68, 0, 0x30] }
     #expect(try open(P.zip(grown, [])).tensors.isEmpty)
   }
 
-  @Test(
-    arguments: [
-      ([0x2E], "more or less than one value"), (P.none + P.none + [0x2E], "more or less than one value"),
-      ([0x28, 0x4E, 0x2E], "more or less than one value"), ([0x30, 0x2E], "not there"), ([0x85, 0x2E], "not there"),
-      ([0x74, 0x2E], "did not open"), ([0x68, 9, 0x2E], "did not keep"), ([0x80, 9, 0x2E], "protocol is unknown"),
-      ([0xFF, 0x2E], "no checkpoint has"), ([0x82, 1, 0x2E], "extension registry"), ([0x97, 0x2E], "buffers outside"),
-      (P.none + P.none + [0x61, 0x2E], "no list"), (P.tuple() + P.none + [0x61, 0x2E], "no list"),
-      (P.list() + P.none + P.none + [0x73, 0x2E], "no dict"),
-      (P.dict() + [0x28] + P.none + [0x75, 0x2E], "without a value"),
-      (P.text("a") + P.none + [0x62, 0x2E], "has none"), (P.int(1) + P.none + [0x62, 0x2E], "plain value"),
-      (P.none + P.none + [0x52, 0x2E], "no list of arguments"), ([0x58, 255, 255, 255, 255, 0x2E], "cut short"),
-      ([0x8D] + [UInt8](repeating: 255, count: 8), "impossible size"), ([0x8B, 255, 255, 255, 255, 0x2E], "cut short"),
-      (P.none + P.none + [0x93, 0x2E], "not a string"), (P.text("x") + [0x51, 0x2E], "other than a storage"),
-      (P.tuple(P.text("storage")) + [0x51, 0x2E], "other than a storage"), ([0x49, 0x78, 0x0A, 0x2E], "not a number"),
-      (P.call(P.global("torch._utils", "_rebuild_tensor_v2"), P.none) + [0x2E], "too little"),
-      (P.call(P.global("torch._utils", "_rebuild_tensor_v2"), P.none, P.none, P.none, P.none) + [0x2E], "wrong types"),
-    ] as [([UInt8], String)])
-  func picklesThatMakeNoSense(program: [UInt8], expected: String) {
+  private static let senseless: [(label: String, program: [UInt8])] = [
+    ("not one value", [0x2E]),
+    ("not one value 2", P.none + P.none + [0x2E]),
+    ("not one value 3", [0x28, 0x4E, 0x2E]),
+    ("empty stack", [0x30, 0x2E]),
+    ("empty stack 2", [0x85, 0x2E]),
+    ("no mark", [0x74, 0x2E]),
+    ("unset memo", [0x68, 9, 0x2E]),
+    ("protocol is unknown", [0x80, 9, 0x2E]),
+    ("unknown opcode", [0xFF, 0x2E]),
+    ("extension registry", [0x82, 1, 0x2E]),
+    ("buffers outside", [0x97, 0x2E]),
+    ("append", P.none + P.none + [0x61, 0x2E]),
+    ("append 2", P.tuple() + P.none + [0x61, 0x2E]),
+    ("set", P.list() + P.none + P.none + [0x73, 0x2E]),
+    ("without a value", P.dict() + [0x28] + P.none + [0x75, 0x2E]),
+    ("state", P.text("a") + P.none + [0x62, 0x2E]),
+    ("plain value", P.int(1) + P.none + [0x62, 0x2E]),
+    ("arguments", P.none + P.none + [0x52, 0x2E]),
+    ("cut short", [0x58, 255, 255, 255, 255, 0x2E]),
+    ("impossible size", [0x8D] + [UInt8](repeating: 255, count: 8)),
+    ("cut short 2", [0x8B, 255, 255, 255, 255, 0x2E]),
+    ("not a string", P.none + P.none + [0x93, 0x2E]),
+    ("other than a storage", P.text("x") + [0x51, 0x2E]),
+    ("other than a storage 2", P.tuple(P.text("storage")) + [0x51, 0x2E]),
+    ("not a number", [0x49, 0x78, 0x0A, 0x2E]),
+    ("too few arguments", P.call(P.global("torch._utils", "_rebuild_tensor_v2"), P.none) + [0x2E]),
+    ("wrong types", P.call(P.global("torch._utils", "_rebuild_tensor_v2"), P.none, P.none, P.none, P.none) + [0x2E]),
+  ]
+
+  @Test(arguments: senseless)
+  func picklesThatMakeNoSense(label: String, program: [UInt8]) {
     let bytes = ZipTestBuilder([.init("model/data.pkl", [0x80, 2] + program)]).bytes()
-    #expect(failure { _ = try open(bytes) }.contains(expected))
+    let unsupported = ["protocol is unknown", "extension registry", "buffers outside"]
+    let isUnsupported = unsupported.contains(label) || label.hasPrefix("other than a storage")
+    #expect(formatError { _ = try open(bytes) }?.kind == (isUnsupported ? .unsupported : .damaged))
+  }
+
+  @Test func messages() throws {
+    let lines = Self.senseless.map { label, program in
+      let bytes = ZipTestBuilder([.init("model/data.pkl", [0x80, 2] + program)]).bytes()
+      return line(label, formatError { _ = try open(bytes) })
+    }
+    #expect(try goldenDifference("senseless-pickles", lines) == nil)
   }
 
   @Test func everyFormOfPlainValues() throws {
@@ -427,9 +461,9 @@ struct PyTorchTests {
     #expect(source.tensors.map(\.name) == ["q", "neg", "sub", "tied"])
     #expect(source.warnings.contains { $0.contains("'sparse' is a sparse tensor") })
     #expect(
-      source.tensors[0].elementType == .quantizedI8 && source.warnings.contains { $0.contains("'q' is quantised") })
-    #expect(failure { try source.withBytes(ofTensorAt: 1) { _ in } }.contains("negative"))
-    #expect(failure { try source.streamBytes(ofTensorAt: 1) { _ in } }.contains("negative"))
+      source.tensors[0].elementType == .quantizedI8 && source.warnings.contains { $0.contains("'q' is quantized") })
+    #expect(formatError { try source.withBytes(ofTensorAt: 1) { _ in } }?.kind == .unsupported)
+    #expect(formatError { try source.streamBytes(ofTensorAt: 1) { _ in } }?.kind == .unsupported)
     #expect(try values(source, "sub") == [2] && values(source, "tied") == [2])
   }
 
@@ -478,7 +512,8 @@ struct PyTorchTests {
     let bytes = ZipTestBuilder([
       .init("m/data.pkl", [0x80, 2] + P.call(P.global("os", "system"), P.text("x")) + [0xFF])
     ]).bytes()
-    #expect(failure { _ = try open(bytes) }.contains("imports os.system"))
+    let error = formatError { _ = try open(bytes) }
+    #expect(error?.advice?.text.contains("imports os.system") == true)
   }
 
   // MARK: Old forms
@@ -516,18 +551,18 @@ struct PyTorchTests {
     #expect(try values(source, "a") == [0, 5, 1, 6, 2, 7, 3, 8, 4, 9] && values(source, "b") == [6, 8])
     var damaged = archive
     damaged[0] = 0x53
-    #expect(!TorchLegacyFormat().recognises(Bytes(damaged), path: "m"))
+    #expect(!TorchLegacyFormat().recognizes(Bytes(damaged), path: "m"))
     let far =
       file("storages", storages) + file("tensors", P.whole(P.int(1)) + tensor(1, 101, [2], [4], 0))
       + file("pickle", pickle)
-    #expect(failure { _ = try open(far) }.contains("beyond its storage"))
+    #expect(formatError { _ = try open(far) }?.expected == "within 4 elements")
   }
 
   @Test func aBarePickleIsSaidToBeOne() throws {
     let source = try open(P.whole(P.dict(P.text("epoch"), P.int(3))))
     #expect(source.tensors.isEmpty && source.metadata.map(\.key) == ["epoch"])
     #expect(source.warnings.contains { $0.contains("not one of torch.save") })
-    #expect(failure { _ = try open(P.magic + P.whole(P.int(1002))) }.contains("expected 1001"))
+    #expect(formatError { _ = try open(P.magic + P.whole(P.int(1002))) }?.expected == "1001")
   }
 
   /// Whatever is cut or changed, a wrong file is an error or a list: no crash.

@@ -23,7 +23,7 @@ private func file(_ header: String, data: Int = 0) -> [UInt8] {
 struct SafetensorsTests {
   @Test func whatTheReferenceWrote() throws {
     let path = fixture("safetensors/dtypes.safetensors")
-    #expect(SafetensorsFormat().recognises(try MappedFile.open(path), path: path))
+    #expect(SafetensorsFormat().recognizes(try MappedFile.open(path), path: path))
     let source = try open(path)
     #expect(source.format == .safetensors)
     #expect(try differences(source, try expectedTensors(fixture("safetensors/expected.json"))).isEmpty)
@@ -31,43 +31,59 @@ struct SafetensorsTests {
     #expect(source.tensors.allSatisfy { $0.location != nil })
   }
 
-  @Test(arguments: [
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 7, "beyond the end"),
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 9, "does not end with the last tensor"),
-    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, "hole"),
+  private static let rules: [(header: String, data: Int, kind: FormatError.Kind)] = [
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 7, .damaged),
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 9, .damaged),
+    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, .damaged),
     (
       #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
-      8, "overlaps"
+      8, .damaged
     ),
-    (#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, 8, "do not fit"),
-    (#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, 8, "whole number"),
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8, "pair of offsets"),
-    (#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#, 8, "unknown dtype"),
-    (#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#, 8, "too large"),
+    (#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, 8, .damaged),
+    (#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, 8, .damaged),
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8, .damaged),
+    (#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#, 8, .unsupported),
+    (#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#, 8, .limit),
     (
       #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#,
-      8, "twice"
+      8, .damaged
     ),
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}"#, 8, "unknown key"),
-    (#"{"a":1}"#, 0, "not a JSON object"), (#"{"a":{"dtype":"F32""#, 0, "JSON"), (#" {}"#, 0, "begin with '{'"),
-    (#"{"__metadata__":{"a":1}}"#, 0, "not a string"),
-  ])
-  func brokenRules(header: String, data: Int, expected: String) throws {
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}"#, 8, .damaged),
+    (#"{"a":1}"#, 0, .damaged),
+    (#"{"a":{"dtype":"F32""#, 0, .damaged),
+    (#" {}"#, 0, .damaged),
+    (#"{"__metadata__":{"a":1}}"#, 0, .damaged),
+  ]
+
+  @Test(arguments: rules)
+  func brokenRules(header: String, data: Int, kind: FormatError.Kind) throws {
     let folder = TemporaryFolder()
     let path = try folder.write(file(header, data: data), "x.safetensors")
-    let text = failure { _ = try open(path) }
-    #expect(text.contains(expected) && text.contains("x.safetensors"))
+    let error = formatError { _ = try open(path) }
+    #expect(error?.kind == kind && error?.file == path, "\(String(describing: error))")
+  }
+
+  @Test func messages() throws {
+    let headers = try Self.rules.map { header, data, _ in
+      let folder = TemporaryFolder()
+      let path = try folder.write(file(header, data: data), "x.safetensors")
+      return line(header, formatError { _ = try open(path) }, folder: folder.path)
+    }
+    let lists = try Self.lists.map { part, other, _ in
+      let (error, folder) = try changed { replacing($0, part, other) }
+      return line("\(part) -> \(other)", error, folder: folder)
+    }
+    #expect(try goldenDifference("damaged-safetensors", headers + lists) == nil)
   }
 
   /// The eight bytes in front of the header.
   @Test(arguments: [
-    (100_000_001, "longer than the format allows"), (-1, "longer than the format allows"), (1 << 20, "cut short"),
-    (0, "begin with '{'"),
+    (100_000_001, FormatError.Kind.limit), (-1, .limit), (1 << 20, .damaged), (0, .damaged),
   ])
-  func lengthsThatAreWrong(length: Int, expected: String) {
+  func lengthsThatAreWrong(length: Int, kind: FormatError.Kind) {
     let bytes = ZipTestBuilder.number(length, 8) + Array("{}".utf8)
-    let text = failure { _ = try SafetensorsSource(Bytes(bytes, file: "x.safetensors"), path: "x.safetensors") }
-    #expect(text.contains(expected) && text.hasPrefix("x.safetensors: "), "\(text)")
+    let error = formatError { _ = try SafetensorsSource(Bytes(bytes, file: "x.safetensors"), path: "x.safetensors") }
+    #expect(error?.kind == kind && error?.file == "x.safetensors", "\(String(describing: error))")
   }
 
   @Test func everyShorterFileIsRefused() throws {
@@ -91,11 +107,14 @@ struct SafetensorsTests {
     #expect(source.format == .native)
     #expect(try source.withBytes(ofTensorAt: 0) { $0.byteCount } == 9)
     let damaged = try SafetensorsSource(Bytes(native("e3069284")), path: "m")
-    #expect(failure { try damaged.withBytes(ofTensorAt: 0) { _ in } }.contains("checksum"))
-    #expect(failure { try damaged.streamBytes(ofTensorAt: 0) { _ in } }.contains("checksum"))
-    #expect(
-      failure { _ = try SafetensorsSource(Bytes(native("e3069283", name: "b")), path: "m") }.contains(
-        "not of this tensor"))
+    for error in [
+      formatError { try damaged.withBytes(ofTensorAt: 0) { _ in } },
+      formatError { try damaged.streamBytes(ofTensorAt: 0) { _ in } },
+    ] {
+      #expect(error?.kind == .damaged && error?.tensor == "a" && error?.found == "e3069283")
+    }
+    let other = formatError { _ = try SafetensorsSource(Bytes(native("e3069283", name: "b")), path: "m") }
+    #expect(other?.kind == .damaged && other?.tensor == "a")
   }
 
   // MARK: Shards
@@ -107,8 +126,10 @@ struct SafetensorsTests {
     #expect(Set(source.tensors.compactMap { $0.location?.file }) == [1, 2])
   }
 
-  /// The list of the fixture, changed, beside copies of its shards.
-  private func changed(_ change: (String) -> String, without: String? = nil) throws -> String {
+  /// Opens the list of the fixture, changed, in a folder with copies of its shards.
+  private func changed(
+    _ change: (String) -> String, without: String? = nil
+  ) throws -> (error: FormatError?, folder: String) {
     let folder = TemporaryFolder()
     for number in 1...2 {
       let name = "model-0000\(number)-of-00002.safetensors"
@@ -116,7 +137,7 @@ struct SafetensorsTests {
     }
     let text = try FileSystem.text(fixture("safetensors/sharded/model.safetensors.index.json"))
     let path = try folder.write(Array(change(text).utf8), "model.safetensors.index.json")
-    return failure { _ = try openShards(path) }
+    return (formatError { _ = try openShards(path) }, folder.path)
   }
 
   private func replacing(_ text: String, _ part: String, _ other: String) -> String {
@@ -124,36 +145,37 @@ struct SafetensorsTests {
   }
 
   @Test func missingShardsAreListed() throws {
-    let text = try changed({ $0 }, without: "model-00002-of-00002.safetensors")
-    #expect(text.contains("1 of 2 shards is missing") && text.contains("model-00002-of-00002.safetensors"))
+    let error = try changed({ $0 }, without: "model-00002-of-00002.safetensors").error
+    #expect(error?.kind == .unreadable && error?.expected == "model-00002-of-00002.safetensors")
   }
 
-  @Test(arguments: [
+  private static let lists: [(part: String, other: String, kind: FormatError.Kind)] = [
     (
-      #""layer.0.a": "model-00001-of-00002.safetensors""#, #""layer.0.a": "model-00002-of-00002.safetensors""#,
-      "another shard"
+      #""layer.0.a": "model-00001-of-00002.safetensors""#, #""layer.0.a": "model-00002-of-00002.safetensors""#, .damaged
     ),
-    (#""layer.0.a": "#, #""layer.9.a": "#, "does not name"),
-    (#""layer.0.a": "#, #""more": "model-00001-of-00002.safetensors", "layer.0.a": "#, "promises"),
-    (#""layer.0.a": "#, #""layer.0.a": "../x.safetensors", "layer.1.x": "#, "beside the list"),
-    (#""layer.0.a": "#, #""x": "/etc/passwd", "layer.0.a": "#, "beside the list"),
-    (#""layer.0.a": "#, #""x": "sub/x.safetensors", "layer.0.a": "#, "beside the list"),
-    (#""layer.0.a": "#, #""x": "..\\x.safetensors", "layer.0.a": "#, "beside the list"),
-    (#""layer.0.a": "#, #""x": "..", "layer.0.a": "#, "beside the list"),
-    (#""layer.0.a": "#, #""x": "", "layer.0.a": "#, "beside the list"),
-    (#""layer.0.a": "#, #""x": "a\u0000b", "layer.0.a": "#, "beside the list"),
-    (#""layer.0.a": "#, #""layer.0.a": "model-00001-of-00002.safetensors", "layer.0.a": "#, "twice"),
-    (#""weight_map": {"#, #""weight_map": [{"#, "JSON"),
-    (#""weight_map": {"#, #""weight_map": 7, "x": {"#, "weight_map"),
-    (#""layer.0.a": "#, #""x": 7, "layer.0.a": "#, "not a name"),
-    (#""weight_map""#, #""weights""#, "weight_map"),
-  ])
-  func listsThatDoNotFit(part: String, other: String, expected: String) throws {
-    let text = try changed {
+    (#""layer.0.a": "#, #""layer.9.a": "#, .damaged),
+    (#""layer.0.a": "#, #""more": "model-00001-of-00002.safetensors", "layer.0.a": "#, .damaged),
+    (#""layer.0.a": "#, #""layer.0.a": "../x.safetensors", "layer.1.x": "#, .dangerous),
+    (#""layer.0.a": "#, #""x": "/etc/passwd", "layer.0.a": "#, .dangerous),
+    (#""layer.0.a": "#, #""x": "sub/x.safetensors", "layer.0.a": "#, .dangerous),
+    (#""layer.0.a": "#, #""x": "..\\x.safetensors", "layer.0.a": "#, .dangerous),
+    (#""layer.0.a": "#, #""x": "..", "layer.0.a": "#, .dangerous),
+    (#""layer.0.a": "#, #""x": "", "layer.0.a": "#, .dangerous),
+    (#""layer.0.a": "#, #""x": "a\u0000b", "layer.0.a": "#, .dangerous),
+    (#""layer.0.a": "#, #""layer.0.a": "model-00001-of-00002.safetensors", "layer.0.a": "#, .damaged),
+    (#""weight_map": {"#, #""weight_map": [{"#, .damaged),
+    (#""weight_map": {"#, #""weight_map": 7, "x": {"#, .unrecognized),
+    (#""layer.0.a": "#, #""x": 7, "layer.0.a": "#, .damaged),
+    (#""weight_map""#, #""weights""#, .unrecognized),
+  ]
+
+  @Test(arguments: lists)
+  func listsThatDoNotFit(part: String, other: String, kind: FormatError.Kind) throws {
+    let (error, folder) = try changed {
       #expect($0.contains(part))
       return replacing($0, part, other)
     }
-    #expect(text.contains(expected) && text.contains("model"), "\(text)")
+    #expect(error?.kind == kind && error?.file?.hasPrefix(folder) == true, "\(String(describing: error))")
   }
 
   /// The shards themselves: one in place of the other, of another format, of no format, cut short.
@@ -171,12 +193,10 @@ struct SafetensorsTests {
     case "short": _ = try folder.write(Array(second.dropLast()), names[1])
     default: _ = try folder.write([0], names[1] + "x")
     }
-    let text = failure { _ = try CheckpointOpener().open(folder.path) }
-    let expected = [
-      "mixed": "another shard has too", "format": "of different formats", "garbage": "in no format",
-      "short": "beyond the end", "gone": "1 of 2 shards is missing",
-    ]
-    #expect(text.contains(try #require(expected[damage])) && text.contains(names[1]), "\(text)")
+    let error = formatError { _ = try CheckpointOpener().open(folder.path) }
+    let kinds: [String: FormatError.Kind] = ["garbage": .unrecognized, "gone": .unreadable]
+    #expect(error?.kind == kinds[damage] ?? .damaged, "\(String(describing: error))")
+    if damage == "gone" { #expect(error?.expected == names[1]) } else { #expect(error?.file == folder.file(names[1])) }
   }
 
   // MARK: The writer
@@ -198,11 +218,11 @@ struct SafetensorsTests {
   @Test func namesAndTypesThatTheFormatLacksAreRefused() throws {
     let folder = TemporaryFolder()
     let writer = try SafetensorsWriter(path: folder.file("out.safetensors"), overwrites: false)
-    #expect(
-      failure { try writer.begin([TensorInfo(name: "__metadata__", elementType: .f32, shape: [1], byteCount: 4)]) }
-        .contains("taken"))
-    #expect(
-      failure { try writer.begin([TensorInfo(name: "a", elementType: .c128, shape: [1], byteCount: 16)]) }.contains(
-        "C128"))
+    let name = formatError {
+      try writer.begin([TensorInfo(name: "__metadata__", elementType: .f32, shape: [1], byteCount: 4)])
+    }
+    #expect(name?.kind == .unsupported && name?.tensor == "__metadata__")
+    let type = formatError { try writer.begin([TensorInfo(name: "a", elementType: .c128, shape: [1], byteCount: 16)]) }
+    #expect(type?.kind == .unsupported && type?.found == "C128")
   }
 }

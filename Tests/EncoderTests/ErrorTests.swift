@@ -1,3 +1,4 @@
+import CheckpointFormats
 import CheckpointReaders
 import NativeFormat
 import TensorIO
@@ -189,7 +190,7 @@ struct ErrorTests {
     let last = try #require(whole.header.entries.last)
     let kept = Array(whole.header.entries.dropLast())
     let data = try #require(whole.file.slice(whole.header.dataStart, last.range.lowerBound))
-    let path = try folder.write(SafetensorsHeader.serialise(kept, metadata: [], alignment: 64) + data.array(), "short")
+    let path = try folder.write(SafetensorsHeader.encoded(kept, metadata: [], alignment: 64) + data.array(), "short")
     expectError(.mismatch, words: ["the 8-bit tensor has no scale; expected a tensor '\(last.name)'"]) {
       _ = try Encoder(NativeModel.open(path), config: tiny.config)
     }
@@ -199,7 +200,7 @@ struct ErrorTests {
     let file = try NativeModel.open(folder.file("floats"))
     let rest = try #require(file.file.suffix(from: file.header.dataStart))
     let other = try folder.write(
-      SafetensorsHeader.serialise(entries, metadata: [], alignment: 64) + rest.array(), "i32")
+      SafetensorsHeader.encoded(entries, metadata: [], alignment: 64) + rest.array(), "i32")
     expectError(.unsupported, words: ["found I32, expected F32, F16, BF16"]) {
       _ = try Encoder(NativeModel.open(other), config: TinyModel().config)
     }

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import NativeFormat
 import TensorIO
 import TestSupport
@@ -51,7 +52,7 @@ import Testing
       entries.append(.init(name: name, elementType: .f32, shape: shape, range: data.count..<(data.count + bytes.count)))
       data += bytes
     }
-    let header = SafetensorsHeader.serialise(entries, metadata: [], alignment: 64)
+    let header = SafetensorsHeader.encoded(entries, metadata: [], alignment: 64)
     let native = try NativeModel.open(try folder.write(header + data, "model.safetensors"))
     return try Encoder(native, config: model.config, threads: 1, precision: precision)
   }

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import ModelFamilies
 import NativeFormat
 import TensorIO
@@ -219,11 +220,11 @@ struct TinyModel {
       if let scale = tensor.scales { scales.append((name + "_scale", scale)) }
     }
     for (name, values) in scales { append(name, .f32, [values.count], littleEndianBytes(values)) }
-    var header = SafetensorsHeader.serialise(entries, metadata: [], alignment: alignment)
+    var header = SafetensorsHeader.encoded(entries, metadata: [], alignment: alignment)
     if alignment == 1, header.count % 4 == 0 {
-      header = SafetensorsHeader.serialise(entries, metadata: [("pad", "x")], alignment: 1)
+      header = SafetensorsHeader.encoded(entries, metadata: [("pad", "x")], alignment: 1)
       if header.count % 4 == 0 {
-        header = SafetensorsHeader.serialise(entries, metadata: [("pad", "xy")], alignment: 1)
+        header = SafetensorsHeader.encoded(entries, metadata: [("pad", "xy")], alignment: 1)
       }
     }
     return try NativeModel.open(try folder.write(header + data, name))

@@ -159,8 +159,8 @@ class HDF5(InteropTest):
 
         (self.folder / "raw.bin").write_bytes(bytes(16))
         for make, word in (
-            (external_link, "leads to another file"), (external_data, "lies in other files"),
-            (virtual, "virtual dataset"), (lzf, "lzf"), (references, "references"), (records, "records of a, b"),
+            (external_link, "points to another file"), (external_data, "is in other files"),
+            (virtual, "is virtual"), (lzf, "lzf"), (references, "references"), (records, "records of a, b"),
         ):  # fmt: skip
             for latest in (False, True):
                 path = self.folder / f"{make.__name__}-{latest}.h5"
@@ -200,7 +200,7 @@ class HDF5(InteropTest):
             file["a/again"] = file["a"]
         listed = self.bertconv_json("inspect", path)
         self.assertEqual([tensor["name"] for tensor in listed["tensors"]], ["a/x"])
-        self.assertEqual(sum("soft link" in text or "another name" in text for text in listed["warnings"]), 3)
+        self.assertEqual(sum("soft link" in text or "is an alias" in text for text in listed["warnings"]), 3)
 
     def test_damage_is_an_error_or_without_effect(self):
         path = self.folder / "good.h5"

@@ -105,7 +105,7 @@ struct ChecksumTests {
           let piece = bytes.slice(start * 2, min(step, count - start) * 2)
           piece?.withSpan {
             Layout.transpose(
-              piece: $0, from: start, into: &span, rows: size.rows, columns: size.columns, range: range,
+              chunk: $0, from: start, into: &span, rows: size.rows, columns: size.columns, range: range,
               elementSize: 2)
           }
         }

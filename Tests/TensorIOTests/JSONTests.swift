@@ -1,4 +1,5 @@
 import TensorIO
+import TestSupport
 import Testing
 
 @Suite("JSON")
@@ -9,15 +10,21 @@ struct JSONTests {
   ])
   func roundTrip(_ text: String) throws { #expect(try JSON.parse(text).text() == text) }
 
-  @Test(arguments: [
-    ("", "ends"), ("{", "key"), ("[1,]", "value"), (#"{"a":1,"a":2}"#, "twice"), ("01", "leading zero"),
-    ("1 2", "after the value"), ("NaN", "value"), (#""\ud800""#, "surrogate"), ("\"\u{1}\"", "control"),
-    ("[1 2]", "array"), ("{\"a\" 1}", "colon"), ("1.", "number"), ("+1", "value"), (#""\x""#, "escape"),
-    (String(repeating: "[", count: 100), "deeper"),
-  ])
-  func refuses(_ text: String, _ word: String) {
-    let error = #expect(throws: FormatError.self) { try JSON.parse(text) }
-    #expect(error?.description.contains(word) == true, "\(String(describing: error))")
+  private static let refused = [
+    "", "{", "[1,]", #"{"a":1,"a":2}"#, "01", "1 2", "NaN", #""\ud800""#, "\"\u{1}\"", "[1 2]", "{\"a\" 1}", "1.", "+1",
+    #""\x""#, String(repeating: "[", count: 100),
+  ]
+
+  @Test(arguments: refused)
+  func refuses(_ text: String) {
+    let error = #expect(throws: FormatError.self) { try JSON.parse(text, file: "a.json") }
+    #expect(
+      error?.kind == (text.hasPrefix("[[") ? .limit : .damaged) && error?.file == "a.json" && error?.offset != nil)
+  }
+
+  @Test func messages() throws {
+    let lines = Self.refused.map { text in line(printable(text), formatError { _ = try JSON.parse(text) }) }
+    #expect(try goldenDifference("refused-json", lines) == nil)
   }
 
   @Test func numbersKeepTheirDigits() throws {
@@ -49,12 +56,13 @@ struct TextTests {
     #expect(printable("a\u{1B}[31mb\n") == "a\\u{1b}[31mb\\n")
     #expect(printable("über 漢字") == "über 漢字")
     #expect(printable("a\u{61C}b\u{AD}\u{3164}\u{FFF9}") == "a\\u{61c}b\\u{ad}\\u{3164}\\u{fff9}")
-    #expect(FormatError("x", file: "a\u{7}").description.contains("\\u{7}"))
+    #expect(FormatError(.damaged, "x", file: "a\u{7}").description.contains("\\u{7}"))
   }
 
   @Test func errorsAreOfALengthThatOneCanRead() {
     let name = "first." + String(repeating: "x", count: 1 << 20) + ".last"
-    let text = FormatError("'\(name)' is wrong", file: "a", tensor: name, found: name, expected: name).description
+    let text = FormatError(.damaged, "'\(name)' is wrong", file: "a", tensor: name, found: name, expected: name)
+      .description
     #expect(text.utf8.count < 5000 && text.contains("tensor 'first.xxx") && text.contains("xxx.last'"))
     #expect(text.contains("xxx.last' is wrong; found first.xxx"))
   }

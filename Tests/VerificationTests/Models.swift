@@ -1,3 +1,4 @@
+import CheckpointFormats
 import Encoder
 import NativeFormat
 import TensorIO
@@ -76,7 +77,7 @@ struct SmallModel {
       data += tensor.values.flatMap { littleEndian($0.bitPattern) }
       entries.append(.init(name: tensor.name, elementType: .f32, shape: tensor.shape, range: start..<data.count))
     }
-    let header = SafetensorsHeader.serialise(entries, metadata: [], alignment: 64)
+    let header = SafetensorsHeader.encoded(entries, metadata: [], alignment: 64)
     return try NativeModel.open(try folder.write(header + data, name))
   }
 

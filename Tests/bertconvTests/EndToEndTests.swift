@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 import TestSupport
 import Testing

@@ -121,7 +121,7 @@ struct FaultTests {
   @Test(arguments: writers)
   func aSmallDiskIsTold(command: String) throws {
     guard let (status, told, _) = try mounted("true", command) else { return }
-    #expect(status == 2 && told.contains("cannot be written: ") && told.contains("Make room"), "\(told)")
+    #expect(status == 2 && told.contains("cannot be written: ") && told.contains("Free some space"), "\(told)")
     #expect(told.contains("LEFT mine "), "\(told)")
   }
 

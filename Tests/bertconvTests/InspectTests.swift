@@ -1,3 +1,4 @@
+import CheckpointFormats
 import CheckpointWriters
 import TensorIO
 import TestSupport
@@ -177,7 +178,7 @@ struct InspectTests {
     let entries = names.indices.map {
       SafetensorsHeader.Entry(name: names[$0], elementType: .f32, shape: [1], range: (4 * $0)..<(4 * $0 + 4))
     }
-    let header = SafetensorsHeader.serialise(entries, metadata: [(evil, evil)], alignment: 8)
+    let header = SafetensorsHeader.encoded(entries, metadata: [(evil, evil)], alignment: 8)
     let config = JSON.object([
       .init("model_type", .string(evil)), .init("hidden_size", .string(evil)), .init(evil, .string(evil)),
     ])

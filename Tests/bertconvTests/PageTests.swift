@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 import TestSupport
 import Testing
@@ -315,6 +316,6 @@ struct PageTests {
       data += bytes
     }
     _ = try folder.write(
-      SafetensorsHeader.serialise(entries, metadata: [], alignment: 8) + data, FileSystem.baseName(path))
+      SafetensorsHeader.encoded(entries, metadata: [], alignment: 8) + data, FileSystem.baseName(path))
   }
 }

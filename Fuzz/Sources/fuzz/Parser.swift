@@ -35,10 +35,10 @@ enum Parser: String, CaseIterable {
       machine.outsideValues = .storages
       _ = try machine.load(&cursor)
     case .legacy:
-      guard TorchLegacy.recognises(file) else { return }
+      guard TorchLegacy.recognizes(file) else { return }
       try read(try TorchLegacy.open(file, path: "input"))
     case .tar:
-      guard TorchTar.recognises(file) else { return }
+      guard TorchTar.recognizes(file) else { return }
       try read(try TorchTar.open(file, path: "input"))
     case .torch: try read(try TorchZipFormat().open(file, path: "input"))
     case .safetensors: try read(try SafetensorsFormat().open(file, path: "input"))

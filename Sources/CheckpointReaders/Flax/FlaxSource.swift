@@ -7,7 +7,7 @@ public final class FlaxSource: TensorSource {
   public let files: [SourceFile]
   public let tensors: [TensorInfo]
   public let metadata: [(key: String, value: String)]
-  private let contents: [PiecewiseBytes]
+  private let contents: [SegmentedBytes]
 
   public init(_ file: Bytes, path: String) throws(FormatError) {
     var tree = FlaxTree(file)
@@ -19,12 +19,12 @@ public final class FlaxSource: TensorSource {
     }
     files = [SourceFile(path: path, size: UInt64(file.count))]
     metadata = tree.values
-    contents = tree.arrays.map { PiecewiseBytes(pieces: $0.pieces) }
+    contents = tree.arrays.map { SegmentedBytes(segments: $0.segments) }
     tensors = tree.arrays.map { array in
       TensorInfo(
         name: array.name, elementType: array.elementType, shape: array.shape,
-        byteCount: array.pieces.reduce(0) { $0 + $1.count },
-        location: array.pieces.count == 1 ? .init(file: 0, offset: array.pieces[0].offsetInFile) : nil)
+        byteCount: array.segments.reduce(0) { $0 + $1.count },
+        location: array.segments.count == 1 ? .init(file: 0, offset: array.segments[0].offsetInFile) : nil)
     }
   }
 
@@ -42,9 +42,9 @@ public final class FlaxSource: TensorSource {
 public struct FlaxFormat: CheckpointFormat {
   public init() {}
 
-  public func recognises(_ file: Bytes, path: String) -> Bool {
+  public func recognizes(_ file: Bytes, path: String) -> Bool {
     var tree = FlaxTree(file)
-    // What is wrong after the first array is said when the file is opened.
+    // What is wrong after the first array is reported when the file is opened.
     try? tree.parse()
     return tree.sawArray
   }

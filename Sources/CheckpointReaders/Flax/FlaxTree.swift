@@ -14,15 +14,15 @@ struct FlaxTree {
     var name: String
     var elementType: ElementType
     var shape: [Int]
-    /// The elements; several stretches where the array was written in chunks.
-    var pieces: [Bytes]
+    /// The elements; several segments if the array was written in chunks.
+    var segments: [Bytes]
   }
 
   /// In the order of the file; names are the keys of the path, joined by `/`.
   private(set) var arrays: [Array] = []
-  /// The values that are no arrays, as text.
+  /// The values that are not arrays, as text.
   private(set) var values: [(key: String, value: String)] = []
-  /// Whether the start of an array was found where one can be, even if something after it is wrong.
+  /// Whether an array was found, even if something after it is wrong.
   private(set) var sawArray = false
 
   private var reader: MessagePackReader
@@ -30,10 +30,10 @@ struct FlaxTree {
   private var visited = 0
   private var nameBytes = 0
 
-  private static let largestDepth = 64
-  private static let largestCount = 1 << 18
-  private static let longestName = 1024
-  private static let largestRank = 64
+  private static let maxDepth = 64
+  private static let maxCount = 1 << 18
+  private static let maxNameLength = 1024
+  private static let maxRank = 64
   private static let chunkedKey = "__msgpack_chunked_array__"
 
   private static let elementTypes: [String: ElementType] = [
@@ -48,19 +48,20 @@ struct FlaxTree {
 
   init(_ file: Bytes) { reader = MessagePackReader(file) }
 
-  /// Reads the whole file; what was found until an error stays.
+  /// Reads the whole file; what was found before an error is kept.
   mutating func parse() throws(FormatError) {
     let start = reader.cursor
     guard case .map(let count) = try reader.head("the outermost map"), count > 0 else {
-      throw start.error("the file does not hold a map of arrays", expected: "what flax.serialization.to_bytes writes")
+      throw start.error(
+        .damaged, "the file does not contain a map of arrays", expected: "what flax.serialization.to_bytes writes")
     }
     try map(count, path: "", depth: 1)
     guard reader.cursor.isAtEnd else {
       throw reader.cursor.error(
-        "something follows the end of the tree", found: "\(reader.cursor.remaining) bytes",
+        .damaged, "there is data after the end of the tree", found: "\(reader.cursor.remaining) bytes",
         advice: "The file is damaged, or several were put together: fetch it again.")
     }
-    guard !arrays.isEmpty else { throw start.error("the file holds no arrays") }
+    guard !arrays.isEmpty else { throw start.error(.unrecognized, "the file contains no arrays") }
   }
 
   // MARK: The tree
@@ -71,10 +72,10 @@ struct FlaxTree {
       let start = reader.cursor
       let key = try self.key()
       guard keys.insert(key).inserted else {
-        throw start.error("a key is there twice in one map", found: key)
+        throw start.error(.damaged, "a map contains a key twice", found: key)
       }
       if key == Self.chunkedKey {
-        guard index == 0 else { throw start.error("'\(key)' is not the first key of its map") }
+        guard index == 0 else { throw start.error(.damaged, "'\(key)' is not the first key of its map") }
         return try chunkedArray(count, name: path)
       }
       try node(path: try join(path, key, start), depth: depth)
@@ -84,22 +85,24 @@ struct FlaxTree {
   private mutating func key() throws(FormatError) -> String {
     let start = reader.cursor
     guard case .string(let count) = try reader.head("a key") else {
-      throw start.error("a key of a map is not a string", expected: "a name")
+      throw start.error(.damaged, "a key of a map is not a string", expected: "a name")
     }
-    guard count <= Self.longestName else {
-      throw start.error("a key is too long", found: "\(count) bytes", expected: "at most \(Self.longestName)")
+    guard count <= Self.maxNameLength else {
+      throw start.error(.limit, "a key is too long", found: "\(count) bytes", expected: "at most \(Self.maxNameLength)")
     }
     return try reader.text(count, "a key")
   }
 
   private mutating func join(_ path: String, _ key: String, _ start: ByteCursor) throws(FormatError) -> String {
     let name = path.isEmpty ? key : path + "/" + key
-    guard name.utf8.count <= Self.longestName else {
-      throw start.error("the path to a tensor is too long", expected: "at most \(Self.longestName) bytes")
+    guard name.utf8.count <= Self.maxNameLength else {
+      throw start.error(.limit, "the path to a tensor is too long", expected: "at most \(Self.maxNameLength) bytes")
     }
-    // One long key can be that of all others.
+    // All paths may share one long key.
     nameBytes += name.utf8.count
-    guard nameBytes <= (16 << 20) + 8 * start.bytes.count else { throw start.error("the paths are too long together") }
+    guard nameBytes <= (16 << 20) + 8 * start.bytes.count else {
+      throw start.error(.limit, "the paths are too long in total")
+    }
     return name
   }
 
@@ -114,14 +117,14 @@ struct FlaxTree {
   private mutating func value(path: String, depth: Int) throws(FormatError) {
     let start = reader.cursor
     visited += 1
-    guard visited <= Self.largestCount else {
-      throw start.error("the tree has too many values", expected: "at most \(grouped(Self.largestCount))")
+    guard visited <= Self.maxCount else {
+      throw start.error(.limit, "the tree has too many values", expected: "at most \(grouped(Self.maxCount))")
     }
     let head = try reader.head("a value")
     switch head {
     case .map(let count), .array(let count):
-      guard depth < Self.largestDepth else {
-        throw start.error("the tree is nested too deeply", expected: "at most \(Self.largestDepth) levels")
+      guard depth < Self.maxDepth else {
+        throw start.error(.limit, "the tree is nested too deeply", expected: "at most \(Self.maxDepth) levels")
       }
       if case .map = head { return try map(count, path: path, depth: depth + 1) }
       for index in 0..<count { try node(path: try join(path, "\(index)", start), depth: depth + 1) }
@@ -134,7 +137,8 @@ struct FlaxTree {
       try add(path, try complex(try reader.take(count, "the complex number")), start)
     case .ext(let type, _):
       throw start.error(
-        "the value is of a kind that Flax does not write", found: "ext type \(type)", expected: "ext type 1, 2 or 3")
+        .unsupported, "the value has a type that Flax does not write", found: "ext type \(type)",
+        expected: "ext type 1, 2 or 3")
     case .null: try add(path, "None", start)
     case .boolean(let value): try add(path, value ? "True" : "False", start)
     case .unsigned(let value): try add(path, "\(value)", start)
@@ -149,9 +153,9 @@ struct FlaxTree {
     }
   }
 
-  /// Keys may hold a `/` themselves, so that two paths could read the same.
+  /// Keys may contain a `/` themselves, so that two paths could be the same text.
   private mutating func claim(_ path: String, _ start: ByteCursor) throws(FormatError) {
-    guard names.insert(path).inserted else { throw start.error("two values have one path") }
+    guard names.insert(path).inserted else { throw start.error(.damaged, "two values have the same path") }
   }
 
   private mutating func add(_ path: String, _ text: String, _ start: ByteCursor) throws(FormatError) {
@@ -166,45 +170,46 @@ struct FlaxTree {
     let start = reader.cursor
     guard case .array(3) = try reader.head("the array"), case .array(let rank) = try reader.head("the array's shape")
     else {
-      throw start.error("the array is not a list of three", expected: "shape, type and elements")
+      throw start.error(.damaged, "the array is not a list of three", expected: "shape, type and elements")
     }
-    guard rank <= Self.largestRank else {
-      throw start.error("the array has too many dimensions", found: "\(rank)", expected: "at most \(Self.largestRank)")
+    guard rank <= Self.maxRank else {
+      throw start.error(
+        .limit, "the array has too many dimensions", found: "\(rank)", expected: "at most \(Self.maxRank)")
     }
     var shape: [Int] = []
     for _ in 0..<rank { shape.append(try Self.dimension(&reader)) }
     let typeStart = reader.cursor
-    guard case .string(let length) = try reader.head("the array's type"), length <= Self.longestName else {
-      throw typeStart.error("the array's type is not a name")
+    guard case .string(let length) = try reader.head("the array's type"), length <= Self.maxNameLength else {
+      throw typeStart.error(.damaged, "the array's type is not a name")
     }
     let typeName = try reader.text(length, "the array's type")
     guard let elementType = Self.elementTypes[typeName] else {
       throw typeStart.error(
-        "the array is of a type that is not known", found: typeName, expected: "a type of numbers, such as float32",
+        .unsupported, "the array has an unknown type", found: typeName, expected: "a type of numbers, such as float32",
         advice: "Leave the array out of the tree, or save it as another type.")
     }
     guard let byteCount = checkedByteCount(shape, elementType) else {
-      throw start.error("the shape is too large", found: shapeText(shape))
+      throw start.error(.limit, "the shape is too large", found: shapeText(shape))
     }
     guard case .binary(let count) = try reader.head("the array's elements") else {
-      throw reader.cursor.error("the array's elements are not bytes")
+      throw reader.cursor.error(.damaged, "the array's elements are not bytes")
     }
     guard count == byteCount else {
       throw reader.cursor.error(
-        "the array's elements do not fit its shape and type", found: "\(count) bytes",
+        .damaged, "the array's elements do not match its shape and type", found: "\(count) bytes",
         expected: "\(byteCount) for \(elementType.rawValue) \(shapeText(shape))")
     }
     let data = try reader.take(count, "the array's elements")
-    guard reader.cursor.isAtEnd else { throw reader.cursor.error("something follows the array's elements") }
-    // The system maps pages around those that are read: without this, listing would keep a good part of the file.
+    guard reader.cursor.isAtEnd else { throw reader.cursor.error(.damaged, "there is data after the array's elements") }
+    // The system maps pages around those that are read: without this, listing would keep much of the file in memory.
     payload.releasePages()
-    return Array(name: name, elementType: elementType, shape: shape, pieces: [data])
+    return Array(name: name, elementType: elementType, shape: shape, segments: [data])
   }
 
   private static func dimension(_ reader: inout MessagePackReader) throws(FormatError) -> Int {
     let start = reader.cursor
     guard case .unsigned(let value) = try reader.head("a dimension"), let dimension = Int(exactly: value) else {
-      throw start.error("a dimension of the shape is not a number that fits")
+      throw start.error(.damaged, "a dimension is not a valid number")
     }
     return dimension
   }
@@ -214,7 +219,7 @@ struct FlaxTree {
     guard case .array(2) = try reader.head("the complex number"), case .float(let real) = try reader.head("a number"),
       case .float(let imaginary) = try reader.head("a number"), reader.cursor.isAtEnd
     else {
-      throw ByteCursor(payload).error("the complex number is not a pair of floats")
+      throw ByteCursor(payload).error(.damaged, "the complex number is not a pair of floats")
     }
     return "\(real)\(imaginary.sign == .minus ? "" : "+")\(imaginary)j"
   }
@@ -223,7 +228,7 @@ struct FlaxTree {
   private mutating func chunkedArray(_ count: Int, name: String) throws(FormatError) {
     let start = reader.cursor
     guard case .boolean(true) = try reader.head("a value") else {
-      throw start.error("'\(Self.chunkedKey)' is not true")
+      throw start.error(.damaged, "'\(Self.chunkedKey)' is not true")
     }
     var shape: [Int]?
     var chunks: [Array]?
@@ -231,40 +236,41 @@ struct FlaxTree {
       let keyStart = reader.cursor
       switch try key() {
       case "shape" where shape == nil:
-        shape = try numbered("the shape", atMost: Self.largestRank) { (tree, _) throws(FormatError) in
+        shape = try numbered("the shape", atMost: Self.maxRank) { (tree, _) throws(FormatError) in
           try Self.dimension(&tree.reader)
         }
       case "chunks" where chunks == nil:
-        chunks = try numbered("the chunks", atMost: Self.largestCount) { (tree, index) throws(FormatError) in
+        chunks = try numbered("the chunks", atMost: Self.maxCount) { (tree, index) throws(FormatError) in
           try tree.chunk("\(name)/chunks/\(index)")
         }
       default:
-        throw keyStart.error("an array in chunks has another key, or one twice", expected: "'shape' and 'chunks'")
+        throw keyStart.error(
+          .damaged, "a chunked array has an unknown or duplicate key", expected: "'shape' and 'chunks'")
       }
     }
     guard let shape, let chunks, let first = chunks.first else {
-      throw start.error("an array in chunks lacks its shape or its chunks", expected: "'shape' and 'chunks'")
+      throw start.error(.damaged, "a chunked array has no shape or no chunks", expected: "'shape' and 'chunks'")
     }
     guard chunks.allSatisfy({ $0.elementType == first.elementType }) else {
-      throw start.error("the chunks of an array are of different types")
+      throw start.error(.damaged, "the chunks of an array have different types")
     }
-    // Each is held against the file already, so the sum cannot overflow.
-    let pieces = chunks.flatMap(\.pieces)
-    let held = pieces.reduce(0) { $0 + $1.count }
-    guard let expected = checkedByteCount(shape, first.elementType), expected == held else {
+    // Each was checked against the file already, so the sum cannot overflow.
+    let segments = chunks.flatMap(\.segments)
+    let count = segments.reduce(0) { $0 + $1.count }
+    guard let expected = checkedByteCount(shape, first.elementType), expected == count else {
       throw start.error(
-        "the chunks do not fit the array's shape", found: "\(held) bytes in \(chunks.count) chunks",
+        .damaged, "the chunks do not match the array's shape", found: "\(count) bytes in \(chunks.count) chunks",
         expected: "\(first.elementType.rawValue) \(shapeText(shape))")
     }
     try claim(name, start)
-    arrays.append(Array(name: name, elementType: first.elementType, shape: shape, pieces: pieces))
+    arrays.append(Array(name: name, elementType: first.elementType, shape: shape, segments: segments))
   }
 
   private mutating func chunk(_ name: String) throws(FormatError) -> Array {
     let start = reader.cursor
     visited += 1
-    guard visited <= Self.largestCount, case .ext(1, let count) = try reader.head("a chunk") else {
-      throw start.error("a chunk is not an array, or there are too many")
+    guard visited <= Self.maxCount, case .ext(1, let count) = try reader.head("a chunk") else {
+      throw start.error(.damaged, "a chunk is not an array, or there are too many chunks")
     }
     sawArray = true
     return try array(try reader.take(count, "a chunk"), name: name)
@@ -276,14 +282,15 @@ struct FlaxTree {
   ) throws(FormatError) -> [T] {
     let start = reader.cursor
     guard case .map(let count) = try reader.head(what), count <= largest else {
-      throw start.error("\(what) of an array in chunks is not a map of a usual size")
+      throw start.error(.damaged, "\(what) of a chunked array is not a map of a valid size")
     }
     var found: [Int: T] = [:]
     for _ in 0..<count {
       let keyStart = reader.cursor
       let key = try self.key()
       guard let index = Int(key), index >= 0, index < count, found[index] == nil, "\(index)" == key else {
-        throw keyStart.error("\(what) of an array in chunks has a wrong key", found: key, expected: "0 to \(count - 1)")
+        throw keyStart.error(
+          .damaged, "\(what) of a chunked array has an invalid key", found: key, expected: "0 to \(count - 1)")
       }
       found[index] = try element(&self, index)
     }

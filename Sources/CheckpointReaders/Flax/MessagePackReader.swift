@@ -8,7 +8,7 @@ import TensorIO
 ///     a0-bf d9-db  str: length, UTF-8     d0-d3        signed of 1, 2, 4, 8 bytes
 ///     c4-c6        bin: length, bytes     c0 c2 c3     nil, false, true
 ///
-/// A length or a count is only what the file says: ``take(_:_:)`` holds a length against the file.
+/// A length or a count is only what the file declares: ``take(_:_:)`` checks a length against the file.
 struct MessagePackReader {
   /// The start of a value. The bytes of `string`, `binary` and `ext` follow, the values of `array` and `map` too.
   enum Head: Equatable {
@@ -36,7 +36,9 @@ struct MessagePackReader {
   mutating func text(_ count: Int, _ what: @autoclosure () -> String) throws(FormatError) -> String {
     let start = cursor
     let bytes = try cursor.take(count, what())
-    guard let text = bytes.utf8String() else { throw start.error("\(what()) \(FileText.problem(bytes.array()))") }
+    guard let text = bytes.utf8String() else {
+      throw start.error(.damaged, "\(what()) \(FileText.problem(bytes.array()))")
+    }
     return text
   }
 
@@ -77,7 +79,7 @@ struct MessagePackReader {
     case 0xDF: return .map(try size(UInt32.self, what()))
     case 0xE0...0xFF: return .negative(Int64(Int8(bitPattern: byte)))
     default:
-      throw start.error("\(what()) is no MessagePack value", found: hexadecimal([byte]))
+      throw start.error(.damaged, "\(what()) is not a MessagePack value", found: hexadecimal([byte]))
     }
   }
 

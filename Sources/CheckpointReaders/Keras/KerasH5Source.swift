@@ -14,7 +14,7 @@ public final class KerasH5Source: TensorSource {
   private let datasets: [HDF5Dataset]
   private let file: HDF5File
 
-  /// Values of the root that say what the file is; Keras splits long ones over several.
+  /// Attributes of the root that describe the file; Keras splits long ones into several.
   private static let wanted = ["keras_version", "backend", "model_config", "training_config"]
 
   public convenience init(_ file: Bytes, path: String) throws(FormatError) {
@@ -65,7 +65,7 @@ public final class KerasH5Source: TensorSource {
       return try withBytes(ofTensorAt: index, body)
     }
     do {
-      try datasets[index].bytes(in: file, count: storedSize(index)).forEachPiece { try $0.withSpan { try body($0) } }
+      try datasets[index].bytes(in: file, count: storedSize(index)).forEachChunk { try $0.withSpan { try body($0) } }
     } catch let error as FormatError { throw located(error, index) }
   }
 
@@ -75,7 +75,7 @@ public final class KerasH5Source: TensorSource {
     case .fixedString, .variableString: break
     default:
       throw FormatError(
-        "the tensor does not hold strings", file: files[0].path, tensor: tensors[index].name,
+        .unsupported, "the tensor does not contain strings", file: files[0].path, tensor: tensors[index].name,
         found: tensors[index].elementType.rawValue)
     }
     do {
@@ -97,7 +97,7 @@ public final class KerasH5Source: TensorSource {
     guard case .number(let element, true) = type, let unit = element.swapUnit, unit > 1 else { return data }
     return Bytes(
       count: data.count, file: data.file,
-      filledBy: { target in data.withSpan { Layout.swapBytes($0, into: &target, unit: unit) } })
+      initializingWith: { target in data.withSpan { Layout.swapBytes($0, into: &target, unit: unit) } })
   }
 }
 
@@ -108,15 +108,15 @@ private struct Walk {
   private var warnings: [String] = []
   private var moreWarnings = 0
   private(set) var rootAttributes: [String: [String]] = [:]
-  /// The places that Keras' lists give to paths.
-  private var places: [String: Int] = [:]
+  /// The positions of paths in Keras' lists.
+  private var ranks: [String: Int] = [:]
   private var groups: Set<Int> = []
   private var roomForNames: Int
   private let isInPlace: Bool
 
-  private static let deepest = 64
-  private static let mostWarnings = 100
-  private static let mostObjects = 4 * CheckpointLimits.tensors
+  private static let maxDepth = 64
+  private static let maxWarnings = 100
+  private static let maxObjects = 4 * CheckpointLimits.tensors
 
   init(_ file: HDF5File, isInPlace: Bool) {
     self.file = file
@@ -124,16 +124,16 @@ private struct Walk {
     roomForNames = (16 << 20) + 4 * file.bytes.count
   }
 
-  /// Paths and lists of names may be far longer together than the file.
+  /// Paths and lists of names may be far longer in total than the file.
   private mutating func charge(_ name: String) throws(FormatError) {
     roomForNames -= name.utf8.count + 16
     guard roomForNames > 0 else {
-      throw FormatError("the names in the file are too long together", tensor: String(name.prefix(200)))
+      throw FormatError(.limit, "the names in the file are too long in total", tensor: String(name.prefix(200)))
     }
   }
 
   private mutating func warn(_ text: String) {
-    if warnings.count < Self.mostWarnings { warnings.append(withoutMiddle(text)) } else { moreWarnings += 1 }
+    if warnings.count < Self.maxWarnings { warnings.append(withoutMiddle(text)) } else { moreWarnings += 1 }
   }
 
   /// The warnings, of very many the first.
@@ -142,15 +142,16 @@ private struct Walk {
   }
 
   mutating func enter(_ address: Int, path: String, depth: Int) throws(FormatError) {
-    guard depth <= Self.deepest else {
-      throw FormatError("groups are nested too deep", tensor: path, expected: "at most \(Self.deepest) levels")
+    guard depth <= Self.maxDepth else {
+      throw FormatError(
+        .limit, "groups are nested too deeply", tensor: path, expected: "at most \(Self.maxDepth) levels")
     }
     try charge(path)
-    guard found.count + groups.count < Self.mostObjects else {
-      throw FormatError("the file has too many objects", tensor: path)
+    guard found.count + groups.count < Self.maxObjects else {
+      throw FormatError(.limit, "the file has too many objects", tensor: path)
     }
     if groups.contains(address) {
-      return warn("the group '\(path)' is another name of one that was read, and left out")
+      return warn("the group '\(path)' is an alias of a group that was read, and left out")
     }
     let header: ObjectHeader
     let dataset: HDF5Dataset?
@@ -159,12 +160,12 @@ private struct Walk {
       dataset = try HDF5Dataset(file, header)
     } catch { throw path.isEmpty ? error : error.inTensor(path) }
     if let dataset {
-      guard !path.isEmpty else { throw FormatError("the file's root is a dataset") }
+      guard !path.isEmpty else { throw FormatError(.unsupported, "the root of the file is a dataset") }
       return try add(dataset, header, path)
     }
     guard let links = try file.links(of: header, path.isEmpty ? "" : path + "/") else {
       if path.isEmpty { return }
-      // A group without links has no message that says so in the later form; a named type is no tensor either.
+      // In the later form a group without links has no message about links; a named type is not a tensor either.
       return
     }
     groups.insert(address)
@@ -179,23 +180,26 @@ private struct Walk {
     for index in byteOrder(links.map(\.name)) {
       let link = links[index]
       guard !link.name.isEmpty, !link.name.utf8.contains(UInt8(ascii: "/")) else {
-        throw FormatError("a group holds what no path can name", tensor: path, found: "'\(link.name)'")
+        throw FormatError(
+          .damaged, "a group contains a name that cannot be part of a path", tensor: path, found: "'\(link.name)'")
       }
       guard link.name != last else {
-        throw FormatError("a group holds a name twice", tensor: path, found: link.name)
+        throw FormatError(.damaged, "a group contains a name twice", tensor: path, found: link.name)
       }
       last = link.name
       let name = path.isEmpty ? link.name : path + "/" + link.name
       switch link.target {
-      case .object(let place): try enter(place, path: name, depth: depth + 1)
+      case .object(let address): try enter(address, path: name, depth: depth + 1)
       case .soft(let target): warn("'\(name)' is a soft link to '\(target)' and is not followed")
       }
     }
   }
 
   private mutating func add(_ dataset: HDF5Dataset, _ header: ObjectHeader, _ path: String) throws(FormatError) {
-    func wrong(_ problem: String, found: String, advice: FormatError.Advice? = nil) -> FormatError {
-      FormatError(problem, tensor: path, found: found, expected: "numbers or strings", advice: advice)
+    func wrong(
+      _ kind: FormatError.Kind, _ problem: String, found: String, advice: FormatError.Advice? = nil
+    ) -> FormatError {
+      FormatError(kind, problem, tensor: path, found: found, expected: "numbers or strings", advice: advice)
     }
     try CheckpointLimits.check(found.count + 1)
     var dataset = dataset
@@ -204,28 +208,29 @@ private struct Walk {
     case .number(let element, _): type = element
     case .fixedString, .variableString: type = .string
     case .opaque(let size):
-      // Keras keeps what h5py has no type for as plain bytes, and says what they are beside it.
+      // Keras stores types that h5py does not have as plain bytes, with their type in an attribute.
       let name = try file.attributes(of: header)["dtype"]?.first
       guard size == 2, name == "bfloat16" else {
-        throw wrong("the dataset holds raw bytes without a type", found: "\(size) bytes an element")
+        throw wrong(.unsupported, "the dataset contains raw bytes without a type", found: "\(size) bytes an element")
       }
       type = .bf16
       dataset = dataset.retyped(.number(.bf16, isBigEndian: false))
     case .other(let name, _):
       throw wrong(
-        "the dataset holds what is no tensor", found: name, advice: "Remove it, or save the numbers in it on their own."
+        .unsupported, "the dataset does not contain a tensor", found: name,
+        advice: "Remove it, or save the numbers in it on their own."
       )
     }
     guard let bytes = checkedElementCount(dataset.shape + [dataset.type.size(file.offsetSize)]) else {
-      throw wrong("the shape is too large", found: shapeText(dataset.shape))
+      throw wrong(.limit, "the shape is too large", found: shapeText(dataset.shape))
     }
     var info = TensorInfo(name: path, elementType: type, shape: dataset.shape, byteCount: bytes)
     if case .number(_, false) = dataset.type, bytes > 0 {
       switch dataset.storage {
       case .contiguous(let address?):
-        // Whether the data is there is found out before it is needed.
-        let place = try file.cursor(at: address, count: bytes, "the dataset '\(path)'").bytes
-        if isInPlace { info.location = .init(file: 0, offset: place.offsetInFile) }
+        // Missing data is found before it is needed.
+        let data = try file.cursor(at: address, count: bytes, "the dataset '\(path)'").bytes
+        if isInPlace { info.location = .init(file: 0, offset: data.offsetInFile) }
       case .compact(let data) where isInPlace: info.location = .init(file: 0, offset: data.offsetInFile)
       case .contiguous(nil), .chunked, .compact: break
       }
@@ -245,18 +250,18 @@ private struct Walk {
       for (index, name) in names.enumerated() {
         let full = path.isEmpty ? name : path + "/" + name
         try charge(full)
-        if places[full] == nil { places[full] = index }
+        if ranks[full] == nil { ranks[full] = index }
       }
     }
   }
 
-  /// Sorts by the place of each part of the path in Keras' lists; what no list names comes last, as it came.
+  /// Sorts by the position of each part of the path in Keras' lists; paths that are in no list come last, in their order.
   mutating func order() {
-    guard !places.isEmpty else { return }
+    guard !ranks.isEmpty else { return }
     func key(_ path: String) -> [Int] {
       // A weight's name may hold slashes of its own, so every prefix is looked up.
       let parts = path.split(separator: "/")
-      return parts.indices.compactMap { places[parts[...$0].joined(separator: "/")] }
+      return parts.indices.compactMap { ranks[parts[...$0].joined(separator: "/")] }
     }
     let keys = found.map { key($0.info.name) }
     let sorted = found.indices.sorted { a, b in
@@ -272,7 +277,7 @@ private struct Walk {
 public struct HDF5Format: CheckpointFormat {
   public init() {}
 
-  public func recognises(_ file: Bytes, path: String) -> Bool { HDF5File.start(in: file) != nil }
+  public func recognizes(_ file: Bytes, path: String) -> Bool { HDF5File.start(in: file) != nil }
 
   public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
     try KerasH5Source(file, path: path)

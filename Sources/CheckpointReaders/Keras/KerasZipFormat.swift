@@ -9,11 +9,11 @@ import TensorIO
 /// The tensors are those of the last.
 public struct KerasZipFormat: ZipBasedFormat {
   private static let weights = "model.weights.h5"
-  private static let longestText = 64 << 20
+  private static let maxTextLength = 64 << 20
 
   public init() {}
 
-  public func recognises(_ archive: ZipArchive) -> Bool {
+  public func recognizes(_ archive: ZipArchive) -> Bool {
     archive.index(ofEntry: "config.json") != nil && archive.index(ofEntry: "metadata.json") != nil
   }
 
@@ -21,7 +21,8 @@ public struct KerasZipFormat: ZipBasedFormat {
     do throws(FormatError) {
       guard let index = archive.index(ofEntry: Self.weights) else {
         throw FormatError(
-          "the Keras archive holds no weights", found: archive.entries.prefix(6).map(\.name).joined(separator: ", "),
+          .unrecognized, "the Keras archive contains no weights",
+          found: archive.entries.prefix(6).map(\.name).joined(separator: ", "),
           expected: Self.weights, advice: "Save the model with model.save('….keras').")
       }
       var values: [(key: String, value: String)] = []
@@ -37,13 +38,14 @@ public struct KerasZipFormat: ZipBasedFormat {
       }
       return try KerasH5Source(
         try archive.bytes(ofEntryAt: index), in: SourceFile(path: path, size: UInt64(archive.file.count)),
-        isInPlace: archive.place(ofEntryAt: index) != nil, format: .kerasZip, leading: values)
+        isInPlace: archive.dataOffset(ofEntryAt: index) != nil, format: .kerasZip, leading: values)
     } catch { throw error.inFile(path) }
   }
 
   private static func text(_ archive: ZipArchive, _ index: Int) throws(FormatError) -> [UInt8] {
-    guard archive.entries[index].size <= longestText else {
-      throw FormatError("'\(archive.entries[index].name)' is too large", found: "\(archive.entries[index].size) bytes")
+    guard archive.entries[index].size <= maxTextLength else {
+      throw FormatError(
+        .limit, "'\(archive.entries[index].name)' is too large", found: "\(archive.entries[index].size) bytes")
     }
     return try archive.bytes(ofEntryAt: index).array()
   }

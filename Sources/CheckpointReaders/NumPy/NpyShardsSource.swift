@@ -1,7 +1,7 @@
 import TensorIO
 
-/// One flat array of all parameters, cut into `.npy` files, and a list of shapes that says where each ends: the form of
-/// openai/finetune-transformer-lm (the OpenAI GPT of 2018; train.py there puts the parts together):
+/// One flat array of all parameters, cut into `.npy` files, and a list of shapes that gives the size of each: the format of
+/// openai/finetune-transformer-lm (the OpenAI GPT of 2018; its train.py joins the parts):
 ///
 ///     params_shapes.json   [[512, 768], [40478, 768], [1, 768, 2304], [2304], …]
 ///     params_0.npy         | positions | tokens | h0/attn/c_at
@@ -17,12 +17,12 @@ public final class NpyShardsSource: TensorSource {
   public let files: [SourceFile]
   public let tensors: [TensorInfo]
   public let warnings: [String]
-  private let contents: [PiecewiseBytes]
+  private let contents: [SegmentedBytes]
 
-  /// The usual name of the list of shapes; the arrays lie beside it.
+  /// The usual name of the list of shapes; the arrays are in the same folder.
   static let shapesName = "params_shapes.json"
-  private static let largestList = 16 << 20
-  private static let largestRank = 64
+  private static let maxListSize = 16 << 20
+  private static let maxRank = 64
 
   /// The variables of a block of the program, with their ranks.
   private static let block = [
@@ -42,56 +42,78 @@ public final class NpyShardsSource: TensorSource {
   private static func shardName(_ number: Int) -> String { "params_\(number).npy" }
 
   /// Whether a JSON file holds a list: other files that name shards hold an object.
-  static func recognises(_ file: Bytes) -> Bool {
+  static func recognizes(_ file: Bytes) -> Bool {
     file.slice(0, min(file.count, 64))?.array().first { $0 > 0x20 } == UInt8(ascii: "[")
   }
 
-  /// Opens the list at `path` and the arrays beside it.
+  /// Opens the list at `path` and the arrays in its folder.
   public init(shapes path: String) throws(FormatError) {
     let list = try MappedFile.open(path)
     let shapes = try Self.shapes(list, path: path)
+    let shards = try Self.shards(of: path)
+    let elementType = shards.first?.elementType ?? .f32
+    try Self.compareSizes(shapes, shards, elementType, path: path)
+    let names = Self.variables(shapes)
+    (tensors, contents) = Self.cut(shards, into: shapes, elementType, names: names)
+    files = [SourceFile(path: path, size: UInt64(list.count))] + shards.map(\.file)
+    warnings =
+      (shards.first?.warnings ?? [])
+      + (names == nil
+        ? ["the shapes do not match finetune-transformer-lm's model, so the parameters are numbered, not named"]
+        : [])
+  }
+
+  private static func shards(of path: String) throws(FormatError) -> [Shard] {
     let folder = FileSystem.folder(of: path)
     var shards: [Shard] = []
-    for name in try Self.shardNames(in: folder, list: path) {
+    for name in try shardNames(in: folder, list: path) {
       let shard = try Shard(FileSystem.join(folder, name))
       if let first = shards.first, first.elementType != shard.elementType {
         throw FormatError(
-          "the arrays are of different types", file: shard.file.path, found: shard.elementType.rawValue,
+          .damaged, "the arrays have different types", file: shard.file.path, found: shard.elementType.rawValue,
           expected: "\(first.elementType.rawValue) as in \(FileSystem.baseName(first.file.path))")
       }
       shards.append(shard)
     }
-    let elementType = shards.first?.elementType ?? .f32
-    let listed = try Self.total(shapes.map { checkedByteCount($0, elementType) }, path: path)
-    let held = try Self.total(shards.map(\.data.count), path: path)
-    guard listed == held else {
-      let size = elementType.size ?? 1
-      throw FormatError(
-        "the arrays do not hold as many numbers as the shapes ask for", file: path,
-        found: "\(grouped(held / size)) in \(shards.count) \(shards.count == 1 ? "array" : "arrays")",
-        expected: "\(grouped(listed / size)) for \(shapes.count) shapes",
-        advice: held < listed
-          ? "An array may be missing after params_\(shards.count - 1).npy: put all of them into \(folder)."
-          : "The list and the arrays may be of different models: fetch them again.")
-    }
+    return shards
+  }
 
-    let names = Self.variables(shapes)
+  private static func compareSizes(
+    _ shapes: [[Int]], _ shards: [Shard], _ elementType: ElementType, path: String
+  ) throws(FormatError) {
+    let listed = try total(shapes.map { checkedByteCount($0, elementType) }, path: path)
+    let stored = try total(shards.map(\.data.count), path: path)
+    guard listed != stored else { return }
+    let size = elementType.size ?? 1
+    throw FormatError(
+      .damaged, "the arrays and the list of shapes differ in the number of elements", file: path,
+      found: "\(grouped(stored / size)) in \(shards.count) \(shards.count == 1 ? "array" : "arrays")",
+      expected: "\(grouped(listed / size)) for \(shapes.count) shapes",
+      advice: stored < listed
+        ? "An array may be missing after \(shardName(shards.count - 1)): put all of them into \(FileSystem.folder(of: path))."
+        : "The list and the arrays may belong to different models: fetch them again.")
+  }
+
+  /// Cuts the flat array of all shards, which has as many elements as the shapes.
+  private static func cut(
+    _ shards: [Shard], into shapes: [[Int]], _ elementType: ElementType, names: [String]?
+  ) -> ([TensorInfo], [SegmentedBytes]) {
     var shard = 0
     var offset = 0
     var tensors: [TensorInfo] = []
-    var contents: [PiecewiseBytes] = []
+    var contents: [SegmentedBytes] = []
     for (index, shape) in shapes.enumerated() {
       let count = checkedByteCount(shape, elementType) ?? 0
-      var pieces: [Bytes] = []
+      var segments: [Bytes] = []
       var location: TensorInfo.Location?
       var rest = count
       while rest > 0, shard < shards.count {
         let data = shards[shard].data
-        if let piece = data.slice(offset, min(rest, data.count - offset)), !piece.isEmpty {
-          location = pieces.isEmpty ? .init(file: shard + 1, offset: piece.offsetInFile) : nil
-          pieces.append(piece)
-          rest -= piece.count
-          offset += piece.count
+        if let segment = data.slice(offset, min(rest, data.count - offset)), !segment.isEmpty {
+          location = segments.isEmpty ? .init(file: shard + 1, offset: segment.offsetInFile) : nil
+          segments.append(segment)
+          rest -= segment.count
+          offset += segment.count
         }
         if offset == data.count { (shard, offset) = (shard + 1, 0) }
       }
@@ -99,16 +121,9 @@ public final class NpyShardsSource: TensorSource {
         TensorInfo(
           name: names?[index] ?? "params/\(index)", elementType: elementType, shape: shape, byteCount: count,
           location: location))
-      contents.append(PiecewiseBytes(pieces: pieces))
+      contents.append(SegmentedBytes(segments: segments))
     }
-    files = [SourceFile(path: path, size: UInt64(list.count))] + shards.map(\.file)
-    self.tensors = tensors
-    self.contents = contents
-    warnings =
-      (shards.first?.warnings ?? [])
-      + (names == nil
-        ? ["the shapes are not those of finetune-transformer-lm's model, so the parameters are numbered, not named"]
-        : [])
+    return (tensors, contents)
   }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
@@ -122,22 +137,24 @@ public final class NpyShardsSource: TensorSource {
   // MARK: The list
 
   private static func shapes(_ list: Bytes, path: String) throws(FormatError) -> [[Int]] {
-    guard list.count <= largestList else {
-      throw FormatError("the list of shapes is too large", file: path, found: "\(list.count) bytes")
+    guard list.count <= maxListSize else {
+      throw FormatError(.limit, "the list of shapes is too large", file: path, found: "\(list.count) bytes")
     }
     let elements = try JSON.parse(list.array(), file: path).elements ?? []
     try list.checkIntact()
     guard !elements.isEmpty else {
-      throw FormatError("the list of shapes is empty", file: path, expected: "a list such as [[512, 768], [768]]")
+      throw FormatError(
+        .damaged, "the list of shapes is empty", file: path, expected: "a list such as [[512, 768], [768]]")
     }
     var shapes: [[Int]] = []
     for element in elements {
       let shape = element.elements?.map { $0.intValue ?? -1 }
-      guard let shape, shape.count <= largestRank, shape.allSatisfy({ $0 >= 0 }) else {
+      guard let shape, shape.count <= maxRank, shape.allSatisfy({ $0 >= 0 }) else {
         throw FormatError(
-          "element \(shapes.count) of the list is not a shape", file: path, found: String(element.text().prefix(60)),
-          expected: "a list of whole numbers, at most \(largestRank)",
-          advice: "If this is no list of shapes, give the checkpoint instead of this file.")
+          .damaged, "element \(shapes.count) of the list is not a shape", file: path,
+          found: String(element.text().prefix(60)),
+          expected: "a list of at most \(maxRank) whole numbers",
+          advice: "If this is not a list of shapes, give the checkpoint instead of this file.")
       }
       shapes.append(shape)
     }
@@ -149,7 +166,7 @@ public final class NpyShardsSource: TensorSource {
     for (index, count) in counts.enumerated() {
       let (next, overflow) = sum.addingReportingOverflow(count ?? .max)
       guard count != nil, !overflow else {
-        throw FormatError("the shapes are too large, from element \(index) of the list on", file: path)
+        throw FormatError(.limit, "the shapes are too large from element \(index) of the list on", file: path)
       }
       sum = next
     }
@@ -171,14 +188,15 @@ public final class NpyShardsSource: TensorSource {
     let numbers = Set(try FileSystem.names(inFolder: folder).compactMap(shardNumber))
     guard let last = numbers.max() else {
       throw FormatError(
-        "no array lies beside the list of shapes", file: list, expected: "params_0.npy, params_1.npy …",
+        .unreadable, "there is no array in the folder of the list of shapes", file: list,
+        expected: "params_0.npy, params_1.npy …",
         advice:
-          "Put the list and all arrays into one folder. If this is no list of shapes, give the checkpoint instead.")
+          "Put the list and all arrays into one folder. If this is not a list of shapes, give the checkpoint instead.")
     }
     let missing = (0...last).lazy.filter { !numbers.contains($0) }.prefix(8).map(shardName)
     guard missing.isEmpty else {
       throw FormatError(
-        "an array is missing: their numbers count up from 0 without a gap", file: list,
+        .unreadable, "an array is missing from the series", file: list,
         found: "no \(missing.joined(separator: ", "))", advice: "Fetch what is missing into \(folder).")
     }
     return (0...last).map(shardName)
@@ -197,7 +215,8 @@ public final class NpyShardsSource: TensorSource {
       let tensor = array.tensors[0]
       guard tensor.elementType.isFloatingPoint else {
         throw FormatError(
-          "the array holds no floating-point numbers", file: path, found: tensor.elementType.rawValue,
+          .unsupported, "the array does not contain floating-point numbers", file: path,
+          found: tensor.elementType.rawValue,
           expected: "F32, F16, BF16 or F64")
       }
       // A flat order of the elements is all that counts, and only this one is the file's own.
@@ -205,7 +224,7 @@ public final class NpyShardsSource: TensorSource {
         let data = bytes.slice(start, tensor.byteCount)
       else {
         throw FormatError(
-          "the array is stored big-endian or in Fortran order", file: path,
+          .unsupported, "the array is stored big-endian or in Fortran order", file: path,
           expected: "little-endian numbers in C order",
           advice: "Save it again: np.save(path, np.ascontiguousarray(array, array.dtype.newbyteorder('<'))).")
       }

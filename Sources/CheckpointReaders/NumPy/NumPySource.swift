@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// NumPy arrays: one `.npy` file, or an `.npz` archive of them, whose names are those of the tensors with `.npy` added.
@@ -25,14 +26,14 @@ public final class NumPySource: TensorSource {
     var tensors: [TensorInfo] = []
     for (index, entry) in archive.entries.enumerated() {
       guard entry.name.hasSuffix(".npy") else {
-        throw FormatError("an entry of the archive is not a NumPy array", file: path, found: entry.name)
+        throw FormatError(.unsupported, "an entry of the archive is not a NumPy array", file: path, found: entry.name)
       }
       let name = String(entry.name.dropLast(4))
       do throws(FormatError) {
         let length = try NpyHeader.length(try archive.head(ofEntryAt: index, count: NpyHeader.prefixSize))
         let header = try Self.header(try archive.head(ofEntryAt: index, count: length), length, name, total: entry.size)
         headers.append(header)
-        tensors.append(Self.info(header, name, place: archive.place(ofEntryAt: index)))
+        tensors.append(Self.info(header, name, dataOffset: archive.dataOffset(ofEntryAt: index)))
       } catch {
         throw error.inTensor(name).inFile(path)
       }
@@ -42,7 +43,7 @@ public final class NumPySource: TensorSource {
     self.tensors = tensors
     warnings =
       Self.warnings(headers, tensors)
-      + (archive.hasChecksums ? [] : ["the archive has no checksums, so damage to its data cannot be seen"])
+      + (archive.hasChecksums ? [] : ["the archive has no checksums, so damage to its data cannot be detected"])
     content = .archive(archive)
   }
 
@@ -56,7 +57,7 @@ public final class NumPySource: TensorSource {
     }
     files = [SourceFile(path: path, size: UInt64(file.count))]
     headers = [header]
-    tensors = [Self.info(header, name, place: 0)]
+    tensors = [Self.info(header, name, dataOffset: 0)]
     warnings = Self.warnings(headers, tensors)
     content = .single(file)
   }
@@ -71,12 +72,12 @@ public final class NumPySource: TensorSource {
     _ bytes: Bytes, _ length: Int, _ name: String, total: Int
   ) throws(FormatError) -> NpyHeader {
     guard bytes.count == length else {
-      throw FormatError("the .npy header is cut short", found: "\(bytes.count) bytes", expected: "\(length)")
+      throw FormatError(.damaged, "the .npy header is cut short", found: "\(bytes.count) bytes", expected: "\(length)")
     }
     let header = try NpyHeader(bytes, name: name)
     guard total - length == header.byteCount else {
       throw FormatError(
-        "the array's data does not fit its shape and type", found: "\(total - length) bytes",
+        .damaged, "the array's data does not match its shape and type", found: "\(total - length) bytes",
         expected: "\(header.byteCount) for \(header.elementType.rawValue) \(shapeText(header.shape))",
         advice: total - length < header.byteCount ? "The file was not copied or downloaded whole: fetch it again." : nil
       )
@@ -84,22 +85,22 @@ public final class NumPySource: TensorSource {
     return header
   }
 
-  private static func info(_ header: NpyHeader, _ name: String, place: Int?) -> TensorInfo {
+  private static func info(_ header: NpyHeader, _ name: String, dataOffset: Int?) -> TensorInfo {
     TensorInfo(
       name: name, elementType: header.elementType, shape: header.shape, byteCount: header.byteCount,
-      location: needsWork(header) ? nil : place.map { .init(file: 0, offset: UInt64($0 + header.dataOffset)) })
+      location: needsWork(header) ? nil : dataOffset.map { .init(file: 0, offset: UInt64($0 + header.dataOffset)) })
   }
 
   private static func warnings(_ headers: [NpyHeader], _ tensors: [TensorInfo]) -> [String] {
     zip(headers, tensors).filter { $0.0.elementType == .bf16 }.prefix(1).map {
-      "'\($0.1.name)' is stored as two bytes without a name, as bfloat16 is by NumPy, and read as that"
+      "'\($0.1.name)' is stored as two bytes without a type name, as NumPy stores bfloat16, and read as bfloat16"
     }
   }
 
   /// Whether the stored bytes are other than the tensor's.
   private static func needsWork(_ header: NpyHeader) -> Bool {
     header.isBigEndian
-      || header.isFortranOrder && !StridedCopy.isRowMajor(header.shape, StridedCopy.columnMajorStrides(header.shape))
+      || header.isFortranOrder && !Strides.areRowMajor(Strides.columnMajor(header.shape), of: header.shape)
   }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
@@ -113,7 +114,7 @@ public final class NumPySource: TensorSource {
       }
     }
     guard let data = whole.slice(header.dataOffset, header.byteCount) else {
-      throw FormatError("the array is cut short", file: files[0].path, tensor: tensors[index].name)
+      throw FormatError(.damaged, "the array is cut short", file: files[0].path, tensor: tensors[index].name)
     }
     let ready = Self.needsWork(header) ? Self.arranged(data, header) : data
     let result = try ready.withSpan { try body($0) }
@@ -141,16 +142,16 @@ public final class NumPySource: TensorSource {
       let stored = data
       data = Bytes(
         count: stored.count, file: stored.file,
-        filledBy: { target in stored.withSpan { Layout.swapBytes($0, into: &target, unit: unit) } })
+        initializingWith: { target in stored.withSpan { Layout.swapBytes($0, into: &target, unit: unit) } })
     }
     guard header.isFortranOrder, let size = header.elementType.size else { return data }
     let stored = data
     return Bytes(
       count: stored.count, file: stored.file,
-      filledBy: { target in
+      initializingWith: { target in
         stored.withSpan {
           StridedCopy.gather(
-            $0, offset: 0, shape: header.shape, strides: StridedCopy.columnMajorStrides(header.shape),
+            $0, offset: 0, shape: header.shape, strides: Strides.columnMajor(header.shape),
             elementSize: size,
             into: &target)
         }
@@ -158,11 +159,11 @@ public final class NumPySource: TensorSource {
   }
 }
 
-/// An archive whose every entry is a `.npy`, which tells it from a torch checkpoint.
+/// An archive in which every entry is a `.npy`, which distinguishes it from a torch checkpoint.
 public struct NpzFormat: ZipBasedFormat {
   public init() {}
 
-  public func recognises(_ archive: ZipArchive) -> Bool {
+  public func recognizes(_ archive: ZipArchive) -> Bool {
     archive.entries.allSatisfy { $0.name.hasSuffix(".npy") }
   }
 
@@ -171,11 +172,11 @@ public struct NpzFormat: ZipBasedFormat {
   }
 }
 
-/// One array in a file of NumPy, known by `\x93NUMPY`.
+/// A single NumPy array in a file, recognized by `\x93NUMPY`.
 public struct NpyFormat: CheckpointFormat {
   public init() {}
 
-  public func recognises(_ file: Bytes, path: String) -> Bool { NpyHeader.recognises(file) }
+  public func recognizes(_ file: Bytes, path: String) -> Bool { NpyHeader.recognizes(file) }
 
   public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
     try NumPySource(npy: file, path: path)

@@ -2,56 +2,13 @@ import TensorIO
 
 /// Puts the elements of a strided view (a transpose, a slice, NumPy's Fortran order) into row-major order.
 enum StridedCopy {
-  /// The last element that a view reaches, counted from the first of its memory; `nil` when it is not to be reached:
-  /// a negative stride or offset, or numbers that do not fit. An empty view reaches nothing and gives −1.
-  static func lastElement(offset: Int, shape: [Int], strides: [Int]) -> Int? {
-    guard shape.count == strides.count, offset >= 0 else { return nil }
-    if shape.contains(0) { return -1 }
-    var last = offset
-    for (size, stride) in zip(shape, strides) {
-      guard stride >= 0 || size <= 1 else { return nil }
-      if size <= 1 { continue }
-      let (reach, overflow) = (size - 1).multipliedReportingOverflow(by: stride)
-      let (sum, overflowToo) = last.addingReportingOverflow(reach)
-      if overflow || overflowToo { return nil }
-      last = sum
-    }
-    return last
-  }
-
-  static func rowMajorStrides(_ shape: [Int]) -> [Int] {
-    var strides = [Int](repeating: 1, count: shape.count)
-    for index in shape.indices.dropLast().reversed() {
-      strides[index] = strides[index + 1].multipliedReportingOverflow(by: max(1, shape[index + 1])).partialValue
-    }
-    return strides
-  }
-
-  static func columnMajorStrides(_ shape: [Int]) -> [Int] {
-    var strides = [Int](repeating: 1, count: shape.count)
-    for index in shape.indices.dropFirst() {
-      strides[index] = strides[index - 1].multipliedReportingOverflow(by: max(1, shape[index - 1])).partialValue
-    }
-    return strides
-  }
-
-  /// Whether the view is row-major without gaps; dimensions of one element do not count.
-  static func isRowMajor(_ shape: [Int], _ strides: [Int]) -> Bool {
-    var expected = 1
-    for (size, stride) in zip(shape, strides).reversed() where size != 1 {
-      if stride != expected { return false }
-      expected = expected.multipliedReportingOverflow(by: max(1, size)).partialValue
-    }
-    return true
-  }
-
-  /// Fills `target` with the view's elements. The caller has checked with ``lastElement(offset:shape:strides:)`` that
+  /// Fills `target` with the view's elements. The caller has checked with ``Strides/lastElement(offset:shape:strides:)`` that
   /// the view lies inside `source`, and made `target` as large as the shape.
   static func gather(
     _ source: RawSpan, offset: Int, shape: [Int], strides: [Int], elementSize: Int, into target: inout MutableRawSpan
   ) {
     if target.byteCount == 0 { return }
-    // Dimensions of one element say nothing; neighbours that continue each other are one.
+    // Dimensions of one element do not matter; adjacent ones that continue each other are merged.
     var sizes: [Int] = []
     var steps: [Int] = []
     for (size, stride) in zip(shape, strides) where size != 1 {

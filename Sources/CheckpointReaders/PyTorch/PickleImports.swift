@@ -1,7 +1,7 @@
 import TensorIO
 
-/// Judges the names that pickles import. Nothing is ever imported: the verdict is for the report, and for refusing
-/// files that were made to do harm elsewhere.
+/// Classifies the names that pickles import. Nothing is ever imported: the verdict is for the report, and for refusing
+/// files that are meant to attack other programs.
 ///
 /// Known is what `torch.load(weights_only=True)` allows (torch/_weights_only_unpickler.py); dangerous is what runs code
 /// or reaches processes, files or the network; all else is unknown.
@@ -109,14 +109,14 @@ enum PickleImports {
     "sympy.core.sympify.sympify",
   ]
 
-  /// The most parts that the name of one of the modules has.
-  private static let longestModule = modules.map { $0.utf8.count { $0 == UInt8(ascii: ".") } + 1 }.max() ?? 0
+  /// The maximum number of parts in the name of one of the modules.
+  private static let maxModuleParts = modules.map { $0.utf8.count { $0 == UInt8(ascii: ".") } + 1 }.max() ?? 0
 
   private static func isDangerous(_ name: String) -> Bool {
     if names.contains(name) { return true }
     // A dotted name can hide a module inside another: 'torch' and 'serialization.os.system'.
     let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    for end in parts.indices.prefix(longestModule) where modules.contains(parts[...end].joined(separator: ".")) {
+    for end in parts.indices.prefix(maxModuleParts) where modules.contains(parts[...end].joined(separator: ".")) {
       return true
     }
     let inner: Set<String> = [
@@ -127,7 +127,7 @@ enum PickleImports {
   }
 }
 
-/// The imports of several pickles, each once and in the order in which they were met.
+/// The imports of several pickles, each once, in order of their first use.
 struct ImportList {
   private(set) var items: [ImportedGlobal] = []
   private var known: Set<ImportedGlobal> = []

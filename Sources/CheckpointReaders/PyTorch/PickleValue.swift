@@ -1,7 +1,7 @@
 import TensorIO
 
 /// A value that a pickle makes. Everything that has parts is a node of the machine's arena, so that no value, however
-/// deeply a file nests it, needs a recursion to be freed, and a list that holds itself is no problem.
+/// deeply a file nests it, needs recursion to be freed, and a list may contain itself.
 enum PickleValue: Sendable, Equatable {
   case none
   case bool(Bool)
@@ -43,7 +43,7 @@ struct PickleTuple: Sendable, Equatable {
 
 /// What calling `type` would have made: recorded, not called.
 struct PickleObject: Sendable {
-  /// The class or function, what it was given, and the state that it would have been told to take.
+  /// The class or function, its arguments, and the state that it would have been given.
   var type: PickleValue
   var arguments: PickleValue
   var state = PickleValue.none
@@ -53,7 +53,7 @@ struct PickleObject: Sendable {
   var pairs: [PickleValue] = []
 }
 
-/// A stretch of memory that tensors view.
+/// A range of memory that tensors view.
 struct TorchStorage: Sendable {
   var key: String
   /// `nil` for bytes without a type, which the tensors give them.
@@ -74,9 +74,9 @@ struct TorchTensor: Sendable, Equatable {
   var shape: [Int]
   var strides: [Int]
   var elementType: ElementType
-  /// Why the values cannot be had although they are there.
+  /// Why the values cannot be read although they are stored.
   var obstacle: String?
-  /// What a user should know of the values.
+  /// What a user should know about the values.
   var note: String?
 }
 
@@ -85,7 +85,7 @@ extension PickleMachine {
 
   /// The text of a string, also of one that Python 2 wrote as bytes; `nil` where it is longer than any name that counts. A
   /// long one may be asked for at every step of a pickle.
-  func text(_ value: PickleValue, atMost limit: Int = PickleMachine.longestName) -> String? {
+  func text(_ value: PickleValue, atMost limit: Int = PickleMachine.maxNameLength) -> String? {
     switch node(value) {
     case .string(let text): text.utf8.count <= limit ? text : nil
     case .bytes(let bytes): bytes.count <= limit ? String(fileText: bytes) : nil

@@ -4,7 +4,7 @@ import TensorIO
 public struct TorchZipFormat: ZipBasedFormat {
   public init() {}
 
-  public func recognises(_ archive: ZipArchive) -> Bool { TorchZip.folder(of: archive) != nil }
+  public func recognizes(_ archive: ZipArchive) -> Bool { TorchZip.folder(of: archive) != nil }
 
   public func open(_ archive: ZipArchive, path: String) throws(FormatError) -> any TensorSource {
     do throws(FormatError) { return try TorchZip.open(archive, path: path) } catch { throw error.inFile(path) }
@@ -15,13 +15,13 @@ public struct TorchZipFormat: ZipBasedFormat {
 public struct TorchLegacyFormat: CheckpointFormat {
   public init() {}
 
-  public func recognises(_ file: Bytes, path: String) -> Bool {
-    TorchLegacy.recognises(file) || TorchTar.recognises(file)
+  public func recognizes(_ file: Bytes, path: String) -> Bool {
+    TorchLegacy.recognizes(file) || TorchTar.recognizes(file)
   }
 
   public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
     do throws(FormatError) {
-      if TorchTar.recognises(file) { return try TorchTar.open(file, path: path) }
+      if TorchTar.recognizes(file) { return try TorchTar.open(file, path: path) }
       return try TorchLegacy.open(file, path: path)
     } catch {
       throw error.inFile(path)

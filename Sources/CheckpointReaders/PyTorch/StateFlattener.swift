@@ -1,7 +1,7 @@
 import TensorIO
 
 /// Finds the tensors in the tree of values that a pickle made, under their paths joined with dots: keys of dicts,
-/// numbers of list elements, attributes of objects. What is no tensor is kept as text.
+/// indices of list elements, attributes of objects. Everything else is kept as text.
 ///
 /// A whole `nn.Module` (torch.save(model)) gives what its `state_dict()` would: parameters, buffers but for those that
 /// are not persistent, and then its modules.
@@ -16,7 +16,7 @@ struct StateFlattener {
   private(set) var texts: [(key: String, value: String)] = []
   private(set) var warnings: [String] = []
   private var names: Set<String> = []
-  /// The last number that told tensors of one name apart.
+  /// The last number appended to tensors of one name.
   private var copies: [String: Int] = [:]
   /// The nodes on the way from the root: a value that holds itself is not followed.
   private var open: Set<Int> = []
@@ -24,13 +24,13 @@ struct StateFlattener {
   private var nameBytes = 0
   private var leftOut = false
 
-  private static let deepest = 200
-  private static let longestName = 4096
-  private static let mostTexts = 2000
-  /// A pickle can name one list a thousand times in each of a thousand lists, so the elements are counted as met.
-  private static let mostWork = 4 << 20
+  private static let maxDepth = 200
+  private static let maxNameLength = 4096
+  private static let maxTexts = 2000
+  /// A pickle can refer to one list a thousand times in each of a thousand lists, so visits of elements are counted.
+  private static let maxWork = 4 << 20
   /// Of all keys and paths together: one long key can be that of a million dictionaries.
-  private var mostNameBytes: Int { (16 << 20) + 8 * machine.size }
+  private var maxNameBytes: Int { (16 << 20) + 8 * machine.size }
 
   init(_ root: PickleValue, of machine: PickleMachine) throws(FormatError) {
     self.machine = machine
@@ -43,7 +43,7 @@ struct StateFlattener {
   private mutating func visit(_ value: PickleValue, _ path: String, depth: Int) throws(FormatError) {
     guard case .node(let index) = value else { return note(path, value) }
     work += 1 + partCount(index)
-    guard work <= Self.mostWork, depth <= Self.deepest
+    guard work <= Self.maxWork, depth <= Self.maxDepth
     else { throw unreasonable(at: path) }
     let node = machine.nodes[index]
     if case .tensor(let tensor) = node { return try add(tensor, path) }
@@ -78,7 +78,7 @@ struct StateFlattener {
       while !names.insert("\(name)#\(number)").inserted { number += 1 }
       copies[name] = number
       name += "#\(number)"
-      warnings.append("two tensors come out under the name '\(path)': the second is listed as '\(name)'")
+      warnings.append("two tensors have the name '\(path)': the second is listed as '\(name)'")
     }
     tensors.append(Found(name: name, tensor: tensor))
     if let note = machine.tensors[tensor].note { warnings.append("the tensor '\(name)' \(note)") }
@@ -86,8 +86,8 @@ struct StateFlattener {
   }
 
   private mutating func note(_ path: String, _ value: PickleValue) {
-    // Values at the root (a version, a step) are few, and tell how the rest is to be read: they have room of their own.
-    let room = path.contains(".") ? Self.mostTexts : 2 * Self.mostTexts
+    // Values at the root (a version, a step) are few, and show how to read the rest: they have a limit of their own.
+    let room = path.contains(".") ? Self.maxTexts : 2 * Self.maxTexts
     guard texts.count < room else {
       leftOut = true
       return
@@ -97,14 +97,15 @@ struct StateFlattener {
 
   private func unreasonable(at path: String) -> FormatError {
     FormatError(
-      "the checkpoint nests its values beyond reason", file: machine.file, found: "at '\(String(path.prefix(100)))'")
+      .limit, "the values of the checkpoint are nested too deeply or named at too great length", file: machine.file,
+      found: "at '\(String(path.prefix(100)))'")
   }
 
   /// The path of a value, shortened where only a text will go by it.
   private mutating func join(_ path: String, _ key: String, of value: PickleValue) throws(FormatError) -> String {
     var key = key
-    if path.utf8.count + key.utf8.count >= Self.longestName {
-      guard path.utf8.count < Self.longestName / 2, !isPart(value) else {
+    if path.utf8.count + key.utf8.count >= Self.maxNameLength {
+      guard path.utf8.count < Self.maxNameLength / 2, !isPart(value) else {
         throw unreasonable(at: path.isEmpty ? key : path)
       }
       key = String(key.prefix(100)) + "…"
@@ -115,7 +116,7 @@ struct StateFlattener {
 
   private mutating func charge(_ bytes: Int, at path: String) throws(FormatError) {
     nameBytes += bytes
-    guard nameBytes <= mostNameBytes else { throw unreasonable(at: path) }
+    guard nameBytes <= maxNameBytes else { throw unreasonable(at: path) }
   }
 
   /// Whether tensors may be in a value, or it is one.
@@ -139,10 +140,10 @@ struct StateFlattener {
   private mutating func lastOfEach(
     _ pairs: [PickleValue], _ path: String
   ) throws(FormatError) -> [(key: String, value: PickleValue)] {
-    var places: [String: Int] = [:]
+    var indices: [String: Int] = [:]
     var result: [(key: String, value: PickleValue)] = []
     var keys: [PickleValue] = []
-    places.reserveCapacity(pairs.count / 2)
+    indices.reserveCapacity(pairs.count / 2)
     result.reserveCapacity(pairs.count / 2)
     for index in stride(from: 0, to: pairs.count - 1, by: 2) {
       let text = machine.text(pairs[index], atMost: .max)
@@ -150,10 +151,10 @@ struct StateFlattener {
       try charge(key.utf8.count, at: path)
       // 1 and '1' are two keys.
       let identity = text ?? "\u{0}" + key
-      if let place = places[identity], isSame(keys[place], pairs[index], key, result[place].key) {
-        result[place].value = pairs[index + 1]
+      if let known = indices[identity], isSame(keys[known], pairs[index], key, result[known].key) {
+        result[known].value = pairs[index + 1]
       } else {
-        if places[identity] == nil { places[identity] = result.count }
+        if indices[identity] == nil { indices[identity] = result.count }
         keys.append(pairs[index])
         result.append((key, pairs[index + 1]))
       }
@@ -223,7 +224,7 @@ struct StateFlattener {
         try visit(value, try join(path, key, of: value), depth: depth + 1)
       }
     }
-    // Plain attributes often are what a configuration would say.
+    // Plain attributes are often settings of the model.
     guard let attributes = machine.dict(state) else { return }
     for (key, value) in try lastOfEach(attributes, path) where !key.hasPrefix("_") && key != "training" {
       switch value {

@@ -12,7 +12,7 @@ enum TorchLegacy {
   /// 0x1950a86a20f9469cfc6c.
   private static let magic = "119547037146038801333356"
 
-  static func recognises(_ file: Bytes) -> Bool {
+  static func recognizes(_ file: Bytes) -> Bool {
     guard let head = file.slice(0, min(27, file.count))?.array(), head.count >= 4 else { return false }
     if head[0] == 0x80, (2...5).contains(head[1]) { return true }
     // Protocols 0 and 1 write the magic number as text.
@@ -30,7 +30,7 @@ enum TorchLegacy {
       let version = try machine.load(&cursor)
       guard version == .int(1001) else {
         throw FormatError(
-          "the protocol of the checkpoint is unknown", file: path, offset: cursor.offsetInFile,
+          .unsupported, "the protocol of the checkpoint is unknown", file: path, offset: cursor.offsetInFile,
           found: machine.describe(version), expected: "1001")
       }
       _ = try machine.load(&cursor)
@@ -39,7 +39,8 @@ enum TorchLegacy {
       machine.outsideValues = .nothing
       let keys = try machine.load(&cursor)
       guard let keys = machine.sequence(keys) else {
-        throw FormatError("the checkpoint has no list of its storages", file: path, offset: cursor.offsetInFile)
+        throw FormatError(
+          .damaged, "the checkpoint has no list of its storages", file: path, offset: cursor.offsetInFile)
       }
       var contents = [TorchSource.Content?](repeating: nil, count: machine.storages.count)
       for key in keys {
@@ -47,17 +48,18 @@ enum TorchLegacy {
           let index = machine.storageIndices[name]
         else {
           throw FormatError(
-            "the file lists a storage that no tensor uses", file: path, offset: cursor.offsetInFile,
+            .damaged, "the file lists a storage that no tensor uses", file: path, offset: cursor.offsetInFile,
             found: machine.describe(key))
         }
         guard contents[index] == nil, machine.storages[index].base == nil else {
-          throw FormatError("the file lists a storage twice", file: path, offset: cursor.offsetInFile, found: name)
+          throw FormatError(
+            .damaged, "the file lists a storage twice", file: path, offset: cursor.offsetInFile, found: name)
         }
         contents[index] = .bytes(try storage(machine.storages[index], &cursor))
       }
       for (index, storage) in machine.storages.enumerated() where storage.base == nil && storage.inline == nil {
         guard contents[index] != nil else {
-          throw FormatError("a storage is not in the file", file: path, found: "'\(storage.key)'")
+          throw FormatError(.damaged, "a storage is not in the file", file: path, found: "'\(storage.key)'")
         }
       }
       var warnings: [String] = []
@@ -79,7 +81,7 @@ enum TorchLegacy {
     guard let number = Int(exactly: count), number.multipliedReportingOverflow(by: size) == (storage.byteCount, false)
     else {
       throw start.error(
-        "a storage is not as large as the pickle says", found: "\(count) elements in storage '\(storage.key)'",
+        .damaged, "a storage and the pickle differ in size", found: "\(count) elements in storage '\(storage.key)'",
         expected: "\(storage.byteCount / size)")
     }
     return try cursor.take(storage.byteCount, "the data of a storage")

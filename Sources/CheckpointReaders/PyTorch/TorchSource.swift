@@ -39,7 +39,7 @@ final class TorchSource: TensorSource {
     views = found.tensors.map { machine.tensors[$0.tensor] }
     self.metadata = metadata + found.texts
 
-    // Storages that more than one tensor looks into
+    // Storages that several tensors view
     var users = [Int](repeating: 0, count: machine.storages.count)
     for view in views where !view.shape.contains(0) { users[Self.root(view.storage, machine.storages)] += 1 }
     try Self.refuseUnpacking(views, machine.storages, contents, archive, path)
@@ -47,18 +47,19 @@ final class TorchSource: TensorSource {
     infos.reserveCapacity(views.count)
     for (entry, view) in zip(found.tensors, views) {
       guard let bytes = checkedByteCount(view.shape, view.elementType) else {
-        throw FormatError("the shape is too large", file: path, tensor: entry.name, found: shapeText(view.shape))
+        throw FormatError(
+          .limit, "the shape is too large", file: path, tensor: entry.name, found: shapeText(view.shape))
       }
       var info = TensorInfo(name: entry.name, elementType: view.elementType, shape: view.shape, byteCount: bytes)
       let root = Self.root(view.storage, machine.storages)
       if users[root] > 1 { info.sharedStorage = root }
-      if let place = Self.place(of: view, machine.storages, contents, archive, isBigEndian) {
-        info.location = .init(file: 0, offset: place)
+      if let offset = Self.location(of: view, machine.storages, contents, archive, isBigEndian) {
+        info.location = .init(file: 0, offset: offset)
       }
       infos.append(info)
     }
     tensors = infos
-    // An expanded tensor can be a thousand times its storage: said, because a conversion writes it out.
+    // An expanded tensor can be a thousand times its storage: reported, because a conversion writes all of it.
     let (views, storages) = (self.views, machine.storages)
     let expanded = infos.indices.filter { index in
       infos[index].byteCount > 1 << 20
@@ -79,7 +80,7 @@ final class TorchSource: TensorSource {
     ]
   }
 
-  /// A compressed storage is unpacked for each tensor in it: torch compresses none, and thousands in one would take hours.
+  /// A compressed storage is unpacked for each tensor in it. torch compresses none; thousands of tensors would take hours.
   private static func refuseUnpacking(
     _ views: [TorchTensor], _ storages: [TorchStorage], _ contents: [Content?], _ archive: ZipArchive?, _ path: String
   ) throws(FormatError) {
@@ -91,7 +92,7 @@ final class TorchSource: TensorSource {
       total = total.addingReportingOverflow(archive.entries[index].size).partialValue
       guard total >= 0, !CheckpointLimits.isBomb(total, in: archive.file.count, free: 4 << 30) else {
         throw FormatError(
-          "many tensors lie in storages that are compressed", file: path,
+          .limit, "too many tensors are in compressed storages", file: path,
           found: "\(humanBytes(UInt64(max(0, total)))) to unpack, for each of them anew",
           advice: "If you trust it, save it again with torch.save, which compresses nothing.")
       }
@@ -100,17 +101,17 @@ final class TorchSource: TensorSource {
 
   private static func root(_ storage: Int, _ storages: [TorchStorage]) -> Int { storages[storage].base ?? storage }
 
-  /// Where the values of a tensor lie in the file just as they are.
-  private static func place(
+  /// The offset in the file of the values of a tensor; `nil` if they are not stored there as they are.
+  private static func location(
     of view: TorchTensor, _ storages: [TorchStorage], _ contents: [Content?], _ archive: ZipArchive?,
     _ isBigEndian: Bool
   ) -> UInt64? {
-    guard let size = view.elementType.size, StridedCopy.isRowMajor(view.shape, view.strides),
+    guard let size = view.elementType.size, Strides.areRowMajor(view.strides, of: view.shape),
       !isBigEndian || view.elementType.swapUnit == 1, view.obstacle == nil
     else { return nil }
     let inner = storages[view.storage].baseOffset + view.offset * size
     switch contents[root(view.storage, storages)] {
-    case .entry(let index): return archive?.place(ofEntryAt: index).map { UInt64($0 + inner) }
+    case .entry(let index): return archive?.dataOffset(ofEntryAt: index).map { UInt64($0 + inner) }
     case .bytes(let bytes): return bytes.offsetInFile + UInt64(inner)
     case nil: return nil
     }
@@ -142,14 +143,14 @@ final class TorchSource: TensorSource {
   }
 
   private func missing(_ index: Int) -> FormatError {
-    FormatError("the tensor's storage is not in the file", file: files[0].path, tensor: tensors[index].name)
+    FormatError(.damaged, "the tensor's storage is not in the file", file: files[0].path, tensor: tensors[index].name)
   }
 
   func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
     let view = views[index]
     if let obstacle = view.obstacle {
       throw FormatError(
-        obstacle, file: files[0].path, tensor: tensors[index].name,
+        .unsupported, obstacle, file: files[0].path, tensor: tensors[index].name,
         advice: "Load it with torch, call resolve_conj() and resolve_neg(), and save it again.")
     }
     let storage = try stored(index)
@@ -157,22 +158,22 @@ final class TorchSource: TensorSource {
     let unit = view.elementType.swapUnit ?? 1
     let swaps = unit > 1 && (storages[view.storage].inline == nil ? isBigEndian : storages[view.storage].isBigEndian)
     // No more of the storage than the view reaches.
-    guard let last = StridedCopy.lastElement(offset: view.offset, shape: view.shape, strides: view.strides),
+    guard let last = Strides.lastElement(offset: view.offset, shape: view.shape, strides: view.strides),
       let used = last < 0 ? storage.slice(0, 0) : storage.slice(view.offset * size, (last + 1 - view.offset) * size)
     else { throw missing(index) }
     let native =
       swaps
       ? Bytes(
         count: used.count, file: used.file,
-        filledBy: { target in
+        initializingWith: { target in
           used.withSpan { Layout.swapBytes($0, into: &target, unit: unit) }
         }) : used
     let ready =
-      StridedCopy.isRowMajor(view.shape, view.strides)
+      Strides.areRowMajor(view.strides, of: view.shape)
       ? native
       : Bytes(
         count: tensors[index].byteCount, file: used.file,
-        filledBy: { target in
+        initializingWith: { target in
           native.withSpan {
             StridedCopy.gather(
               $0, offset: 0, shape: view.shape, strides: view.strides, elementSize: size, into: &target)
@@ -189,7 +190,7 @@ final class TorchSource: TensorSource {
     let storage = storages[view.storage]
     let isPlain =
       view.obstacle == nil && storage.inline == nil && storage.base == nil && view.offset == 0 && !isBigEndian
-      && StridedCopy.isRowMajor(view.shape, view.strides) && tensors[index].byteCount == storage.byteCount
+      && Strides.areRowMajor(view.strides, of: view.shape) && tensors[index].byteCount == storage.byteCount
     guard isPlain, let content = contents[view.storage] else { return try withBytes(ofTensorAt: index, body) }
     switch content {
     case .entry(let entry):
@@ -200,7 +201,7 @@ final class TorchSource: TensorSource {
         throw error.inTensor(tensors[index].name)
       }
     case .bytes(let bytes):
-      try bytes.forEachPiece { piece in try piece.withSpan { try body($0) } }
+      try bytes.forEachChunk { chunk in try chunk.withSpan { try body($0) } }
     }
   }
 }
@@ -215,7 +216,7 @@ extension PickleMachine {
     }
   }
 
-  /// An error of this pickle, with the dangerous names that were met before it.
+  /// An error of this pickle, with the dangerous names that it imported before.
   func explained(_ error: FormatError) -> FormatError {
     let dangerous = imports.filter { $0.verdict == .dangerous }.map(\.name)
     guard !dangerous.isEmpty else { return error }

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// A checkpoint as torch wrote it before 0.1.10 (torch/serialization.py, legacy_load): a tar archive (POSIX ustar) of
@@ -8,9 +9,9 @@ import TensorIO
 ///     pickle   = the object, whose outside values are the keys of tensors
 ///     sys_info
 enum TorchTar {
-  static func recognises(_ file: Bytes) -> Bool {
+  static func recognizes(_ file: Bytes) -> Bool {
     guard file.count >= 512, file.slice(257, 5)?.array() == Array("ustar".utf8) else { return false }
-    // A damaged archive of torch's is still one, and opening it says what is wrong.
+    // A damaged archive of torch is still one, and opening it reports what is wrong.
     if let first = file.slice(0, 100), ["sys_info", "pickle", "tensors", "storages"].contains(name(first.array()[...]))
     {
       return true
@@ -30,7 +31,7 @@ enum TorchTar {
     do throws(FormatError) {
       let entries = try entries(file)
       guard let storages = entries["storages"], let tensors = entries["tensors"], let pickle = entries["pickle"] else {
-        throw FormatError("the archive lacks one of 'storages', 'tensors' and 'pickle'")
+        throw FormatError(.damaged, "the archive does not contain 'storages', 'tensors' and 'pickle'")
       }
       var table: [String: PickleValue] = [:]
       let contents = try read(storages: storages, &machine, &table)
@@ -52,7 +53,7 @@ enum TorchTar {
     var offset = 0
     while let header = file.slice(offset, 512)?.array(), header.contains(where: { $0 != 0 }) {
       func damaged(_ problem: String) -> FormatError {
-        FormatError("the tar archive is damaged: \(problem)", file: file.file, offset: UInt64(offset))
+        FormatError(.damaged, "the tar archive is damaged: \(problem)", file: file.file, offset: UInt64(offset))
       }
       // The sum counts its own field as spaces.
       let sum = header.enumerated().reduce(0) { $0 + ((148..<156).contains($1.offset) ? 32 : Int($1.element)) }
@@ -60,18 +61,18 @@ enum TorchTar {
         ParsedChecksum.isRight(UInt32(truncatingIfNeeded: sum), UInt32(truncatingIfNeeded: stored)), stored <= 512 * 255
       else { throw damaged("a header's checksum is wrong") }
       guard let size = octal(header[124..<136]), let content = file.slice(offset + 512, size) else {
-        throw damaged("an entry lies outside of the file")
+        throw damaged("an entry lies outside the file")
       }
       let isFile = header[156] == 0 || header[156] == UInt8(ascii: "0")
       if isFile {
         let plain = name(header[0..<100])
-        guard result.updateValue(content, forKey: plain) == nil else { throw damaged("'\(plain)' is there twice") }
+        guard result.updateValue(content, forKey: plain) == nil else { throw damaged("'\(plain)' appears twice") }
       }
       offset += 512 + (size + 511) / 512 * 512
     }
     if offset < file.count, file.count - offset < 512, file.byte(at: offset) != 0 {
       throw FormatError(
-        "the tar archive is damaged: it is cut short", file: file.file, offset: UInt64(offset),
+        .damaged, "the tar archive is damaged: it is cut short", file: file.file, offset: UInt64(offset),
         advice: "The file was not copied or downloaded whole: fetch it again.")
     }
     return result
@@ -84,14 +85,14 @@ enum TorchTar {
 
   private static func key(_ value: PickleValue, _ machine: PickleMachine) throws(FormatError) -> String {
     guard let key = machine.integer(value).map(String.init) ?? machine.text(value) else {
-      throw machine.fail("a key is no number", found: machine.describe(value))
+      throw machine.fail(.damaged, "a key is not a number", found: machine.describe(value))
     }
     return key
   }
 
   private static func count(_ cursor: inout ByteCursor, _ machine: inout PickleMachine) throws(FormatError) -> Int {
     guard case .int(let count) = try machine.load(&cursor), count >= 0, count <= cursor.remaining else {
-      throw machine.fail("the number of entries is impossible")
+      throw machine.fail(.damaged, "the number of entries is impossible")
     }
     return count
   }
@@ -106,35 +107,37 @@ enum TorchTar {
       guard let parts = machine.sequence(entry).map(Array.init), parts.count == 3,
         let name = machine.globalName(parts[2]),
         let type = TorchTypes.storage(name)
-      else { throw machine.fail("a storage is described wrongly", found: machine.describe(entry)) }
+      else { throw machine.fail(.damaged, "the description of a storage is invalid", found: machine.describe(entry)) }
       let key = try key(parts[0], machine)
-      guard machine.storageIndices[key] == nil else { throw machine.fail("a storage is there twice", found: key) }
+      guard machine.storageIndices[key] == nil else {
+        throw machine.fail(.damaged, "a storage appears twice", found: key)
+      }
       var peek = cursor
       let elements = try peek.littleEndian(UInt64.self, "the size of a storage")
       guard let number = Int(exactly: elements),
         case (let size, let overflow) = number.multipliedReportingOverflow(by: type?.size ?? 1),
         !overflow
-      else { throw cursor.error("a storage has an impossible size", found: "\(elements) elements") }
+      else { throw cursor.error(.damaged, "a storage has an impossible size", found: "\(elements) elements") }
       let index = try machine.storage(key, type, byteCount: size)
       contents.append(.bytes(try TorchLegacy.storage(machine.storages[index], &cursor)))
       table[key] = try machine.make(.storage(index))
     }
     let views = try machine.load(&cursor)
-    guard let views = machine.sequence(views) else { throw machine.fail("the list of views is none") }
+    guard let views = machine.sequence(views) else { throw machine.fail(.damaged, "the list of views is missing") }
     for view in views {
       guard let parts = machine.sequence(view).map(Array.init), parts.count == 4,
         let offset = machine.integer(parts[2]), offset >= 0,
         let elements = machine.integer(parts[3]), elements >= 0,
         let base = machine.storageIndices[try key(parts[1], machine)], machine.storages[base].base == nil
-      else { throw machine.fail("a view of a storage is described wrongly", found: machine.describe(view)) }
+      else { throw machine.fail(.damaged, "the description of a view is invalid", found: machine.describe(view)) }
       let size = machine.storages[base].elementType?.size ?? 1
       let name = try key(parts[0], machine)
       let room = machine.storages[base].byteCount / size
       guard offset <= room, elements <= room - offset, machine.storageIndices[name] == nil else {
-        throw machine.fail("a view lies outside of its storage", found: machine.describe(view))
+        throw machine.fail(.damaged, "a view lies outside its storage", found: machine.describe(view))
       }
       let index = try machine.storage(name, machine.storages[base].elementType, byteCount: elements * size)
-      try machine.place(index, in: base, at: offset * size)
+      try machine.makeView(index, of: base, at: offset * size)
       contents.append(nil)
       table[name] = try machine.make(.storage(index))
     }
@@ -149,9 +152,11 @@ enum TorchTar {
       let entry = try machine.load(&cursor)
       guard let parts = machine.sequence(entry).map(Array.init), parts.count == 3,
         let index = machine.storageIndices[try key(parts[1], machine)]
-      else { throw machine.fail("a tensor is described wrongly", found: machine.describe(entry)) }
+      else { throw machine.fail(.damaged, "the description of a tensor is invalid", found: machine.describe(entry)) }
       let rank = Int(try cursor.littleEndian(Int32.self, "a tensor's rank"))
-      guard rank >= 0, rank <= 64 else { throw cursor.error("a tensor's rank is impossible", found: "\(rank)") }
+      guard rank >= 0, rank <= 64 else {
+        throw cursor.error(.damaged, "a tensor's rank is impossible", found: "\(rank)")
+      }
       try cursor.skip(4)
       var numbers: [Int] = []
       for _ in 0..<(2 * rank + 1) { numbers.append(Int(try cursor.littleEndian(Int64.self, "a tensor's shape"))) }

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// A safetensors file (huggingface/safetensors); `SafetensorsHeader` has the layout. Tensors are read in place.
@@ -10,11 +11,8 @@ public final class SafetensorsSource: TensorSource {
   public let tensors: [TensorInfo]
   public let metadata: [(key: String, value: String)]
   private let file: Bytes
-  private let places: [Range<Int>]
+  private let ranges: [Range<Int>]
   private let checksums: [UInt32?]
-
-  static let profileKey = "bertconv.profile"
-  private static let checksumsKey = "bertconv.checksums"
 
   public init(_ file: Bytes, path: String) throws(FormatError) {
     let header: SafetensorsHeader
@@ -22,9 +20,9 @@ public final class SafetensorsSource: TensorSource {
     self.file = file
     files = [SourceFile(path: path, size: UInt64(file.count))]
     metadata = header.metadata
-    format = header.value(Self.profileKey) == nil ? .safetensors : .native
+    format = header.value(NativeKey.profile) == nil ? .safetensors : .native
     let start = header.dataStart
-    places = header.entries.map { (start + $0.range.lowerBound)..<(start + $0.range.upperBound) }
+    ranges = header.entries.map { (start + $0.range.lowerBound)..<(start + $0.range.upperBound) }
     tensors = header.entries.map {
       TensorInfo(
         name: $0.name, elementType: $0.elementType, shape: $0.shape, byteCount: $0.range.count,
@@ -34,7 +32,7 @@ public final class SafetensorsSource: TensorSource {
   }
 
   private static func checksums(_ header: SafetensorsHeader, path: String) throws(FormatError) -> [UInt32?] {
-    guard header.value(profileKey) != nil, let text = header.value(checksumsKey) else {
+    guard header.value(NativeKey.profile) != nil, let text = header.value(NativeKey.checksums) else {
       return header.entries.map { _ in nil }
     }
     var known: [String: UInt32] = [:]
@@ -45,7 +43,7 @@ public final class SafetensorsSource: TensorSource {
     for entry in header.entries {
       guard let checksum = known[entry.name] else {
         throw FormatError(
-          "the file carries checksums, but not of this tensor", file: path, tensor: entry.name,
+          .damaged, "the file has checksums, but none for this tensor", file: path, tensor: entry.name,
           advice: "The file was changed by another program: convert the model again.")
       }
       result.append(checksum)
@@ -56,14 +54,15 @@ public final class SafetensorsSource: TensorSource {
   private func check(_ found: UInt32, _ index: Int) throws(FormatError) {
     guard let expected = checksums[index], expected != found else { return }
     throw FormatError(
-      "the data is damaged: its checksum is wrong", file: files[0].path, offset: UInt64(places[index].lowerBound),
+      .damaged, "the data is damaged: its checksum is wrong", file: files[0].path,
+      offset: UInt64(ranges[index].lowerBound),
       tensor: tensors[index].name, found: hexadecimal(found, digits: 8), expected: hexadecimal(expected, digits: 8),
       advice: "Convert the model again, or fetch the file again.")
   }
 
   private func data(_ index: Int) throws(FormatError) -> Bytes {
-    guard let bytes = file.slice(places[index].lowerBound, places[index].count) else {
-      throw FormatError("the data lies outside the file", file: files[0].path, tensor: tensors[index].name)
+    guard let bytes = file.slice(ranges[index].lowerBound, ranges[index].count) else {
+      throw FormatError(.damaged, "the data lies outside the file", file: files[0].path, tensor: tensors[index].name)
     }
     return bytes
   }
@@ -80,8 +79,8 @@ public final class SafetensorsSource: TensorSource {
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
     let bytes = try data(index)
     var crc = CRC32C()
-    try bytes.forEachPiece { piece in
-      try piece.withSpan { span in
+    try bytes.forEachChunk { chunk in
+      try chunk.withSpan { span in
         if checksums[index] != nil { crc.update(span) }
         try body(span)
       }
@@ -90,11 +89,11 @@ public final class SafetensorsSource: TensorSource {
   }
 }
 
-/// safetensors, known by a header that is a JSON object of the length that its first eight bytes say.
+/// safetensors files, recognized by a JSON object whose length the first eight bytes give.
 public struct SafetensorsFormat: CheckpointFormat {
   public init() {}
 
-  public func recognises(_ file: Bytes, path: String) -> Bool { SafetensorsHeader.recognises(file) }
+  public func recognizes(_ file: Bytes, path: String) -> Bool { SafetensorsHeader.recognizes(file) }
 
   public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
     try SafetensorsSource(file, path: path)

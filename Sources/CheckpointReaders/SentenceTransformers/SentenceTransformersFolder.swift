@@ -1,6 +1,7 @@
+import CheckpointFormats
 import TensorIO
 
-/// A folder as sentence-transformers saves it: a transformer, and what makes a sentence embedding of its hidden states.
+/// A folder as sentence-transformers saves it: a transformer, and modules that make a sentence embedding of its hidden states.
 ///
 ///     modules.json              [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}, …]
 ///     config.json, weights      of the transformer, where its path is "" (older: in 0_Transformer/ or 0_BERT/)
@@ -17,7 +18,7 @@ struct SentenceTransformersFolder {
   /// The folders of modules that may hold weights, and the modules' names.
   private(set) var weightFolders: [(name: String, folder: String)] = []
   private(set) var warnings: [String] = []
-  /// The most tokens that the transformer was made to be given.
+  /// The maximum number of tokens for the transformer.
   private(set) var maximumSequence: Int?
 
   static let listName = "modules.json"
@@ -27,17 +28,18 @@ struct SentenceTransformersFolder {
   init(_ folder: String) throws(FormatError) {
     let list = FileSystem.join(folder, Self.listName)
     let json = try JSON.parse(try FileSystem.text(list, limit: 1 << 20), file: list)
-    guard let entries = json.elements, let first = entries.first, entries.count <= SentenceModule.mostModules else {
+    guard let entries = json.elements, let first = entries.first, entries.count <= SentenceModule.maxModules else {
       throw FormatError(
-        "not a list of modules", file: list, expected: "a JSON array of 1 to \(SentenceModule.mostModules) modules",
+        .damaged, "not a list of modules", file: list,
+        expected: "a JSON array of 1 to \(SentenceModule.maxModules) modules",
         advice: "Give the transformer's own file to convert it alone.")
     }
     transformer = try Self.path(first, in: folder, list: list)
     guard Self.transformerClasses.contains(Self.className(first)) else {
       throw FormatError(
-        "the first module is not a transformer", file: list, found: first["type"]?.stringValue,
+        .unsupported, "the first module is not a transformer", file: list, found: first["type"]?.stringValue,
         expected: "sentence_transformers.models.Transformer",
-        advice: "Only sentence-transformers models made of a transformer and modules after it can be read.")
+        advice: "Only sentence-transformers models that begin with a transformer are supported.")
     }
     let settings = FileSystem.join(transformer, "sentence_bert_config.json")
     if FileSystem.isFile(settings) {
@@ -47,11 +49,11 @@ struct SentenceTransformersFolder {
     }
     for (index, entry) in entries.enumerated().dropFirst() { try add(entry, index, in: folder, list: list) }
     if modules.isEmpty {
-      warnings.append("\(list) names nothing behind the transformer: there is no embedding of a sentence")
+      warnings.append("\(list) lists no module after the transformer: there is no sentence embedding")
     }
   }
 
-  /// What the config of the model is to say.
+  /// The value for the config of the model.
   var config: JSON {
     var value = JSON.object([])
     if let maximumSequence { value.set("max_seq_length", .int(maximumSequence)) }
@@ -89,7 +91,7 @@ struct SentenceTransformersFolder {
   /// The folder of a module, which must lie in the model's.
   private static func path(_ entry: JSON, in folder: String, list: String) throws(FormatError) -> String {
     guard let path = entry["path"]?.stringValue else {
-      throw FormatError("a module has no path", file: list, found: entry.text())
+      throw FormatError(.damaged, "a module has no path", file: list, found: entry.text())
     }
     if path.isEmpty { return folder }
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
@@ -97,7 +99,7 @@ struct SentenceTransformersFolder {
     let named = parts.last == "" && parts.count > 1 ? Array(parts.dropLast()) : parts
     guard named.allSatisfy(FileSystem.isPlainName), !path.contains("\\") else {
       throw FormatError(
-        "a module's path leads out of the model's folder", file: list, found: path,
+        .dangerous, "a module's path is outside the model's folder", file: list, found: path,
         expected: "a folder in it, as 1_Pooling",
         advice: "A list that points elsewhere is not followed.")
     }
@@ -109,10 +111,10 @@ struct SentenceTransformersFolder {
     // The name in the state dict of the whole model; a number unless the user chose another.
     let name = entry["name"]?.stringValue ?? "\(index)"
     guard !weightFolders.contains(where: { $0.name == name }) else {
-      throw FormatError("two modules have one name", file: list, found: name)
+      throw FormatError(.damaged, "two modules have the same name", file: list, found: name)
     }
     guard !weightFolders.contains(where: { $0.folder == path }) else {
-      throw FormatError("two modules lie in one folder", file: list, found: path)
+      throw FormatError(.damaged, "two modules have the same folder", file: list, found: path)
     }
     func config() throws(FormatError) -> JSON {
       let file = FileSystem.join(path, "config.json")
@@ -136,7 +138,7 @@ struct SentenceTransformersFolder {
     }
   }
 
-  /// Flags of before version 5, in the order in which their results are put side by side.
+  /// Flags used before version 5, in the order in which their results are concatenated.
   private static let flags: KeyValuePairs<String, SentenceModule.PoolingMode> = [
     "pooling_mode_cls_token": .cls, "pooling_mode_max_tokens": .max, "pooling_mode_mean_tokens": .mean,
     "pooling_mode_mean_sqrt_len_tokens": .meanSqrtLength, "pooling_mode_weightedmean_tokens": .weightedMean,
@@ -144,7 +146,7 @@ struct SentenceTransformersFolder {
   ]
 
   private static func pooling(_ config: JSON) -> SentenceModule {
-    // Nothing in the inputs tells which tokens are a prompt's.
+    // The inputs do not show which tokens belong to a prompt.
     if config["include_prompt"]?.boolValue == false { return .unsupported("pooling with include_prompt false") }
     guard let size = (config["embedding_dimension"] ?? config["word_embedding_dimension"])?.intValue, size > 0 else {
       return .unsupported("pooling without an embedding_dimension")
@@ -167,7 +169,7 @@ struct SentenceTransformersFolder {
     default: modes = []
     }
     let known = modes.compactMap(\.self)
-    guard !known.isEmpty, known.count == modes.count, known.count <= SentenceModule.mostModes else {
+    guard !known.isEmpty, known.count == modes.count, known.count <= SentenceModule.maxModes else {
       return .unsupported("pooling_mode \(config["pooling_mode"]?.text() ?? "")")
     }
     return .pooling(known)
@@ -180,8 +182,8 @@ struct SentenceTransformersFolder {
 
   private static func dense(_ config: JSON, _ name: String) -> SentenceModule {
     for key in ["module_input_name", "module_output_name"] {
-      if let place = config[key]?.stringValue, place != "sentence_embedding" {
-        return .unsupported("a dense module with \(key) '\(place)'")
+      if let name = config[key]?.stringValue, name != "sentence_embedding" {
+        return .unsupported("a dense module with \(key) '\(name)'")
       }
     }
     let hasBias = config["bias"]?.boolValue ?? true

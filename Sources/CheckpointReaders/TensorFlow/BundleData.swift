@@ -1,21 +1,22 @@
+import CheckpointFormats
 import TensorIO
 
-/// Where a tensor of a bundle, or a slice of one, lies.
+/// The location of a tensor of a bundle, or of a slice of one.
 struct BundlePart: Sendable {
   var shard: Int
   var offset: Int
   var size: Int
-  /// Of the bytes as stored; unmasked.
+  /// CRC32C of the bytes as stored, unmasked.
   var checksum: UInt32
   /// First index in each dimension; empty when the part is the whole tensor.
   var start: [Int]
   var shape: [Int]
 }
 
-/// The data files of a bundle: every byte that is handed out was found to have its checksum.
+/// The data files of a bundle. All bytes are checked against their checksums before they are lent.
 struct BundleData: Sendable {
   let prefix: String
-  /// The mapped shards; `nil` for one that is not there.
+  /// The mapped shards; `nil` for one that is missing.
   let shards: [Bytes?]
   let isBigEndian: Bool
 
@@ -23,13 +24,13 @@ struct BundleData: Sendable {
   private func stored(_ part: BundlePart, tensor: String) throws(FormatError) -> Bytes {
     guard let shard = shards[part.shard] else {
       throw FormatError(
-        "the data file is not there", file: TensorFlowBundle.shardPath(prefix, part.shard, shards.count),
+        .unreadable, "the data file is missing", file: BundleFiles.shard(prefix, part.shard, of: shards.count),
         tensor: tensor,
-        advice: "A checkpoint is the .index file and all of its .data files: put them into one folder.")
+        advice: "A checkpoint consists of the .index file and all .data files: put them into one folder.")
     }
     guard let bytes = shard.slice(part.offset, part.size) else {
       throw FormatError(
-        "the data lies beyond the end of its file", file: shard.file, tensor: tensor,
+        .damaged, "the data lies beyond the end of its file", file: shard.file, tensor: tensor,
         found: "a file of \(shard.count) bytes", expected: "at least \(part.offset + part.size)",
         advice: "The data file was not copied or downloaded whole: fetch it again.")
     }
@@ -38,7 +39,8 @@ struct BundleData: Sendable {
 
   private func mismatch(_ bytes: Bytes, _ part: BundlePart, found: UInt32, tensor: String) -> FormatError {
     FormatError(
-      "the data is damaged: its checksum is wrong", file: bytes.file, offset: UInt64(part.offset), tensor: tensor,
+      .damaged, "the data is damaged: its checksum is wrong", file: bytes.file, offset: UInt64(part.offset),
+      tensor: tensor,
       found: hexadecimal(found, digits: 8), expected: hexadecimal(part.checksum, digits: 8),
       advice: "Fetch the data file again.")
   }
@@ -54,7 +56,7 @@ struct BundleData: Sendable {
   private func refuseUnsized(_ tensor: TensorInfo) throws(FormatError) -> Int {
     guard let size = tensor.elementType.size else {
       throw FormatError(
-        "the tensor has no plain values", tensor: tensor.name, found: tensor.elementType.rawValue,
+        .unsupported, "the tensor has no numeric values", tensor: tensor.name, found: tensor.elementType.rawValue,
         advice: "Strings, variants and resources can be listed, but not converted.")
     }
     return size
@@ -81,8 +83,8 @@ struct BundleData: Sendable {
     else { return try withBytes(parts, tensor, body) }
     let bytes = try stored(part, tensor: tensor.name)
     var crc = CRC32C()
-    try bytes.forEachPiece { piece in
-      try piece.withSpan { span in
+    try bytes.forEachChunk { chunk in
+      try chunk.withSpan { span in
         crc.update(span)
         try body(span)
       }
@@ -90,7 +92,7 @@ struct BundleData: Sendable {
     guard crc.value == part.checksum else { throw mismatch(bytes, part, found: crc.value, tensor: tensor.name) }
   }
 
-  /// The tensor as one little-endian piece: swapped when the bundle is big-endian, put together when it was partitioned.
+  /// The contiguous little-endian tensor: swapped if the bundle is big-endian, joined if it was partitioned.
   private func assemble(_ parts: [BundlePart], _ tensor: TensorInfo) throws(FormatError) -> Bytes {
     let size = try refuseUnsized(tensor)
     let unit = tensor.elementType.swapUnit ?? 1
@@ -101,7 +103,7 @@ struct BundleData: Sendable {
         sources.append(
           Bytes(
             count: bytes.count, file: bytes.file,
-            filledBy: { target in
+            initializingWith: { target in
               bytes.withSpan { Layout.swapBytes($0, into: &target, unit: unit) }
             }))
       } else {
@@ -132,12 +134,11 @@ struct BundleData: Sendable {
       var total = 0
       for _ in 0..<count {
         let length = try cursor.varintSize("a string's length")
-        guard length <= bytes.count - total else { throw cursor.error("a string is longer than the data") }
+        guard length <= bytes.count - total else { throw cursor.error(.damaged, "a string is longer than the data") }
         total += length
         lengths.append(length)
         let isLong = length > Int(UInt32.max)
-        let width = isLong ? 8 : 4
-        let little = (0..<width).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) }
+        let little = isLong ? [UInt8](littleEndian: UInt64(length)) : [UInt8](littleEndian: UInt32(length))
         crc.update(isBigEndian ? little.reversed() : little)
       }
       let sum = try cursor.take(4, "the checksum of the lengths")
@@ -147,7 +148,7 @@ struct BundleData: Sendable {
         : sum.withSpan { $0.littleEndian(UInt32.self, at: 0) }
       guard CRC32C.unmask(raw) == crc.value else {
         throw FormatError(
-          "the lengths of the strings are damaged: their checksum is wrong", file: bytes.file,
+          .damaged, "the lengths of the strings are damaged: their checksum is wrong", file: bytes.file,
           offset: UInt64(part.offset), found: hexadecimal(crc.value, digits: 8),
           expected: hexadecimal(CRC32C.unmask(raw), digits: 8), advice: "Fetch the data file again.")
       }
@@ -159,7 +160,7 @@ struct BundleData: Sendable {
         result.append(text.array())
       }
       guard cursor.isAtEnd else {
-        throw cursor.error("there are bytes after the last string", found: "\(cursor.remaining)")
+        throw cursor.error(.damaged, "there are bytes after the last string", found: "\(cursor.remaining)")
       }
       try bytes.checkIntact()
       guard crc.value == part.checksum else { throw mismatch(bytes, part, found: crc.value, tensor: tensor) }
@@ -170,7 +171,7 @@ struct BundleData: Sendable {
   }
 }
 
-/// Copies a contiguous slice to its place in the whole tensor, a run of the innermost dimensions at a time.
+/// Copies a contiguous slice into the whole tensor, a run of the innermost dimensions at a time.
 func copySlice(
   _ source: RawSpan, _ part: BundlePart, of shape: [Int], elementSize: Int, into target: inout MutableRawSpan
 ) {
@@ -186,8 +187,7 @@ func copySlice(
     axis -= 1
     run *= part.shape[axis]
   }
-  var strides = [Int](repeating: elementSize, count: shape.count)
-  for index in strides.indices.dropLast().reversed() { strides[index] = strides[index + 1] * shape[index + 1] }
+  let strides = Strides.rowMajor(shape).map { $0 * elementSize }
   var base = 0
   for index in shape.indices { base += part.start[index] * strides[index] }
   var counter = [Int](repeating: 0, count: axis)

@@ -1,11 +1,12 @@
 import CTensorBundleProto
+import CheckpointFormats
 import TensorIO
 
-// The messages of a checkpoint, read by protobuf-c and copied at once into values: no pointer leaves this file.
+// The messages of a checkpoint, read with protobuf-c and copied into values at once: no pointer leaves this file.
 //
-// Memory safety: `decode` owns a message while its body reads it and frees it then. protobuf-c makes as many elements as
-// the field's count says, each index stays below that count, and a message that was not in the bytes is a null pointer,
-// which is looked for. Lengths of the tensors themselves are not trusted here: their readers check what they get.
+// Memory safety: `decode` owns a message while its body reads it, then frees it. protobuf-c allocates as many elements as
+// the field's count gives, each index stays below that count, and a message that was not in the bytes is a null pointer,
+// which is checked for. Lengths of the tensors themselves are not trusted here: their readers check them.
 
 struct BundleHeader {
   var shardCount: Int32
@@ -20,7 +21,7 @@ struct BundleHeader {
       let endianness = unsafe message.pointee.endianness
       guard endianness == 0 || endianness == 1 else {
         throw FormatError(
-          "the bundle's header names an unknown byte order", file: bytes.file, found: "\(endianness)",
+          .unsupported, "the bundle's header names an unknown byte order", file: bytes.file, found: "\(endianness)",
           expected: "0 (little) or 1 (big)")
       }
       return BundleHeader(
@@ -87,7 +88,7 @@ struct SavedSlices {
   var meta: [Meta]?
   var values: Values?
 
-  /// Reads a record; its values too when `type` says what they are. TensorFlow leaves the type out of the record itself.
+  /// Reads a record, and its values if `type` gives their type. TensorFlow leaves the type out of the record itself.
   init(_ bytes: Bytes, valuesOfType type: ElementType?) throws(FormatError) {
     self = try unsafe decode(
       bytes, "a slice record", bertconv__saved_tensor_slices__unpack,
@@ -165,7 +166,7 @@ private func freeGraph(_ message: UnsafeMutablePointer<Bertconv__TrackableObject
   unsafe bertconv__trackable_object_graph__free_unpacked(message, nil)
 }
 
-/// What `body` makes of the message that `unpack` finds in `bytes`; `free` is of the same type of message.
+/// Calls `body` with the message that `unpack` makes of `bytes`; `free` frees such a message.
 @unsafe
 private func decode<Message, Result>(
   _ bytes: Bytes, _ what: String,
@@ -178,7 +179,7 @@ private func decode<Message, Result>(
   let message = unsafe content.withUnsafeBufferPointer { unsafe unpack(nil, bytes.count, $0.baseAddress) }
   guard let message = unsafe message else {
     throw FormatError(
-      "\(what) is not a valid protocol buffer", file: bytes.file, offset: bytes.offsetInFile,
+      .damaged, "\(what) is not a valid protocol buffer", file: bytes.file, offset: bytes.offsetInFile,
       advice: "The index is damaged: fetch it again.")
   }
   defer { unsafe free(message) }
@@ -196,14 +197,14 @@ private func shapeOf(_ message: UnsafeMutablePointer<Bertconv__TensorShape>?, _ 
 {
   guard let message = unsafe message else { return [] }
   guard unsafe message.pointee.unknown_rank == 0 else {
-    throw FormatError("a tensor's shape is unknown", file: bytes.file, offset: bytes.offsetInFile)
+    throw FormatError(.unsupported, "a tensor's shape is unknown", file: bytes.file, offset: bytes.offsetInFile)
   }
   var shape: [Int] = []
   for index in 0..<(unsafe message.pointee.n_dim) {
     let size = unsafe message.pointee.dim[index]?.pointee.size ?? 0
     guard size >= 0 else {
       throw FormatError(
-        "a dimension is negative", file: bytes.file, offset: bytes.offsetInFile, found: "\(size)")
+        .damaged, "a dimension is negative", file: bytes.file, offset: bytes.offsetInFile, found: "\(size)")
     }
     shape.append(Int(size))
   }
@@ -223,7 +224,7 @@ private func sliceOf(
     let length = unsafe hasLength ? extent.pointee.length : 0
     guard start >= 0, length >= 0 else {
       throw FormatError(
-        "a slice is negative", file: bytes.file, offset: bytes.offsetInFile, found: "\(start), \(length)")
+        .damaged, "a slice is negative", file: bytes.file, offset: bytes.offsetInFile, found: "\(start), \(length)")
     }
     extents.append(SliceExtent(start: Int(start), length: hasLength ? Int(length) : nil))
   }

@@ -1,15 +1,8 @@
 import CSnappy
+import CheckpointFormats
 import TensorIO
 
-/// A sorted table of key and value (LevelDB's format, tsl/lib/io/{format,block,table_options}):
-///
-///     | data block … | metaindex block | index block | footer: 48 bytes |
-///     block   = | entries | restart offsets, 4 bytes each | their number, 4 bytes | type, 1 byte | CRC32C, 4 bytes |
-///     entry   = | shared: varint | unshared: varint | value length: varint | key's unshared bytes | value |
-///     footer  = | metaindex handle | index handle | zeros up to 40 bytes | magic 0xdb4775248b80fb57 |
-///     handle  = | offset: varint | size: varint |
-///
-/// The checksum is masked and covers the block as stored and its type; it is checked for every block.
+/// The entries of a sorted table of keys and values; ``TableFormat`` has the layout. The checksum of every block is checked.
 struct Table: Sendable {
   struct Entry: Sendable {
     var key: [UInt8]
@@ -17,115 +10,105 @@ struct Table: Sendable {
   }
 
   /// All entries, keys strictly ascending.
-  let entries: [Entry]
+  private(set) var entries: [Entry] = []
 
-  /// The pieces of a tensor that is cut have entries of their own.
-  private static let mostEntries = 2 * CheckpointLimits.tensors
-  static let footerSize = 48
-  static let magic: UInt64 = 0xdb47_7524_8b80_fb57
-  /// What a single block may hold when unpacked. TensorFlow starts a new block at 256 KiB; one value (an object graph)
+  /// The slices of a partitioned tensor have entries of their own.
+  private static let maxEntries = 2 * CheckpointLimits.tensors
+  /// Bytes of a single block when unpacked. TensorFlow starts a new block at 256 KiB; one value (an object graph)
   /// may be as large as protobuf allows.
-  static let largestBlock = 2 << 30
+  private static let maxBlockSize = 2 << 30
 
-  static func recognises(_ file: Bytes) -> Bool {
-    guard let footer = file.slice(file.count - 8, 8) else { return false }
-    return file.count >= footerSize && footer.withSpan { $0.littleEndian(UInt64.self, at: 0) } == magic
-  }
+  static func recognizes(_ file: Bytes) -> Bool { TableFooter.ends(file) }
 
   init(_ file: Bytes) throws(FormatError) {
-    guard file.count >= Self.footerSize, let footer = file.suffix(from: file.count - Self.footerSize) else {
+    let footer = try Self.footer(file)
+    try Self.forEachEntry(in: Self.block(file, footer.metaindex, "the metaindex block")) {
+      (_, _) throws(FormatError) in
+    }
+    var blocks: [BlockHandle] = []
+    try Self.forEachEntry(in: Self.block(file, footer.index, "the index block")) { (_, value) throws(FormatError) in
+      var cursor = ByteCursor(value)
+      blocks.append(try BlockHandle(&cursor, "a data block's handle"))
+    }
+    try read(blocks, in: file)
+  }
+
+  private static func footer(_ file: Bytes) throws(FormatError) -> TableFooter {
+    guard file.count >= TableFooter.size, let footer = file.suffix(from: file.count - TableFooter.size) else {
       throw FormatError(
-        file.isEmpty ? "the file is empty" : "the file is too short for a checkpoint index", file: file.file,
-        found: "\(file.count) bytes", expected: "at least \(Self.footerSize)",
+        .damaged, file.isEmpty ? "the file is empty" : "the file is too short for a checkpoint index",
+        file: file.file, found: "\(file.count) bytes", expected: "at least \(TableFooter.size)",
         advice: "The index was not copied or downloaded whole: fetch it again.")
     }
-    guard Self.recognises(file) else {
+    guard TableFooter.ends(file) else {
       throw FormatError(
-        "the table's footer has the wrong magic number", file: file.file, offset: UInt64(file.count - 8),
+        .damaged, "the table's footer has the wrong magic number", file: file.file, offset: UInt64(file.count - 8),
         found: hexadecimal(file.slice(file.count - 8, 8)?.array() ?? []),
-        expected: "57 fb 80 8b 24 75 47 db",
+        expected: hexadecimal([UInt8](littleEndian: TableFormat.magic)),
         advice: "The index is cut short, damaged, or not a TensorFlow checkpoint index: fetch it again.")
     }
-    var cursor = ByteCursor(footer)
-    let metaindex = try Self.handle(&cursor, "the metaindex handle")
-    let index = try Self.handle(&cursor, "the index handle")
-    guard cursor.position <= 40 else { throw cursor.error("the footer's handles are too long") }
-    while cursor.position < 40 {
-      guard try cursor.byte("the footer") == 0 else { throw cursor.error("the footer's padding is not zero") }
-    }
-    try Self.forEachEntry(in: Self.block(file, metaindex, "the metaindex block")) { (_, _) throws(FormatError) in }
-    var blocks: [(offset: Int, size: Int)] = []
-    try Self.forEachEntry(in: Self.block(file, index, "the index block")) { (_, value) throws(FormatError) in
-      var cursor = ByteCursor(value)
-      blocks.append(try Self.handle(&cursor, "a data block's handle"))
-    }
+    return try TableFooter(footer)
+  }
+
+  private mutating func read(_ blocks: [BlockHandle], in file: Bytes) throws(FormatError) {
     // Each data block may be named once: a table of a thousand names for one block would cost a thousand times its size.
     var end = 0
     // A key may share all but a byte with the one before it, and would cost its whole length.
-    var roomForKeys = 16 * file.count + (16 << 20)
-    var entries: [Entry] = []
+    var remainingKeyBytes = 16 * file.count + (16 << 20)
     for handle in blocks {
       guard handle.offset >= end else {
         throw FormatError(
-          "the table's data blocks overlap", file: file.file, offset: UInt64(handle.offset),
+          .damaged, "the table's data blocks overlap", file: file.file, offset: UInt64(handle.offset),
           expected: "an offset of at least \(end)")
       }
       let block = try Self.block(file, handle, "a data block")
-      // It lies in the file, so the sum is a number.
+      // The block lies in the file, so the sum does not overflow.
       end = handle.offset + handle.size
       try Self.forEachEntry(in: block) { (key, value) throws(FormatError) in
         if let last = entries.last, !last.key.lexicographicallyPrecedes(key) {
           throw FormatError(
-            "the table's keys are not in order", file: file.file, offset: UInt64(handle.offset),
+            .damaged, "the table's keys are not in order", file: file.file, offset: UInt64(handle.offset),
             found: "'\(String(decoding: key, as: UTF8.self))' after '\(String(decoding: last.key, as: UTF8.self))'")
         }
-        try CheckpointLimits.check(
-          entries.count + 1, "entries", most: Self.mostEntries, file: file.file)
-        roomForKeys -= key.count
-        guard roomForKeys >= 0 else {
+        try CheckpointLimits.check(entries.count + 1, "entries", limit: Self.maxEntries, file: file.file)
+        remainingKeyBytes -= key.count
+        guard remainingKeyBytes >= 0 else {
           throw FormatError(
-            "the table's keys are longer together than any checkpoint's", file: file.file,
-            offset: UInt64(handle.offset), found: "one of \(key.count) bytes")
+            .limit, "the keys of the table are too long in total", file: file.file, offset: UInt64(handle.offset),
+            found: "one of \(key.count) bytes")
         }
         entries.append(Entry(key: key, value: value))
       }
     }
-    self.entries = entries
   }
 
-  private static func handle(
-    _ cursor: inout ByteCursor, _ what: String
-  ) throws(FormatError) -> (offset: Int, size: Int) {
-    (try cursor.varintSize(what), try cursor.varintSize(what))
-  }
-
-  /// The unpacked content of a block, its checksum found right.
-  private static func block(
-    _ file: Bytes, _ handle: (offset: Int, size: Int), _ what: String
-  ) throws(FormatError) -> Bytes {
-    guard let stored = file.slice(handle.offset, handle.size), handle.size <= Int.max - 5,
+  /// The unpacked content of a block, its checksum checked.
+  private static func block(_ file: Bytes, _ handle: BlockHandle, _ what: String) throws(FormatError) -> Bytes {
+    guard let stored = file.slice(handle.offset, handle.size), handle.size <= Int.max - BlockTrailer.size,
       let withType = file.slice(handle.offset, handle.size + 1),
-      let trailer = file.slice(handle.offset + handle.size, 5)
+      let trailerBytes = file.slice(handle.offset + handle.size, BlockTrailer.size)
     else {
       throw FormatError(
-        "\(what) lies outside the file", file: file.file, found: "\(handle.size) bytes at \(handle.offset)",
+        .damaged, "\(what) lies outside the file", file: file.file, found: "\(handle.size) bytes at \(handle.offset)",
         expected: "within \(file.count) bytes", advice: "The index is cut short or damaged: fetch it again.")
     }
-    let expected = CRC32C.unmask(trailer.withSpan { $0.littleEndian(UInt32.self, at: 1) })
+    var cursor = ByteCursor(trailerBytes)
+    let trailer = try BlockTrailer(&cursor)
     let actual = withType.crc32c()
-    guard ParsedChecksum.isRight(actual, expected) else {
+    guard ParsedChecksum.isRight(actual, trailer.checksum) else {
       throw FormatError(
-        "\(what) is damaged: its checksum is wrong", file: file.file, offset: UInt64(handle.offset),
-        found: hexadecimal(actual, digits: 8), expected: hexadecimal(expected, digits: 8),
+        .damaged, "\(what) is damaged: its checksum is wrong", file: file.file, offset: UInt64(handle.offset),
+        found: hexadecimal(actual, digits: 8), expected: hexadecimal(trailer.checksum, digits: 8),
         advice: "Fetch the index file again.")
     }
-    switch trailer.byte(at: 0) {
-    case 0: return stored
-    case 1: return try unpackSnappy(stored, what)
-    case let type:
+    switch TableFormat.Compression(rawValue: trailer.compression) {
+    case .uncompressed: return stored
+    case .snappy: return try unpackSnappy(stored, what)
+    case nil:
       throw FormatError(
-        "\(what) is compressed in an unknown way", file: file.file, offset: UInt64(handle.offset + handle.size),
-        found: "type \(type ?? 0)", expected: "0 (raw) or 1 (snappy)")
+        .unsupported, "\(what) has an unknown compression", file: file.file,
+        offset: UInt64(handle.offset + handle.size), found: "type \(trailer.compression)",
+        expected: "0 (none) or 1 (snappy)")
     }
   }
 
@@ -134,9 +117,9 @@ struct Table: Sendable {
     let declared = try cursor.varintSize("\(what)'s unpacked length")
     // A snappy element of three bytes makes at most 64: nothing honest declares more.
     let possible = stored.count.multipliedReportingOverflow(by: 32)
-    guard declared <= largestBlock, !possible.overflow, declared <= possible.partialValue + 64 else {
+    guard declared <= maxBlockSize, !possible.overflow, declared <= possible.partialValue + 64 else {
       throw FormatError(
-        "\(what) declares more than its \(stored.count) compressed bytes can hold", file: stored.file,
+        .limit, "\(what) declares more than its \(stored.count) compressed bytes can contain", file: stored.file,
         offset: stored.offsetInFile, found: "\(declared) bytes")
     }
     return try Bytes(count: declared, file: stored.file) { (target) throws(FormatError) in
@@ -154,7 +137,7 @@ struct Table: Sendable {
       }
       guard status == SNAPPY_OK, length == declared else {
         throw FormatError(
-          "\(what) does not unpack as snappy", file: stored.file, offset: stored.offsetInFile)
+          .damaged, "\(what) does not unpack as snappy", file: stored.file, offset: stored.offsetInFile)
       }
     }
   }
@@ -164,7 +147,8 @@ struct Table: Sendable {
   ) throws(FormatError) {
     func damaged(_ problem: String, at offset: Int) -> FormatError {
       FormatError(
-        "a table block is malformed: \(problem)", file: block.file, offset: block.offsetInFile + UInt64(offset))
+        .damaged, "a table block is malformed: \(problem)", file: block.file,
+        offset: block.offsetInFile + UInt64(offset))
     }
     guard block.count >= 4, let tail = block.suffix(from: block.count - 4) else {
       throw damaged("it is shorter than 4 bytes", at: 0)
@@ -184,18 +168,18 @@ struct Table: Sendable {
     var key: [UInt8] = []
     while !cursor.isAtEnd {
       let start = cursor.position
-      let shared = try cursor.varintSize("a key's shared length")
-      let unshared = try cursor.varintSize("a key's length")
-      let length = try cursor.varintSize("a value's length")
-      guard shared <= key.count else { throw damaged("a key shares more than its neighbour has", at: start) }
-      guard shared == 0 || !restartOffsets.contains(start) else {
+      let head = try BlockEntryHead(&cursor)
+      guard head.shared <= key.count else {
+        throw damaged("a key shares more bytes than the previous key has", at: start)
+      }
+      guard head.shared == 0 || !restartOffsets.contains(start) else {
         throw damaged("the key at a restart point is not whole", at: start)
       }
       restartOffsets.remove(start)
-      let suffix = try cursor.take(unshared, "a key")
-      key.removeSubrange(shared...)
+      let suffix = try cursor.take(head.unshared, "a key")
+      key.removeSubrange(head.shared...)
       key.append(contentsOf: suffix.array())
-      try body(key, try cursor.take(length, "a value"))
+      try body(key, try cursor.take(head.valueLength, "a value"))
     }
     restartOffsets.remove(limit == 0 ? 0 : -1)
     guard restartOffsets.isEmpty else { throw damaged("a restart point is not the start of an entry", at: limit) }

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// A TensorFlow V1 checkpoint (core/util/tensor_slice_reader.cc, saved_tensor_slice.proto): the same table as a bundle's
@@ -11,86 +12,106 @@ final class TensorFlowV1: TensorSource {
   let format = FormatName.tensorFlowV1
   let files: [SourceFile]
   let tensors: [TensorInfo]
-  private let pieces: [[Piece]]
+  private let slices: [[Slice]]
 
-  private struct Piece: Sendable {
+  /// A slice of a tensor: its record, and which part of the tensor it is.
+  private struct Slice: Sendable {
     var record: Bytes
-    var place: BundlePart
+    var part: BundlePart
   }
 
   /// `parts` are the files of the checkpoint with their tables.
   init(_ parts: [(path: String, file: Bytes, table: Table)]) throws(FormatError) {
-    var order: [String] = []
-    var infos: [String: TensorInfo] = [:]
-    var pieces: [String: [Piece]] = [:]
-    for part in parts {
+    var collected = Collected()
+    for part in parts { try collected.add(part.table, of: part.file, path: part.path) }
+    files = parts.map { SourceFile(path: $0.path, size: UInt64($0.file.count)) }
+    tensors = collected.order.compactMap { collected.infos[$0] }
+    slices = collected.order.map { collected.slices[$0] ?? [] }
+    for (info, list) in zip(tensors, slices) {
+      try SliceCover.check(list.map(\.part), info, file: files[0].path)
+    }
+  }
+
+  /// The tensors of all files.
+  private struct Collected {
+    private(set) var order: [String] = []
+    private(set) var infos: [String: TensorInfo] = [:]
+    private(set) var slices: [String: [Slice]] = [:]
+
+    mutating func add(_ table: Table, of file: Bytes, path: String) throws(FormatError) {
       var records: [[UInt8]: Bytes] = [:]
-      for entry in part.table.entries { records[entry.key] = entry.value }
+      for entry in table.entries { records[entry.key] = entry.value }
       guard let header = records[[]], let meta = try SavedSlices(header, valuesOfType: nil).meta else {
-        throw FormatError("the checkpoint has no list of tensors", file: part.path)
+        throw FormatError(.damaged, "the checkpoint has no list of tensors", file: path)
       }
       for tensor in meta {
         guard let name = String(fileText: tensor.name) else {
           throw FormatError(
-            "a tensor's name \(FileText.problem(tensor.name))", file: part.path, found: hexadecimal(tensor.name))
+            .damaged, "a tensor's name \(FileText.problem(tensor.name))", file: path, found: hexadecimal(tensor.name))
         }
-        func fail(_ problem: String, found: String? = nil) -> FormatError {
-          FormatError(problem, file: part.path, tensor: name, found: found)
-        }
-        guard let type = ElementType(tensorFlow: tensor.type) else {
-          throw fail("the data type is unknown", found: "number \(tensor.type)")
-        }
-        guard let elements = checkedElementCount(tensor.shape),
-          let bytes = type.size == nil ? 0 : checkedByteCount(tensor.shape, type)
-        else { throw fail("the shape is too large", found: shapeText(tensor.shape)) }
-        // Values in typed fields take at least a bit each; a record can't hold more elements than eight a byte.
-        guard elements / 8 <= part.file.count else {
-          throw fail("more elements than the file can hold", found: shapeText(tensor.shape))
-        }
-        let info = TensorInfo(name: name, elementType: type, shape: tensor.shape, byteCount: bytes)
-        if let known = infos[name] {
-          guard known.elementType == type, known.shape == tensor.shape else {
-            throw fail("the files of the checkpoint disagree on the tensor", found: shapeText(tensor.shape))
-          }
-        } else {
-          order.append(name)
-          infos[name] = info
-        }
-        for slice in tensor.slices {
-          let key = OrderedCode.sliceKey(name: tensor.name, slice: slice)
-          guard let record = records[key] else {
-            throw fail("a slice of the tensor is missing", found: TensorFlowBundle.text(slice))
-          }
-          do throws(FormatError) {
-            let (start, shape) = try TensorFlowBundle.resolve(slice, in: tensor.shape)
-            // Any number of empty ones could name one large record.
-            if shape.contains(0) { continue }
-            pieces[name, default: []].append(
-              Piece(
-                record: record,
-                place: BundlePart(
-                  shard: 0, offset: 0, size: checkedByteCount(shape, type) ?? 0, checksum: 0, start: start, shape: shape
-                )))
-          } catch {
-            throw error.inTensor(name).inFile(part.path)
-          }
+        do throws(FormatError) {
+          let info = try TensorFlowV1.info(tensor, name, fileSize: file.count)
+          try add(info)
+          for slice in tensor.slices { try add(slice, of: info, key: tensor.name, records) }
+        } catch {
+          throw error.inTensor(name).inFile(path)
         }
       }
     }
-    files = parts.map { SourceFile(path: $0.path, size: UInt64($0.file.count)) }
-    tensors = order.compactMap { infos[$0] }
-    self.pieces = order.map { pieces[$0] ?? [] }
-    for (info, list) in zip(tensors, self.pieces) {
-      try TensorFlowBundle.checkCover(list.map(\.place), info, files[0].path)
+
+    private mutating func add(_ info: TensorInfo) throws(FormatError) {
+      guard let known = infos[info.name] else {
+        order.append(info.name)
+        infos[info.name] = info
+        return
+      }
+      guard known.elementType == info.elementType, known.shape == info.shape else {
+        throw FormatError(
+          .damaged, "the files of the checkpoint disagree on the tensor", found: shapeText(info.shape))
+      }
+    }
+
+    private mutating func add(
+      _ slice: [SliceExtent], of info: TensorInfo, key: [UInt8], _ records: [[UInt8]: Bytes]
+    ) throws(FormatError) {
+      guard let record = records[OrderedCode.sliceKey(name: key, slice: slice)] else {
+        throw FormatError(.damaged, "a slice of the tensor is missing", found: SliceCover.text(slice))
+      }
+      let (start, shape) = try SliceCover.resolve(slice, in: info.shape)
+      // Any number of empty ones could name one large record.
+      if shape.contains(0) { return }
+      let size = checkedByteCount(shape, info.elementType) ?? 0
+      slices[info.name, default: []].append(
+        Slice(
+          record: record,
+          part: BundlePart(shard: 0, offset: 0, size: size, checksum: 0, start: start, shape: shape)))
     }
   }
 
-  private func values(_ piece: Piece, _ tensor: TensorInfo) throws(FormatError) -> SavedSlices.Values {
-    guard let values = try SavedSlices(piece.record, valuesOfType: tensor.elementType).values,
+  private static func info(
+    _ tensor: SavedSlices.Meta, _ name: String, fileSize: Int
+  ) throws(FormatError) -> TensorInfo {
+    guard let type = ElementType(tensorFlow: tensor.type) else {
+      throw FormatError(.unsupported, "the data type is unknown", found: "number \(tensor.type)")
+    }
+    guard let elements = checkedElementCount(tensor.shape),
+      let bytes = type.size == nil ? 0 : checkedByteCount(tensor.shape, type)
+    else { throw FormatError(.limit, "the shape is too large", found: shapeText(tensor.shape)) }
+    // Values in typed fields take at least a bit each; a record cannot contain more than eight elements per byte.
+    guard elements / 8 <= fileSize else {
+      throw FormatError(
+        .limit, "the tensor has more elements than the file can contain", found: shapeText(tensor.shape))
+    }
+    return TensorInfo(name: name, elementType: type, shape: tensor.shape, byteCount: bytes)
+  }
+
+  private func values(_ slice: Slice, _ tensor: TensorInfo) throws(FormatError) -> SavedSlices.Values {
+    guard let values = try SavedSlices(slice.record, valuesOfType: tensor.elementType).values,
       values.type == 0 || ElementType(tensorFlow: values.type) == tensor.elementType
     else {
       throw FormatError(
-        "the slice's record holds no values of the tensor's type", file: piece.record.file, tensor: tensor.name)
+        .damaged, "the record of a slice does not contain values of the tensor's type", file: slice.record.file,
+        tensor: tensor.name)
     }
     return values
   }
@@ -99,13 +120,14 @@ final class TensorFlowV1: TensorSource {
     let tensor = tensors[index]
     guard let size = tensor.elementType.size else {
       throw FormatError(
-        "the tensor has no plain values", file: files[0].path, tensor: tensor.name, found: tensor.elementType.rawValue)
+        .unsupported, "the tensor has no numeric values", file: files[0].path, tensor: tensor.name,
+        found: tensor.elementType.rawValue)
     }
     let whole = try Bytes(count: tensor.byteCount, file: files[0].path) { (target) throws(FormatError) in
-      for piece in pieces[index] {
-        let content = try expand(try values(piece, tensor).content, to: piece, tensor, size)
+      for slice in slices[index] {
+        let content = try expand(try values(slice, tensor).content, to: slice, tensor, size)
         // Memory safety: all bytes of the array were written, and none is padding.
-        copySlice(unsafe content.span.bytes, piece.place, of: tensor.shape, elementSize: size, into: &target)
+        copySlice(unsafe content.span.bytes, slice.part, of: tensor.shape, elementSize: size, into: &target)
       }
     }
     return try whole.withSpan { try body($0) }
@@ -113,29 +135,30 @@ final class TensorFlowV1: TensorSource {
 
   /// A record may leave out equal values at its end: the last one stands for the rest.
   private func expand(
-    _ content: [UInt8], to piece: Piece, _ tensor: TensorInfo, _ size: Int
+    _ content: [UInt8], to slice: Slice, _ tensor: TensorInfo, _ size: Int
   ) throws(FormatError) -> [UInt8] {
-    guard content.count <= piece.place.size, content.count % size == 0, piece.place.size == 0 || !content.isEmpty else {
+    guard content.count <= slice.part.size, content.count % size == 0, slice.part.size == 0 || !content.isEmpty else {
       throw FormatError(
-        "a slice holds the wrong number of values", file: piece.record.file, tensor: tensor.name,
-        found: "\(content.count / size)", expected: "\(piece.place.size / size)")
+        .damaged, "a slice has the wrong number of values", file: slice.record.file, tensor: tensor.name,
+        found: "\(content.count / size)", expected: "\(slice.part.size / size)")
     }
     var result = content
     let last = Array(content.suffix(size))
-    while result.count < piece.place.size { result.append(contentsOf: last) }
+    while result.count < slice.part.size { result.append(contentsOf: last) }
     return result
   }
 
   func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
     let tensor = tensors[index]
-    guard tensor.elementType == .string, pieces[index].count == 1, let piece = pieces[index].first else {
-      throw FormatError("the tensor does not hold strings in one piece", file: files[0].path, tensor: tensor.name)
+    guard tensor.elementType == .string, slices[index].count == 1, let slice = slices[index].first else {
+      throw FormatError(
+        .unsupported, "the tensor does not contain strings in a single slice", file: files[0].path, tensor: tensor.name)
     }
-    var strings = try values(piece, tensor).strings
+    var strings = try values(slice, tensor).strings
     let count = tensor.elementCount
     guard strings.count <= count, count == 0 || !strings.isEmpty else {
       throw FormatError(
-        "a slice holds the wrong number of strings", file: files[0].path, tensor: tensor.name,
+        .damaged, "a slice has the wrong number of strings", file: files[0].path, tensor: tensor.name,
         found: "\(strings.count)", expected: "\(count)")
     }
     while strings.count < count, let last = strings.last { strings.append(last) }

@@ -12,7 +12,8 @@ enum Deflate {
       let result = run(source, into: &target, limit: size, isWrapped: isWrapped)
       guard result.status == Z_STREAM_END, result.produced == size, result.consumed == source.count else {
         throw FormatError(
-          "\(what) does not unpack to the size that it declares", file: source.file, offset: source.offsetInFile,
+          .damaged, "\(what) does not unpack to the size that it declares", file: source.file,
+          offset: source.offsetInFile,
           found: result.status == Z_STREAM_END
             ? "\(result.produced) bytes from \(result.consumed)" : "an error after \(result.produced) bytes",
           expected: "\(size) from \(source.count)", advice: "The data is damaged: fetch the file again.")
@@ -29,7 +30,7 @@ enum Deflate {
       let result = run(source, into: &target, limit: count)
       guard result.produced == count else {
         throw FormatError(
-          "\(what) does not unpack", file: source.file, offset: source.offsetInFile,
+          .damaged, "\(what) does not unpack", file: source.file, offset: source.offsetInFile,
           found: "an error after \(result.produced) bytes", advice: "The data is damaged: fetch the file again.")
       }
     }

@@ -1,7 +1,8 @@
+import CheckpointFormats
 import TensorIO
 
 /// A zip archive in a mapped file. Stored entries are read in place, deflated ones unpacked; both are checked against
-/// their CRC32 whenever their data is read. `ZipDirectory` has the layout and all that is refused.
+/// their CRC32 whenever their data is read. `ZipSignature` has the layout, `ZipDirectory` what is refused.
 public final class ZipArchive: Sendable {
   public struct Entry: Sendable, Equatable {
     public let name: String
@@ -18,17 +19,18 @@ public final class ZipArchive: Sendable {
   public let file: Bytes
   /// In the order of the directory, folders left out.
   public let entries: [Entry]
-  /// False when every checksum is zero, which torch writes when it is told to compute none.
+  /// False if every checksum is zero, as torch writes them with checksums turned off.
   public let hasChecksums: Bool
   private let indices: [String: Int]
-  /// Entries whose checksum was found right, so that tensors that share one do not pay for it again.
+  /// Entries whose checksum was verified, so that it is not computed again for tensors that share one.
   private let verified = Lock<Set<Int>>([])
 
   /// Whether `file` begins like an archive; it may still be damaged.
   public static func looksLikeZip(_ file: Bytes) -> Bool {
     guard let head = file.slice(0, 4) else { return false }
     let signature = head.withSpan { $0.littleEndian(UInt32.self, at: 0) }
-    return signature == 0x0403_4B50 || signature == 0x0605_4B50 && ZipDirectory.endsLikeZip(file)
+    return signature == ZipSignature.localHeader
+      || signature == ZipSignature.endRecord && ZipEndRecord.offset(in: file) != nil
   }
 
   public init(_ file: Bytes) throws(FormatError) {
@@ -67,7 +69,7 @@ public final class ZipArchive: Sendable {
 
   private func stored(_ entry: Entry) throws(FormatError) -> Bytes {
     guard let bytes = file.slice(entry.dataOffset, entry.storedSize) else {
-      throw FormatError("the data of '\(entry.name)' lies outside the file", file: file.file)
+      throw FormatError(.damaged, "the data of '\(entry.name)' lies outside the file", file: file.file)
     }
     return bytes
   }
@@ -77,7 +79,7 @@ public final class ZipArchive: Sendable {
     try file.checkIntact()
     guard ParsedChecksum.isRight(found, entry.checksum) || !hasChecksums else {
       throw FormatError(
-        "the data of '\(entry.name)' is damaged: its checksum is wrong", file: file.file,
+        .damaged, "the data of '\(entry.name)' is damaged: its checksum is wrong", file: file.file,
         offset: UInt64(entry.dataOffset), found: hexadecimal(found, digits: 8),
         expected: hexadecimal(entry.checksum, digits: 8), advice: "Fetch the file again.")
     }
@@ -86,7 +88,7 @@ public final class ZipArchive: Sendable {
 
   private func isVerified(_ index: Int) -> Bool { !hasChecksums || verified.withLock { $0.contains(index) } }
 
-  /// The unpacked bytes of an entry, their checksum found right.
+  /// The unpacked bytes of an entry, their checksum verified.
   public func bytes(ofEntryAt index: Int) throws(FormatError) -> Bytes {
     let entry = entries[index]
     let source = try stored(entry)
@@ -94,10 +96,10 @@ public final class ZipArchive: Sendable {
       if !isVerified(index) { try check(CRC32.checksum(source), index) }
       return source
     }
-    // What is unpacked is whole in memory, and a megabyte can become a gigabyte.
+    // Unpacked entries are completely in memory, and a megabyte can become a gigabyte.
     guard !CheckpointLimits.isBomb(entry.size, in: entry.storedSize) else {
       throw FormatError(
-        "the entry '\(entry.name)' unpacks to far more than it can honestly hold", file: file.file,
+        .limit, "the entry '\(entry.name)' unpacks to far more than its size in the archive", file: file.file,
         offset: UInt64(entry.dataOffset), found: "\(entry.size) bytes in \(entry.storedSize)",
         expected: "at most \(CheckpointLimits.unpackingRatio) times its size",
         advice: "If you trust it, unpack it and pack it again without compression (zip -0).")
@@ -116,11 +118,11 @@ public final class ZipArchive: Sendable {
     return source.slice(0, wanted) ?? source
   }
 
-  /// Where the unpacked bytes lie in the file as they are, if they do.
-  public func place(ofEntryAt index: Int) -> Int? { entries[index].isDeflated ? nil : entries[index].dataOffset }
+  /// The offset of the bytes of an entry in the file; `nil` if they are compressed.
+  public func dataOffset(ofEntryAt index: Int) -> Int? { entries[index].isDeflated ? nil : entries[index].dataOffset }
 
-  /// Hands on the bytes of an entry from `start` on, in pieces of whole 16-byte units; throws after the last one when
-  /// the checksum of the entry turns out to be wrong.
+  /// Calls `body` with the bytes of an entry from `start` on, in chunks of whole 16-byte units; throws after the last one
+  /// if the checksum of the entry is wrong.
   public func stream(ofEntryAt index: Int, from start: Int, _ body: (RawSpan) throws -> Void) throws {
     let entry = entries[index]
     guard !entry.isDeflated, let source = file.slice(entry.dataOffset, entry.storedSize), start <= source.count,
@@ -132,9 +134,9 @@ public final class ZipArchive: Sendable {
     let checks = !isVerified(index)
     var checksum = CRC32()
     if checks { checksum.update(head) }
-    try rest.forEachPiece { piece in
-      if checks { checksum.update(piece) }
-      try piece.withSpan { try body($0) }
+    try rest.forEachChunk { chunk in
+      if checks { checksum.update(chunk) }
+      try chunk.withSpan { try body($0) }
     }
     if checks { try check(checksum.value, index) }
   }

@@ -1,12 +1,8 @@
 import CSnappy
+import CheckpointFormats
 import TensorIO
 
-/// Writes a sorted table of key and value (LevelDB's format, tsl/lib/io/table_builder.cc):
-///
-///     | data block … | metaindex block | index block | footer: 48 bytes |
-///     block  = | entries | restart offsets: 4 each | their number: 4 | type: 1 | masked CRC32C: 4 |
-///     entry  = | shared: varint | unshared: varint | value length: varint | key's unshared bytes | value |
-///     footer = | metaindex handle | index handle | zeros up to 40 bytes | magic 0xdb4775248b80fb57 |
+/// Writes a sorted table of keys and values (tsl/lib/io/table_builder.cc); ``TableFormat`` has the layout.
 package struct TableWriter {
   private(set) var bytes: [UInt8] = []
   private let compresses: Bool
@@ -30,37 +26,29 @@ package struct TableWriter {
 
   private mutating func flush() {
     guard !block.isEmpty else { return }
-    index.add(lastKey, handle(write(block.finish())))
+    index.add(lastKey, write(block.finish()).encoded)
     block = BlockBuilder(restartInterval: 16)
   }
 
-  private func handle(_ place: (offset: Int, size: Int)) -> [UInt8] {
-    Protobuf.varint(UInt64(place.offset)) + Protobuf.varint(UInt64(place.size))
-  }
-
-  private mutating func write(_ raw: [UInt8]) -> (offset: Int, size: Int) {
+  private mutating func write(_ raw: [UInt8]) -> BlockHandle {
     let packed = compresses ? Self.snappy(raw) : nil
     let content = packed ?? raw
-    let place = (offset: bytes.count, size: content.count)
-    let typed = content + [packed == nil ? 0 : 1]
-    bytes += typed
-    bytes += little(CRC32C.mask(CRC32C.checksum(typed)))
-    return place
+    let handle = BlockHandle(offset: bytes.count, size: content.count)
+    bytes += content + BlockTrailer(content, packed == nil ? .uncompressed : .snappy).encoded
+    return handle
   }
 
   package mutating func finish() -> [UInt8] {
     flush()
-    let metaindex = handle(write(BlockBuilder(restartInterval: 16).finish()))
-    let index = handle(write(index.finish()))
-    let handles = metaindex + index
-    bytes += handles + [UInt8](repeating: 0, count: 40 - handles.count) + little(UInt64(0xdb47_7524_8b80_fb57))
+    let metaindex = write(BlockBuilder(restartInterval: 16).finish())
+    bytes += TableFooter(metaindex: metaindex, index: write(index.finish())).encoded
     return bytes
   }
 
   private static func snappy(_ raw: [UInt8]) -> [UInt8]? {
     var packed = [UInt8](repeating: 0, count: snappy_max_compressed_length(raw.count))
     var length = packed.count
-    // Memory safety: the array has the room that snappy says it may need for so many bytes.
+    // Memory safety: the array has as many bytes as snappy may need.
     let status = unsafe raw.withUnsafeBytes { from in
       unsafe packed.withUnsafeMutableBytes { to in
         unsafe snappy_compress(
@@ -72,7 +60,8 @@ package struct TableWriter {
   }
 }
 
-/// One block of a table: keys share what they have in common with the key before, but for one in `restartInterval`.
+/// One block of a table: each key is stored without the prefix that it shares with the key before, except one in
+/// `restartInterval`.
 private struct BlockBuilder {
   private var bytes: [UInt8] = []
   private var restarts: [UInt32] = [0]
@@ -93,11 +82,13 @@ private struct BlockBuilder {
       restarts.append(UInt32(bytes.count))
       sinceRestart = 0
     }
-    bytes += Protobuf.varint(UInt64(shared)) + Protobuf.varint(UInt64(key.count - shared))
-    bytes += Protobuf.varint(UInt64(value.count)) + key[shared...] + value
+    bytes += BlockEntryHead(shared: shared, unshared: key.count - shared, valueLength: value.count).encoded
+    bytes += key[shared...] + value
     last = key
     sinceRestart += 1
   }
 
-  func finish() -> [UInt8] { bytes + restarts.flatMap { little($0) } + little(UInt32(restarts.count)) }
+  func finish() -> [UInt8] {
+    bytes + restarts.flatMap { [UInt8](littleEndian: $0) } + [UInt8](littleEndian: UInt32(restarts.count))
+  }
 }

@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 
 /// Writes a TensorFlow V2 checkpoint, `PREFIX.index` and `PREFIX.data-00000-of-00001` (core/util/tensor_bundle):
@@ -5,8 +6,7 @@ import TensorIO
 ///     index = Table: "" → BundleHeader, tensor name → BundleEntry
 ///     data  = the tensors' bytes, one after another
 ///
-/// The data is synced and in place before the index, which alone makes a checkpoint, appears. The format has no place
-/// for metadata.
+/// The data is synced and has its final name before the index, which alone makes a checkpoint, appears.
 public final class TensorFlowBundleWriter: TensorSink {
   /// What TensorFlow reads, but does not write on this machine: for tests.
   package struct Options {
@@ -43,9 +43,9 @@ public final class TensorFlowBundleWriter: TensorSink {
   package init(prefix: String, overwrites: Bool, options: Options) throws(FormatError) {
     self.prefix = prefix
     self.options = options
-    index = try AtomicFile(prefix + ".index", overwrites: overwrites)
+    index = try AtomicFile(prefix + BundleFiles.indexSuffix, overwrites: overwrites)
     do throws(FormatError) {
-      data = try AtomicFile(prefix + ".data-00000-of-00001", overwrites: overwrites)
+      data = try AtomicFile(BundleFiles.shard(prefix, 0, of: 1), overwrites: overwrites)
     } catch {
       index.cancel()
       throw error
@@ -56,12 +56,14 @@ public final class TensorFlowBundleWriter: TensorSink {
     try SinkProgress.check(tensors, file: prefix)
     var end = 0
     for tensor in tensors {
-      guard BundleMessages.dataType(tensor.elementType) != nil else {
+      guard tensor.elementType.tensorFlowNumber != nil else {
         throw FormatError(
-          "TensorFlow has no such type", file: prefix, tensor: tensor.name, found: tensor.elementType.rawValue)
+          .unsupported, "TensorFlow has no such type", file: prefix, tensor: tensor.name,
+          found: tensor.elementType.rawValue)
       }
       guard let first = tensor.name.utf8.first, first != 0 else {
-        throw FormatError("the name is empty or begins with a zero byte", file: prefix, tensor: tensor.name)
+        throw FormatError(
+          .unsupported, "the name is empty or begins with a zero byte", file: prefix, tensor: tensor.name)
       }
       starts.append(end)
       parts.append(Self.parts(of: tensor, count: options.partitions[tensor.name]))
@@ -87,10 +89,11 @@ public final class TensorFlowBundleWriter: TensorSink {
     let unit = tensors[index].elementType.swapUnit ?? 1
     guard options.isBigEndian, unit > 1 else { return try store(bytes, index) }
     guard bytes.byteCount % unit == 0 else {
-      throw FormatError("a piece of data ends within an element", file: prefix, tensor: tensors[index].name)
+      throw FormatError(.output, "a chunk of data ends within an element", file: prefix, tensor: tensors[index].name)
     }
     try Bytes(
-      count: bytes.byteCount, file: nil, filledBy: { target in Layout.swapBytes(bytes, into: &target, unit: unit) }
+      count: bytes.byteCount, file: nil,
+      initializingWith: { target in Layout.swapBytes(bytes, into: &target, unit: unit) }
     ).withSpan { try store($0, index) }
   }
 
@@ -120,7 +123,7 @@ public final class TensorFlowBundleWriter: TensorSink {
   }
 
   private func entries(_ tensor: TensorInfo, _ number: Int) -> [(key: [UInt8], value: [UInt8])] {
-    let type = BundleMessages.dataType(tensor.elementType) ?? 0
+    let type = tensor.elementType.tensorFlowNumber ?? 0
     let name = Array(tensor.name.utf8)
     if parts[number].count == 1, let only = parts[number].first, only.rows == nil {
       return [
@@ -132,15 +135,15 @@ public final class TensorFlowBundleWriter: TensorSink {
       ]
     }
     var result: [(key: [UInt8], value: [UInt8])] = []
-    var slices: [[(start: Int, length: Int?)]] = []
+    var slices: [[SliceExtent]] = []
     for part in parts[number] {
       let rows = part.rows ?? 0..<(tensor.shape.first ?? 0)
-      let slice: [(start: Int, length: Int?)] =
-        [(rows.lowerBound, rows.count)] + tensor.shape.dropFirst().map { _ in (0, nil) }
+      let slice =
+        [SliceExtent(start: rows.lowerBound, length: rows.count)] + tensor.shape.dropFirst().map { _ in .whole }
       slices.append(slice)
       result.append(
         (
-          BundleMessages.sliceKey(tensor.name, slice),
+          OrderedCode.sliceKey(name: name, slice: slice),
           BundleMessages.entry(
             type: type, shape: [rows.count] + tensor.shape.dropFirst(), offset: starts[number] + part.start,
             size: part.size, checksum: part.checksum.value)

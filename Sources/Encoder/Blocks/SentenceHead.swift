@@ -1,3 +1,4 @@
+import CheckpointFormats
 import ModelFamilies
 import NativeFormat
 import TensorIO

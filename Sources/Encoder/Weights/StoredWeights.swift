@@ -1,4 +1,5 @@
 import CKernels
+import CheckpointFormats
 import NativeFormat
 import TensorIO
 
@@ -49,7 +50,7 @@ extension WeightLoader {
     let parts = Array(zip(tensors, scales))
     return Bytes(
       count: byteCount, file: model.path,
-      filledBy: { target in
+      initializingWith: { target in
         unsafe target.withUnsafeMutableBytes { buffer in
           guard var start = unsafe buffer.baseAddress?.assumingMemoryBound(to: Float.self) else { return }
           for (tensor, scale) in parts {
@@ -62,7 +63,7 @@ extension WeightLoader {
 
   /// The scales of a quantized matrix, one per row; a copy, since they need not be aligned.
   func scale(of tensor: NativeModel.Tensor) throws(FormatError) -> Bytes {
-    let name = tensor.name + "_scale"
+    let name = Int8Quantization.scaleName(tensor.name)
     guard let scale = model.tensor(name) else {
       throw FormatError(
         .mismatch, "the 8-bit tensor has no scale", file: model.path, tensor: tensor.name,

@@ -44,7 +44,7 @@ struct Weight: Sendable {
   /// A vector of zeros, for a bias that is not there.
   static func zeros(_ count: Int) -> Weight {
     // Memory of this size is aligned for any number.
-    Weight(rows: 1, columns: count, bytes: Bytes(count: count * 4, filledBy: { _ in }))
+    Weight(rows: 1, columns: count, bytes: Bytes(count: count * 4, initializingWith: { _ in }))
   }
 
   /// Calls `body` with the address of the first element.

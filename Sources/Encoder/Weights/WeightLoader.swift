@@ -1,3 +1,4 @@
+import CheckpointFormats
 import ModelFamilies
 import NativeFormat
 import TensorIO
@@ -247,7 +248,7 @@ struct WeightLoader {
     else { return nil }
     let prefix = isBare ? Self.withoutPrefix(start, family) : start
     return model.tensorNames.first { name in
-      let owner = name.hasSuffix("_scale") ? String(name.dropLast("_scale".count)) : name
+      let owner = Int8Quantization.weightName(ofScale: name) ?? name
       return name.hasPrefix(prefix) && !used.contains(name) && !used.contains(owner)
     }
   }

@@ -2,7 +2,7 @@ import TensorIO
 
 extension HDF5File {
   /// The attributes of an object by name, as text: strings as they are, the strings of a list one by one, and numbers.
-  /// What is of another type is left out; it is no part of any tensor.
+  /// Attributes of other types are left out; they are not part of any tensor.
   ///
   ///     | version 1 to 3 | flags | size of name 2 | of type 2 | of dataspace 2 | charset? | name | type | dataspace | data |
   func attributes(of header: ObjectHeader) throws(FormatError) -> [String: [String]] {
@@ -10,7 +10,7 @@ extension HDF5File {
     var messages = header.all(.attribute).filter { !$0.isShared }.map(\.data)
     if var info = try header.first(.attributeInfo, "a list of attributes") {
       guard try info.byte("a list of attributes") == 0 else {
-        throw info.error("a list of attributes of an unknown version")
+        throw info.error(.unsupported, "the list of attributes has an unknown version")
       }
       if try info.byte("a list of attributes") & 1 != 0 { try info.skip(2) }
       let heap = try info.address("attributes")
@@ -19,18 +19,18 @@ extension HDF5File {
         let objects = try FractalHeap(self, at: heap)
         let records = try BTree2(self, at: tree)
         guard records.type == 8 else {
-          throw info.error("a tree of attributes of an unknown kind", found: "\(records.type)")
+          throw info.error(.unsupported, "the B-tree of the attributes has an unknown type", found: "\(records.type)")
         }
         try records.forEachRecord { (record) throws(FormatError) in
           var record = record
-          let id = try record.take(8, "an attribute's place")
+          let id = try record.take(8, "an attribute's id")
           let flags = try record.byte("an attribute's flags")
           if flags & 2 == 0 { messages.append(info.over(try objects.object(id))) }
         }
       }
     }
     for message in messages {
-      try work.spend(64 + 4 * message.bytes.count)
+      try budget.spend(64 + 4 * message.bytes.count)
       if let (name, values) = try attribute(message) { result[name] = values }
     }
     return result
@@ -40,7 +40,8 @@ extension HDF5File {
     var cursor = message
     let version = try cursor.byte("an attribute")
     guard (1...3).contains(version) else {
-      throw cursor.error("the version of an attribute is unknown", found: "\(version)", expected: "1 to 3")
+      throw cursor.error(
+        .unsupported, "the version of an attribute is unknown", found: "\(version)", expected: "1 to 3")
     }
     let flags = try cursor.byte("an attribute's flags")
     let nameSize = try cursor.size(2, "an attribute's name")
@@ -64,7 +65,8 @@ extension HDF5File {
     else { return nil }
     let size = kind.size(offsetSize)
     guard size > 0, count <= cursor.remaining / size else {
-      throw cursor.error("an attribute is cut short", found: "\(cursor.remaining) bytes", expected: "\(count) values")
+      throw cursor.error(
+        .damaged, "an attribute is cut short", found: "\(cursor.remaining) bytes", expected: "\(count) values")
     }
     var data = cursor.over(try cursor.take(count * size, "an attribute's data"))
     switch kind {
@@ -100,7 +102,7 @@ extension HDF5File {
   /// `count` strings: in place, or each | size 4 | address of a global heap | index 4 |.
   func strings(_ data: inout HDF5Cursor, _ type: HDF5Type, _ count: Int) throws(FormatError) -> [[UInt8]] {
     var result: [[UInt8]] = []
-    var room = bytes.count
+    var remainingBytes = bytes.count
     for _ in 0..<count {
       guard case .variableString = type else {
         let bytes = try data.take(type.size(offsetSize), "a string").array()
@@ -114,14 +116,14 @@ extension HDF5File {
         result.append([])
         continue
       }
-      let heap = try work.heap(at: address) { () throws(FormatError) in try GlobalHeap(self, at: address) }
+      let heap = try budget.heap(at: address) { () throws(FormatError) in try GlobalHeap(self, at: address) }
       guard let object = heap.object(index)?.slice(0, size) else {
-        throw data.error("a string is not in its heap", found: "\(size) bytes of object \(index)")
+        throw data.error(.damaged, "a string is not in its heap", found: "\(size) bytes of object \(index)")
       }
       // Many elements can name one object.
-      room -= size
-      guard room >= 0 else { throw data.error("strings take more than the file holds") }
-      try work.spend(size)
+      remainingBytes -= size
+      guard remainingBytes >= 0 else { throw data.error(.limit, "the strings are larger than the file") }
+      try budget.spend(size)
       result.append(object.array())
     }
     return result

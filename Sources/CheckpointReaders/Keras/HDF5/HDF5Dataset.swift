@@ -5,7 +5,7 @@ struct HDF5Dataset {
   enum Storage {
     /// In the object header itself.
     case compact(Bytes)
-    /// In one piece; `nil` where nothing was written.
+    /// `nil` if nothing was written.
     case contiguous(Int?)
     case chunked(ChunkIndex, HDF5Filters, filtersEdges: Bool)
   }
@@ -16,23 +16,23 @@ struct HDF5Dataset {
   /// An element that was never written; zeros where it is empty.
   let fill: Bytes
 
-  /// `nil` where the object is no dataset.
+  /// `nil` if the object is not a dataset.
   init?(_ file: HDF5File, _ header: ObjectHeader) throws(FormatError) {
     guard var layout = try header.first(.layout, "a dataset's layout") else { return nil }
     guard var type = try header.first(.datatype, "a dataset's type") else {
-      throw layout.error("a dataset has no type")
+      throw layout.error(.damaged, "a dataset has no type")
     }
     guard var space = try header.first(.dataspace, "a dataset's dataspace") else {
-      throw layout.error("a dataset has no dataspace")
+      throw layout.error(.damaged, "a dataset has no dataspace")
     }
     if header.has(.externalFiles) {
       throw layout.error(
-        "the data lies in other files, which are never opened", found: "a list of external files",
+        .unsupported, "the data is in other files, which are never opened", found: "a list of external files",
         advice: "Write it into this file: h5repack does.")
     }
     self.type = try HDF5Type(&type)
     // An empty dataset has no elements, and no dimensions either.
-    let dimensions = try space.dataspace() ?? Dataspace(shape: [0], most: [0])
+    let dimensions = try space.dataspace() ?? Dataspace(shape: [0], maxShape: [0])
     shape = dimensions.shape
     let filters = try header.first(.filters, "filters").map { (message) throws(FormatError) in
       try HDF5Filters(message)
@@ -40,13 +40,13 @@ struct HDF5Dataset {
     fill = try Self.fill(header)
     if case .number = self.type, !fill.isEmpty, fill.count != self.type.size(file.offsetSize) {
       throw layout.error(
-        "a dataset's fill value is of another size than its elements", found: "\(fill.count) bytes",
+        .damaged, "a dataset's fill value and elements differ in size", found: "\(fill.count) bytes",
         expected: "\(self.type.size(file.offsetSize))")
     }
     let version = try layout.byte("a layout")
     guard version == 3 || version == 4 else {
       throw layout.error(
-        "the version of a dataset's layout is unknown", found: "\(version)", expected: "3 or 4",
+        .unsupported, "the version of a dataset's layout is unknown", found: "\(version)", expected: "3 or 4",
         advice: "Write the file again with h5py.")
     }
     switch try layout.byte("a layout's class") {
@@ -59,13 +59,15 @@ struct HDF5Dataset {
         ? try Self.chunks(&layout, size, dimensions, filters) : try Self.laterChunks(&layout, size, dimensions, filters)
     case 3:
       throw layout.error(
-        "the dataset is a view on others (a virtual dataset), which may lie in other files", found: "a virtual layout",
+        .unsupported, "the dataset is virtual: a view of other datasets, which may be in other files",
+        found: "a virtual layout",
         advice: "Copy its values into a dataset of its own.")
-    case let other: throw layout.error("a layout of an unknown class", found: "\(other)", expected: "0 to 2")
+    case let other:
+      throw layout.error(.unsupported, "the layout has an unknown class", found: "\(other)", expected: "0 to 2")
     }
   }
 
-  /// What may be never written and yet declared: 16 MiB.
+  /// A dataset of this size may be declared without ever being written.
   private static let smallSize = 16 << 20
 
   private static func fill(_ header: ObjectHeader) throws(FormatError) -> Bytes {
@@ -87,10 +89,10 @@ struct HDF5Dataset {
     return Bytes([])
   }
 
-  private static func size(_ shape: [Int], _ element: Int, _ place: HDF5Cursor) throws(FormatError) -> Int {
+  private static func size(_ shape: [Int], _ element: Int, _ cursor: HDF5Cursor) throws(FormatError) -> Int {
     guard shape.allSatisfy({ $0 > 0 }), element > 0, let count = checkedElementCount(shape + [element]),
       count <= 1 << 32
-    else { throw place.error("a chunk of an impossible size", found: shapeText(shape)) }
+    else { throw cursor.error(.damaged, "a chunk has an impossible size", found: shapeText(shape)) }
     return count
   }
 
@@ -100,11 +102,13 @@ struct HDF5Dataset {
   ) throws(FormatError) -> Storage {
     let rank = Int(try cursor.byte("a layout's rank")) - 1
     let tree = try cursor.address("a tree of chunks")
-    guard rank == space.shape.count, rank > 0 else { throw cursor.error("a layout of another rank than the dataset's") }
+    guard rank == space.shape.count, rank > 0 else {
+      throw cursor.error(.damaged, "the layout and the dataset differ in rank")
+    }
     var shape: [Int] = []
     for _ in 0..<rank { shape.append(try cursor.size(4, "a chunk's dimension")) }
     let index = ChunkIndex(
-      kind: .tree, address: tree, shape: shape, extent: space.shape, most: space.most,
+      kind: .tree, address: tree, shape: shape, extent: space.shape, maxExtent: space.maxShape,
       chunkSize: try Self.size(shape, size, cursor), isFiltered: filters != nil)
     return .chunked(index, filters ?? HDF5Filters(), filtersEdges: true)
   }
@@ -117,7 +121,7 @@ struct HDF5Dataset {
     let rank = Int(try cursor.byte("a layout's rank")) - 1
     let width = Int(try cursor.byte("a layout"))
     guard rank == space.shape.count, rank > 0, (1...8).contains(width) else {
-      throw cursor.error("a layout of another rank than the dataset's")
+      throw cursor.error(.damaged, "the layout and the dataset differ in rank")
     }
     var shape: [Int] = []
     for _ in 0..<rank { shape.append(try cursor.size(width, "a chunk's dimension")) }
@@ -141,11 +145,12 @@ struct HDF5Dataset {
     case 5:
       try cursor.skip(6)
       kind = .tree2
-    case let other: throw cursor.error("an index of chunks of an unknown kind", found: "\(other)", expected: "1 to 5")
+    case let other:
+      throw cursor.error(.unsupported, "the chunk index has an unknown type", found: "\(other)", expected: "1 to 5")
     }
     let address = try cursor.address("an index of chunks")
     let index = ChunkIndex(
-      kind: kind, address: address, shape: shape, extent: space.shape, most: space.most,
+      kind: kind, address: address, shape: shape, extent: space.shape, maxExtent: space.maxShape,
       chunkSize: try Self.size(shape, size, cursor), isFiltered: filters != nil)
     return .chunked(index, filters ?? HDF5Filters(), filtersEdges: flags & 1 == 0)
   }
@@ -164,18 +169,19 @@ extension HDF5Dataset {
 
   /// All elements, row by row, as the file has them. `count` is their number of bytes.
   func bytes(in file: HDF5File, count: Int) throws -> Bytes {
-    // gzip makes a thousand bytes of one at most, and nothing else makes any: what declares more was never written.
+    // gzip makes at most a thousand bytes of one, and nothing else makes any: a dataset that declares more was never written.
     var ratio = 1
     if case .chunked(_, let filters, _) = storage, !filters.filters.isEmpty { ratio = 1100 }
     guard count <= Self.smallSize || count / ratio <= file.bytes.count else {
       throw FormatError(
-        "the dataset declares more than the file can hold", file: file.bytes.file, found: "\(grouped(count)) bytes",
+        .limit, "the dataset is larger than the file can contain", file: file.bytes.file,
+        found: "\(grouped(count)) bytes",
         expected: "at most \(ratio == 1 ? "" : "\(ratio) times ")the file's \(grouped(file.bytes.count))")
     }
     switch storage {
     case .compact(let data):
       guard let whole = data.slice(0, count) else {
-        throw FormatError("the dataset is cut short", file: file.bytes.file, offset: data.offsetInFile)
+        throw FormatError(.damaged, "the dataset is cut short", file: file.bytes.file, offset: data.offsetInFile)
       }
       return whole
     case .contiguous(let address?): return try file.cursor(at: address, count: count, "the dataset").bytes
@@ -189,12 +195,12 @@ extension HDF5Dataset {
   private func filled(_ count: Int, _ file: HDF5File, then body: (inout MutableRawSpan) -> Void = { _ in }) -> Bytes {
     Bytes(
       count: count, file: file.bytes.file,
-      filledBy: { target in
+      initializingWith: { target in
         let value = fill.array()
         if value.contains(where: { $0 != 0 }) {
-          for place in stride(from: 0, through: count - value.count, by: value.count) {
+          for start in stride(from: 0, through: count - value.count, by: value.count) {
             for (index, byte) in value.enumerated() {
-              target.storeBytes(of: byte, toByteOffset: place + index, as: UInt8.self)
+              target.storeBytes(of: byte, toByteOffset: start + index, as: UInt8.self)
             }
           }
         }
@@ -207,16 +213,18 @@ extension HDF5Dataset {
   ) throws -> Bytes {
     let size = type.size(file.offsetSize)
     var failure: (any Error)?
-    // A damaged index may name one place again and again.
-    var room = index.count ?? 0
+    // A damaged index may name one chunk again and again.
+    var remainingChunks = index.count ?? 0
     let made = filled(count, file) { target in
       do {
         try index.forEachChunk(file) { chunk in
-          room -= 1
-          guard room >= 0 else { throw FormatError("a dataset has too many chunks", file: file.bytes.file) }
+          remainingChunks -= 1
+          guard remainingChunks >= 0 else {
+            throw FormatError(.limit, "a dataset has too many chunks", file: file.bytes.file)
+          }
           guard zip(zip(chunk.offset, index.shape), index.extent).allSatisfy({ $0.0 % $0.1 == 0 && $0.0 < $1 }) else {
             throw FormatError(
-              "a chunk lies outside its dataset", file: file.bytes.file, offset: UInt64(chunk.address),
+              .damaged, "a chunk lies outside its dataset", file: file.bytes.file, offset: UInt64(chunk.address),
               found: shapeText(chunk.offset), expected: "below \(shapeText(index.extent))")
           }
           let stored = try file.cursor(at: chunk.address, count: chunk.size, "a chunk").bytes
@@ -226,7 +234,7 @@ extension HDF5Dataset {
             ? try filters.decode(stored, mask: chunk.mask, size: index.chunkSize)
             : try HDF5Filters().decode(stored, mask: 0, size: index.chunkSize)
           try stored.checkIntact()
-          data.withSpan { Self.place($0, chunk.offset, index, size, into: &target) }
+          data.withSpan { Self.copy($0, chunk.offset, index, size, into: &target) }
           stored.releasePages()
         }
       } catch { failure = error }
@@ -236,26 +244,26 @@ extension HDF5Dataset {
   }
 
   /// Copies the rows of a chunk that lie in the dataset.
-  private static func place(
+  private static func copy(
     _ chunk: RawSpan, _ offset: [Int], _ index: ChunkIndex, _ size: Int, into target: inout MutableRawSpan
   ) {
     let rank = index.shape.count
     let own = (0..<rank).map { min(index.shape[$0], index.extent[$0] - offset[$0]) }
     let rowBytes = own[rank - 1] * size
-    var place = Array(repeating: 0, count: rank - 1)
+    var row = Array(repeating: 0, count: rank - 1)
     while true {
       var (from, to) = (0, 0)
       for axis in 0..<rank {
-        let step = axis < rank - 1 ? place[axis] : 0
+        let step = axis < rank - 1 ? row[axis] : 0
         from = from * index.shape[axis] + step
         to = to * index.extent[axis] + offset[axis] + step
       }
       target.copy(chunk.extracting((from * size)..<(from * size + rowBytes)), to: to * size)
       var axis = rank - 2
       while axis >= 0 {
-        place[axis] += 1
-        if place[axis] < own[axis] { break }
-        place[axis] = 0
+        row[axis] += 1
+        if row[axis] < own[axis] { break }
+        row[axis] = 0
         axis -= 1
       }
       if axis < 0 { break }

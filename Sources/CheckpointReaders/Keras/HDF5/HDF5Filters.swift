@@ -1,6 +1,6 @@
 import TensorIO
 
-/// What the chunks of a dataset go through before they are stored: | version | count | each: id, flags, parameters |.
+/// The filters that the chunks of a dataset pass before they are stored: | version | count | each: id, flags, parameters |.
 struct HDF5Filters {
   enum Filter {
     case deflate
@@ -17,7 +17,8 @@ struct HDF5Filters {
     let version = try cursor.byte("filters")
     let count = Int(try cursor.byte("the number of filters"))
     guard version == 1 || version == 2, count <= 32 else {
-      throw cursor.error("filters of an unknown version", found: "\(version)", expected: "1 or 2")
+      throw cursor.error(
+        .unsupported, "the list of filters has an unknown version", found: "\(version)", expected: "1 or 2")
     }
     if version == 1 { try cursor.skip(6) }
     var filters: [Filter] = []
@@ -42,7 +43,7 @@ struct HDF5Filters {
           32015: "zstd",
         ]
         throw cursor.error(
-          "the data is stored through a filter that is not read", found: names[id] ?? "filter \(id)",
+          .unsupported, "the data is stored through an unsupported filter", found: names[id] ?? "filter \(id)",
           expected: "gzip, shuffle or fletcher32", advice: "Write it again with compression='gzip': h5repack -f GZIP=4."
         )
       }
@@ -50,7 +51,7 @@ struct HDF5Filters {
     self.filters = filters
   }
 
-  /// The bytes of a chunk of `size`, of which `mask` says which filters were left out.
+  /// The unfiltered bytes of a chunk, `size` of them; the bits of `mask` are the filters that were left out.
   func decode(_ stored: Bytes, mask: UInt32, size: Int) throws(FormatError) -> Bytes {
     var sizes: [Int] = []
     var length = size
@@ -68,7 +69,8 @@ struct HDF5Filters {
     }
     guard data.count == size else {
       throw FormatError(
-        "a chunk is not of its size", file: stored.file, offset: stored.offsetInFile, found: "\(data.count) bytes",
+        .damaged, "a chunk has the wrong size", file: stored.file, offset: stored.offsetInFile,
+        found: "\(data.count) bytes",
         expected: "\(size)")
     }
     return data
@@ -80,7 +82,7 @@ struct HDF5Filters {
     guard size > 1, count > 1 else { return data }
     let whole = Bytes(
       count: count * size, file: data.file,
-      filledBy: { target in
+      initializingWith: { target in
         data.withSpan {
           Layout.transpose(
             $0.extracting(0..<(count * size)), into: &target, rows: size, columns: count, elementSize: 1)
@@ -89,7 +91,7 @@ struct HDF5Filters {
     guard let rest = data.suffix(from: count * size), !rest.isEmpty else { return whole }
     return Bytes(
       count: data.count, file: data.file,
-      filledBy: { target in
+      initializingWith: { target in
         whole.withSpan { target.copy($0, to: 0) }
         rest.withSpan { target.copy($0, to: count * size) }
       })
@@ -98,20 +100,20 @@ struct HDF5Filters {
   /// Without the checksum in the last four bytes (H5_checksum_fletcher32): of big-endian words of 16 bits.
   private static func checked(_ data: Bytes) throws(FormatError) -> Bytes {
     guard let body = data.slice(0, data.count - 4), let tail = data.suffix(from: data.count - 4) else {
-      throw FormatError("a chunk is cut short", file: data.file, offset: data.offsetInFile)
+      throw FormatError(.damaged, "a chunk is cut short", file: data.file, offset: data.offsetInFile)
     }
     let stored = tail.withSpan { $0.littleEndian(UInt32.self, at: 0) }
     let found = body.withSpan { span -> UInt32 in
       var (first, second) = (UInt32(0), UInt32(0))
-      var place = 0
-      while place < span.byteCount {
+      var offset = 0
+      while offset < span.byteCount {
         // As many words as the sums have room for.
-        let end = min(place + 720, span.byteCount)
-        while place < end {
-          let high = UInt32(span.byte(at: place)) << 8
-          first &+= place + 1 < span.byteCount ? high | UInt32(span.byte(at: place + 1)) : high
+        let end = min(offset + 720, span.byteCount)
+        while offset < end {
+          let high = UInt32(span.byte(at: offset)) << 8
+          first &+= offset + 1 < span.byteCount ? high | UInt32(span.byte(at: offset + 1)) : high
           second &+= first
-          place += 2
+          offset += 2
         }
         first = (first & 0xFFFF) &+ (first >> 16)
         second = (second & 0xFFFF) &+ (second >> 16)
@@ -122,7 +124,7 @@ struct HDF5Filters {
     }
     guard ParsedChecksum.isRight(found, stored) else {
       throw FormatError(
-        "a chunk is damaged: its checksum is wrong", file: data.file, offset: data.offsetInFile,
+        .damaged, "a chunk is damaged: its checksum is wrong", file: data.file, offset: data.offsetInFile,
         found: hexadecimal(found, digits: 8), expected: hexadecimal(stored, digits: 8), advice: "Fetch the file again.")
     }
     return body

@@ -1,7 +1,5 @@
 import TensorIO
 
-/// Names and small objects that are kept apart from what names them.
-
 /// A heap of names of an old group: | HEAP | 0 | 0 ×3 | size of data | free list | address of data |.
 struct LocalHeap {
   private let data: HDF5Cursor
@@ -11,10 +9,10 @@ struct LocalHeap {
     try cursor.skip(3)
     let size = try cursor.length("the size of a heap of names")
     _ = try cursor.length("a free list")
-    guard let place = try cursor.address("the data of a heap of names") else {
-      throw cursor.error("a heap of names has no data")
+    guard let address = try cursor.address("the data of a heap of names") else {
+      throw cursor.error(.damaged, "a heap of names has no data")
     }
-    data = try file.cursor(at: place, count: size, "the data of a heap of names")
+    data = try file.cursor(at: address, count: size, "the data of a heap of names")
   }
 
   func name(at offset: Int) throws(FormatError) -> String {
@@ -41,7 +39,7 @@ struct GlobalHeap: Sendable {
       // What follows object 0 is free.
       guard index > 0 else { break }
       let start = cursor.position
-      try file.work.spend(32)
+      try file.budget.spend(32)
       objects[index] = try cursor.take(size, "an object of a global heap")
       try cursor.alignTo8(from: start)
     }
@@ -63,12 +61,12 @@ struct FractalHeap {
   private let idSize: Int
   private let width: Int
   private let firstSize: Int
-  private let largestDirect: Int
+  private let maxDirectSize: Int
   private let root: Int?
   private let rootRows: Int
   private let hugeTree: Int?
 
-  private static let deepest = 16
+  private static let maxDepth = 16
 
   init(_ file: HDF5File, at address: Int) throws(FormatError) {
     self.file = file
@@ -76,7 +74,7 @@ struct FractalHeap {
     idSize = try cursor.size(2, "the size of heap ids")
     let filterSize = try cursor.size(2, "a heap's filters")
     _ = try cursor.byte("a heap's flags")
-    let largestManaged = try cursor.size(4, "the largest object of a heap")
+    let maxManagedSize = try cursor.size(4, "the largest object of a heap")
     _ = try cursor.length("an id")
     hugeTree = try cursor.address("a tree of huge objects")
     _ = try cursor.length("free space")
@@ -84,24 +82,24 @@ struct FractalHeap {
     for _ in 0..<8 { _ = try cursor.length("a count of a heap") }
     width = try cursor.size(2, "the width of a heap")
     firstSize = try cursor.length("the size of a heap's blocks")
-    largestDirect = try cursor.length("the size of a heap's blocks")
+    maxDirectSize = try cursor.length("the size of a heap's blocks")
     let bits = try cursor.size(2, "the size of a heap")
     _ = try cursor.size(2, "the rows of a heap")
     root = try cursor.address("the root block of a heap")
     rootRows = try cursor.size(2, "the rows of a heap")
     guard filterSize == 0 else {
-      throw cursor.error("a heap with filters", expected: "a heap as h5py writes it")
+      throw cursor.error(.unsupported, "the heap has filters", expected: "a heap as h5py writes it")
     }
     headerSize = cursor.position + 4
     try file.check(at: address, count: headerSize, "a fractal heap")
     guard width > 0, width <= 4096, firstSize > 0, firstSize & (firstSize - 1) == 0,
-      largestDirect >= firstSize, largestDirect & (largestDirect - 1) == 0, largestDirect <= 1 << 32,
+      maxDirectSize >= firstSize, maxDirectSize & (maxDirectSize - 1) == 0, maxDirectSize <= 1 << 32,
       (1...64).contains(bits),
       rootRows <= 64
-    else { throw cursor.error("a heap of impossible sizes") }
+    else { throw cursor.error(.damaged, "the heap has impossible sizes") }
     offsetBytes = (bits + 7) / 8
     lengthBytes = min(
-      (largestDirect.trailingZeroBitCount + 7) / 8, Self.bytes(for: largestManaged))
+      (maxDirectSize.trailingZeroBitCount + 7) / 8, Self.bytes(for: maxManagedSize))
   }
 
   /// Bytes that a number up to `limit` takes.
@@ -111,7 +109,9 @@ struct FractalHeap {
   func object(_ id: Bytes) throws(FormatError) -> Bytes {
     var cursor = HDF5Cursor(ByteCursor(id), file.offsetSize, file.lengthSize)
     let head = try cursor.byte("a heap id")
-    guard head >> 6 == 0 else { throw cursor.error("a heap id of an unknown version", found: "\(head >> 6)") }
+    guard head >> 6 == 0 else {
+      throw cursor.error(.unsupported, "a heap id has an unknown version", found: "\(head >> 6)")
+    }
     switch head >> 4 & 3 {
     case 0:
       let offset = try cursor.size(offsetBytes, "a heap id")
@@ -123,38 +123,38 @@ struct FractalHeap {
       var length = Int(head & 0x0F)
       if idSize > 17 { length = length << 8 | Int(try cursor.byte("a heap id")) }
       return try cursor.take(length + 1, "an object in a heap id")
-    default: throw cursor.error("a heap id of an unknown kind")
+    default: throw cursor.error(.unsupported, "a heap id has an unknown type")
     }
   }
 
   private func huge(_ cursor: inout HDF5Cursor) throws(FormatError) -> Bytes {
-    guard let hugeTree else { throw cursor.error("a heap has no huge objects") }
+    guard let hugeTree else { throw cursor.error(.damaged, "a heap has no huge objects") }
     let wanted = try cursor.number(min(file.lengthSize, cursor.remaining), "a huge object's id")
-    var found: (place: Int, length: Int)?
+    var found: (address: Int, length: Int)?
     try BTree2(file, at: hugeTree).forEachRecord { (record) throws(FormatError) in
       var record = record
-      let place = try record.address("a huge object")
+      let address = try record.address("a huge object")
       let length = try record.length("a huge object's size")
-      if try record.number(file.lengthSize, "a huge object's id") == wanted, let place { found = (place, length) }
+      if try record.number(file.lengthSize, "a huge object's id") == wanted, let address { found = (address, length) }
     }
-    guard let found else { throw cursor.error("a huge object is missing", found: "number \(wanted)") }
-    return try file.cursor(at: found.place, count: found.length, "a huge object").bytes
+    guard let found else { throw cursor.error(.damaged, "a huge object is missing", found: "number \(wanted)") }
+    return try file.cursor(at: found.address, count: found.length, "a huge object").bytes
   }
 
   private func size(ofRow row: Int) -> Int { row < 2 ? firstSize : row < 40 ? firstSize << (row - 1) : Int.max }
 
   private func managed(_ offset: Int, _ length: Int) throws(FormatError) -> Bytes {
     func wrong(_ problem: String) -> FormatError {
-      FormatError(problem, file: file.bytes.file, found: "\(length) bytes at \(offset) of a heap")
+      FormatError(.damaged, problem, file: file.bytes.file, found: "\(length) bytes at \(offset) of a heap")
     }
     guard var address = root else { throw wrong("a heap has no blocks") }
     var (rows, start) = (rootRows, 0)
-    for _ in 0..<Self.deepest {
+    for _ in 0..<Self.maxDepth {
       if rows == 0 {
         // A direct block; offsets count its own head too.
         let block = try file.block(at: address, signature: "FHDB", "a block of a heap")
         let (end, overflow) = (offset - start).addingReportingOverflow(length)
-        guard offset >= start, !overflow, let object = block.bytes.slice(offset - start, length), end <= largestDirect
+        guard offset >= start, !overflow, let object = block.bytes.slice(offset - start, length), end <= maxDirectSize
         else {
           throw wrong("an object lies outside its heap")
         }
@@ -179,16 +179,16 @@ struct FractalHeap {
       guard let next = try cursor.address("a block of a heap") else { throw wrong("a block of a heap is missing") }
       try file.checkOnce(at: address, count: prefix + rows * width * file.offsetSize + 4, "rows of a heap")
       start = first + column * size(ofRow: row)
-      rows = size(ofRow: row) <= largestDirect ? 0 : try rowsBelow(size(ofRow: row), wrong)
+      rows = size(ofRow: row) <= maxDirectSize ? 0 : try rowsBelow(size(ofRow: row), wrong)
       address = next
     }
-    throw wrong("a heap is nested too deep")
+    throw wrong("the heap is nested too deeply")
   }
 
   /// The rows of an indirect block that stands for `size` bytes.
   private func rowsBelow(_ size: Int, _ wrong: (String) -> FormatError) throws(FormatError) -> Int {
     let ratio = size / firstSize / width
-    guard ratio > 0, ratio & (ratio - 1) == 0 else { throw wrong("a heap of impossible sizes") }
+    guard ratio > 0, ratio & (ratio - 1) == 0 else { throw wrong("the heap has impossible sizes") }
     return ratio.trailingZeroBitCount + 1
   }
 }
@@ -203,8 +203,8 @@ struct BTree2 {
   private let depth: Int
   private let root: Int?
   private let rootCount: Int
-  /// Of each depth: the most records of a node, and the bytes of the number of all records below one.
-  private var levels: [(most: Int, totalBytes: Int)] = []
+  /// For each level: the maximum number of records of a node, and the bytes of the number of all records below one.
+  private var levels: [(maxRecords: Int, totalBytes: Int)] = []
   private let countBytes: Int
 
   init(_ file: HDF5File, at address: Int) throws(FormatError) {
@@ -220,21 +220,22 @@ struct BTree2 {
     _ = try cursor.length("the records of a B-tree")
     try file.check(at: address, count: cursor.position + 4, "a B-tree")
     guard recordSize > 0, depth <= 32, nodeSize > 10 + recordSize else {
-      throw cursor.error("a B-tree of impossible sizes", found: "nodes of \(nodeSize), records of \(recordSize)")
+      throw cursor.error(
+        .damaged, "the B-tree has impossible sizes", found: "nodes of \(nodeSize), records of \(recordSize)")
     }
-    var most = (nodeSize - 10) / recordSize
-    countBytes = FractalHeap.bytes(for: most)
-    levels.append((most, 0))
-    var total = most
+    var maxRecords = (nodeSize - 10) / recordSize
+    countBytes = FractalHeap.bytes(for: maxRecords)
+    levels.append((maxRecords, 0))
+    var total = maxRecords
     for level in stride(from: 1, through: depth, by: 1) {
       let pointer = file.offsetSize + countBytes + levels[level - 1].totalBytes
-      most = (nodeSize - 10 - pointer) / (recordSize + pointer)
-      guard most > 0 else { throw cursor.error("a B-tree of impossible sizes") }
-      let (product, overflow) = (most + 1).multipliedReportingOverflow(by: total)
-      let (sum, beyond) = product.addingReportingOverflow(most)
-      guard !overflow, !beyond else { throw cursor.error("a B-tree of impossible sizes") }
+      maxRecords = (nodeSize - 10 - pointer) / (recordSize + pointer)
+      guard maxRecords > 0 else { throw cursor.error(.damaged, "the B-tree has impossible sizes") }
+      let (product, overflow) = (maxRecords + 1).multipliedReportingOverflow(by: total)
+      let (sum, beyond) = product.addingReportingOverflow(maxRecords)
+      guard !overflow, !beyond else { throw cursor.error(.damaged, "the B-tree has impossible sizes") }
       total = sum
-      levels.append((most, FractalHeap.bytes(for: total)))
+      levels.append((maxRecords, FractalHeap.bytes(for: total)))
     }
   }
 
@@ -251,27 +252,27 @@ struct BTree2 {
   ) throws(FormatError) {
     let what = "a node of a B-tree"
     var cursor = try file.block(at: address, signature: level == 0 ? "BTLF" : "BTIN", what)
-    guard seen.insert(address).inserted else { throw cursor.error("a B-tree holds itself") }
-    guard try cursor.byte(what) == type else { throw cursor.error("a node of another B-tree") }
-    guard count <= levels[level].most else {
-      throw cursor.error("a node has more records than it has room for", found: "\(count)")
+    guard seen.insert(address).inserted else { throw cursor.error(.damaged, "the B-tree contains itself") }
+    guard try cursor.byte(what) == type else { throw cursor.error(.damaged, "a node belongs to another B-tree") }
+    guard count <= levels[level].maxRecords else {
+      throw cursor.error(.damaged, "a node has more records than fit into it", found: "\(count)")
     }
     let records = cursor.over(try cursor.take(count * recordSize, what))
-    var children: [(place: Int, count: Int)] = []
+    var children: [(address: Int, count: Int)] = []
     if level > 0 {
       for _ in 0...count {
-        let place = try cursor.address(what)
+        let child = try cursor.address(what)
         let own = try cursor.size(countBytes, what)
         _ = try cursor.number(level > 1 ? levels[level - 1].totalBytes : 0, what)
-        guard let place else { throw cursor.error("a B-tree has no node where one should be") }
-        children.append((place, own))
+        guard let child else { throw cursor.error(.damaged, "the B-tree lacks a child") }
+        children.append((child, own))
       }
     }
     try file.check(at: address, count: cursor.position + 4, what)
-    try file.work.spend(count * (recordSize + 16))
+    try file.budget.spend(count * (recordSize + 16))
     var all = records
     for index in 0...count {
-      if level > 0 { try visit(children[index].place, children[index].count, level - 1, &seen, body) }
+      if level > 0 { try visit(children[index].address, children[index].count, level - 1, &seen, body) }
       guard index < count else { break }
       try body(records.over(try all.take(recordSize, what)))
     }

@@ -9,7 +9,7 @@ enum HDF5Type {
   case variableString
   /// Bytes without a meaning of their own, as of types that HDF5 does not have.
   case opaque(size: Int)
-  /// What is never read; its name.
+  /// A type that is not supported: its name.
   case other(String, size: Int)
 
   /// Bytes of an element in the file.
@@ -21,27 +21,28 @@ enum HDF5Type {
     }
   }
 
-  private static let deepest = 8
+  private static let maxDepth = 8
 
   init(_ cursor: inout HDF5Cursor, depth: Int = 0) throws(FormatError) {
-    guard depth < Self.deepest else { throw cursor.error("a type is nested too deep") }
+    guard depth < Self.maxDepth else { throw cursor.error(.limit, "a type is nested too deeply") }
     let head = try cursor.byte("a type")
     let version = head >> 4
     guard (1...4).contains(version) else {
-      throw cursor.error("the version of a type is unknown", found: "\(version)", expected: "1 to 4")
+      throw cursor.error(.unsupported, "the version of a type is unknown", found: "\(version)", expected: "1 to 4")
     }
     let bits = try cursor.number(3, "a type's bits")
     let size = try cursor.size(4, "a type's size")
     switch head & 0x0F {
     case 0:
-      let place = cursor
+      let start = cursor
       let (offset, precision) = (try cursor.size(2, "a number's offset"), try cursor.size(2, "a number's precision"))
       let types: [Int: (ElementType, ElementType)] = [
         1: (.u8, .i8), 2: (.u16, .i16), 4: (.u32, .i32), 8: (.u64, .i64),
       ]
       guard let pair = types[size], offset == 0, precision == 8 * size else {
-        throw place.error(
-          "a whole number of unusual bits", found: "\(precision) bits at \(offset) of \(size) bytes",
+        throw start.error(
+          .unsupported, "an integer type has an unusual layout",
+          found: "\(precision) bits at \(offset) of \(size) bytes",
           expected: "8, 16, 32 or 64 bits")
       }
       self = .number(bits & 8 != 0 ? pair.1 : pair.0, isBigEndian: bits & 1 != 0)
@@ -57,12 +58,12 @@ enum HDF5Type {
     case 4: self = .other("bit fields", size: size)
     case 7: self = .other("references", size: size)
     case 10: self = .other("arrays in elements", size: size)
-    default: throw cursor.error("a type of an unknown class", found: "\(head & 0x0F)")
+    default: throw cursor.error(.unsupported, "a type has an unknown class", found: "\(head & 0x0F)")
     }
   }
 
   private static func float(_ cursor: inout HDF5Cursor, _ bits: UInt64, _ size: Int) throws(FormatError) -> HDF5Type {
-    let place = cursor
+    let start = cursor
     let offset = try cursor.size(2, "a number's offset")
     let precision = try cursor.size(2, "a number's precision")
     let exponent = (at: Int(try cursor.byte("an exponent")), size: Int(try cursor.byte("an exponent")))
@@ -78,8 +79,8 @@ enum HDF5Type {
         && Int(bits >> 8 & 0xFF) == 8 * size - 1 && bits >> 4 & 3 == 2
     }
     guard let type, bits & 0x40 == 0 else {
-      throw place.error(
-        "a floating-point number of an unusual form",
+      throw start.error(
+        .unsupported, "a floating-point type has an unusual layout",
         found: "\(size) bytes, an exponent of \(exponent.size) bits, a mantissa of \(mantissa.size)",
         expected: "IEEE's of 16, 32 or 64 bits, or bfloat16")
     }
@@ -97,9 +98,9 @@ enum HDF5Type {
       if version < 3 { try cursor.alignTo8(from: start) }
       // In the least number of bytes that the type's size takes.
       let width = version < 3 ? 4 : size > 0xFF_FFFF ? 4 : size > 0xFFFF ? 3 : size > 0xFF ? 2 : 1
-      let place = try cursor.size(width, "a member's offset")
+      let offset = try cursor.size(width, "a member's offset")
       if version == 1 { try cursor.skip(28) }
-      parts.append((name, place, try HDF5Type(&cursor, depth: depth + 1)))
+      parts.append((name, offset, try HDF5Type(&cursor, depth: depth + 1)))
     }
     guard parts.count == 2, parts[0].name == "r", parts[1].name == "i",
       case .number(let type, let isBigEndian) = parts[0].type,
@@ -132,9 +133,9 @@ enum HDF5Type {
     return base
   }
 
-  private static func checked(_ a: Int, _ b: Int, _ place: HDF5Cursor) throws(FormatError) -> Int {
+  private static func checked(_ a: Int, _ b: Int, _ cursor: HDF5Cursor) throws(FormatError) -> Int {
     let (product, overflow) = a.multipliedReportingOverflow(by: b)
-    if overflow { throw place.error("a type is too large") }
+    if overflow { throw cursor.error(.limit, "a type is too large") }
     return product
   }
 }
@@ -142,7 +143,7 @@ enum HDF5Type {
 /// The dimensions of a dataset or an attribute, none for a scalar, and what each can grow to; `nil` without a limit.
 struct Dataspace {
   var shape: [Int] = []
-  var most: [Int?] = []
+  var maxShape: [Int?] = []
 }
 
 extension HDF5Cursor {
@@ -152,33 +153,33 @@ extension HDF5Cursor {
     let rank = Int(try byte("a dataspace's rank"))
     let flags = try byte("a dataspace's flags")
     guard version == 1 || version == 2 else {
-      throw error("the version of a dataspace is unknown", found: "\(version)", expected: "1 or 2")
+      throw error(.unsupported, "the version of a dataspace is unknown", found: "\(version)", expected: "1 or 2")
     }
     guard rank <= 32 else {
-      throw error("a dataspace has too many dimensions", found: "\(rank)", expected: "at most 32")
+      throw error(.limit, "a dataspace has too many dimensions", found: "\(rank)", expected: "at most 32")
     }
     if version == 1 {
       try skip(5)
     } else if try byte("a dataspace's kind") == 2 {
       return nil
     }
-    guard version == 2 || flags & 2 == 0 else { throw error("a dataspace with permuted dimensions") }
+    guard version == 2 || flags & 2 == 0 else { throw error(.unsupported, "the dataspace has permuted dimensions") }
     var space = Dataspace()
     for _ in 0..<rank { space.shape.append(try length("a dimension")) }
-    space.most = space.shape
+    space.maxShape = space.shape
     guard flags & 1 != 0 else { return space }
     for axis in 0..<rank {
-      // As an address, all ones say that there is none.
+      // As for an address, all ones mean none.
       let start = self
       let value = try number(lengthSize, "a dimension's limit")
       if value == UInt64.max >> UInt64(64 - 8 * lengthSize) {
-        space.most[axis] = nil
+        space.maxShape[axis] = nil
       } else {
-        guard let most = Int(exactly: value), most >= space.shape[axis] else {
+        guard let limit = Int(exactly: value), limit >= space.shape[axis] else {
           throw start.error(
-            "a dimension is beyond its limit", found: "\(space.shape[axis])", expected: "at most \(value)")
+            .damaged, "a dimension is beyond its limit", found: "\(space.shape[axis])", expected: "at most \(value)")
         }
-        space.most[axis] = most
+        space.maxShape[axis] = limit
       }
     }
     return space

@@ -31,12 +31,12 @@ struct ObjectHeader {
   private(set) var messages: [Message] = []
 
   /// Headers of more bytes than the file has cannot be: continuations are followed once each.
-  private static let mostMessages = 1 << 20
+  private static let maxMessages = 1 << 20
 
-  private let work: HDF5Work
+  private let budget: HDF5Budget
 
   init(_ file: HDF5File, at address: Int) throws(FormatError) {
-    work = file.work
+    budget = file.budget
     var start = try file.cursor(at: address, "an object header")
     let first = try start.byte("an object header")
     if first == 1 { try readFirst(file, address) } else { try readSecond(file, address) }
@@ -47,20 +47,20 @@ struct ObjectHeader {
 
   func has(_ kind: Kind) -> Bool { messages.contains { $0.kind == kind.rawValue } }
 
-  /// The first message of a kind; one that is kept elsewhere is refused.
+  /// The first message of a kind; one that is stored elsewhere is refused.
   func first(_ kind: Kind, _ what: String) throws(FormatError) -> HDF5Cursor? {
     guard let message = messages.first(where: { $0.kind == kind.rawValue }) else { return nil }
     guard !message.isShared else {
       throw message.data.error(
-        "\(what) is kept apart from the object (a committed type or a shared message)",
+        .unsupported, "\(what) is stored outside the object (a committed type or a shared message)",
         expected: "an object that holds its own", advice: "Write the file again with h5py's own types.")
     }
     return message.data
   }
 
   private mutating func add(_ kind: UInt16, _ flags: UInt8, _ data: HDF5Cursor) throws(FormatError) {
-    guard messages.count < Self.mostMessages else { throw data.error("an object has too many messages") }
-    try work.spend(32 + data.bytes.count)
+    guard messages.count < Self.maxMessages else { throw data.error(.limit, "an object has too many messages") }
+    try budget.spend(32 + data.bytes.count)
     messages.append(Message(kind: kind, isShared: flags & 2 != 0, data: data))
   }
 
@@ -84,9 +84,11 @@ struct ObjectHeader {
         try block.skip(3)
         let data = block.over(try block.take(size, "a message"))
         if kind == Kind.continuation.rawValue {
-          let (place, count) = try continuation(data)
-          guard seen.insert(place).inserted else { throw block.error("an object header goes on in itself") }
-          blocks.append(try file.cursor(at: place, count: count, "an object header's continuation"))
+          let (address, count) = try continuation(data)
+          guard seen.insert(address).inserted else {
+            throw block.error(.damaged, "an object header continues in itself")
+          }
+          blocks.append(try file.cursor(at: address, count: count, "an object header's continuation"))
         } else {
           try add(kind, flags, data)
         }
@@ -94,10 +96,12 @@ struct ObjectHeader {
     }
   }
 
-  private func continuation(_ data: HDF5Cursor) throws(FormatError) -> (place: Int, count: Int) {
+  private func continuation(_ data: HDF5Cursor) throws(FormatError) -> (address: Int, count: Int) {
     var data = data
-    guard let place = try data.address("a continuation") else { throw data.error("a continuation has no address") }
-    return (place, try data.length("a continuation's size"))
+    guard let address = try data.address("a continuation") else {
+      throw data.error(.damaged, "a continuation has no address")
+    }
+    return (address, try data.length("a continuation's size"))
   }
 
   // MARK: Version 2
@@ -109,7 +113,7 @@ struct ObjectHeader {
     if flags & 0x10 != 0 { try cursor.skip(4) }
     let size = try cursor.size(1 << Int(flags & 3), "an object header's size")
     let (whole, overflow) = size.addingReportingOverflow(cursor.position + 4)
-    guard !overflow else { throw cursor.error("an object header is too large", found: "\(size) bytes") }
+    guard !overflow else { throw cursor.error(.limit, "an object header is too large", found: "\(size) bytes") }
     try file.check(at: address, count: whole, "an object header")
     var blocks = [cursor.over(try cursor.take(size, "an object header"))]
     var seen: Set<Int> = [address]
@@ -129,10 +133,10 @@ struct ObjectHeader {
           try add(kind, flags, data)
           continue
         }
-        let (place, count) = try continuation(data)
-        guard seen.insert(place).inserted else { throw block.error("an object header goes on in itself") }
-        try file.check(at: place, count: count, "an object header's continuation")
-        var next = try file.cursor(at: place, count: count, "an object header's continuation")
+        let (address, count) = try continuation(data)
+        guard seen.insert(address).inserted else { throw block.error(.damaged, "an object header continues in itself") }
+        try file.check(at: address, count: count, "an object header's continuation")
+        var next = try file.cursor(at: address, count: count, "an object header's continuation")
         try next.expect("OCHK", "an object header's continuation")
         blocks.append(next.over(try next.take(max(0, next.remaining - 4), "a continuation")))
       }

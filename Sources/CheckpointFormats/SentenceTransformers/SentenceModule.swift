@@ -1,12 +1,14 @@
+import TensorIO
+
 /// One step from the last hidden state of a model to the embedding of a sentence: a module of sentence-transformers
-/// (`modules.json` and the folders that it names), in the words that readers, mapping and encoder share.
+/// (`modules.json` and the folders that it names), as readers, mapping and encoder share it.
 ///
 /// A config carries the modules in order as `"sentence_transformers": {"modules": [{"type": "pooling", "modes": ["mean"]},
 /// {"type": "dense", "name": "2", "activation": "tanh", "bias": true}, {"type": "normalize"}]}`; the tensors of module `2` are called
-/// `sentence_transformer.2.linear.weight` and `.bias`: what sentence-transformers calls them, behind a prefix that no
-/// model uses.
+/// `sentence_transformer.2.linear.weight` and `.bias`: their names in sentence-transformers after a prefix that no model
+/// uses.
 public enum SentenceModule: Sendable, Equatable {
-  /// How the tokens of a sentence become one vector; several results are put side by side.
+  /// How the tokens of a sentence become one vector; the results of several modes are concatenated.
   public enum PoolingMode: String, Sendable, CaseIterable {
     /// The first token.
     case cls
@@ -30,18 +32,18 @@ public enum SentenceModule: Sendable, Equatable {
   case dense(name: String, activation: Activation, hasBias: Bool)
   /// `norm.weight` and `norm.bias`, with torch's epsilon of 1e-5.
   case layerNorm(name: String)
-  /// To a Euclidean length of 1.
+  /// L2 normalization: divides by the Euclidean length.
   case normalize
-  /// A module that nothing is known of, by its class or by what is wrong with it.
+  /// An unknown or invalid module: its class, or what is wrong with it.
   case unsupported(String)
 
-  /// A model needs few modules and few ways to pool; more would only cost memory.
-  public static let mostModules = 64
-  public static let mostModes = 16
+  /// Limits: a model has few modules and few pooling modes; more would only cost memory.
+  public static let maxModules = 64
+  public static let maxModes = 16
 
   /// The key of a config that holds the modules.
   public static let configKey = "sentence_transformers"
-  /// What stands in front of the names of the modules' tensors.
+  /// The prefix of the names of the modules' tensors.
   public static let tensorPrefix = "sentence_transformer."
 
   /// The name of the tensor `tensor` of the module `name`.
@@ -63,14 +65,14 @@ extension SentenceModule {
     }
   }
 
-  /// A module as a config has it; one that cannot be understood is `unsupported`.
+  /// A module of a config; one that is not valid is `unsupported`.
   public init(json: JSON) {
     let name = json["name"]?.stringValue
     switch json["type"]?.stringValue {
     case "pooling":
       let modes = json["modes"]?.elements?.map { $0.stringValue.flatMap(PoolingMode.init) } ?? []
       let known = modes.compactMap(\.self)
-      let isUsable = !known.isEmpty && known.count == modes.count && known.count <= Self.mostModes
+      let isUsable = !known.isEmpty && known.count == modes.count && known.count <= Self.maxModes
       self = isUsable ? .pooling(known) : .unsupported(json.text())
     case "dense":
       if let name, let activation = json["activation"]?.stringValue.flatMap(Activation.init) {
@@ -88,20 +90,20 @@ extension SentenceModule {
   /// The modules that a config carries; `nil` where it has none.
   public static func all(inConfig config: JSON?) -> [SentenceModule]? {
     guard let value = config?[configKey], value != .null else { return nil }
-    guard let modules = value["modules"]?.elements, modules.count <= mostModules else {
+    guard let modules = value["modules"]?.elements, modules.count <= maxModules else {
       return [.unsupported("a list")]
     }
     return modules.map { SentenceModule(json: $0) }
   }
 
-  /// In a word or two, for people.
+  /// A few words for people.
   public var description: String {
     switch self {
     case .pooling(let modes): modes.map(\.rawValue).joined(separator: " and ") + " pooling"
     case .dense(_, .identity, _): "a dense layer"
     case .dense(_, let activation, _): "a dense layer with \(activation.rawValue)"
-    case .layerNorm: "layer normalisation"
-    case .normalize: "length 1"
+    case .layerNorm: "layer normalization"
+    case .normalize: "L2 normalization"
     case .unsupported(let what): "an unsupported module (\(what))"
     }
   }
