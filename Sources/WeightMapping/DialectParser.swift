@@ -74,7 +74,7 @@ struct DialectParser {
     for (source, target) in try fields["alias"]?.map("alias") ?? [] {
       try add(.alias, [source], [try tensor(target)], at: target)
     }
-    let drops = try fields["drop"].map(DropLists.rules) ?? []
+    let drops = try fields["drop"].map(DropLists.rules) ?? (rules: [], lists: [])
     try checkWhole(value, root: root)
     let anchors = try fields["anchors"]?.strings("anchors") ?? []
     for anchor in anchors where DialectParser.resolves(anchor, literals, patterns) == nil {
@@ -88,7 +88,8 @@ struct DialectParser {
       throw value.fail("'variant_of' and 'for' need each other")
     }
     return Dialect(
-      name: name, root: root, anchors: anchors, rules: rules, drops: drops, literals: literals, patterns: patterns,
+      name: name, root: root, anchors: anchors, rules: rules, drops: drops.rules, dropLists: drops.lists,
+      literals: literals, patterns: patterns,
       ruleOfTensor: ruleOfTensor, variant: variant, conditions: try fields["when"].map(parseConditions) ?? [],
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
       spellings: try fields["spellings"].map(parseSpellings) ?? [],

@@ -8,14 +8,14 @@ struct Dimensions {
   private(set) var witness: [String: Int] = [:]
 
   /// Lets every shape vote: one wrong tensor is then misshapen, and not all the others.
-  init(_ assembly: Assembly) {
+  init(_ assignments: Assignments) {
     var votes: [String: [(value: Int, count: Int, witness: Int)]] = [:]
-    for key in assembly.keys {
-      guard let filling = assembly.fillings[key],
-        let found = filling.sourceShape == nil
-          ? assembly.foundShape(filling) : assembly.tensors[filling.sources[0]].shape
+    for key in assignments.keys {
+      guard let assignment = assignments.byTarget[key],
+        let found = assignment.sourceShape == nil
+          ? assignments.foundShape(assignment) : assignments.tensors[assignment.sources[0]].shape
       else { continue }
-      let shape = filling.sourceShape ?? assembly.table.shape(key, layers: assembly.layers)
+      let shape = assignment.sourceShape ?? assignments.table.shape(key, layers: assignments.layers)
       guard shape.count == found.count else { continue }
       for (dimension, size) in zip(shape, found) {
         guard case .symbol(let name, let times) = dimension, size % times == 0 else { continue }
@@ -23,7 +23,7 @@ struct Dimensions {
         if let place = votes[name]?.firstIndex(where: { $0.value == value }) {
           votes[name]?[place].count += 1
         } else {
-          votes[name, default: []].append((value, 1, filling.sources[0]))
+          votes[name, default: []].append((value, 1, assignment.sources[0]))
         }
       }
     }

@@ -10,15 +10,18 @@ struct DropRule: Sendable {
   let beside: String?
   /// What to say where it is not.
   let hint: String?
+  /// Whether the names that it matches can be a whole model, which is converted where the source has no other.
+  let isModel: Bool
   /// An ending that every match has, which is quicker to see than the whole pattern.
   private let endingReversed: [UInt8]
 
-  init(pattern: String, reason: String, cause: DropCause, beside: String?, hint: String?) {
+  init(pattern: String, reason: String, cause: DropCause, beside: String?, hint: String?, isModel: Bool) {
     glob = Glob(pattern)
     self.reason = reason
     self.cause = cause
     self.beside = beside
     self.hint = hint
+    self.isModel = isModel
     let special = Array("*?[]{}".utf8)
     endingReversed = Array(pattern.utf8.reversed().prefix { !special.contains($0) })
   }
@@ -50,10 +53,17 @@ enum DropLists {
   }
 
   /// The rules of a dialect's `drop`: rules of its own, and names of the lists that are built in.
-  static func rules(of drop: YAMLValue) throws(FormatError) -> [DropRule] {
+  static func rules(of drop: YAMLValue) throws(FormatError) -> (rules: [DropRule], lists: [String]) {
     var result: [DropRule] = []
+    var names: [String] = []
     for item in try drop.list("drop") {
-      let added = item.isScalar ? try list(named: item) : [try DropRule(item, cause: nil)]
+      var added: [DropRule] = []
+      if item.isScalar {
+        added = try list(named: item)
+        names.append(try item.string("the name of a drop list"))
+      } else {
+        added = [try DropRule(item, cause: nil)]
+      }
       for rule in added {
         guard !result.contains(where: { $0.glob.pattern == rule.glob.pattern }) else {
           throw item.fail("two drop rules have the glob '\(rule.glob.pattern)'")
@@ -61,7 +71,7 @@ enum DropLists {
         result.append(rule)
       }
     }
-    return result
+    return (result, names)
   }
 
   private static func list(named item: YAMLValue) throws(FormatError) -> [DropRule] {
@@ -81,7 +91,7 @@ extension DropRule {
   /// Reads a rule; `cause` is that of the list it is in.
   fileprivate init(_ value: YAMLValue, cause: DropCause?) throws(FormatError) {
     let fields = try value.fields(
-      "a drop rule", ["glob", "reason", "beside", "hint"] + (cause == nil ? ["cause"] : []))
+      "a drop rule", ["glob", "reason", "beside", "hint", "is_model"] + (cause == nil ? ["cause"] : []))
     guard let glob = fields["glob"], let reason = fields["reason"] else {
       throw value.fail("a drop rule needs a glob and a reason")
     }
@@ -89,7 +99,8 @@ extension DropRule {
     if let word = fields["cause"] { own = try DropCause(try word.string("cause"), at: word) }
     self.init(
       pattern: try glob.string("glob"), reason: try reason.string("reason"), cause: cause ?? own ?? .unstated,
-      beside: try fields["beside"]?.string("beside"), hint: try fields["hint"]?.string("hint"))
+      beside: try fields["beside"]?.string("beside"), hint: try fields["hint"]?.string("hint"),
+      isModel: try fields["is_model"]?.bool("is_model") ?? false)
   }
 }
 

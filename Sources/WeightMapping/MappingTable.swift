@@ -95,6 +95,8 @@ struct Dialect: Sendable {
   let anchors: [String]
   let rules: [Rule]
   let drops: [DropRule]
+  /// The built-in lists that it names under `drop`.
+  let dropLists: [String]
   /// Where a source name leads, by name and by pattern; kept apart, so that a name cannot pass as a pattern.
   let literals: [String: RuleSource]
   let patterns: [String: RuleSource]
@@ -126,8 +128,8 @@ struct Dialect: Sendable {
     variant.map { !Set($0.architectures).isDisjoint(with: architectures) } ?? true
   }
 
-  func find(_ name: String) -> Hit? {
-    if let hit = findAsWritten(name) { return hit }
+  func find(_ name: String) -> RuleMatch? {
+    if let match = findAsWritten(name) { return match }
     var spelled = name
     for spelling in spellings {
       if let place = spelled[...].firstRange(ofBytes: spelling.other) {
@@ -137,10 +139,10 @@ struct Dialect: Sendable {
     return spelled == name ? nil : findAsWritten(spelled)
   }
 
-  private func findAsWritten(_ name: String) -> Hit? {
-    if let source = literals[name] { return Hit(source: source, layer: nil) }
+  private func findAsWritten(_ name: String) -> RuleMatch? {
+    if let source = literals[name] { return RuleMatch(source: source, layer: nil) }
     for (pattern, number) in NamePattern.layered(name, repeated: repeatsLayer) where number >= firstLayer {
-      if let source = patterns[pattern] { return Hit(source: source, layer: number - firstLayer) }
+      if let source = patterns[pattern] { return RuleMatch(source: source, layer: number - firstLayer) }
     }
     return nil
   }
@@ -157,14 +159,14 @@ struct Rule: Sendable {
   var isPerLayer: Bool { sources[0].isPerLayer }
 }
 
-/// A place among the sources of a rule.
+/// One of the sources of a rule.
 struct RuleSource: Sendable, Hashable {
   let rule: Int
   let position: Int
 }
 
-/// What a name was found to be.
-struct Hit: Sendable, Hashable {
+/// The source of a rule that a name matches, and the number of its layer.
+struct RuleMatch: Sendable, Hashable {
   let source: RuleSource
   let layer: Int?
 }

@@ -73,7 +73,7 @@ class Megatron(InteropTest):
         for version, status in ((1, UNUSABLE), (2, UNUSABLE), (0, 0)):
             path = self.write(f"heads-{version}", version)
             _, result = self.convert(path, route="pytorch-to-native", status=status)
-            self.assertIn("num_attention_heads is told by no shape", result.told)
+            self.assertIn("no shape gives num_attention_heads", result.told)
 
     def test_without_a_version_only_the_oldest_names_are_taken(self):
         path = self.write("oldest", 0, with_version=False, legacy=True)

@@ -39,7 +39,8 @@ struct DialectListingTests {
       return (order: rule.targets[0], text: "  \(operation(rule.operation)) \(sources)\(shape) -> \(targets)")
     }
     let lines = rules.sorted { ($0.order, $0.text) < ($1.order, $1.text) }.map(\.text)
-    return "\(dialect.name)\(dialect.root.isEmpty ? "" : " (root \(dialect.root))")\n" + lines.joined(separator: "\n") + "\n"
+    return "\(dialect.name)\(dialect.root.isEmpty ? "" : " (root \(dialect.root))")\n" + lines.joined(separator: "\n")
+      + "\n"
   }
 
   private static func operation(_ operation: RuleOperation) -> String {

@@ -213,7 +213,7 @@ import WeightMapping
         return "no problem"
       } catch { return "\(error)" }
     }
-    #expect(problem([("layout", "3")], nil).contains("heads is told by no shape"))
+    #expect(problem([("layout", "3")], nil).contains("no shape gives heads"))
     #expect(problem([("layout", "3")], #"{"heads": 2}"#) == "no problem")
     #expect(
       problem([("layout", "3"), ("args.n_heads", "4")], #"{"heads": 2}"#).contains(

@@ -97,9 +97,9 @@ import WeightMapping
     #expect(given.config["num_hidden_layers"] == .int(4) && given.config["num_hidden_groups"] == .int(2))
     #expect(given.config["inner_group_num"] == .int(2))
     // Models of the same shapes differ in it: a guess would be a model that computes something else.
-    #expect(failure(fake, nil).contains("num_hidden_layers is told by no shape, and no config was given"))
+    #expect(failure(fake, nil).contains("no shape gives num_hidden_layers, and no config was given"))
     let lost = JSON.object((config.members ?? []).filter { $0.key != "num_hidden_layers" })
-    #expect(failure(fake, lost).contains("num_hidden_layers is told by no shape, and bert_config.json has none"))
+    #expect(failure(fake, lost).contains("no shape gives num_hidden_layers, and bert_config.json has none"))
     #expect(failure(fake, config.changing("num_hidden_layers", .string("4"))).contains("num_hidden_layers of"))
   }
 

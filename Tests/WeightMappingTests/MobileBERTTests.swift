@@ -34,7 +34,7 @@ import WeightMapping
     ] {
       #expect(plan.config[key] == config[key], "\(key)")
     }
-    #expect(plan.notes.contains { $0.text.contains("normalization_type is told by no shape: assumed no_norm") })
+    #expect(plan.notes.contains { $0.text.contains("no shape gives normalization_type: assumed no_norm") })
   }
 
   @Test func aLayerIsReadInTheOrderOfItsPass() throws {

@@ -84,7 +84,7 @@ import WeightMapping
     let made = try plan(googleTensors(), nil)
     let notes = made.notes.map(\.text).joined(separator: "\n")
     #expect(notes.contains("vocab_size 11, hidden_size 6, num_hidden_layers 2"))
-    #expect(notes.contains("num_attention_heads is told by no shape: assumed 6"))
+    #expect(notes.contains("no shape gives num_attention_heads: assumed 6"))
     #expect(notes.contains("layer_norm_eps") && notes.contains("1e-12") && notes.contains("hidden_act"))
     #expect(made.config["intermediate_size"] == .int(10))
     #expect(made.config["layer_norm_eps"] == .number("1e-12"))
@@ -132,7 +132,7 @@ import WeightMapping
     source.add("module/output_weights", [3, Size.hidden])
     source.add("module/output_bias", [3])
     source.add("output_weights", [3, Size.hidden])
-    let reason = "it would fill the same place as module/output_weights"
+    let reason = "it would be the same tensor as module/output_weights"
     #expect(failure(source).contains("unexpected: output_weights (\(reason))"))
   }
 

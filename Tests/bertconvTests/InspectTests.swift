@@ -123,7 +123,7 @@ struct InspectTests {
     let text = try inspect(folder.path)
     #expect(text.contains("model    2 layers, hidden size 48"))
     #expect(text.contains("config   none beside it: inferred from the shapes"))
-    #expect(text.contains("num_attention_heads is told by no shape: assumed"))
+    #expect(text.contains("no shape gives num_attention_heads: assumed"))
   }
 
   @Test func aConfigThatContradictsIsSaid() throws {

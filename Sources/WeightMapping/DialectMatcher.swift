@@ -7,8 +7,8 @@ struct DialectMatch {
   let dialect: Int
   let scope: Scope
   /// What each tensor of the source is; `nil` for a name that the dialect does not know.
-  let hits: [Hit?]
-  /// Tensors that would fill a place that another one has taken.
+  let matches: [RuleMatch?]
+  /// Tensors that match what another one matches already, with that one.
   let duplicates: [Int: Int]
   let count: Int
   /// How many of those lie in the scope itself; names outside of it count too, so several scopes may know as many.
@@ -36,16 +36,22 @@ struct Scope: Equatable, Hashable {
 extension Dialect {
   /// The scopes that the anchors show, those of the first anchor that is there.
   ///
-  /// A model inside a model (`discriminator/bert/…` beside `generator/bert/…`) shows several: a few are tried. What a
-  /// drop rule takes (`adam/mu/bert/…`) is no model and shows none.
+  /// A model inside a model (`discriminator/bert/…` next to `generator/bert/…`) shows several: a few are tried. What a
+  /// drop rule matches (`adam/mu/bert/…`) is no model and shows none, except where it is the only one.
   func scopes(in names: NamesByEnding) -> [Scope] {
+    let scopes = scopes(in: names, unless: drops.filter { $0.beside == nil })
+    guard scopes.isEmpty, drops.contains(where: \.isModel) else { return scopes }
+    return self.scopes(in: names, unless: drops.filter { $0.beside == nil && !$0.isModel })
+  }
+
+  private func scopes(in names: NamesByEnding, unless drops: [DropRule]) -> [Scope] {
     for anchor in anchors {
       let ending = root.isEmpty || !anchor.hasPrefix(root) ? anchor : String(anchor.dropFirst(root.count))
       var found: [Scope] = []
       for name in names.names(endingIn: ending) {
         var prefix = String(name.dropLast(ending.count))
         guard prefix.isEmpty || Self.isBoundary(prefix) else { continue }
-        guard !drops.contains(where: { $0.beside == nil && $0.matches(name) }) else { continue }
+        guard !drops.contains(where: { $0.matches(name) }) else { continue }
         var isBare = false
         if ending != anchor {
           isBare = !prefix.hasSuffix(root)
@@ -73,7 +79,7 @@ extension Dialect {
   }
 
   /// What `name` is in this dialect under `scope`; names without the scope (`output_weights`) count as well.
-  func find(_ name: String, in scope: Scope) -> Hit? {
+  func find(_ name: String, in scope: Scope) -> RuleMatch? {
     let local: String
     if scope.prefix.isEmpty {
       local = name
@@ -187,22 +193,22 @@ struct DialectMatcher {
 
   private func match(table: Int, dialect: Int, scope: Scope) -> DialectMatch {
     let known = tables[table].dialects[dialect]
-    var hits: [Hit?] = []
-    hits.reserveCapacity(names.count)
-    var owner: [Hit: Int] = [:]
+    var matches: [RuleMatch?] = []
+    matches.reserveCapacity(names.count)
+    var owner: [RuleMatch: Int] = [:]
     var duplicates: [Int: Int] = [:]
     var count = 0
     for (index, name) in names.enumerated() {
-      var hit = known.find(name, in: scope)
-      if let found = hit {
+      var match = known.find(name, in: scope)
+      if let found = match {
         if let first = owner[found] {
           // The one inside the scope is the model's own.
           if !names[first].hasPrefix(scope.prefix), name.hasPrefix(scope.prefix) {
-            hits[first] = nil
+            matches[first] = nil
             duplicates[first] = index
             owner[found] = index
           } else {
-            hit = nil
+            match = nil
             duplicates[index] = first
           }
         } else {
@@ -210,15 +216,15 @@ struct DialectMatcher {
           count += 1
         }
       }
-      hits.append(hit)
+      matches.append(match)
     }
     let endings = count < 3 ? known.drops.compactMap(\.beside) : []
     let copies = names.count { name in
       endings.contains { name.hasSuffix($0) && known.find(String(name.dropLast($0.count)), in: scope) != nil }
     }
-    let inScope = zip(hits, names).count { $0 != nil && $1.hasPrefix(scope.prefix) }
+    let inScope = zip(matches, names).count { $0 != nil && $1.hasPrefix(scope.prefix) }
     return DialectMatch(
-      table: table, dialect: dialect, scope: scope, hits: hits, duplicates: duplicates, count: count,
+      table: table, dialect: dialect, scope: scope, matches: matches, duplicates: duplicates, count: count,
       countInScope: inScope, copies: copies)
   }
 }

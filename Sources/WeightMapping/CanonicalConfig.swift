@@ -1,0 +1,126 @@
+import ModelFamilies
+import TensorIO
+
+/// The config of the model that a source makes, in the keys of the family, with the sizes that its shapes give.
+struct CanonicalConfig {
+  fileprivate(set) var json: JSON
+  fileprivate(set) var dimensions: Dimensions
+  fileprivate(set) var notes: [MappingNote]
+  fileprivate(set) var conflicts: [MappingConflict]
+  /// Symbols whose size is none that the table allows, and what it allows.
+  fileprivate(set) var impossibleSizes: [String: String]
+}
+
+/// Makes the canonical config of what the shapes give, what the source's config says and what has to be assumed.
+func canonicalConfig(of assignments: Assignments, source: SourceConfig) -> CanonicalConfig {
+  var builder = ConfigBuilder(assignments: assignments, source: source)
+  builder.checkSource()
+  let architecture = builder.addArchitecture()
+  for key in assignments.table.model.configKeys { builder.add(key) }
+  builder.inferRemainingParts()
+  builder.checkSizes()
+  builder.checkGroups()
+  builder.addOrigins()
+  builder.addLabels(architecture)
+  builder.carryOver()
+  return CanonicalConfig(
+    json: builder.config, dimensions: builder.dimensions, notes: builder.notes, conflicts: builder.conflicts,
+    impossibleSizes: builder.impossibleSizes)
+}
+
+/// A canonical config in the making. Its parts are in `ConfigSizes.swift`, `ConfigChoices.swift` and
+/// `ConfigArchitecture.swift`.
+struct ConfigBuilder {
+  let assignments: Assignments
+  let source: SourceConfig
+  var dimensions: Dimensions
+  var config = JSON.object([JSON.Member]())
+  var notes: [MappingNote] = []
+  var conflicts: [MappingConflict] = []
+  var impossibleSizes: [String: String] = [:]
+  /// Keys that the shapes give.
+  var inferred: [(key: String, value: Int)] = []
+  /// Keys that the checkpoint itself gives, each with its value and origin.
+  private var taken: [(key: String, text: String)] = []
+
+  init(assignments: Assignments, source: SourceConfig) {
+    self.assignments = assignments
+    self.source = source
+    dimensions = Dimensions(assignments)
+  }
+
+  var table: MappingTable { assignments.table }
+
+  mutating func note(_ kind: MappingNote.Kind, _ text: String) { notes.append(MappingNote(kind, text)) }
+
+  mutating func conflict(_ kind: MappingConflict.Kind, _ text: String) {
+    conflicts.append(MappingConflict(kind, text))
+  }
+
+  /// Checks that the config is one, and of this family.
+  mutating func checkSource() {
+    if let json = source.json, json.members == nil { conflict(.family, "\(source.name) is not a JSON object") }
+    guard let type = source.modelType, !table.model.isOf(modelType: type) else { return }
+    conflict(
+      .family, "model_type of \(source.name) is '\(type)', but the tensors are named like \(table.description)'s")
+  }
+
+  mutating func add(_ key: ConfigKey) {
+    let given = givenValue(of: key)
+    switch key.inference {
+    case .nothing: addChoice(key, given)
+    case .dimension(let padded): addDimension(key, given, padded: padded)
+    case .layers: addLayers(key, given)
+    // Some dialects keep heads apart, so that a shape gives their number.
+    case .heads where dimensions.values[key.name] != nil: addDimension(key, given, padded: false)
+    case .heads(let size, let headSize): addHeads(key, given, of: size, headSize: headSize)
+    case .groups(let names): addGroupCount(key, given, of: names)
+    }
+  }
+
+  /// The config goes before what the checkpoint carries, since it may have been corrected; but two numbers of heads cannot
+  /// both be right, and the wrong one fits every shape.
+  private mutating func givenValue(of key: ConfigKey) -> SourceConfig.Value? {
+    guard let own = source.checkpointValue(of: key, in: assignments.dialect) else { return source.value(of: key) }
+    guard let other = source.value(of: key) else {
+      taken.append((key.name, "\(key.name) \(own.json.stringValue ?? own.text) (\(own.name))"))
+      return own
+    }
+    if !SourceValues.isSame(own.text, other.text) {
+      let text = "\(other.sentence), but \(own.sentence)"
+      if case .heads = key.inference {
+        conflict(.value(key: key.name), text)
+      } else {
+        note(.configPreferred(key: key.name), text + ": the config's is taken")
+      }
+    }
+    return other
+  }
+
+  /// Notes which values come from the checkpoint and from the shapes.
+  mutating func addOrigins() {
+    if !taken.isEmpty {
+      note(
+        .takenFromCheckpoint(keys: taken.map(\.key)),
+        "taken from the values of the checkpoint: \(taken.map(\.text).joined(separator: ", "))")
+    }
+    if !inferred.isEmpty {
+      let origin = source.json == nil ? "no config was given" : "not in \(source.name)"
+      let values = inferred.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+      note(.inferred(keys: inferred.map(\.key)), "\(origin): \(values) inferred from the shapes of the tensors")
+    }
+  }
+
+  /// Copies what else the source's config has, as it is.
+  mutating func carryOver() {
+    let known = Set(table.model.configKeys.flatMap { [$0.name] + $0.otherNames })
+      .union(table.model.configKeysLeftOut).union(["architectures", "model_type"] + Self.labelKeys)
+    var members = config.members ?? []
+    var indices: [String: Int] = [:]
+    for (index, member) in members.enumerated() { indices[member.key] = index }
+    for member in source.json?.members ?? [] where !known.contains(member.key) {
+      if let index = indices[member.key] { members[index] = member } else { members.append(member) }
+    }
+    config = .object(members)
+  }
+}

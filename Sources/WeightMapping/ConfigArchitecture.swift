@@ -1,0 +1,88 @@
+import ModelFamilies
+import TensorIO
+
+/// The class of the model, which its heads decide, and the names of the classes that a classifier tells apart.
+extension ConfigBuilder {
+  /// The keys that name the labels.
+  static let labelKeys = ["id2label", "label2id"]
+  /// A config with more names than this would be larger than the model.
+  private static let maxNamedLabels = 100_000
+
+  /// Sets `architectures` and `model_type`.
+  mutating func addArchitecture() -> String? {
+    let architecture = chooseArchitecture()
+    config.set("architectures", .strings([architecture].compactMap(\.self)))
+    let type = source.modelType.flatMap { table.model.isOf(modelType: $0) ? $0 : nil }
+    config.set("model_type", .string(type ?? table.model.modelType))
+    return architecture
+  }
+
+  /// The config's own architecture where the tensors make one, else the first of the table that they make.
+  private mutating func chooseArchitecture() -> String? {
+    let present = assignments.presentGroups
+    let heads = Set(table.model.architectures.flatMap(\.groups)).intersection(present)
+    func fits(_ architecture: Architecture) -> Bool {
+      architecture.groups.allSatisfy(present.contains) && (!architecture.groups.isEmpty || heads.isEmpty)
+    }
+    let named = source.architectures
+    for name in named
+    where table.model.architectures.contains(where: { ($0.name == name || $0.others.contains(name)) && fits($0) }) {
+      return name
+    }
+    guard let chosen = table.model.architectures.first(where: fits) else { return named.first }
+    if let name = named.first {
+      note(.architecture, "\(source.name) names \(name), but the tensors make a \(chosen.name)")
+    } else if !chosen.others.isEmpty, let labels = table.model.labels, labels.groups.contains(where: chosen.groups.contains) {
+      note(
+        .architecture,
+        "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
+          + "'architectures' in the config says otherwise")
+    }
+    for group in chosen.reads where !present.contains(group) {
+      note(
+        .missingPart(group: table.groups[group].name),
+        "the tensors make a \(chosen.name), but the file has no \(table.groups[group].name): what goes through it cannot be "
+          + "computed, and other programs make one up")
+    }
+    return chosen.name
+  }
+
+  mutating func addLabels(_ architecture: String?) {
+    guard let labels = table.model.labels, !assignments.presentGroups.isDisjoint(with: labels.groups),
+      let count = dimensions.values[labels.dimension], architecture.map({ labels.excludedArchitectures.contains($0) }) != true
+    else {
+      copyLabels()
+      return
+    }
+    let given = source.json?["id2label"]?.members
+    let wanted = given?.count ?? source.json?[labels.dimension]?.intValue
+    if let wanted, wanted != count {
+      let witness = dimensions.witness[labels.dimension].map { assignments.tensors[$0] }
+      let key = given == nil ? labels.dimension : "id2label"
+      conflict(
+        .labels,
+        "\(key) of \(source.name) has \(wanted) labels, but the head has \(count)"
+          + (witness.map { ": '\($0.name)' of shape \(shapeText($0.shape))" } ?? ""))
+    } else if given != nil {
+      copyLabels()
+    } else {
+      nameLabels(count)
+    }
+  }
+
+  private mutating func copyLabels() {
+    for key in Self.labelKeys {
+      if let value = source.json?[key], value != .null { config.set(key, value) }
+    }
+  }
+
+  private mutating func nameLabels(_ count: Int) {
+    guard count <= Self.maxNamedLabels else {
+      note(.unnamedLabels, "\(count) labels are too many to name: the config has none")
+      return
+    }
+    config.set("id2label", .object((0..<count).map { JSON.Member("\($0)", .string("LABEL_\($0)")) }))
+    config.set("label2id", .object((0..<count).map { JSON.Member("LABEL_\($0)", .int($0)) }))
+    note(.unnamedLabels, "the \(count) labels have no names in a config: called LABEL_0 to LABEL_\(count - 1)")
+  }
+}

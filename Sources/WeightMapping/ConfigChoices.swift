@@ -1,0 +1,49 @@
+import ModelFamilies
+import TensorIO
+
+/// The config's values that no tensor gives: words, switches, and numbers with a default.
+extension ConfigBuilder {
+  mutating func addChoice(_ key: ConfigKey, _ given: SourceConfig.Value?) {
+    if let given {
+      addGivenChoice(key, given)
+    } else if key.isRequired {
+      conflict(
+        .missingValue(key: key.name),
+        "no shape gives \(key.name), and \(source.absence): the model cannot be computed without it")
+    } else if let value = assignments.dialect.defaults[key.name] ?? key.defaultValue {
+      config.set(key.name, value)
+      guard !key.isQuiet else { return }
+      let cause = source.json == nil ? "no shape gives \(key.name)" : "\(key.name) is not in \(source.name)"
+      note(.assumed(key: key.name), "\(cause): assumed \(value.stringValue ?? value.text())")
+    }
+  }
+
+  private mutating func addGivenChoice(_ key: ConfigKey, _ given: SourceConfig.Value) {
+    if let kind = key.expectedKind(insteadOf: given.json) {
+      conflict(.value(key: key.name), "\(given.sentence), not \(kind)")
+    } else if let limits = key.limits(against: given.json) {
+      conflict(.value(key: key.name), "\(given.sentence), not \(limits)")
+    }
+    guard let word = given.json.stringValue, let meaning = assignments.dialect.meanings[key.name]?[word] else {
+      config.set(key.name, given.json)
+      return
+    }
+    config.set(key.name, .string(meaning))
+    note(
+      .reworded(key: key.name),
+      "\(given.name) '\(word)' of \(given.origin) is what others call '\(meaning)' in \(assignments.dialect.name)")
+  }
+}
+
+extension ConfigKey {
+  /// What kind of value the key has, where `value` is of another kind.
+  fileprivate func expectedKind(insteadOf value: JSON) -> String? {
+    switch defaultValue {
+    case .number: value.doubleValue == nil ? "a number" : nil
+    case .string: value.stringValue == nil ? "a word" : nil
+    case .bool: value.boolValue == nil ? "true or false" : nil
+    case nil where isRequired: value.intValue.map { $0 > 0 } == true ? nil : "a number"
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import ModelFamilies
+import TensorIO
+
+/// What gives the config of a source: a config file, and the values that lie next to the tensors in the checkpoint.
+struct SourceConfig {
+  /// A value that was found for a key.
+  struct Value {
+    /// The name under which it was found.
+    let name: String
+    let json: JSON
+    /// The file, or the checkpoint, that contains it.
+    let origin: String
+
+    var text: String { json.text() }
+    /// A subject for a sentence: "hidden_size of config.json is 768".
+    var sentence: String { "\(name) of \(origin) is \(text)" }
+  }
+
+  let json: JSON?
+  /// What the config is called in sentences.
+  let name: String
+  let values: SourceValues
+
+  /// What the config has for a key, under any of its names; `null` counts as absent.
+  func value(of key: ConfigKey) -> Value? {
+    for name in [key.name] + key.otherNames {
+      if let value = json?[name], value != .null { return Value(name: name, json: value, origin: self.name) }
+    }
+    return nil
+  }
+
+  /// What the checkpoint itself has for a key, where the dialect says under which name.
+  func checkpointValue(of key: ConfigKey, in dialect: Dialect) -> Value? {
+    guard let wanted = dialect.configValues[key.name], let (name, text) = values.ownValue(anywhere: wanted) else {
+      return nil
+    }
+    let number = (try? JSON.parse(text)).flatMap { $0.doubleValue == nil ? nil : $0 }
+    return Value(name: name, json: number ?? .string(text), origin: "the checkpoint")
+  }
+
+  var modelType: String? { json?["model_type"]?.stringValue }
+  var architectures: [String] { json?["architectures"]?.elements?.compactMap(\.stringValue) ?? [] }
+
+  /// Why it has no value for a key.
+  var absence: String { json == nil ? "no config was given" : "\(name) has none" }
+}
