@@ -32,7 +32,9 @@ extension ConfigBuilder {
     guard let chosen = table.model.architectures.first(where: fits) else { return named.first }
     if let name = named.first {
       note(.architecture, "\(source.name) names \(name), but the tensors make a \(chosen.name)")
-    } else if !chosen.others.isEmpty, let labels = table.model.labels, labels.groups.contains(where: chosen.groups.contains) {
+    } else if !chosen.others.isEmpty, let labels = table.model.labels,
+      labels.groups.contains(where: chosen.groups.contains)
+    {
       note(
         .architecture,
         "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
@@ -49,7 +51,8 @@ extension ConfigBuilder {
 
   mutating func addLabels(_ architecture: String?) {
     guard let labels = table.model.labels, !assignments.presentGroups.isDisjoint(with: labels.groups),
-      let count = dimensions.values[labels.dimension], architecture.map({ labels.excludedArchitectures.contains($0) }) != true
+      let count = dimensions.values[labels.dimension],
+      architecture.map({ labels.excludedArchitectures.contains($0) }) != true
     else {
       copyLabels()
       return

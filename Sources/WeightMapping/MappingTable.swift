@@ -18,29 +18,44 @@ public struct MappingTable: Sendable {
   var tensors: [CanonicalTensor] { model.tensors }
   var groups: [TensorGroup] { model.groups }
 
-  /// The tables that are built into the program. A new family is one line here and its file.
+  /// The tables that are built into the program: each family with the dialects that the files in `Tables` have for it.
   public static func builtIn() throws -> [MappingTable] {
     let families = try ModelFamily.builtIn()
-    return try [
-      ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
-      ("roberta.yaml", PackageResources.roberta_yaml), ("electra.yaml", PackageResources.electra_yaml),
-      ("albert.yaml", PackageResources.albert_yaml), ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
-      ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
-      ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
-    ].map { file, content in
-      try MappingTable(yaml: String(decoding: content, as: UTF8.self), file: file, families: families)
+    var dialects: [String: [Dialect]] = [:]
+    for (file, content) in dialectFiles {
+      let root = try YAMLValue.parse(String(decoding: content, as: UTF8.self), file: file)
+      for entry in try TableParser(root: root, families: families).parseDialects() {
+        dialects[entry.family, default: []] += entry.dialects
+      }
     }
+    return families.compactMap { family in dialects[family.name].map { MappingTable(model: family, dialects: $0) } }
   }
+
+  /// A new dialect is its file and one line here. Of dialects that know equally many names the earlier one wins.
+  static let dialectFiles: [(name: String, content: [UInt8])] = [
+    ("bert.google-tf1.yaml", PackageResources.bert_google_tf1_yaml),
+    ("bert.tf-garden.yaml", PackageResources.bert_tf_garden_yaml),
+    ("bert.keras-bert.yaml", PackageResources.bert_keras_bert_yaml),
+    ("bert.bert-for-tf2.yaml", PackageResources.bert_bert_for_tf2_yaml),
+    ("bert.BERT-keras.yaml", PackageResources.bert_BERT_keras_yaml),
+    ("bert.keras-hub.yaml", PackageResources.bert_keras_hub_yaml),
+    ("electra.google-tf1.yaml", PackageResources.electra_google_tf1_yaml),
+    ("albert.google-tf1.yaml", PackageResources.albert_google_tf1_yaml),
+    ("mobilebert.google-tf1.yaml", PackageResources.mobilebert_google_tf1_yaml),
+    ("bert.transformers.yaml", PackageResources.bert_transformers_yaml),
+    ("transformers.yaml", PackageResources.transformers_yaml),
+    ("flax.yaml", PackageResources.flax_yaml),
+    ("megatron-bert.megatron-lm.yaml", PackageResources.megatron_bert_megatron_lm_yaml),
+    ("gpt.openai.yaml", PackageResources.gpt_openai_yaml),
+    ("codertimo.bert-pytorch.yaml", PackageResources.codertimo_bert_pytorch_yaml),
+    ("ulmfit.fastai.yaml", PackageResources.ulmfit_fastai_yaml),
+  ]
 
   /// Reads a table and checks it; `file` is for error messages.
   ///
   /// A table describes its family, or names one that is built in.
   public init(yaml: String, file: String?) throws(FormatError) {
-    try self.init(yaml: yaml, file: file, families: nil)
-  }
-
-  private init(yaml: String, file: String?, families: [ModelFamily]?) throws(FormatError) {
-    self = try TableParser(root: try YAMLValue.parse(yaml, file: file), families: families).parse()
+    self = try TableParser(root: try YAMLValue.parse(yaml, file: file), families: nil).parse()
   }
 
   init(model: ModelFamily, dialects: [Dialect]) {

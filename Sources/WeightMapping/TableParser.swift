@@ -7,9 +7,27 @@ struct TableParser {
   /// The families that a table may name without describing them; those that are built in where it is `nil`.
   let families: [ModelFamily]?
 
+  /// The table of a family with its dialects.
   func parse() throws(FormatError) -> MappingTable {
     let fields = try root.fields("the table", FamilyParser.keys + ["dialects"])
     let model = try family(fields)
+    return MappingTable(model: model, dialects: try dialects(of: model, fields))
+  }
+
+  /// The dialects of each family that the file names under `family` or `families`.
+  func parseDialects() throws(FormatError) -> [(family: String, dialects: [Dialect])] {
+    let fields = try root.fields("the file", ["family", "families", "dialects"])
+    var result: [(family: String, dialects: [Dialect])] = []
+    let names =
+      if let list = fields["families"] { try list.list("families") } else { [try root.require("family", in: fields)] }
+    for value in names {
+      let model = try knownFamily(value)
+      result.append((model.name, try dialects(of: model, fields)))
+    }
+    return result
+  }
+
+  private func dialects(of model: ModelFamily, _ fields: [String: YAMLValue]) throws(FormatError) -> [Dialect] {
     var dialects: [Dialect] = []
     for (name, value) in try root.require("dialects", in: fields).map("dialects") {
       var parser = DialectParser(name: name, model: model)
@@ -21,7 +39,7 @@ struct TableParser {
         throw root.fail("'\(dialect.name)' is a variant of '\(variant.of)', which is no dialect of its own")
       }
     }
-    return MappingTable(model: model, dialects: dialects)
+    return dialects
   }
 
   private func family(_ fields: [String: YAMLValue]) throws(FormatError) -> ModelFamily {
@@ -29,7 +47,11 @@ struct TableParser {
     guard Set(fields.keys).isSubset(of: ["family", "dialects"]), let value = fields["family"] else {
       return try FamilyParser.parse(root, otherKeys: ["dialects"])
     }
-    let name = try value.string("family")
+    return try knownFamily(value)
+  }
+
+  private func knownFamily(_ value: YAMLValue) throws(FormatError) -> ModelFamily {
+    let name = try value.string("the name of a family")
     let known = if let families { families } else { try ModelFamily.builtIn() }
     guard let family = known.first(where: { $0.name == name }) else {
       throw value.fail(

@@ -1,0 +1,76 @@
+import ModelFamilies
+import TensorIO
+
+/// What a dialect has next to its rules: conditions on the source, values of the config, spellings.
+extension DialectParser {
+  func parseConditions(_ value: YAMLValue) throws(FormatError) -> [Condition] {
+    var result: [Condition] = []
+    for (key, entry) in try value.map("when") {
+      var values: [String] = []
+      var allowsAbsence = false
+      for item in try entry.list("the values of '\(key)'") {
+        if item.isNull { allowsAbsence = true } else { values.append(try item.string("a value of '\(key)'")) }
+      }
+      guard allowsAbsence || !values.isEmpty else { throw entry.fail("'\(key)' has no value that would do") }
+      result.append(Condition(key: key, values: values, allowsAbsence: allowsAbsence))
+    }
+    return result
+  }
+
+  func parseConfigValues(_ value: YAMLValue) throws(FormatError) -> [String: String] {
+    var result: [String: String] = [:]
+    for (key, entry) in try value.map("config") {
+      guard configKeys.contains(where: { $0.name == key }) else {
+        let advice = nearestName(to: key, among: configKeys.map(\.name)).map { FormatError.Advice.didYouMean($0) }
+        throw entry.fail("'\(key)' is no key of the table's config", advice: advice)
+      }
+      result[key] = try entry.string("the name of a value")
+    }
+    return result
+  }
+
+  func parseDefaults(_ value: YAMLValue) throws(FormatError) -> [String: JSON] {
+    var result: [String: JSON] = [:]
+    for (key, assumed) in try value.settings("defaults", keys: configKeys.map(\.name)) {
+      guard let known = configKeys.first(where: { $0.name == key }), known.defaultValue != nil else {
+        throw value.fail("'\(key)' has no default that a dialect could change")
+      }
+      if let limits = known.limits(against: assumed) {
+        throw value.fail("the default of '\(key)' is \(assumed.text()), not \(limits)")
+      }
+      result[key] = assumed
+    }
+    return result
+  }
+
+  func parseMeanings(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
+    var result: [String: [String: String]] = [:]
+    for (key, entry) in try value.map("means") {
+      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
+        throw entry.fail("'means' names '\(key)', which is no key of the config that lists its words")
+      }
+      for (word, other) in try entry.map("the words of '\(key)'") {
+        let meaning = try other.string("a word")
+        guard known.words.contains(word), known.words.contains(meaning) else {
+          throw other.fail("'\(word)' or '\(meaning)' is no word of '\(key)'")
+        }
+        result[key, default: [:]][word] = meaning
+      }
+    }
+    return result
+  }
+
+  func parseSpellings(_ value: YAMLValue) throws(FormatError) -> [(other: String, ours: String)] {
+    var result: [(other: String, ours: String)] = []
+    for (other, ours) in try value.map("spellings") {
+      guard !other.isEmpty else { throw ours.fail("a spelling of nothing") }
+      // A name of the rules that was respelled would lead to another rule, or to none.
+      let taken = rules.sourceNames.filter { $0[...].firstRange(ofBytes: other) != nil }
+      if let known = taken.min() {
+        throw ours.fail("'\(other)' is a part of '\(known)', which a rule takes as it is")
+      }
+      result.append((other, try ours.string("a spelling")))
+    }
+    return result
+  }
+}
