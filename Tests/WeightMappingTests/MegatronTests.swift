@@ -91,7 +91,7 @@ import WeightMapping
       let text = try problem(name, nil)
       #expect(text.contains("no shape gives num_attention_heads, and no config was given: the rows of"), "\(text)")
       #expect(text.contains("query_key_value"), "\(text)")
-      let error = formatError { _ = try plan(try open(name), nil) }
+      let error = formatError { _ = try self.plan(try open(name), nil) }
       #expect(error?.kind == .mismatch && error?.advice == .all([.giveConfig]))
     }
     // One after the other, they can be told apart without it.
