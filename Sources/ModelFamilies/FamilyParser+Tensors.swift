@@ -171,7 +171,9 @@ extension FamilyParser {
 
   private func parseShape(_ value: YAMLValue, renamed: [String: String] = [:]) throws(FormatError) -> [Dimension] {
     var shape: [Dimension] = []
-    for item in try value.list("a shape") { shape.append(try Dimension(item, symbols, renamed: renamed)) }
+    for item in try value.list("a shape") {
+      shape.append(try Dimension(item, symbols.union(headKeys), renamed: renamed))
+    }
     return shape
   }
 

@@ -5,7 +5,7 @@ package struct FamilyParser {
   /// The keys of a family's file.
   package static let keys = [
     "family", "description", "model_type", "more_model_types", "base", "config", "config_leaves_out", "sizes",
-    "labels", "architectures", "computation", "heads", "lists", "tensors",
+    "labels", "architectures", "computation", "heads", "lists", "tensors", "signatures",
   ]
 
   let root: YAMLValue
@@ -14,7 +14,10 @@ package struct FamilyParser {
   var groups: [TensorGroup] = []
   var tensors: [CanonicalTensor] = []
   var tensorIndex: [String: Int] = [:]
+  /// The dimensions that shapes must have.
   var symbols: Set<String> = []
+  /// The keys that count heads, which shapes may have.
+  var headKeys: Set<String> = []
   var basePrefix = ""
   var lists: [String: YAMLValue] = [:]
 
@@ -38,6 +41,7 @@ package struct FamilyParser {
     let name = try root.require("family", in: fields).string("family")
     let keys = try parseConfig(try root.require("config", in: fields))
     symbols = Set(keys.filter(\.isDimension).map(\.name))
+    headKeys = Set(keys.filter(\.countsHeads).map(\.name))
     // The labels' dimension is a symbol of the shapes, so it must be known before they are read.
     if let labels = fields["labels"] {
       let labelFields = try labels.fields("labels", ["dimension", "heads", "not_for"])
@@ -56,7 +60,8 @@ package struct FamilyParser {
       basePrefix: basePrefix, computation: try parseComputation(fields["computation"], heads: fields["heads"]),
       configKeys: keys, configKeysLeftOut: try parseLeftOutKeys(fields["config_leaves_out"]), sizes: sizes,
       labels: try fields["labels"].map(parseLabels),
-      architectures: try fields["architectures"].map(parseArchitectures) ?? [], groups: groups, tensors: tensors)
+      architectures: try fields["architectures"].map(parseArchitectures) ?? [], groups: groups, tensors: tensors,
+      signatures: try fields["signatures"].map(FamilySignature.parseAll) ?? [])
   }
 
   // MARK: Heads and computation

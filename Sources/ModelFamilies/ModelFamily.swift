@@ -25,6 +25,8 @@ public struct ModelFamily: Sendable {
   package let groups: [TensorGroup]
   /// In forward order; those with `{layer}` that follow one another repeat together.
   package let tensors: [CanonicalTensor]
+  /// What tells its checkpoints from those of families with the same names, or names it where no dialect fits.
+  package let signatures: [FamilySignature]
   /// Indices into ``tensors``, in their order; several where a tensor may be kept under two names.
   private let tensorsByRole: [TensorRole: [Int]]
   private let parts: Set<ModelPart>
@@ -33,7 +35,8 @@ public struct ModelFamily: Sendable {
   package init(
     name: String, description: String, modelTypes: [String], basePrefix: String, computation: Computation,
     configKeys: [ConfigKey], configKeysLeftOut: Set<String>, sizes: [(name: String, choices: [Dimension])],
-    labels: Labels?, architectures: [Architecture], groups: [TensorGroup], tensors: [CanonicalTensor]
+    labels: Labels?, architectures: [Architecture], groups: [TensorGroup], tensors: [CanonicalTensor],
+    signatures: [FamilySignature] = []
   ) {
     self.name = name
     self.description = description
@@ -47,6 +50,7 @@ public struct ModelFamily: Sendable {
     self.architectures = architectures
     self.groups = groups
     self.tensors = tensors
+    self.signatures = signatures
     var byRole: [TensorRole: [Int]] = [:]
     for (index, tensor) in tensors.enumerated() {
       if let role = tensor.role { byRole[role, default: []].append(index) }

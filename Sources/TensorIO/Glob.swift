@@ -5,6 +5,8 @@
 public struct Glob: Sendable, Equatable {
   public let pattern: String
   private let alternatives: [[Element]]
+  /// For each byte, whether a name that matches can end with it: most names are told from most patterns by that.
+  private let canEndWith: [Bool]
 
   private enum Element: Equatable, Sendable {
     case anyRun
@@ -16,11 +18,17 @@ public struct Glob: Sendable, Equatable {
   public init(_ pattern: String) {
     self.pattern = pattern
     alternatives = Self.expandBraces(Array(pattern.utf8)).map(Self.compile)
+    canEndWith = Self.finalBytes(alternatives)
   }
 
   public func matches(_ name: String) -> Bool {
+    if let last = name.utf8.last, !canEndWith[Int(last)] { return false }
     let bytes = Array(name.utf8)
     return alternatives.contains { Self.match($0, bytes) }
+  }
+
+  private static func finalBytes(_ alternatives: [[Element]]) -> [Bool] {
+    (0...UInt8.max).map { byte in alternatives.contains { $0.last.map { accepts($0, byte) } ?? false } }
   }
 
   private static func expandBraces(_ pattern: [UInt8]) -> [[UInt8]] {

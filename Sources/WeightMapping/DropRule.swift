@@ -12,8 +12,6 @@ struct DropRule: Sendable {
   let hint: String?
   /// Whether the names that it matches can be a whole model, which is converted where the source has no other.
   let isModel: Bool
-  /// An ending that every match has, which is quicker to see than the whole pattern.
-  private let endingReversed: [UInt8]
 
   init(pattern: String, reason: String, cause: DropCause, beside: String?, hint: String?, isModel: Bool) {
     glob = Glob(pattern)
@@ -22,11 +20,9 @@ struct DropRule: Sendable {
     self.beside = beside
     self.hint = hint
     self.isModel = isModel
-    let special = Array("*?[]{}".utf8)
-    endingReversed = Array(pattern.utf8.reversed().prefix { !special.contains($0) })
   }
 
-  func matches(_ name: String) -> Bool { name.utf8.reversed().starts(with: endingReversed) && glob.matches(name) }
+  func matches(_ name: String) -> Bool { glob.matches(name) }
 }
 
 /// Drop rules that several dialects have in common: what the programs of one framework write next to the weights.

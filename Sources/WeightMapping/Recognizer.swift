@@ -22,7 +22,9 @@ struct Recognizer: Sendable {
     self.families = families
     // The file is part of the program, and a test reads it.
     let known = (try? KnownFamily.builtIn()) ?? []
-    knownFamilies = known.filter { !families.contains($0.family) } + known.filter { families.contains($0.family) }
+    knownFamilies =
+      known.filter { !families.contains($0.family) }
+      + tables.map { KnownFamily(family: $0.family, description: $0.description, signatures: $0.model.signatures) }
   }
 
   func hasTable(_ family: KnownFamily) -> Bool { families.contains(family.family) }
@@ -35,10 +37,14 @@ struct Recognizer: Sendable {
     return self.match(tensors, names: tensors.map { $0.fullName ?? $0.name }, config, ignoring)
   }
 
+  private func knownFamily(_ names: SignatureNames) -> KnownFamily? {
+    knownFamilies.first { $0.signatures.contains { $0.matches(names) } }
+  }
+
   private func match(
     _ tensors: [TensorInfo], names: [String], _ config: SourceConfig, _ ignoring: [String]
   ) -> TableMatch {
-    let known = KnownFamily.find(knownFamilies, in: tensors, names: names)
+    let known = knownFamily(SignatureNames(names, of: tensors))
     if let known, !hasTable(known) { return .known(known) }
     // The names decide before the config does: a model must not be taken for another of the same tensors.
     let type = known.flatMap { known in
