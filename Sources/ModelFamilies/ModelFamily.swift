@@ -80,6 +80,7 @@ public struct ModelFamily: Sendable {
       ("albert.yaml", PackageResources.albert_yaml), ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
       ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
       ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
+      ("mpnet.yaml", PackageResources.mpnet_yaml),
     ]
   }
 

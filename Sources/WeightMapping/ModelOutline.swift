@@ -92,8 +92,8 @@ extension ModelOutline {
     let first = isLayered.firstIndex(of: true) ?? table.groups.count
     return table.groups.indices.map { index in
       if isLayered[index] { return .encoder }
-      guard table.groups[index].canBeRequired else { return index < first ? .embeddings : .heads }
-      return index < first ? .embeddings : .encoder
+      guard index < first else { return table.groups[index].canBeRequired ? .encoder : .heads }
+      return table.tensors.contains { $0.group == index && $0.role?.part == .relativeBias } ? .encoder : .embeddings
     }
   }
 }

@@ -26,7 +26,7 @@ import WeightMapping
   @Test(arguments: [
     ("distilbert", "distilbert.", "DistilBert"), ("roberta", "roberta.", "Roberta"), ("electra", "electra.", "Electra"),
     ("albert", "albert.", "Albert"), ("megatron-bert", "bert.", "MegatronBert"),
-    ("mobilebert", "mobilebert.", "MobileBert"),
+    ("mobilebert", "mobilebert.", "MobileBert"), ("mpnet", "mpnet.", "MPNet"),
   ])
   func everyHeadOfTransformersIsTakenAsItIs(family: String, root: String, name: String) throws {
     for head in [
@@ -60,6 +60,7 @@ import WeightMapping
     ("AlbertForMaskedLM", "predictions.decoder.bias", "predictions.bias"),
     ("MegatronBertForMaskedLM", "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
     ("MobileBertForMaskedLM", "cls.predictions.decoder.weight", "mobilebert.embeddings.word_embeddings.weight"),
+    ("MPNetForMaskedLM", "lm_head.decoder.weight", "mpnet.embeddings.word_embeddings.weight"),
   ])
   func tiedCopiesAreLeftOutAndOthersKept(name: String, copy: String, original: String) throws {
     var (tied, config) = try fake(name)
@@ -78,7 +79,8 @@ import WeightMapping
       ("distilbert", "DistilBertForQuestionAnswering"), ("roberta", "RobertaForTokenClassification"),
       ("electra", "ElectraForTokenClassification"), ("albert", "AlbertForQuestionAnswering"),
       ("megatron-bert", "MegatronBertForQuestionAnswering"), ("bert", "BertForQuestionAnswering"),
-      ("mobilebert", "MobileBertForPreTraining"), ("mobilebert", "MobileBertForSequenceClassification"),
+      ("mpnet", "MPNetModel"), ("mpnet", "MPNetForMaskedLM"), ("mobilebert", "MobileBertForPreTraining"),
+      ("mobilebert", "MobileBertForSequenceClassification"),
     ] {
       let (fake, _) = try fake(name)
       let recognition = try mapper().recognise(fake.tensors)
@@ -89,6 +91,25 @@ import WeightMapping
     let plan = try plan(fake, nil)
     #expect(plan.config["architectures"] == .strings(["ElectraForPreTraining"]))
     #expect(plan.config["embedding_size"] == .int(16) && plan.config["num_hidden_layers"] == .int(2))
+  }
+
+  /// Real checkpoints of sentence models are a bare model, with the buffer that older versions saved.
+  @Test func anMPNetGivesItsHeadsAndItsBuckets() throws {
+    var (fake, config) = try fake("MPNetModel")
+    fake.add("embeddings.position_ids", [1, 24], type: .i64)
+    let plan = try plan(fake, nil)
+    #expect(plan.config["num_attention_heads"] == .int(2))
+    #expect(plan.config["relative_attention_num_buckets"] == .int(32))
+    #expect(plan.report.dropped.map(\.cause) == [.buffer])
+    #expect(plan.names.allSatisfy { $0.hasPrefix("mpnet.") })
+    let wrong = config.changing("num_attention_heads", .int(4))
+    #expect(
+      try mapper().outline(of: fake.tensors, config: wrong).report.conflicts.map(\.kind) == [
+        .value(key: "num_attention_heads")
+      ])
+    fake.remove("encoder.relative_attention_bias.weight")
+    let report = try mapper().outline(of: fake.tensors, config: config).report
+    #expect(report.missing.map(\.name) == ["encoder.relative_attention_bias.weight"])
   }
 
   @Test func theDepthOfAnALBERTIsToldByNoShape() throws {

@@ -120,7 +120,9 @@ def micro_model(class_name, seed, **settings):
     if class_name.startswith("DistilBert"):
         config |= dict(hidden_dim=32)
     else:
-        config |= dict(intermediate_size=32, type_vocab_size=1 if class_name.startswith("Roberta") else 2)
+        config |= dict(intermediate_size=32)
+    if not class_name.startswith(("DistilBert", "MPNet")):
+        config |= dict(type_vocab_size=1 if class_name.startswith("Roberta") else 2)
     if class_name.startswith(("Electra", "Albert", "MobileBert")):
         config |= dict(embedding_size=8)
     if class_name.startswith("MobileBert"):

@@ -53,6 +53,11 @@ OTHER_HEADS = {
         ),
         ForMultipleChoice=dict(normalization_type="layer_norm", use_bottleneck=False, num_feedforward_networks=3),
     ),
+    "MPNet": dict(
+        Model=dict(num_hidden_layers=3), ForMaskedLM=dict(hidden_act="relu"),
+        ForSequenceClassification=dict(num_labels=3, layer_norm_eps=1e-5), ForTokenClassification=dict(num_labels=5),
+        ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
 }  # fmt: skip
 
 
