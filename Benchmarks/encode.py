@@ -104,7 +104,7 @@ class Engines:
 
         config, path = self.model.config, self.work / "fused.onnx"
         if not path.exists():
-            # What a user of ONNX Runtime runs on a BERT: attention, gelu and layer normalisation as one node each.
+            # What a user of ONNX Runtime runs on a BERT: attention, gelu and layer normalization as one node each.
             fused = optimizer.optimize_model(
                 str(self.onnx()), model_type="bert", num_heads=config.num_attention_heads,
                 hidden_size=config.hidden_size,
@@ -113,9 +113,9 @@ class Engines:
         if precision == "int8":
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
-            quantised = self.work / "fused.int8.onnx"
-            quantize_dynamic(str(path), str(quantised), weight_type=QuantType.QInt8, per_channel=True)
-            path = quantised
+            quantized = self.work / "fused.int8.onnx"
+            quantize_dynamic(str(path), str(quantized), weight_type=QuantType.QInt8, per_channel=True)
+            path = quantized
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = self.options.threads
         settings.log_severity_level = 3

@@ -23,7 +23,7 @@ static size_t rows, columns;  // of the case that is timed
 enum { MOST = 4 << 20 };  // elements of a buffer: a score for each head and pair of 512 tokens are fewer
 static float *x, *z;    // changed in place; written
 static const float *y;  // read, and so are the same numbers in other types:
-static uint16_t *as_bf16, *as_f16;
+static uint16_t *as_bf16;
 static int8_t *as_bytes;
 static int32_t *totals;  // like products of 8 bits
 
@@ -60,14 +60,12 @@ static void make_buffers(void) {
   z = allocate(MOST * sizeof *z);
   y = random_floats(MOST);
   as_bf16 = allocate(MOST * sizeof *as_bf16);
-  as_f16 = allocate(MOST * sizeof *as_f16);
   as_bytes = allocate(MOST * sizeof *as_bytes);
   totals = allocate(MOST * sizeof *totals);
   bertconv_to_bf16(y, MOST, as_bf16, 1, MOST);
   for (size_t i = 0; i < MOST; i++) {
     int number = (int)(y[i] * 1024);
     // A sign, an exponent of -8 to -1, ten bits of the mantissa.
-    as_f16[i] = (uint16_t)((number < 0 ? 0x8000 : 0) | (7 + i % 8) << 10 | (number & 0x3FF));
     as_bytes[i] = (int8_t)(y[i] * 127);
     totals[i] = (int32_t)(y[i] * 200000);
   }
@@ -132,6 +130,14 @@ static void attention(void) {
           query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, NULL, NULL, workspace, result, HIDDEN))
 }
 
+// With a bias by distance; the values do not matter.
+static void attention_biased(void) {
+  EACH_HEAD(
+      float, y,
+      bertconv_attend(
+          query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, y + rows, NULL, workspace, result, HIDDEN))
+}
+
 static void attention_plain(void) {
   EACH_HEAD(
       float, y,
@@ -146,8 +152,16 @@ static void attention_bf16(void) {
           query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, NULL, NULL, workspace, result, HIDDEN, 0))
 }
 
+static void attention_bf16_biased(void) {
+  EACH_HEAD(
+      uint16_t, as_bf16,
+      bertconv_attend_bf16(
+          query, rows, key, value, rows, 3 * HIDDEN, HEAD_SIZE, 0.125f, 0, y + rows, NULL, workspace, result, HIDDEN,
+          0))
+}
+
 KERNEL(to_bf16, bertconv_to_bf16(y, columns, (uint16_t *)z, rows, columns))
-KERNEL(quantise, bertconv_quantise(y, columns, (uint8_t *)z, new_scales, new_zeros, rows, columns))
+KERNEL(quantize, bertconv_quantize(y, columns, (uint8_t *)z, new_scales, new_zeros, rows, columns))
 KERNEL(
     widen, bertconv_widen(
                x, columns, scales, zeros, weight_scales, sums, bias, BERTCONV_THEN_NOTHING, rows, columns))
@@ -155,16 +169,12 @@ KERNEL(
     widen_gelu, bertconv_widen(
                     x, columns, scales, zeros, weight_scales, sums, bias, BERTCONV_THEN_GELU, rows, columns))
 KERNEL(
-    requantise_gelu, bertconv_requantise(
+    requantize_gelu, bertconv_requantize(
                          x, scales, zeros, weight_scales, sums, bias, BERTCONV_THEN_GELU, (uint8_t *)z, new_scales,
                          new_zeros, rows, columns))
-KERNEL(quantise_weights, bertconv_quantise_weights(y, (int8_t *)z, new_scales, rows, columns))
+KERNEL(quantize_weights, bertconv_quantize_weights(y, (int8_t *)z, new_scales, rows, columns))
 KERNEL(row_sums, bertconv_row_sums(as_bytes, new_sums, rows, columns))
 
-KERNEL(from_f16, bertconv_from_f16(as_f16, z, rows *columns))
-KERNEL(from_bf16, bertconv_from_bf16(as_bf16, z, rows *columns))
-KERNEL(from_f64, bertconv_from_f64(y, z, rows *columns))
-KERNEL(from_i8, bertconv_from_i8(as_bytes, scales, z, rows, columns))
 
 // Of `rows` x `columns` floats.
 KERNEL(crc32c, checksum = bertconv_crc32c_extend(checksum, y, 4 * rows * columns))
@@ -227,21 +237,19 @@ static const struct kernel kernels[] = {
     // Of attention, columns are keys. The plain version computes each score many times: for 512 tokens half a minute.
     {"attention f32", 128, 128, NOTHING, OPERATIONS, ATTENTION, PAIR(attention)},
     {"attention f32", 512, 512, NOTHING, OPERATIONS, ATTENTION, attention, NULL},
+    {"attention f32 biased", 128, 128, NOTHING, OPERATIONS, ATTENTION, attention_biased, NULL},
     {"attention bf16", 128, 128, NOTHING, OPERATIONS, ATTENTION, attention_bf16, attention_plain},
     {"attention bf16", 512, 512, NOTHING, OPERATIONS, ATTENTION, attention_bf16, NULL},
+    {"attention bf16 biased", 128, 128, NOTHING, OPERATIONS, ATTENTION, attention_bf16_biased, NULL},
     {"to bf16", 128, HIDDEN, NOTHING, BYTES, 6, to_bf16, NULL},
     {"to bf16", 128, INNER, NOTHING, BYTES, 6, to_bf16, NULL},
-    {"quantise", 128, HIDDEN, NOTHING, BYTES, 5, quantise, NULL},
-    {"quantise", 128, INNER, NOTHING, BYTES, 5, quantise, NULL},
+    {"quantize", 128, HIDDEN, NOTHING, BYTES, 5, quantize, NULL},
+    {"quantize", 128, INNER, NOTHING, BYTES, 5, quantize, NULL},
     {"widen", 128, HIDDEN, TOTALS, BYTES, 8, widen, NULL},
     {"widen gelu", 128, INNER, TOTALS, BYTES, 8, widen_gelu, NULL},
-    {"requantise gelu", 128, INNER, TOTALS, BYTES, 9, requantise_gelu, NULL},
-    {"quantise weights", INNER, HIDDEN, NOTHING, BYTES, 5, quantise_weights, NULL},
+    {"requantize gelu", 128, INNER, TOTALS, BYTES, 9, requantize_gelu, NULL},
+    {"quantize weights", INNER, HIDDEN, NOTHING, BYTES, 5, quantize_weights, NULL},
     {"row sums", INNER, HIDDEN, NOTHING, BYTES, 1, row_sums, NULL},
-    {"from f16", INNER, HIDDEN, NOTHING, BYTES, 6, from_f16, NULL},
-    {"from bf16", INNER, HIDDEN, NOTHING, BYTES, 6, from_bf16, NULL},
-    {"from f64", HIDDEN, HIDDEN, NOTHING, BYTES, 12, from_f64, NULL},
-    {"from i8", INNER, HIDDEN, NOTHING, BYTES, 5, from_i8, NULL},
     {"crc32c", HIDDEN, HIDDEN, NOTHING, BYTES, 4, PAIR(crc32c)},
     {"crc32c", INNER, HIDDEN, NOTHING, BYTES, 4, PAIR(crc32c)},
     {"crc32", HIDDEN, HIDDEN, NOTHING, BYTES, 4, PAIR(crc32)},
@@ -378,7 +386,7 @@ int main(int count, char **texts) {
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
     const struct kernel *kernel = &kernels[i];
     if (!is_wanted(kernel->name, wanted, count)) continue;
-    if (kernel->fast == attention_bf16 && !bertconv_has_bf16_attention())
+    if ((kernel->fast == attention_bf16 || kernel->fast == attention_bf16_biased) && !bertconv_has_bf16_attention())
       printf("%-20s left out: the processor has no products of bfloat16\n", kernel->name);
     else
       report(kernel, seconds);

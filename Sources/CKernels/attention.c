@@ -1,4 +1,5 @@
-// Attention of one head over one sequence, in pieces that stay in the cache: no matrix of all scores is written to memory.
+// Attention of one head over one sequence, in blocks of queries whose scores stay in the cache: no matrix of all scores is
+// written to memory.
 
 #include "CKernels.h"
 
@@ -65,7 +66,7 @@ INLINE void product(
   }
 }
 
-VECTORISED void bertconv_attend(
+VECTORIZED void bertconv_attend(
     const float *queries, size_t query_count, const float *keys, const float *values, size_t key_count, size_t stride,
     size_t size, float scale, int causal, const float *bias, const int32_t *columns, float *workspace, float *result,
     size_t result_stride) {
@@ -74,26 +75,26 @@ VECTORISED void bertconv_attend(
     return;
   }
   size_t wide = padded(key_count, WIDTH), deep = padded(size, WIDTH);
-  float *turned = workspace;                   // [size, wide]: the keys, one per column
-  float *lined = turned + size * wide;         // [key_count, deep]: the values, zeros behind them
-  float *scores = lined + key_count * deep;    // [QUERIES, wide]
+  float *transposed = workspace;                     // [size, wide]: the keys, one per column
+  float *padded_values = transposed + size * wide;   // [key_count, deep]: the values, then zeros
+  float *scores = padded_values + key_count * deep;  // [QUERIES, wide]
   for (size_t start = 0; start < wide; start += WIDTH) {
     size_t count = start >= key_count ? 0 : key_count - start < WIDTH ? key_count - start : WIDTH;
     for (size_t d = 0; d < size; d++) {
-      float *row = turned + d * wide + start;
+      float *row = transposed + d * wide + start;
       for (size_t s = 0; s < count; s++) row[s] = keys[(start + s) * stride + d];
       for (size_t s = count; s < WIDTH; s++) row[s] = 0;
     }
   }
   for (size_t s = 0; s < key_count; s++) {
-    memcpy(lined + s * deep, values + s * stride, size * sizeof(float));
-    for (size_t d = size; d < deep; d++) lined[s * deep + d] = 0;
+    memcpy(padded_values + s * deep, values + s * stride, size * sizeof(float));
+    for (size_t d = size; d < deep; d++) padded_values[s * deep + d] = 0;
   }
   for (size_t first = 0; first < query_count; first += QUERIES) {
     size_t count = query_count - first < QUERIES ? query_count - first : QUERIES;
     // Keys that one of these queries sees.
     size_t seen = causal && first + count < key_count ? first + count : key_count;
-    product(queries + first * stride, stride, turned, wide, size, scores, wide, count, padded(seen, WIDTH) / WIDTH);
+    product(queries + first * stride, stride, transposed, wide, size, scores, wide, count, padded(seen, WIDTH) / WIDTH);
     for (size_t r = 0; r < count; r++) {
       float *restrict row = scores + r * wide;
       size_t own = causal && first + r + 1 < seen ? first + r + 1 : seen;
@@ -102,14 +103,14 @@ VECTORISED void bertconv_attend(
       for (size_t c = own; c < seen; c++) row[c] = 0;
     }
     if (deep == size) {
-      product(scores, wide, lined, deep, seen, result + first * result_stride, result_stride, count, deep / WIDTH);
+      product(scores, wide, padded_values, deep, seen, result + first * result_stride, result_stride, count, deep / WIDTH);
     } else {
       // One row at a time through a line of its own: the columns beyond the head are another's.
       for (size_t r = 0; r < count; r++) {
         float line[WIDTH * 64];
         for (size_t d = 0; d < deep; d += WIDTH * 64) {
           size_t part = deep - d < WIDTH * 64 ? deep - d : WIDTH * 64;
-          product(scores + r * wide, wide, lined + d, deep, seen, line, part, 1, part / WIDTH);
+          product(scores + r * wide, wide, padded_values + d, deep, seen, line, part, 1, part / WIDTH);
           size_t own = size - d < part ? size - d : part;
           memcpy(result + (first + r) * result_stride + d, line, own * sizeof(float));
         }
@@ -118,7 +119,7 @@ VECTORISED void bertconv_attend(
   }
 }
 
-VECTORISED void bertconv_add_distance_bias(
+VECTORIZED void bertconv_add_distance_bias(
     float *restrict x, const float *restrict bias, const int32_t *restrict columns, size_t rows, size_t row_columns,
     size_t stride) {
   for (size_t r = 0; r < rows; r++) add_distance_bias(x + r * stride, row_columns, 1, bias, columns, r);

@@ -29,7 +29,7 @@ size_t bertconv_attention_bf16_workspace(size_t keys, size_t size) {
   return (size + 1) / 2 * wide + (keys + 1) / 2 * deep + QUERIES * ((size + 1) / 2) + QUERIES * wide + QUERIES * (wide / 2);
 }
 
-// The pairs of a row; a last one alone beside 0.
+// The pairs of a row; a last one alone with 0.
 TARGET_INLINE void pairs_of_row(const uint16_t *restrict x, size_t count, uint32_t *restrict y) {
   size_t c = 0;
   for (; c + 2 * WIDTH <= count; c += 2 * WIDTH) _mm512_storeu_si512(y + c / 2, _mm512_loadu_si512(x + c));
@@ -64,11 +64,11 @@ TARGET_INLINE void tile(
 #pragma clang loop unroll(full)
     for (int v = 0; v < columns; v++) {
       if (factors) sums[r][v] = _mm512_mul_ps(sums[r][v], _mm512_set1_ps(factors[r]));
-      size_t place = r * c_stride + v * WIDTH;
+      size_t offset = r * c_stride + v * WIDTH;
       if (narrow)
-        _mm256_storeu_si256((__m256i *)((uint16_t *)c + place), (__m256i)_mm512_cvtneps_pbh(sums[r][v]));
+        _mm256_storeu_si256((__m256i *)((uint16_t *)c + offset), (__m256i)_mm512_cvtneps_pbh(sums[r][v]));
       else
-        _mm512_storeu_ps((float *)c + place, sums[r][v]);
+        _mm512_storeu_ps((float *)c + offset, sums[r][v]);
     }
 }
 
@@ -103,23 +103,23 @@ TARGET_INLINE float weigh(
   return factor;
 }
 
-// Rows of pairs first, sixteen keys at a time, then turned: [half, wide], pairs of features of the keys, one key a column.
-TARGET_INLINE void turn(
+// [half, wide]: pairs of features of the keys, one key per column; rows of pairs first, sixteen keys at a time.
+TARGET_INLINE void transpose(
     const uint16_t *restrict keys, size_t key_count, size_t stride, size_t size, uint32_t *restrict lines,
-    uint32_t *restrict turned) {
+    uint32_t *restrict transposed) {
   size_t wide = padded(key_count, WIDTH), half = (size + 1) / 2;
   for (size_t start = 0; start < wide; start += WIDTH) {
     size_t count = key_count - start < WIDTH ? key_count - start : WIDTH;
     for (size_t s = 0; s < count; s++) pairs_of_row(keys + (start + s) * stride, size, lines + s * half);
     for (size_t d = 0; d < half; d++) {
-      uint32_t *restrict row = turned + d * wide + start;
+      uint32_t *restrict row = transposed + d * wide + start;
       for (size_t s = 0; s < count; s++) row[s] = lines[s * half + d];
       for (size_t s = count; s < WIDTH; s++) row[s] = 0;
     }
   }
 }
 
-// Two values, one below the other, as pairs: [⌈key_count / 2⌉, deep]; a last one alone above 0.
+// Two values, one below the other, as pairs: [⌈key_count / 2⌉, deep]; a last one alone with 0.
 TARGET_INLINE void line_up(
     const uint16_t *restrict values, size_t key_count, size_t stride, size_t size, uint32_t *restrict lined) {
   size_t deep = padded(size, WIDTH);
@@ -144,20 +144,20 @@ TARGET_INLINE void attend(
     return;
   }
   size_t wide = padded(key_count, WIDTH), deep = padded(size, WIDTH), half = (size + 1) / 2;
-  uint32_t *turned = (uint32_t *)workspace;
-  uint32_t *lined = turned + half * wide;
+  uint32_t *transposed = (uint32_t *)workspace;
+  uint32_t *lined = transposed + half * wide;
   uint32_t *asked = lined + (key_count + 1) / 2 * deep;   // [QUERIES, half]
   float *scores = (float *)(asked + QUERIES * half);      // [QUERIES, wide]
   uint32_t *weights = (uint32_t *)(scores + QUERIES * wide);  // [QUERIES, wide / 2]
   // Through the memory of the queries, which come later.
-  turn(keys, key_count, stride, size, asked, turned);
+  transpose(keys, key_count, stride, size, asked, transposed);
   line_up(values, key_count, stride, size, lined);
   for (size_t start = 0; start < query_count; start += QUERIES) {
     size_t count = query_count - start < QUERIES ? query_count - start : QUERIES;
     for (size_t r = 0; r < count; r++) pairs_of_row(queries + (start + r) * stride, size, asked + r * half);
     // Keys that one of these queries sees.
     size_t seen = causal && start + count < key_count ? start + count : key_count;
-    product(asked, half, turned, wide, half, NULL, scores, wide, 0, count, padded(seen, WIDTH) / WIDTH);
+    product(asked, half, transposed, wide, half, NULL, scores, wide, 0, count, padded(seen, WIDTH) / WIDTH);
     float factors[QUERIES];
     for (size_t r = 0; r < count; r++) {
       size_t own = causal && start + r + 1 < seen ? start + r + 1 : seen;

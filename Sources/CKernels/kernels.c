@@ -1,4 +1,4 @@
-// The fast versions: loops that the compiler turns into vector code, as vectors.h says.
+// The fast versions: loops that the compiler vectorizes; see vectors.h.
 
 #include "CKernels.h"
 
@@ -8,7 +8,7 @@
 #include "vectors.h"
 
 #define DEFINE_BIAS(name, expression)                                                                       \
-  VECTORISED void name(                                                                                     \
+  VECTORIZED void name(                                                                                     \
       float *restrict x, const float *restrict bias, size_t rows, size_t columns, size_t stride) {          \
     for (size_t r = 0; r < rows; r++) {                                                                     \
       float *restrict row = x + r * stride;                                                                 \
@@ -24,23 +24,23 @@ DEFINE_BIAS(bertconv_bias_gelu, gelu(v))
 DEFINE_BIAS(bertconv_bias_gelu_tanh, gelu_tanh(v))
 DEFINE_BIAS(bertconv_bias_relu, v < 0 ? 0 : v)
 
-// Only a row a sequence passes through here: exactness counts, not speed.
+// One row per sequence passes through here: exactness counts, not speed.
 void bertconv_bias_tanh(float *x, const float *bias, size_t rows, size_t columns, size_t stride) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < columns; c++) x[r * stride + c] = tanhf(x[r * stride + c] + bias[c]);
 }
 
-VECTORISED void bertconv_relu(float *restrict x, size_t rows, size_t columns, size_t stride) {
+VECTORIZED void bertconv_relu(float *restrict x, size_t rows, size_t columns, size_t stride) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < columns; c++) x[r * stride + c] = x[r * stride + c] < 0 ? 0 : x[r * stride + c];
 }
 
-VECTORISED void bertconv_add(float *restrict x, const float *restrict y, size_t count) {
+VECTORIZED void bertconv_add(float *restrict x, const float *restrict y, size_t count) {
   for (size_t i = 0; i < count; i++) x[i] += y[i];
 }
 
 // The epsilon lies inside the root with the variance of all, or outside of it with that of a sample.
-INLINE void normalise(
+INLINE void normalize(
     float *restrict row, const float *restrict gamma, const float *restrict beta, float epsilon, size_t columns,
     const int of_sample) {
   float lanes[LANES] = {0};
@@ -61,36 +61,36 @@ INLINE void normalise(
   for (c = 0; c < columns; c++) row[c] = (row[c] - mean) * scale * gamma[c] + beta[c];
 }
 
-VECTORISED void bertconv_layer_norm(
+VECTORIZED void bertconv_layer_norm(
     float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
     size_t columns) {
-  for (size_t r = 0; r < rows; r++) normalise(x + r * columns, gamma, beta, epsilon, columns, 0);
+  for (size_t r = 0; r < rows; r++) normalize(x + r * columns, gamma, beta, epsilon, columns, 0);
 }
 
-VECTORISED void bertconv_deviation_norm(
+VECTORIZED void bertconv_deviation_norm(
     float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
     size_t columns) {
-  for (size_t r = 0; r < rows; r++) normalise(x + r * columns, gamma, beta, epsilon, columns, 1);
+  for (size_t r = 0; r < rows; r++) normalize(x + r * columns, gamma, beta, epsilon, columns, 1);
 }
 
-VECTORISED void bertconv_residual_layer_norm(
+VECTORIZED void bertconv_residual_layer_norm(
     float *restrict x, const float *restrict bias, const float *restrict residual, const float *restrict gamma,
     const float *restrict beta, float epsilon, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * columns;
     const float *restrict other = residual + r * columns;
     for (size_t c = 0; c < columns; c++) row[c] += bias[c] + other[c];
-    normalise(row, gamma, beta, epsilon, columns, 0);
+    normalize(row, gamma, beta, epsilon, columns, 0);
   }
 }
 
-VECTORISED void bertconv_affine(
+VECTORIZED void bertconv_affine(
     float *restrict x, const float *restrict gamma, const float *restrict beta, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < columns; c++) x[r * columns + c] = x[r * columns + c] * gamma[c] + beta[c];
 }
 
-VECTORISED void bertconv_residual_affine(
+VECTORIZED void bertconv_residual_affine(
     float *restrict x, const float *restrict bias, const float *restrict residual, const float *restrict gamma,
     const float *restrict beta, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++) {
@@ -100,7 +100,7 @@ VECTORISED void bertconv_residual_affine(
   }
 }
 
-VECTORISED void bertconv_softmax(float *restrict x, size_t rows, size_t columns, size_t stride) {
+VECTORIZED void bertconv_softmax(float *restrict x, size_t rows, size_t columns, size_t stride) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * stride;
     float scale = exponentials(row, columns, 1);
@@ -118,7 +118,7 @@ INLINE float fast_tanh(float x) {
   return s < 0.04f ? small : large;
 }
 
-VECTORISED void bertconv_lstm(
+VECTORIZED void bertconv_lstm(
     const float *restrict gates, float *restrict cell, float *restrict hidden, size_t rows, size_t size) {
   for (size_t r = 0; r < rows; r++) {
     const float *restrict i = gates + r * 4 * size, *restrict f = i + size, *restrict g = f + size;

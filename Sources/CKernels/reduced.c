@@ -1,4 +1,4 @@
-// Between floats and the smaller numbers that fast matrix products take: bfloat16, and 8 bits with a scale a row.
+// Between floats and the smaller numbers that fast matrix products take: bfloat16, and 8 bits with a scale per row.
 
 #include "CKernels.h"
 
@@ -6,13 +6,13 @@
 
 #include "vectors.h"
 
-VECTORISED void bertconv_to_bf16(
+VECTORIZED void bertconv_to_bf16(
     const float *restrict x, size_t stride, uint16_t *restrict y, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < columns; c++) y[r * columns + c] = bfloat16(x[r * stride + c]);
 }
 
-INLINE void quantise(
+INLINE void quantize(
     const float *restrict x, uint8_t *restrict y, size_t columns, float *restrict scale, int32_t *restrict zero) {
   // 0 is a value that counts: what the activation cuts off must stay exactly that.
   float low[LANES] = {0}, high[LANES] = {0}, nothing[LANES] = {0};
@@ -55,13 +55,13 @@ INLINE void quantise(
   *zero = (int32_t)offset;
 }
 
-VECTORISED void bertconv_quantise(
+VECTORIZED void bertconv_quantize(
     const float *restrict x, size_t stride, uint8_t *restrict y, float *restrict scales, int32_t *restrict zeros,
     size_t rows, size_t columns) {
-  for (size_t r = 0; r < rows; r++) quantise(x + r * stride, y + r * columns, columns, scales + r, zeros + r);
+  for (size_t r = 0; r < rows; r++) quantize(x + r * stride, y + r * columns, columns, scales + r, zeros + r);
 }
 
-// What a sum of products of quantised numbers stands for.
+// What a sum of products of quantized numbers stands for.
 INLINE float widened(int32_t sum, int32_t zero, int32_t weight_sum, float scale) {
   return (float)(sum - zero * weight_sum) * scale;
 }
@@ -104,14 +104,14 @@ INLINE void widen_any(
 #undef CASE
 }
 
-VECTORISED void bertconv_widen(
+VECTORIZED void bertconv_widen(
     float *restrict x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++)
     widen_any(x + r * stride, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, 0, columns);
 }
 
-VECTORISED void bertconv_widen_to_bf16(
+VECTORIZED void bertconv_widen_to_bf16(
     const int32_t *restrict x, const float *scales, const int32_t *zeros, const float *restrict weight_scales,
     const int32_t *restrict weight_sums, const float *restrict bias, uint16_t *restrict y, size_t rows,
     size_t columns) {
@@ -124,18 +124,18 @@ VECTORISED void bertconv_widen_to_bf16(
   }
 }
 
-VECTORISED void bertconv_requantise(
+VECTORIZED void bertconv_requantize(
     float *restrict x, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, int activation, uint8_t *restrict y, float *restrict new_scales,
     int32_t *restrict new_zeros, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++) {
     float *row = x + r * columns;
     widen_any(row, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, 1, columns);
-    quantise(row, y + r * columns, columns, new_scales + r, new_zeros + r);
+    quantize(row, y + r * columns, columns, new_scales + r, new_zeros + r);
   }
 }
 
-VECTORISED void bertconv_quantise_weights(
+VECTORIZED void bertconv_quantize_weights(
     const float *restrict weights, int8_t *restrict y, float *restrict scales, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++) {
     const float *row = weights + r * columns;
@@ -146,7 +146,7 @@ VECTORISED void bertconv_quantise_weights(
       nothing += magnitude * 0.0f;
     }
     if (nothing != 0) {
-      // As above: what the output is computed with is no number, and so is the output.
+      // As above: the output becomes NaN, and so is seen.
       memset(y + r * columns, 0, columns);
       scales[r] = NAN;
       continue;
@@ -161,7 +161,7 @@ VECTORISED void bertconv_quantise_weights(
   }
 }
 
-VECTORISED void bertconv_row_sums(const int8_t *restrict x, int32_t *restrict sums, size_t rows, size_t columns) {
+VECTORIZED void bertconv_row_sums(const int8_t *restrict x, int32_t *restrict sums, size_t rows, size_t columns) {
   for (size_t r = 0; r < rows; r++) {
     int32_t sum = 0;
     for (size_t c = 0; c < columns; c++) sum += x[r * columns + c];

@@ -1,5 +1,5 @@
 // What the fast kernels share: code for each generation of x86-64, chosen when the program is loaded, and the functions
-// that loops are made of. No -ffast-math: sums run in a fixed number of lanes, so that they vectorise in a fixed order.
+// that loops are made of. No -ffast-math: sums run in a fixed number of lanes, so that they vectorize in a fixed order.
 
 #ifndef BERTCONV_VECTORS_H
 #define BERTCONV_VECTORS_H
@@ -18,9 +18,9 @@
 // Clones need the loader's indirect functions, which glibc has and musl does not. What resolves them runs before the
 // thread sanitizer is there, which it calls.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && !defined(THREAD_SANITIZER)
-#define VECTORISED __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#define VECTORIZED __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
-#define VECTORISED
+#define VECTORIZED
 #endif
 #define INLINE static inline __attribute__((always_inline))
 

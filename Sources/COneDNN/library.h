@@ -63,7 +63,7 @@ static struct {
   int (*thread_count)(void);
   int (*is_in_parallel)(void);
   void (*set_threads)(int);
-  int (*most_threads)(void);
+  int (*max_threads)(void);
   dnnl_engine_t engine;
   char version[32];
 } library;

@@ -45,14 +45,14 @@ static void load(void) {
 #undef FIND
   struct {
     const char *name;
-    void *place;
+    void *function;
   } openmp_functions[] = {
       {"GOMP_parallel", &library.gomp_parallel}, {"omp_get_thread_num", &library.thread_number},
       {"omp_get_num_threads", &library.thread_count}, {"omp_in_parallel", &library.is_in_parallel},
-      {"omp_set_num_threads", &library.set_threads}, {"omp_get_max_threads", &library.most_threads},
+      {"omp_set_num_threads", &library.set_threads}, {"omp_get_max_threads", &library.max_threads},
   };
   for (size_t i = 0; i < sizeof openmp_functions / sizeof *openmp_functions; i++)
-    if (!(*(void **)openmp_functions[i].place = dlsym(openmp, openmp_functions[i].name))) return;
+    if (!(*(void **)openmp_functions[i].function = dlsym(openmp, openmp_functions[i].name))) return;
   if (library.dnnl_engine_create(&library.engine, dnnl_cpu, 0) != dnnl_success) return;
   const dnnl_version_t *version = library.dnnl_version();
   // A library of another major version has other structures.
@@ -70,7 +70,7 @@ int bertconv_onednn_load(void) {
 const char *bertconv_onednn_version(void) { return library.version; }
 
 #if defined(__x86_64__)
-// The user may have told oneDNN to use less than the processor has (DNNL_MAX_CPU_ISA).
+// The user may have configured oneDNN to use less than the processor has (DNNL_MAX_CPU_ISA).
 static int allows(dnnl_cpu_isa_t wanted) { return (library.dnnl_get_effective_cpu_isa() & wanted) == wanted; }
 #endif
 
@@ -94,12 +94,12 @@ void bertconv_onednn_set_threads(int threads) {
 }
 
 int bertconv_onednn_threads(void) {
-  return bertconv_onednn_load() || library.is_in_parallel() ? 1 : library.most_threads();
+  return bertconv_onednn_load() || library.is_in_parallel() ? 1 : library.max_threads();
 }
 
 // MARK: Loops
 
-// The thread sanitizer does not see how the threads of OpenMP wait for each other, and is told.
+// The thread sanitizer does not see how the threads of OpenMP wait for each other; these calls show it.
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define THREAD_SANITIZER
@@ -131,8 +131,8 @@ static void run_part(void *pointer) {
   AFTER_ALL_BEFORE(pointer);
   const struct loop *loop = pointer;
   size_t threads = (size_t)library.thread_count(), thread = (size_t)library.thread_number();
-  size_t pieces = (loop->count + loop->grain - 1) / loop->grain;
-  size_t first = pieces * thread / threads * loop->grain, last = pieces * (thread + 1) / threads * loop->grain;
+  size_t parts = (loop->count + loop->grain - 1) / loop->grain;
+  size_t first = parts * thread / threads * loop->grain, last = parts * (thread + 1) / threads * loop->grain;
   if (last > loop->count) last = loop->count;
   if (first < last) loop->body(loop->data, first, last);
   BEFORE_ALL_AFTER(pointer);
@@ -170,8 +170,8 @@ void bertconv_each(size_t count, void (*body)(void *, size_t), void *data) {
     return;
   }
   struct each each = {count, body, data};
-  size_t most = (size_t)library.most_threads();
-  run_parallel(run_each, &each, (unsigned)(count < most ? count : most));
+  size_t limit = (size_t)library.max_threads();
+  run_parallel(run_each, &each, (unsigned)(count < limit ? count : limit));
 }
 
 // MARK: Weights
@@ -208,7 +208,7 @@ static dnnl_data_type_t output_type(int precision, int narrow) {
 
 static size_t size_of(dnnl_data_type_t type) { return type == dnnl_u8 ? 1 : type == dnnl_bf16 ? 2 : 4; }
 
-// The product of these shapes; `layout` is that of the weights, or of the format `any` to be told the best.
+// The product of these shapes; `layout` is that of the weights, or of the format `any`, for which oneDNN chooses the best.
 static dnnl_status_t describe(
     dnnl_primitive_desc_t *result, int precision, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k, dnnl_dim_t x_stride,
     dnnl_dim_t y_stride, desc_view layout, int has_bias, int epilogue, int narrow) {
@@ -320,7 +320,7 @@ struct bertconv_context {
 };
 
 // Inputs of ever new shapes must not fill the memory.
-enum { MOST_PRODUCTS = 256 };
+enum { MAX_PRODUCTS = 256 };
 
 bertconv_context *bertconv_context_create(void) {
   if (bertconv_onednn_load()) return NULL;
@@ -382,7 +382,7 @@ static dnnl_status_t prepare(struct product *p) {
 static struct product *find(bertconv_context *context, const struct product *wanted) {
   for (size_t i = 0; i < context->count; i++)
     if (is_same(&context->products[i], wanted)) return &context->products[i];
-  if (context->count == MOST_PRODUCTS) forget_all(context);
+  if (context->count == MAX_PRODUCTS) forget_all(context);
   if (context->count == context->capacity) {
     size_t capacity = context->capacity ? 2 * context->capacity : 16;
     struct product *products = realloc(context->products, capacity * sizeof *products);
@@ -422,7 +422,7 @@ int bertconv_multiply(
   wanted.has_bias = bias != NULL;
   wanted.epilogue = epilogue;
   wanted.narrow = narrow;
-  wanted.threads = library.most_threads();
+  wanted.threads = library.max_threads();
   wanted.m = (dnnl_dim_t)m;
   wanted.n = weights->n;
   wanted.k = weights->k;

@@ -2,7 +2,7 @@ import CheckpointFormats
 import ModelFamilies
 import TensorIO
 
-/// What an encoder has to know of its model besides the weights: `config.json` as `transformers` writes it, checked, and the
+/// What an encoder needs to know of its model besides the weights: `config.json` as `transformers` writes it, checked, and the
 /// family that it is of.
 public struct EncoderConfig: Sendable {
   public let modelType: String
@@ -39,7 +39,7 @@ public struct EncoderConfig: Sendable {
   public let tiesWordEmbeddings: Bool?
   package let family: ModelFamily
 
-  /// Settings of a layer that no weight shows, each as its key and its value.
+  /// Settings of a layer that no weight shows, each as its key and its value: `num_attention_heads (12)`.
   package let layerSettings: [String]
   /// The same of embeddings and layers; `nil` where the family has none.
   package let epsilonSetting: String?
@@ -107,9 +107,9 @@ public struct EncoderConfig: Sendable {
     self.activation = activation
     layerNormEpsilon = Float(epsilon)
     layerSettings = [(ConfigSetting.headCount, "\(headCount)"), (.activation, word)].compactMap { setting, value in
-      settings.key(setting).map { "\($0) \(value)" }
+      settings.key(setting).map { "\($0) (\(value))" }
     }
-    epsilonSetting = takesStatistics ? settings.key(.layerNormEpsilon).map { "\($0) \(epsilon)" } : nil
+    epsilonSetting = takesStatistics ? settings.key(.layerNormEpsilon).map { "\($0) (\(epsilon))" } : nil
     paddingID = try Self.paddingID(settings, positions: positionCount)
     sentenceModules = try Self.sentenceModules(json, file: file)
   }

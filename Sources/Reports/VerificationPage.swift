@@ -80,7 +80,7 @@ package struct VerificationPage {
       "counts": .ints(output.differences.counts), "equal": .int(output.differences.zeros),
       "odd": .int(output.differences.odd),
       "worst": .array(
-        output.worstPlaces.map { place in
+        output.worstPositions.map { place in
           .object([
             "row": .int(place.row), "column": place.column.map { .int($0) } ?? .null,
             "index": place.index.map { .int($0) } ?? .null, "value": .string("\(place.value)"),

@@ -1,11 +1,11 @@
 import Encoder
 import TensorIO
 
-/// Finds where a model first departs from its reference, and says what can be known of the part to blame.
+/// Finds where a model first departs from its reference, and describes what is known of the part that is wrong.
 ///
-/// Attention and feed-forward block of one layer cannot be told apart from hidden states: whatever comes out of the
-/// layer, either block could have been changed to give it. What can be told is said: whether the layer itself is at
-/// fault or the error came in with its input, whether its last layer normalisation is, and which embeddings are.
+/// Hidden states do not separate attention and feed-forward block of one layer: whatever comes out of the layer, either
+/// block could have been changed to give it. They do show whether the layer itself is wrong or the error came in with its
+/// input, whether its last layer normalization is wrong, and which embeddings are.
 struct Bisection {
   let encoder: Encoder
   let fixture: Fixture
@@ -23,10 +23,10 @@ struct Bisection {
   func describe() throws -> String? {
     let hidden = hiddenStates()
     guard let last = hidden.last else { return nil }
-    guard let place = hidden.firstIndex(where: { !$0.comparison.passed }) else { return head(above: last) }
-    let failed = hidden[place]
-    let previous = place > 0 ? hidden[place - 1] : nil
-    guard failed.number > 0 else { return "\(failed.name) (the embeddings\(try embeddingsAtFault(failed.comparison)))" }
+    guard let first = hidden.firstIndex(where: { !$0.comparison.passed }) else { return head(above: last) }
+    let failed = hidden[first]
+    let previous = first > 0 ? hidden[first - 1] : nil
+    guard failed.number > 0 else { return "\(failed.name) (the embeddings\(try wrongEmbeddings(failed.comparison)))" }
     guard let previous else {
       return
         "\(failed.name) (the embeddings or \(Self.layers(0..<failed.number)); the fixture has no earlier hidden state)"
@@ -46,7 +46,7 @@ struct Bisection {
       } else if !comparison.passed,
         let index = states.firstIndex(where: { $0.number == number && $0.comparison.passed })
       {
-        // Two references of one hidden state that contradict each other: the one that fails is the one to tell.
+        // Two references of one hidden state that contradict each other: the one that fails is reported.
         states[index] = Hidden(number: number, comparison: comparison)
       }
     }
@@ -77,7 +77,7 @@ struct Bisection {
 
   // MARK: Layers
 
-  /// The layers run alone on the reference's values: is the error theirs, or did it come in?
+  /// Runs the layers alone on the reference's values: does the error start in them, or did it come in?
   private func rerun(_ layers: Range<Int>, from previous: Hidden, to failed: Hidden) throws -> String {
     guard let start = reference(previous.name), let end = reference(failed.name) else { return "" }
     let given = try fixture.values(of: start)
@@ -86,31 +86,40 @@ struct Bisection {
     let alone = OutputComparison(
       failed.name, kind: .hidden(failed.number), shape: end.shape, values: values, reference: expected,
       input: fixture.input, tolerance: tolerance)
-    let subject = "\(Self.layers(layers)) alone, given the reference's \(previous.name),"
+    let subject = Self.layers(layers)
     let plural = layers.count > 1
-    guard !alone.passed else { return "\(subject) \(plural ? "agree" : "agrees"): a small error of the input grew" }
+    guard !alone.passed else {
+      return
+        "on the reference's \(previous.name) \(subject) \(plural ? "agree" : "agrees"): a small error of the input grew"
+    }
     let size = alone.maxAbsError.isNaN ? "not finite" : significant(alone.maxAbsError)
-    let extent = "\(subject) \(plural ? "are" : "is") off by \(size)"
+    let found = "the error starts in \(subject), off by \(size) on the reference's \(previous.name)"
     guard encoder.precision == .f32 else {
-      return "\(extent), computed in \(encoder.precision.rawValue): f32 tells whether more than that is wrong"
+      return "\(found). Verify in f32: \(encoder.precision.rawValue) rounds, and may be all that is wrong"
     }
+    return "\(found). Check \(plural ? "their" : "its") weights\(wrongNorm(layers, expected, values))\(settings)"
+  }
+
+  /// The last layer normalization, where the reference's values cannot have come out of it and the layer's own did.
+  private func wrongNorm(_ layers: Range<Int>, _ expected: [Float], _ values: [Float]) -> String {
+    guard let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1) else { return "" }
+    let weights = (norm.gamma, norm.beta)
+    return !isNormalized(expected, weights) && isNormalized(values, weights) ? ", \(norm.name) among them" : ""
+  }
+
+  /// The settings that no weight shows.
+  private var settings: String {
     let settings = encoder.config.layerSettings + [encoder.config.epsilonSetting].compactMap(\.self)
-    let list = settings.isEmpty ? "" : " (\(settings.joined(separator: ", ")))"
-    var text = "\(extent): \(plural ? "their" : "its") own weights or settings\(list) differ"
-    if let norm = encoder.outputNorm(ofLayer: layers.upperBound - 1) {
-      let weights = (norm.gamma, norm.beta)
-      if !isNormalised(expected, weights), isNormalised(values, weights) { text += ", \(norm.name) among them" }
-    }
-    return text
+    return settings.isEmpty ? "" : ", and " + settings.joined(separator: ", ")
   }
 
   private func reference(_ name: String) -> Fixture.Reference? { fixture.references.first { $0.name == name } }
 
-  /// Whether values `[batch, sequence, H]` can have come out of a layer normalisation with these weights: taken back
+  /// Whether values `[batch, sequence, H]` can have come out of a layer normalization with these weights: taken back
   /// through gamma and beta, the numbers of a token have mean 0 and mean square 1 (a little less for a large epsilon).
-  private func isNormalised(_ values: [Float], _ norm: (gamma: [Float], beta: [Float])) -> Bool {
+  private func isNormalized(_ values: [Float], _ norm: (gamma: [Float], beta: [Float])) -> Bool {
     let size = norm.gamma.count
-    // A gamma near zero hides what went in: nothing can be said then.
+    // A gamma near zero hides what went in: nothing is known then.
     let largest = norm.gamma.map(\.magnitude).max() ?? 0
     guard norm.gamma.allSatisfy({ $0.magnitude > largest * 1e-3 }) else { return true }
     var odd = 0
@@ -134,8 +143,8 @@ struct Bisection {
   // MARK: Embeddings
 
   /// When the tokens that are off are just those of certain ids, columns or token types, and only one of the three
-  /// explains it, that table is at fault. Otherwise it may be a setting.
-  private func embeddingsAtFault(_ comparison: OutputComparison) throws -> String {
+  /// explains it, that table is wrong. Otherwise it may be a setting.
+  private func wrongEmbeddings(_ comparison: OutputComparison) throws -> String {
     let input = fixture.input
     let tokens = (0..<(input.batch * input.sequence)).filter(input.isAttended)
     let failing = tokens.filter(comparison.isOff)

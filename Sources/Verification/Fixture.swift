@@ -6,14 +6,14 @@ import TensorIO
 /// | tensor | shape | |
 /// |---|---|---|
 /// | `input_ids` | `[batch, sequence]` or `[batch, choices, sequence]` | integers |
-/// | `attention_mask`, `token_type_ids` | the same | integers; may be absent |
+/// | `attention_mask`, `token_type_ids`, `task_type_ids` | the same | integers; may be absent |
 /// | `hidden_states.N`, `last_hidden_state` | `[batch, sequence, H]` | floating point, as all outputs |
 /// | `pooler_output` | `[batch, H]` | |
 /// | `prediction_logits` | `[batch, sequence, V]` | |
 /// | `seq_relationship_logits`, `sop_logits` | `[batch, 2]` | |
 /// | `logits` | as the model's head has it | |
 /// | `start_logits`, `end_logits` | `[batch, sequence]` | |
-/// | `sentence_embedding` | `[batch, size]` | what sentence-transformers makes of a sequence |
+/// | `sentence_embedding` | `[batch, size]` | of the modules of sentence-transformers |
 public struct Fixture: Sendable {
   /// An output of the reference.
   public struct Reference: Sendable {
@@ -22,7 +22,7 @@ public struct Fixture: Sendable {
     let index: Int
   }
 
-  /// Where the fixture comes from.
+  /// The origin of the fixture.
   public let file: String?
   public let input: EncoderInput
   /// The outputs to compare, hidden states first and in order.
@@ -48,22 +48,22 @@ public struct Fixture: Sendable {
       let order: Int
       if let number = Self.hiddenStateNumber(tensor.name) {
         order = number
-      } else if let place = Self.knownOutputs.firstIndex(of: tensor.name) {
-        order = Int.max - Self.knownOutputs.count + place
+      } else if let rank = Self.knownOutputs.firstIndex(of: tensor.name) {
+        order = Int.max - Self.knownOutputs.count + rank
       } else {
         others.append(tensor.name)
         continue
       }
       guard [.f32, .f64, .f16, .bf16].contains(tensor.elementType) else {
         throw FormatError(
-          "the output is not of floating point numbers", file: file, tensor: tensor.name,
+          .input, "the output is not of floating point numbers", file: file, tensor: tensor.name,
           found: tensor.elementType.rawValue, expected: "F32, F64 or F16")
       }
       references.append((order, Reference(name: tensor.name, shape: tensor.shape, index: index)))
     }
     self.references = references.sorted { $0.order < $1.order }.map(\.reference)
     let names = others.prefix(12).joined(separator: ", ") + (others.count > 12 ? " and \(others.count - 12) more" : "")
-    warnings = source.warnings + (others.isEmpty ? [] : ["not compared, since no output has such a name: \(names)"])
+    warnings = source.warnings + (others.isEmpty ? [] : ["not compared, because no output has such a name: \(names)"])
   }
 
   /// N of `hidden_states.N`, which is written without a sign or leading zeros.
@@ -84,7 +84,7 @@ public struct Fixture: Sendable {
         (0..<tensor.elementCount).map { Float(Double(bitPattern: span.littleEndian(UInt64.self, at: $0 * 8))) }
       case .f16: (0..<tensor.elementCount).map { Float(halfBits: span.littleEndian(UInt16.self, at: $0 * 2)) }
       case .bf16:
-        (0..<tensor.elementCount).map { Float(bitPattern: UInt32(span.littleEndian(UInt16.self, at: $0 * 2)) << 16) }
+        (0..<tensor.elementCount).map { Float(bfloat16Bits: span.littleEndian(UInt16.self, at: $0 * 2)) }
       default: span.floats()
       }
     }

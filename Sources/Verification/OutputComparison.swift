@@ -3,7 +3,7 @@ import TensorIO
 
 /// How far one output is from its reference, over what the mask lets count.
 public struct OutputComparison: Sendable {
-  /// Where a number stands in an output: for tokens row, column and index, for the others row and index.
+  /// The position of a number in an output: for tokens row, column and index, for the others row and index.
   public struct Position: Sendable, Equatable {
     public let row: Int
     public let column: Int?
@@ -19,10 +19,10 @@ public struct OutputComparison: Sendable {
   public let meanAbsError: Double
   /// Of all numbers that are compared, as one vector each.
   public let cosine: Double
-  /// The part of vectors along the last axis whose largest number stands at the same index.
+  /// The part of vectors along the last axis whose largest number has the same index.
   public let argmaxAgreement: Double
   public let passed: Bool
-  /// Where the difference is largest; the first place where it is not finite, if there is one.
+  /// The position of the largest difference; the first one that is not finite, if there is one.
   public let worst: Position?
   /// Numbers compared.
   public let count: Int
@@ -34,16 +34,16 @@ public struct OutputComparison: Sendable {
   package let errorColumns: Int
   /// Whether it has something for each token.
   package let isOfTokens: Bool
-  /// What computes it, for people.
+  /// The part that computes it, for people.
   package let part: String
-  /// Where the difference is largest in the tokens or rows that are off most, the worst first, at most ten.
-  package let worstPlaces: [Position]
+  /// The largest differences of the tokens or rows that are off most, the worst first, at most ten.
+  package let worstPositions: [Position]
   package let differences: DifferenceHistogram
   private let tolerance: Double
 
   /// Whether a token, an index into `[batch * sequence]`, is off by more than the tolerance; of outputs for whole
   /// sequences, a row.
-  func isOff(_ place: Int) -> Bool { errors[place].isNaN || errors[place] > tolerance }
+  func isOff(_ unit: Int) -> Bool { errors[unit].isNaN || errors[unit] > tolerance }
 
   /// Compares `values` with `reference`, both of the padded `shape`.
   init(
@@ -55,26 +55,26 @@ public struct OutputComparison: Sendable {
     let columns = shape.count > 1 ? shape[1] : 1
     let isOfTokens = shape.count == 3 || kind.isScoreOfToken
     let errorColumns = isOfTokens ? columns : 1
-    var tally = Tally(places: rows * errorColumns)
+    var tally = Tally(units: rows * errorColumns)
     if shape.count == 3 {
       // A vector a token.
       let size = shape[2]
       for token in 0..<(rows * columns) where input.isAttended(token) {
         tally.begin()
         for index in 0..<size { tally.add(values[token * size + index], reference[token * size + index], at: index) }
-        tally.endPlace(token)
+        tally.endUnit(token)
         tally.endVector()
       }
     } else {
       for row in 0..<rows {
         tally.begin()
         for column in 0..<columns {
-          let place = row * columns + column
-          if isOfTokens, !input.isAttended(place) { continue }
-          tally.add(values[place], reference[place], at: column)
-          if isOfTokens { tally.endPlace(place) }
+          let unit = row * columns + column
+          if isOfTokens, !input.isAttended(unit) { continue }
+          tally.add(values[unit], reference[unit], at: column)
+          if isOfTokens { tally.endUnit(unit) }
         }
-        if !isOfTokens { tally.endPlace(row) }
+        if !isOfTokens { tally.endUnit(row) }
         tally.endVector()
       }
     }
@@ -83,13 +83,13 @@ public struct OutputComparison: Sendable {
     self.isOfTokens = isOfTokens
     self.errorColumns = errorColumns
     part = kind.part
-    worstPlaces = tally.worst.map { worst in
+    worstPositions = tally.worst.map { worst in
       Position(
-        row: worst.place / errorColumns, column: isOfTokens ? worst.place % errorColumns : nil,
+        row: worst.unit / errorColumns, column: isOfTokens ? worst.unit % errorColumns : nil,
         index: isOfTokens && shape.count == 2 ? nil : worst.number.index, value: worst.number.value,
         reference: worst.number.reference)
     }
-    worst = worstPlaces.first
+    worst = worstPositions.first
     maxAbsError = tally.worst.first?.error ?? 0
     meanAbsError = tally.count == 0 ? 0 : tally.sum / Double(tally.count)
     cosine = tally.cosine
@@ -100,8 +100,8 @@ public struct OutputComparison: Sendable {
     differences = tally.differences
   }
 
-  /// Sums over the numbers of an output, vector by vector, and place by place: a token or, of outputs for whole
-  /// sequences, a row.
+  /// Sums over the numbers of an output, vector by vector, and unit by unit: a token or, of outputs for whole sequences, a
+  /// row.
   private struct Tally {
     struct Number {
       var index: Int
@@ -110,7 +110,7 @@ public struct OutputComparison: Sendable {
     }
 
     struct Worst {
-      var place: Int
+      var unit: Int
       /// NaN where it is not finite.
       var error: Double
       var number: Number
@@ -119,7 +119,7 @@ public struct OutputComparison: Sendable {
       func isWorse(than other: Worst) -> Bool { error.isNaN ? !other.error.isNaN : error > other.error }
     }
 
-    private static let mostWorst = 10
+    private static let maxWorst = 10
 
     var count = 0
     var sum = 0.0
@@ -133,7 +133,7 @@ public struct OutputComparison: Sendable {
     private var valueSquares = 0.0
     private var referenceSquares = 0.0
     private var vector = Vector()
-    /// The largest difference in the place.
+    /// The largest difference in the unit.
     private var largest: (error: Double, number: Number)?
 
     private struct Vector {
@@ -143,7 +143,7 @@ public struct OutputComparison: Sendable {
       var reference: (index: Int, number: Float)?
     }
 
-    init(places: Int) { errors = Array(repeating: -1, count: places) }
+    init(units: Int) { errors = Array(repeating: -1, count: units) }
 
     mutating func begin() { vector = Vector() }
 
@@ -174,16 +174,16 @@ public struct OutputComparison: Sendable {
       vector.count += 1
     }
 
-    /// What was added since the last place ended is that of `place`.
-    mutating func endPlace(_ place: Int) {
+    /// What was added since the last unit ended is that of `unit`.
+    mutating func endUnit(_ unit: Int) {
       guard let largest else { return }
       self.largest = nil
-      errors[place] = largest.error
-      let worst = Worst(place: place, error: largest.error, number: largest.number)
-      guard self.worst.count < Self.mostWorst || self.worst.last.map(worst.isWorse) == true else { return }
+      errors[unit] = largest.error
+      let worst = Worst(unit: unit, error: largest.error, number: largest.number)
+      guard self.worst.count < Self.maxWorst || self.worst.last.map(worst.isWorse) == true else { return }
       let rank = self.worst.firstIndex { worst.isWorse(than: $0) } ?? self.worst.count
       self.worst.insert(worst, at: rank)
-      if self.worst.count > Self.mostWorst { self.worst.removeLast() }
+      if self.worst.count > Self.maxWorst { self.worst.removeLast() }
     }
 
     mutating func endVector() {

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// What a verification found.
+/// The result of a verification.
 public struct VerificationReport: Sendable {
   public let passed: Bool
   public let tolerance: Double
@@ -38,7 +38,7 @@ public struct VerificationReport: Sendable {
     ])
   }
 
-  /// A table of the outputs, then where each that fails is worst, the first divergence and the verdict.
+  /// A table of the outputs, then the largest difference of each that fails, the first divergence and the verdict.
   public func text() -> String {
     var rows = [["output", "max error", "mean error", "cosine", "argmax", ""]]
     for output in outputs {
@@ -63,7 +63,7 @@ public struct VerificationReport: Sendable {
     let failed = outputs.filter { !$0.passed }
     for output in failed {
       guard let worst = output.worst else { continue }
-      lines.append("\(output.name) is worst at \(Self.place(worst)): \(worst.value), reference \(worst.reference)")
+      lines.append("\(output.name) is worst at \(Self.text(worst)): \(worst.value), reference \(worst.reference)")
     }
     if let firstDivergence { lines.append("First divergence: \(firstDivergence)") }
     for warning in warnings { lines.append("Warning: \(printable(warning))") }
@@ -83,12 +83,12 @@ public struct VerificationReport: Sendable {
     return lines.joined(separator: "\n") + "\n"
   }
 
-  private static func place(_ position: OutputComparison.Position) -> String {
+  private static func text(_ position: OutputComparison.Position) -> String {
     "row \(position.row)" + (position.column.map { ", column \($0)" } ?? "")
       + (position.index.map { ", index \($0)" } ?? "")
   }
 
-  /// Never rounded up to 100: that is kept for full agreement.
+  /// Never rounded up to 100, which means full agreement.
   private static func percent(_ part: Double) -> String {
     part == 1 ? "100%" : fixed((part * 1000).rounded(.down) / 10, digits: 1) + "%"
   }

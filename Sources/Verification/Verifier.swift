@@ -6,15 +6,15 @@ import TensorIO
 public enum Verifier {
   /// - Parameters:
   ///   - model: the model that is checked
-  ///   - config: in place of the one that the file holds
-  ///   - fixture: the inputs, and what the model is to make of them
+  ///   - config: in place of the one in the file
+  ///   - fixture: the inputs, and the outputs that the model must compute from them
   ///   - tolerance: the largest absolute difference that passes
   ///   - threads: for matrix products; all cores when absent
   ///   - precision: of the matrix products
-  ///   - progress: is told how many tokens are through, and how many there are
+  ///   - progress: called with the number of tokens that are through, and of all
   ///
   /// Throws `FormatError` when model or fixture cannot be used, when they do not fit each other, and when the fixture
-  /// has no output; outputs that differ are the report's business.
+  /// has no output. Outputs that differ are in the report.
   public static func verify(
     _ model: NativeModel, config: JSON?, fixture: Fixture, tolerance: Double = 1e-4, threads: Int? = nil,
     precision: Precision = .f32, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
@@ -30,17 +30,18 @@ public enum Verifier {
     progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> VerificationReport {
     guard tolerance >= 0, tolerance.isFinite else {
-      throw FormatError("the tolerance is not usable", found: "\(tolerance)", expected: "a number that is not negative")
+      throw FormatError(
+        .input, "the tolerance is not usable", found: "\(tolerance)", expected: "a number that is not negative")
     }
     guard !fixture.references.isEmpty else {
       throw FormatError(
-        "the fixture has no output to compare with", file: fixture.file,
+        .input, "the fixture has no output to compare with", file: fixture.file,
         expected: "one of \(Encoder.summary(encoder.availableOutputs))")
     }
-    // An output that is not computed is not verified: to leave it out would be to pass it.
+    // An output that is not computed is not verified: leaving it out would pass it.
     for reference in fixture.references where encoder.kind(of: reference.name) == nil {
       throw FormatError(
-        "the model does not compute this output of the fixture", file: fixture.file, tensor: reference.name,
+        .input, "the model does not compute this output of the fixture", file: fixture.file, tensor: reference.name,
         expected: "one of \(Encoder.summary(encoder.availableOutputs))",
         advice: "Convert the checkpoint with this head, or leave the output out of the fixture.")
     }
@@ -53,7 +54,8 @@ public enum Verifier {
       else { continue }
       guard reference.shape == output.shape else {
         throw FormatError(
-          "the fixture's output is not of the shape that the model computes", file: fixture.file, tensor: output.name,
+          .input, "the fixture's output is not of the shape that the model computes", file: fixture.file,
+          tensor: output.name,
           found: shapeText(reference.shape), expected: shapeText(output.shape),
           advice: "Use a fixture that was made with this model.")
       }

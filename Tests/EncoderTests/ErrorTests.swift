@@ -145,8 +145,9 @@ struct ErrorTests {
     mismatch(TinyModel { $0.parts = ["mlm"] }, words: ["a weight is missing; expected cls.predictions.bias"]) {
       list, _ in list.removeAll { $0.name == "cls.predictions.bias" }
     }
-    mismatch(TinyModel("relative") { $0.paddingID = 1 }, words: ["expected base.bias.table"]) { list, _ in
-      list.removeAll { $0.name == "base.bias.table" }
+    mismatch(TinyModel("mpnet") { $0.paddingID = 1 }, words: ["expected mpnet.encoder.relative_attention_bias.weight"])
+    { list, _ in
+      list.removeAll { $0.name == "mpnet.encoder.relative_attention_bias.weight" }
     }
     mismatch(words: ["no word embeddings", "'bert.embeddings.word_embeddings.weight' or"]) { list, _ in
       list.removeAll { $0.name.contains("word_embeddings") }
@@ -263,7 +264,7 @@ struct ErrorTests {
   }
 
   @Test func aTableOfTooFewRelativePositions() {
-    let model = TinyModel("relative") { $0.paddingID = 1 }
+    let model = TinyModel("mpnet") { $0.paddingID = 1 }
     var config = model.config
     config.set("relative_attention_num_buckets", .int(31))
     expectError(.unsupported, words: ["found 31, expected 32"]) {

@@ -200,15 +200,6 @@ struct KernelTests {
       #expect(a == b)
     }
   }
-
-  @Test func halfPrecision() {
-    // 1, -2, the smallest, the largest below normal, 65504, infinity, NaN, -0.
-    let halves: [UInt16] = [0x3C00, 0xC000, 0x0001, 0x03FF, 0x7BFF, 0x7C00, 0x7E00, 0x8000]
-    var values = [Float](repeating: 9, count: halves.count)
-    unsafe bertconv_from_f16(halves, &values, halves.count)
-    #expect(Array(values.prefix(6)) == [1, -2, 0x1p-24, 1023 * 0x1p-24, 65504, .infinity])
-    #expect(values[6].isNaN && values[7] == 0 && values[7].sign == .minus)
-  }
 }
 
 // MARK: What fast products need
@@ -354,14 +345,14 @@ struct FastKernelTests {
   }
 
   @Test(arguments: sizes.indices)
-  func quantisedRows(index: Int) {
+  func quantizedRows(index: Int) {
     let size = sizes[index]
     var x = random(size.rows * size.stride, 5, seed: UInt64(index + 3))
     if size.rows > 2 { for c in 0..<size.columns { x[c] = 0 } }
     var y = [UInt8](repeating: 1, count: max(size.rows * size.columns, 1))
     var scales = [Float](repeating: 0, count: max(size.rows, 1))
     var zeros = [Int32](repeating: 0, count: max(size.rows, 1))
-    unsafe bertconv_quantise(x, size.stride, &y, &scales, &zeros, size.rows, size.columns)
+    unsafe bertconv_quantize(x, size.stride, &y, &scales, &zeros, size.rows, size.columns)
     for r in 0..<size.rows {
       let row = x[(r * size.stride)..<(r * size.stride + size.columns)]
       let range = max(0, row.max() ?? 0) - min(0, row.min() ?? 0)
@@ -376,13 +367,13 @@ struct FastKernelTests {
   }
 
   @Test(arguments: sizes.indices)
-  func quantisedWeights(index: Int) {
+  func quantizedWeights(index: Int) {
     let (rows, columns) = (sizes[index].rows, sizes[index].columns)
     let x = random(rows * columns, 3, seed: UInt64(index + 50))
     var y = [Int8](repeating: 1, count: max(rows * columns, 1))
     var scales = [Float](repeating: 0, count: max(rows, 1))
     var sums = [Int32](repeating: 0, count: max(rows, 1))
-    unsafe bertconv_quantise_weights(x, &y, &scales, rows, columns)
+    unsafe bertconv_quantize_weights(x, &y, &scales, rows, columns)
     unsafe bertconv_row_sums(y, &sums, rows, columns)
     for r in 0..<rows {
       let own = (r * columns)..<((r + 1) * columns)
@@ -430,10 +421,10 @@ struct FastKernelTests {
         var y = [UInt8](repeating: 0, count: 21)
         var scale: Float = 0
         var zero: Int32 = 0
-        unsafe bertconv_quantise(x, 21, &y, &scale, &zero, 1, 21)
+        unsafe bertconv_quantize(x, 21, &y, &scale, &zero, 1, 21)
         #expect(scale.isNaN)
         var w = [Int8](repeating: 0, count: 21)
-        unsafe bertconv_quantise_weights(x, &w, &scale, 1, 21)
+        unsafe bertconv_quantize_weights(x, &w, &scale, 1, 21)
         #expect(scale.isNaN)
       }
     }
@@ -442,7 +433,7 @@ struct FastKernelTests {
     var scale: Float = 0
     var zero: Int32 = 0
     let largest = Float.greatestFiniteMagnitude
-    unsafe bertconv_quantise([largest, -largest], 2, &y, &scale, &zero, 1, 2)
+    unsafe bertconv_quantize([largest, -largest], 2, &y, &scale, &zero, 1, 2)
     #expect(scale.isFinite && y == [255, 0])
   }
 
@@ -457,7 +448,7 @@ struct FastKernelTests {
       let zero = [Float](repeating: 0, count: x.count)
       var y = [UInt8](repeating: 0, count: x.count)
       var (newScale, newZero): (Float, Int32) = (0, 0)
-      unsafe bertconv_requantise(
+      unsafe bertconv_requantize(
         &x, [scale], [0], ones, none, zero, Int32(BERTCONV_THEN_GELU.rawValue), &y, &newScale, &newZero, 1, x.count)
       unsafe bertconv_bias_gelu_plain(&expected, zero, 1, x.count, x.count)
       let isNear = zip(x, expected).allSatisfy { abs($0 - $1) <= 5e-5 + 1e-6 * abs($1) }

@@ -6,22 +6,9 @@ import Testing
 
 @testable import Encoder
 
-private let isThere = bertconv_onednn_load() == 0
-
-/// The precisions that this machine computes in; for each other one a test is reported as skipped.
-private let available = Precision.allCases.filter { bertconv_onednn_has($0.code) != 0 }
-
 /// Packed weights against the plain pass, where oneDNN is installed and the processor has what it takes.
 @Suite("Fast products")
 struct PrecisionTests {
-  @Test(.enabled(if: available.contains(.f32), "no oneDNN or no AVX2")) func f32IsTested() { #expect(isThere) }
-  @Test(.enabled(if: available.contains(.bf16), "no products of bfloat16 on this processor")) func bf16IsTested() {
-    #expect(isThere)
-  }
-  @Test(.enabled(if: available.contains(.int8), "no products of 8 bits on this processor")) func int8IsTested() {
-    #expect(isThere)
-  }
-
   private static let models: [TinyModel] = [
     TinyModel(),
     TinyModel {
@@ -40,16 +27,17 @@ struct PrecisionTests {
       $0.architecture = "BertForPreTraining"
       $0.parts = ["pooler", "mlm", "nsp"]
     },
-    TinyModel("relative") {
+    TinyModel("mpnet") {
       ($0.hidden, $0.heads, $0.paddingID, $0.positions) = (72, 2, 1, 13)
       $0.parts = ["pooler", "mlm"]
     },
-    TinyModel("relative") { ($0.activation, $0.paddingID, $0.positions, $0.isAdjacent) = ("relu", 1, 13, false) },
+    TinyModel("mpnet") { ($0.activation, $0.paddingID, $0.positions, $0.isAdjacent) = ("relu", 1, 13, false) },
     TinyModel("tasks"),
   ]
 
-  @Test(arguments: models.indices, available)
+  @Test(arguments: models.indices, Precision.allCases)
   func everyOutputIsNearThePlainPass(index: Int, precision: Precision) throws {
+    try require(precision)
     let model = Self.models[index]
     let folder = TemporaryFolder()
     let encoder = try model.encoder(folder, library: .oneDNN, precision: precision, threads: 2)
@@ -68,8 +56,9 @@ struct PrecisionTests {
   }
 
   /// Of small whole numbers, so that every precision computes exactly; rows lie apart or not, a single column included.
-  @Test(arguments: available)
+  @Test(arguments: Precision.allCases)
   func productsOfOddShapesAreExact(precision: Precision) throws {
+    try require(precision)
     guard let context = unsafe bertconv_context_create() else {
       Issue.record("no context")
       return
@@ -120,7 +109,8 @@ struct PrecisionTests {
     }
   }
 
-  @Test(.enabled(if: isThere)) func severalRunsAtOnce() async throws {
+  @Test func severalRunsAtOnce() async throws {
+    try require(.f32)
     let model = TinyModel { ($0.hidden, $0.heads, $0.intermediate, $0.seed) = (66, 6, 131, 5) }
     let folder = TemporaryFolder()
     let encoder = try Encoder(try model.write(folder), try EncoderConfig(model.config), threads: 2, library: .oneDNN)
@@ -135,8 +125,9 @@ struct PrecisionTests {
     #expect(same)
   }
 
-  @Test(arguments: [MathLibrary.openBLAS] + (isThere ? [.oneDNN] : []))
+  @Test(arguments: [MathLibrary.openBLAS, .oneDNN])
   func moreThreadsThanAreOfUseAreNotStarted(library: MathLibrary) throws {
+    try require(library)
     let folder = TemporaryFolder()
     let encoder = try Encoder(
       try TinyModel().write(folder), try EncoderConfig(TinyModel().config), threads: 1024, library: library)

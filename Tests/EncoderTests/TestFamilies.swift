@@ -2,7 +2,7 @@ import ModelFamilies
 import TensorIO
 import Testing
 
-/// The families of the program, and a few that are there for what no single one of those has together.
+/// The families of the program, and one that is there for what none of those has together.
 enum TestFamilies {
   static func named(_ name: String) -> ModelFamily {
     guard let family = all.first(where: { $0.name == name }) else { preconditionFailure("no family '\(name)'") }
@@ -37,27 +37,6 @@ enum TestFamilies {
     """
 
   private static let own = [
-    // Relative positions, positions that are counted, no token types.
-    """
-    family: relative
-    base: base.
-    config:
-    \(settings)
-      num_attention_heads: {infer: dimension}
-      relative_attention_num_buckets: {infer: dimension}
-    computation: {positions: counted_from_padding}
-    heads: {prediction: {activation: gelu}}
-    tensors:
-      - group: embeddings
-        required: true
-        tensors:
-          .embeddings.word_embeddings.weight: {role: embeddings.word.weight, shape: [vocab_size, hidden_size]}
-          .embeddings.positions: {role: embeddings.position.weight, shape: [max_position_embeddings, hidden_size]}
-          .embeddings.norm.weight: {role: embeddings.norm.weight, shape: [hidden_size]}
-          .embeddings.norm.bias: {role: embeddings.norm.bias, shape: [hidden_size]}
-          .bias.table: {role: attention.relative_bias.weight, shape: [relative_attention_num_buckets, num_attention_heads]}
-    \(layers)
-    """,
     // Task types, pre-norm with norms before the first and after the last layer.
     """
     family: tasks
@@ -82,6 +61,6 @@ enum TestFamilies {
         tensors:
           .last.norm.weight: {role: encoder.norm.weight, shape: [hidden_size]}
           .last.norm.bias: {role: encoder.norm.bias, shape: [hidden_size]}
-    """,
+    """
   ]
 }

@@ -106,7 +106,7 @@ struct TinyModel {
       "transformation_input": (readsNeighbors ? 3 : 1) * embeddingSize,
       "value_input": bottleneck == .queriesAndKeys ? hidden : innerSize,
     ]
-    for key in family.configKeys where key.isDimension {
+    for key in family.configKeys {
       if let setting = key.setting, let size = value(setting)?.intValue { sizes[key.name] = size }
     }
     return sizes

@@ -15,8 +15,8 @@ private func comparison(
       attentionMask: mask), tolerance: tolerance)
 }
 
-private func places(_ comparison: OutputComparison) -> [[Int?]] {
-  comparison.worstPlaces.map { [$0.row, $0.column, $0.index] }
+private func positions(_ comparison: OutputComparison) -> [[Int?]] {
+  comparison.worstPositions.map { [$0.row, $0.column, $0.index] }
 }
 
 @Suite("Comparison of an output")
@@ -25,8 +25,8 @@ struct ComparisonTests {
     let found = comparison(
       .hidden(1), [2, 2, 2], [0.5, -3, 0, 0.25, 9, 9, 2, 1], mask: [1, 1, 0, 1])
     #expect(found.errors == [3, 0.25, -1, 2] && found.errorColumns == 2 && found.isOfTokens)
-    #expect(places(found) == [[0, 0, 1], [1, 1, 0], [0, 1, 1]])
-    #expect(found.worst == found.worstPlaces.first && found.worst?.value == -3)
+    #expect(positions(found) == [[0, 0, 1], [1, 1, 0], [0, 1, 1]])
+    #expect(found.worst == found.worstPositions.first && found.worst?.value == -3)
     #expect((0..<4).map(found.isOff) == [true, false, false, true])
     #expect(found.maxAbsError == 3 && found.count == 6 && !found.passed && found.part == "layer 0")
   }
@@ -34,20 +34,20 @@ struct ComparisonTests {
   @Test func scoresOfTokens() {
     let found = comparison(.answer(0), [2, 3], [1, 4, 9, 2, 9, 0.5], mask: [1, 1, 0, 1, 0, 1])
     #expect(found.errors == [1, 4, -1, 2, -1, 0.5] && found.errorColumns == 3)
-    #expect(places(found) == [[0, 1, nil], [1, 0, nil], [0, 0, nil], [1, 2, nil]])
+    #expect(positions(found) == [[0, 1, nil], [1, 0, nil], [0, 0, nil], [1, 2, nil]])
     #expect(found.count == 4)
   }
 
   @Test func outputsOfSequences() {
     let found = comparison(.pooled, [3, 2], [1, 2, 4, 3, 0, 0], mask: nil)
     #expect(found.errors == [2, 4, 0] && found.errorColumns == 1 && !found.isOfTokens)
-    #expect(places(found) == [[1, nil, 0], [0, nil, 1], [2, nil, 0]])
+    #expect(positions(found) == [[1, nil, 0], [0, nil, 1], [2, nil, 0]])
   }
 
   /// What is not finite is worse than any number; of equals the first comes first.
   @Test func theOrderOfTheWorst() {
     let found = comparison(.answer(0), [1, 6], [5, .nan, 7, -.infinity, 7, .infinity])
-    #expect(found.worstPlaces.map(\.column) == [1, 3, 5, 2, 4, 0])
+    #expect(found.worstPositions.map(\.column) == [1, 3, 5, 2, 4, 0])
     #expect(found.maxAbsError.isNaN && !found.passed)
     #expect(found.errors.map(\.isNaN) == [false, true, false, true, false, true])
     #expect(found.isOff(1) && found.isOff(0))
@@ -55,7 +55,7 @@ struct ComparisonTests {
 
   @Test func theWorstAreTen() {
     let found = comparison(.answer(0), [1, 40], (0..<40).map { Float(($0 * 7) % 40) })
-    #expect(found.worstPlaces.map(\.value) == (30..<40).reversed().map { Float($0) })
+    #expect(found.worstPositions.map(\.value) == (30..<40).reversed().map { Float($0) })
   }
 
   @Test func nothingIsCompared() {

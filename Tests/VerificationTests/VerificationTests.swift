@@ -7,15 +7,6 @@ import Testing
 
 @testable import Verification
 
-private func message(_ body: () throws -> Void) -> String {
-  do {
-    try body()
-    return "no error"
-  } catch {
-    return "\(error)"
-  }
-}
-
 private let hidden: Set<String> = ["hidden_states.0", "hidden_states.1", "hidden_states.2", "hidden_states.3"]
 
 @Suite("Verification")
@@ -49,21 +40,18 @@ struct VerificationTests {
     let values = (0..<(21 * 12)).map { SmallModel.mask[$0 / 12] == 0 ? Float.nan : 0 }
     let encoder = try Encoder(model.open(folder), config: model.config)
     let truth = try encoder.run(EncoderInput(source), outputs: ["last_hidden_state"])[0].values
-    source.set("last_hidden_state", [3, 7, 12], zip(values, truth).map { $0 + $1 })
+    source.add("last_hidden_state", [3, 7, 12], floats: zip(values, truth).map { $0 + $1 })
     #expect(try model.verify(source, folder).passed)
   }
 
   @Test func theNumbersOfAFailure() throws {
     let model = SmallModel()
     var source = try model.fixture(folder, outputs: ["last_hidden_state", "seq_relationship_logits"])
-    let place = (7 + 2) * 12 + 5  // row 1, column 2, index 5
-    func change(_ name: String, _ place: Int, _ change: (Float) -> Float) throws {
-      let index = try #require(source.index(ofTensor: name))
-      var values = try source.withBytes(ofTensorAt: index) { $0.floats() }
-      values[place] = change(values[place])
-      source.set(name, source.tensors[index].shape, values)
+    let index = (7 + 2) * 12 + 5  // row 1, column 2, index 5
+    func change(_ change: (Float) -> Float) {
+      source.changeFloats("last_hidden_state") { $0[index] = change($0[index]) }
     }
-    try change("last_hidden_state", place) { $0 + 100 }
+    change { $0 + 100 }
     let report = try model.verify(source, folder)
     let output = report.outputs[0]
     #expect(!report.passed && !output.passed && report.outputs[1].passed)
@@ -78,7 +66,7 @@ struct VerificationTests {
 
     // A number that is none never passes, whatever the tolerance.
     for odd: Float in [.nan, .infinity, -.infinity] {
-      try change("last_hidden_state", place) { _ in odd }
+      change { _ in odd }
       let report = try model.verify(source, folder, tolerance: 1e30)
       #expect(!report.passed && report.outputs[0].maxAbsError.isNaN)
       #expect(report.outputs[0].worst?.index == 5)
@@ -91,10 +79,7 @@ struct VerificationTests {
   @Test func pooledOutputsAreComparedByRow() throws {
     let model = SmallModel()
     var source = try model.fixture(folder, outputs: ["pooler_output"])
-    let index = try #require(source.index(ofTensor: "pooler_output"))
-    var values = try source.withBytes(ofTensorAt: index) { $0.floats() }
-    values[2 * 12 + 3] -= 0.5
-    source.set("pooler_output", [3, 12], values)
+    source.changeFloats("pooler_output") { $0[2 * 12 + 3] -= 0.5 }
     let worst = try model.verify(source, folder).outputs[0].worst
     #expect(worst?.row == 2 && worst?.column == nil && worst?.index == 3)
   }
@@ -114,21 +99,23 @@ struct VerificationTests {
   @Test func otherTypesOfReference() throws {
     let model = SmallModel()
     var source = try model.fixture(folder, outputs: ["hidden_states.1"])
-    let index = try #require(source.index(ofTensor: "hidden_states.1"))
-    let values = try source.withBytes(ofTensorAt: index) { $0.floats() }
-    source.set("hidden_states.1", .f64, [3, 7, 12], values.flatMap { littleEndian(Double($0).bitPattern) })
+    let values = source.floats("hidden_states.1")
+    func add(_ type: ElementType, _ bytes: [UInt8]) {
+      source.add("hidden_states.1", [3, 7, 12], type: type, bytes: bytes)
+    }
+    add(.f64, littleEndianBytes(values.map(Double.init)))
     #expect(try model.verify(source, folder).outputs[0].maxAbsError == 0)
-    source.set("hidden_states.1", .bf16, [3, 7, 12], values.flatMap { littleEndian(UInt16($0.bitPattern >> 16)) })
+    add(.bf16, bfloat16Bytes(values))
     let report = try model.verify(source, folder, tolerance: 0.05)
     #expect(report.passed && report.outputs[0].maxAbsError > 1e-4)
-    source.set("hidden_states.1", .f16, [3, 7, 12], Array(repeating: 0, count: 504))
+    add(.f16, Array(repeating: 0, count: 504))
     let zeros = try model.verify(source, folder).outputs[0]
     #expect(!zeros.passed && zeros.cosine == 0)
   }
 
   // MARK: Where it diverges
 
-  /// The divergence that is told when `bend` was done to the model after the fixture was made.
+  /// The divergence that is reported when `bend` was done to the model after the fixture was made.
   private func divergence(
     outputs: Set<String>? = nil, _ bend: (inout SmallModel) -> Void
   ) throws -> String {
@@ -147,24 +134,27 @@ struct VerificationTests {
     let text = try divergence { $0.bend("bert.encoder.layer.\(layer).\(weight)") }
     #expect(
       text.hasPrefix(
-        "hidden_states.\(layer + 1) (layer \(layer) output; its input hidden_states.\(layer) agrees; layer \(layer) alone, "
-          + "given the reference's hidden_states.\(layer), is off by "), "\(text)")
+        "hidden_states.\(layer + 1) (layer \(layer) output; its input hidden_states.\(layer) agrees; the error starts in "
+          + "layer \(layer), off by "), "\(text)")
     #expect(
       text.hasSuffix(
-        ": its own weights or settings (num_attention_heads 3, hidden_act gelu, layer_norm_eps 1e-12) "
-          + "differ)"), "\(text)")
+        " on the reference's hidden_states.\(layer). Check its weights, and num_attention_heads (3), hidden_act (gelu), "
+          + "layer_norm_eps (1e-12))"), "\(text)")
   }
 
-  @Test func theLastNormalisationOfALayerIsNamed() throws {
+  @Test func theLastNormalizationOfALayerIsNamed() throws {
     for name in ["weight", "bias"] {
       let text = try divergence { $0.bend("bert.encoder.layer.1.output.LayerNorm.\(name)") }
-      #expect(text.contains("layer 1 alone") && text.hasSuffix("differ, output.LayerNorm among them)"), "\(text)")
+      #expect(
+        text.contains("starts in layer 1,")
+          && text.contains("Check its weights, output.LayerNorm among them, and num_"),
+        "\(text)")
     }
   }
 
   @Test func embeddingsAreNamed() throws {
     let all = try divergence { $0.bend("bert.embeddings.LayerNorm.bias") }
-    #expect(all == "hidden_states.0 (the embeddings, computed with layer_norm_eps 1e-12)")
+    #expect(all == "hidden_states.0 (the embeddings, computed with layer_norm_eps (1e-12))")
     let attended = SmallModel.ids.indices.filter { SmallModel.mask[$0] == 1 }
     let id = SmallModel.ids[4]
     #expect(attended.contains(4))
@@ -197,8 +187,10 @@ struct VerificationTests {
     }
     #expect(
       between.hasPrefix(
-        "last_hidden_state (layers 1 to 2; their input hidden_states.1 agrees; layers 1 to 2 alone, given the "
-          + "reference's hidden_states.1, are off by "), "\(between)")
+        "last_hidden_state (layers 1 to 2; their input hidden_states.1 agrees; the error starts in layers 1 to 2, off by "
+      ),
+      "\(between)")
+    #expect(between.contains("on the reference's hidden_states.1. Check their weights, and num_"), "\(between)")
     let none = try divergence(outputs: ["hidden_states.2"]) { $0.bend("bert.encoder.layer.0.output.dense.weight") }
     #expect(none == "hidden_states.2 (the embeddings or layers 0 to 1; the fixture has no earlier hidden state)")
     let heads = try divergence(outputs: ["prediction_logits"]) { $0.bend("cls.predictions.bias") }
@@ -226,34 +218,42 @@ struct VerificationTests {
 
   @Test func fixturesThatCannotBeUsed() throws {
     let model = SmallModel()
-    var source = try model.fixture(folder, outputs: [])
-    #expect(
-      message { _ = try model.verify(source, folder) }.contains("fixture.npz: the fixture has no output to compare"))
-    source.set("logits", [3, 2], [Float](repeating: 0, count: 6))
-    let unknown = message { _ = try model.verify(source, folder) }
-    #expect(unknown.contains("'logits': the model does not compute this output"), "\(unknown)")
-    source.remove("logits")
-    source.set("hidden_states.9", [3, 7, 12], [Float](repeating: 0, count: 252))
-    #expect(message { _ = try model.verify(source, folder) }.contains("'hidden_states.9': the model does not compute"))
-    source.remove("hidden_states.9")
-    source.set("hidden_states.1", [3, 7, 11], [Float](repeating: 0, count: 231))
-    let shape = message { _ = try model.verify(source, folder) }
-    #expect(shape.contains("'hidden_states.1'") && shape.contains("found [3, 7, 11], expected [3, 7, 12]"), "\(shape)")
-    source.set("hidden_states.1", [3, 7, 12], [Int](repeating: 0, count: 252))
-    #expect(
-      message { _ = try Fixture(source) }.contains(
-        "'hidden_states.1': the output is not of floating point numbers; found I64"))
-    source.remove("hidden_states.1")
-    source.set("hidden_states.01", [1], [Float(0)])
-    source.set("loss", [1], [Float(0)])
-    #expect(try Fixture(source).warnings == ["not compared, since no output has such a name: hidden_states.01, loss"])
-    source.remove("input_ids")
-    #expect(message { _ = try Fixture(source) }.contains("there are no input_ids"))
+    let inputs = try model.fixture(folder, outputs: [])
+    /// The error of the inputs with one more tensor.
+    func refused(tensor: String? = nil, words: String, _ change: (inout MemorySource) -> Void = { _ in }) {
+      var source = inputs
+      change(&source)
+      let error = expectError(.input, tensor: tensor, words: [words]) { _ = try model.verify(source, folder) }
+      #expect(error?.file == "fixture.npz")
+    }
+    refused(words: "the fixture has no output to compare")
+    refused(tensor: "logits", words: "the model does not compute this output") {
+      $0.add("logits", [3, 2], floats: [Float](repeating: 0, count: 6))
+    }
+    refused(tensor: "hidden_states.9", words: "the model does not compute") {
+      $0.add("hidden_states.9", [3, 7, 12], floats: [Float](repeating: 0, count: 252))
+    }
+    refused(tensor: "hidden_states.1", words: "found [3, 7, 11], expected [3, 7, 12]") {
+      $0.add("hidden_states.1", [3, 7, 11], floats: [Float](repeating: 0, count: 231))
+    }
+    refused(tensor: "hidden_states.1", words: "the output is not of floating point numbers; found I64") {
+      $0.add("hidden_states.1", [3, 7, 12], integers: [Int](repeating: 0, count: 252))
+    }
+    refused(words: "there are no input_ids") { $0.remove("input_ids") }
     let whole = try model.fixture(folder)
     for tolerance in [-1, Double.nan, .infinity] {
-      #expect(
-        message { _ = try model.verify(whole, folder, tolerance: tolerance) }.contains("the tolerance is not usable"))
+      expectError(.input, words: ["the tolerance is not usable"]) {
+        _ = try model.verify(whole, folder, tolerance: tolerance)
+      }
     }
+  }
+
+  @Test func tensorsThatAreNoOutputAreReported() throws {
+    var source = try SmallModel().fixture(folder, outputs: [])
+    source.add("hidden_states.01", floats: [0])
+    source.add("loss", floats: [0])
+    #expect(
+      try Fixture(source).warnings == ["not compared, because no output has such a name: hidden_states.01, loss"])
   }
 
   // MARK: Against transformers
@@ -275,6 +275,8 @@ struct VerificationTests {
     "MobileBertModel", "MobileBertForMaskedLM", "MobileBertForPreTraining", "MobileBertForNextSentencePrediction",
     "MobileBertForSequenceClassification", "MobileBertForTokenClassification", "MobileBertForQuestionAnswering",
     "MobileBertForMultipleChoice",
+    "MPNetModel", "MPNetForMaskedLM", "MPNetForSequenceClassification", "MPNetForTokenClassification",
+    "MPNetForQuestionAnswering", "MPNetForMultipleChoice",
   ])
   func headsOfTransformers(name: String) throws {
     let base = TestSupport.fixture("heads/\(name)")

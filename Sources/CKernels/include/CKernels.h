@@ -112,15 +112,15 @@ void bertconv_add_distance_bias(
 // y [rows, columns] of bfloat16, rounded to nearest, ties to even.
 void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, size_t columns);
 
-// Unsigned bytes with a scale and a zero a row, so that x ≈ (y - zero) * scale, and 0 is exactly `zero`.
-void bertconv_quantise(
+// Unsigned bytes with a scale and a zero per row, so that x ≈ (y - zero) * scale, and 0 is exactly `zero`.
+void bertconv_quantize(
     const float *x, size_t stride, uint8_t *y, float *scales, int32_t *zeros, size_t rows, size_t columns);
 
-// Signed bytes with a scale a row, symmetric: x ≈ y * scale, rounded to nearest, ties to even. And the sums of such rows.
-void bertconv_quantise_weights(const float *weights, int8_t *y, float *scales, size_t rows, size_t columns);
+// Signed bytes with a scale per row, symmetric: x ≈ y * scale, rounded to nearest, ties to even. And the sums of such rows.
+void bertconv_quantize_weights(const float *weights, int8_t *y, float *scales, size_t rows, size_t columns);
 void bertconv_row_sums(const int8_t *x, int32_t *sums, size_t rows, size_t columns);
 
-// In place: 32-bit sums of quantised rows and signed weights to floats, activation((sum - zero · weight_sum) · scale ·
+// In place: 32-bit sums of quantized rows and signed weights to floats, activation((sum - zero · weight_sum) · scale ·
 // weight_scale + bias); weight_scales and weight_sums (of the weights of one output) are [columns], as is the bias, which
 // may be NULL.
 enum bertconv_then {
@@ -138,16 +138,10 @@ void bertconv_widen_to_bf16(
     const int32_t *x, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, uint16_t *y, size_t rows, size_t columns);
 
-// As bertconv_widen, and quantised again while a row is in the cache; gelu within 5e-5, since 8 bits of it are kept. Rows of x are adjacent; x is left with the floats.
-void bertconv_requantise(
+// As bertconv_widen, and quantized again while a row is in the cache; gelu within 5e-5, since 8 bits of it are kept. Rows of x
+// are adjacent; x is left with the floats.
+void bertconv_requantize(
     float *x, const float *scales, const int32_t *zeros, const float *weight_scales, const int32_t *weight_sums,
     const float *bias, int activation, uint8_t *y, float *new_scales, int32_t *new_zeros, size_t rows, size_t columns);
-
-// Reduced storage to floats. `source` is little-endian and need not be aligned.
-void bertconv_from_f16(const void *source, float *target, size_t count);
-void bertconv_from_bf16(const void *source, float *target, size_t count);
-void bertconv_from_f64(const void *source, float *target, size_t count);
-// target[r][c] = source[r][c] * scale[r]
-void bertconv_from_i8(const void *source, const float *scale, float *target, size_t rows, size_t columns);
 
 #endif

@@ -1,7 +1,7 @@
 // Matrix products with weights that were packed once, by oneDNN, and loops over rows on the same threads.
 //
 // oneDNN is loaded when it is first asked for (dlopen), so that a program that only lists a file does not pay for it, and
-// one on a machine without it still starts: bertconv_onednn_load says whether it is there.
+// one on a machine without it still starts: bertconv_onednn_load returns whether it is there.
 
 #ifndef BERTCONV_ONEDNN_H
 #define BERTCONV_ONEDNN_H

@@ -91,7 +91,7 @@ final class PackedMatrix: @unchecked Sendable {
       unsafe scales.withUnsafeMutableBufferPointer { scales in
         guard var next = target.baseAddress, var scale = scales.baseAddress else { return }
         for part in parts {
-          unsafe part.withStart { unsafe bertconv_quantise_weights($0, next, scale, part.rows, columns) }
+          unsafe part.withStart { unsafe bertconv_quantize_weights($0, next, scale, part.rows, columns) }
           unsafe next += part.rows * columns
           unsafe scale += part.rows
         }

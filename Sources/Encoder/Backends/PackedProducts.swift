@@ -180,7 +180,7 @@ final class PackedProducts {
             let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
             OneDNNThreads.forParts(x.rows) { rows in
               let first = rows.lowerBound
-              unsafe bertconv_quantise(
+              unsafe bertconv_quantize(
                 x0 + first * x.stride, x.stride, y + first * x.columns, scale + first, zero + first, rows.count,
                 x.columns)
             }
@@ -308,7 +308,7 @@ final class PackedProducts {
                 let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
                 OneDNNThreads.forParts(x.rows) { rows in
                   let first = rows.lowerBound
-                  unsafe bertconv_requantise(
+                  unsafe bertconv_requantize(
                     x0 + first * x.columns, scale + first, zero + first, weightScales, sums, bias, code,
                     y + first * x.columns, newScale + first, newZero + first, rows.count, x.columns)
                 }

@@ -1,4 +1,3 @@
-import CKernels
 import CheckpointFormats
 import NativeFormat
 import TensorIO
@@ -82,24 +81,29 @@ extension WeightLoader {
   @unsafe
   private static func convert(_ tensor: NativeModel.Tensor, _ scale: Bytes, to target: UnsafeMutablePointer<Float>) {
     let count = checkedElementCount(tensor.shape) ?? 0
+    let scales = scale.withSpan { $0.floats() }
     tensor.bytes.withSpan { span in
       unsafe span.withUnsafeBytes { source in
-        guard let source = source.baseAddress else { return }
+        // The data need not be aligned.
+        func element<Number: FixedWidthInteger & BitwiseCopyable>(_ index: Int) -> Number {
+          unsafe Number(
+            littleEndian: source.loadUnaligned(fromByteOffset: index * MemoryLayout<Number>.size, as: Number.self))
+        }
         switch tensor.elementType {
-        case .f16: unsafe bertconv_from_f16(source, target, count)
-        case .bf16: unsafe bertconv_from_bf16(source, target, count)
-        case .f64: unsafe bertconv_from_f64(source, target, count)
+        case .f16: for index in 0..<count { unsafe target[index] = Float(halfBits: element(index)) }
+        case .bf16: for index in 0..<count { unsafe target[index] = Float(bfloat16Bits: element(index)) }
+        case .f64: for index in 0..<count { unsafe target[index] = Float(Double(bitPattern: element(index))) }
         case .i8:
-          let rows = scale.count / 4
-          scale.withSpan { scales in
-            unsafe scales.withUnsafeBytes { scales in
-              guard rows > 0, let scales = unsafe scales.baseAddress?.assumingMemoryBound(to: Float.self) else {
-                return
-              }
-              unsafe bertconv_from_i8(source, scales, target, rows, count / rows)
+          guard !scales.isEmpty else { return }
+          let columns = count / scales.count
+          for (row, scale) in scales.enumerated() {
+            for index in (row * columns)..<((row + 1) * columns) {
+              unsafe target[index] = Float(element(index) as Int8) * scale
             }
           }
-        default: unsafe UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
+        default:
+          guard let start = source.baseAddress else { return }
+          unsafe UnsafeMutableRawPointer(target).copyMemory(from: start, byteCount: count * 4)
         }
       }
     }
