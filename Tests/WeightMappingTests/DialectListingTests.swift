@@ -15,6 +15,13 @@ import Testing
 struct DialectListingTests {
   private static let families: [String] = ((try? MappingTable.builtIn()) ?? []).map(\.family)
 
+  @Test func everyFileOfDialectsIsBuiltIn() throws {
+    let folder = TestSupport.fixture("../../Sources/WeightMapping/Tables")
+    let others = ["conventions.yaml", "known-families.yaml", "training-state.yaml"]
+    let files = Set(try FileSystem.names(inFolder: folder)).subtracting(others)
+    #expect(files == Set(MappingTable.dialectFiles.map(\.name)))
+  }
+
   @Test func thereIsAListingForEveryFamily() {
     #expect(Self.families.count >= 10)
   }

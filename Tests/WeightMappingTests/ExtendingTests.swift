@@ -52,6 +52,41 @@ import WeightMapping
     } catch { return "\(error)" }
   }
 
+  /// The dialect by a convention that the page shows.
+  @Test func aConventionMakesTheRules() throws {
+    let text = try page()
+    let section = try #require(text.firstRange(of: "### Conventions of frameworks"))
+    let start = try #require(text[section.upperBound...].firstRange(of: "```yaml\n"))
+    let table = try MappingTable(yaml: String(text[start.upperBound...].prefix { $0 != "`" }), file: "mpnet.yaml")
+    var source = FakeSource()
+    source.add("net/embeddings/word_embeddings/embedding", [11, 8])
+    source.add("net/embeddings/position_embeddings/embedding", [9, 8])
+    source.add("net/encoder/relative_attention_bias/embedding", [32, 2])
+    var norms = ["net/embeddings/LayerNorm"]
+    for layer in 0..<2 {
+      for part in ["q", "k", "v", "o"] {
+        source.add("net/block_\(layer)/attention/\(part)/kernel", [8, 8])
+        source.add("net/block_\(layer)/attention/\(part)/bias", [8])
+      }
+      source.add("net/block_\(layer)/intermediate/dense/kernel", [8, 16])
+      source.add("net/block_\(layer)/intermediate/dense/bias", [16])
+      source.add("net/block_\(layer)/output/dense/kernel", [16, 8])
+      source.add("net/block_\(layer)/output/dense/bias", [8])
+      norms += ["net/block_\(layer)/attention/LayerNorm", "net/block_\(layer)/output/layer_norm"]
+    }
+    for norm in norms {
+      source.add(norm + "/scale", [8])
+      source.add(norm + "/bias", [8])
+    }
+    source.add("opt_state/0/count", [1], type: .i32)
+    let plan = try Mapper(tables: [table]).plan(
+      for: source.tensors, file: "m", config: nil, configFile: nil, allowUnexpected: [])
+    #expect(plan.family == "mpnet" && plan.dialect == "ours" && plan.report.dropped.map(\.cause) == [.optimizer])
+    let target = try #require(
+      plan.targets.first { $0.info.name == "mpnet.encoder.layer.1.intermediate.dense.weight" })
+    #expect(target.info.shape == [16, 8] && target.operation == .transpose)
+  }
+
   @Test func everyKeyOfTheLanguageIsInTheTable() throws {
     let text = try yaml()
     let keys = [
