@@ -73,14 +73,17 @@ public struct ModelFamily: Sendable {
     return families
   }
 
+  /// In the order in which they are asked; one whose names another has as well comes before it.
   private static var files: [(name: String, content: [UInt8])] {
     [
       ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
-      ("roberta.yaml", PackageResources.roberta_yaml), ("electra.yaml", PackageResources.electra_yaml),
-      ("albert.yaml", PackageResources.albert_yaml), ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
+      ("xlm-roberta-xl.yaml", PackageResources.xlm_roberta_xl_yaml),
+      ("roberta.yaml", PackageResources.roberta_yaml), ("data2vec-text.yaml", PackageResources.data2vec_text_yaml),
+      ("electra.yaml", PackageResources.electra_yaml), ("albert.yaml", PackageResources.albert_yaml),
+      ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
       ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
       ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
-      ("mpnet.yaml", PackageResources.mpnet_yaml),
+      ("mpnet.yaml", PackageResources.mpnet_yaml), ("ernie.yaml", PackageResources.ernie_yaml),
     ]
   }
 

@@ -37,14 +37,17 @@ struct Recognizer: Sendable {
     return self.match(tensors, names: tensors.map { $0.fullName ?? $0.name }, config, ignoring)
   }
 
-  private func knownFamily(_ names: SignatureNames) -> KnownFamily? {
-    knownFamilies.first { $0.signatures.contains { $0.matches(names) } }
+  /// The first family whose signature the names have; of several the one that the config names.
+  private func knownFamily(_ names: SignatureNames, _ modelType: String?) -> KnownFamily? {
+    let found = knownFamilies.filter { $0.signatures.contains { $0.matches(names) } }
+    let named = tables.first { $0.model.isOf(modelType: modelType) }
+    return found.first { $0.family == named?.family } ?? found.first
   }
 
   private func match(
     _ tensors: [TensorInfo], names: [String], _ config: SourceConfig, _ ignoring: [String]
   ) -> TableMatch {
-    let known = knownFamily(SignatureNames(names, of: tensors))
+    let known = knownFamily(SignatureNames(names, of: tensors), config.modelType)
     if let known, !hasTable(known) { return .known(known) }
     // The names decide before the config does: a model must not be taken for another of the same tensors.
     let type = known.flatMap { known in

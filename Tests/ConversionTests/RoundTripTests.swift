@@ -60,7 +60,7 @@ import WeightMapping
   ]
 
   @Test func theFixturesAreThere() {
-    #expect(Self.all.count >= 55)
+    #expect(Self.all.count >= 75)
     #expect(Set(Self.google + Self.others).isSubset(of: Self.all))
   }
 

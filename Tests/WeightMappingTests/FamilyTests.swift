@@ -27,6 +27,8 @@ import WeightMapping
     ("distilbert", "distilbert.", "DistilBert"), ("roberta", "roberta.", "Roberta"), ("electra", "electra.", "Electra"),
     ("albert", "albert.", "Albert"), ("megatron-bert", "bert.", "MegatronBert"),
     ("mobilebert", "mobilebert.", "MobileBert"), ("mpnet", "mpnet.", "MPNet"),
+    ("ernie", "ernie.", "Ernie"), ("data2vec-text", "data2vec_text.", "Data2VecText"),
+    ("xlm-roberta-xl", "roberta.", "XLMRobertaXL"),
   ])
   func everyHeadOfTransformersIsTakenAsItIs(family: String, root: String, name: String) throws {
     for head in [
@@ -79,7 +81,10 @@ import WeightMapping
       ("distilbert", "DistilBertForQuestionAnswering"), ("roberta", "RobertaForTokenClassification"),
       ("electra", "ElectraForTokenClassification"), ("albert", "AlbertForQuestionAnswering"),
       ("megatron-bert", "MegatronBertForQuestionAnswering"), ("bert", "BertForQuestionAnswering"),
-      ("mpnet", "MPNetModel"), ("mpnet", "MPNetForMaskedLM"), ("mobilebert", "MobileBertForPreTraining"),
+      ("mpnet", "MPNetModel"), ("mpnet", "MPNetForMaskedLM"), ("ernie", "ErnieForPreTraining"),
+      ("data2vec-text", "Data2VecTextForMaskedLM"), ("xlm-roberta-xl", "XLMRobertaXLModel"),
+      ("xlm-roberta-xl", "XLMRobertaXLForMaskedLM"),
+      ("mobilebert", "MobileBertForPreTraining"),
       ("mobilebert", "MobileBertForSequenceClassification"),
     ] {
       let (fake, _) = try fake(name)
@@ -110,6 +115,17 @@ import WeightMapping
     fake.remove("encoder.relative_attention_bias.weight")
     let report = try mapper().outline(of: fake.tensors, config: config).report
     #expect(report.missing.map(\.name) == ["encoder.relative_attention_bias.weight"])
+  }
+
+  @Test func ofTwoFamiliesWithTheSameNamesTheConfigDecides() throws {
+    var (fake, config) = try fake("Data2VecTextModel")
+    fake.remove("embeddings.position_embeddings.weight")
+    fake.add("embeddings.position_embeddings.weight", [514, 16])
+    fake.remove("embeddings.token_type_embeddings.weight")
+    fake.add("embeddings.token_type_embeddings.weight", [1, 16])
+    #expect(try mapper().recognise(fake.tensors).family == "roberta")
+    let sizes = config.changing("max_position_embeddings", .int(514)).changing("type_vocab_size", .int(1))
+    #expect(try plan(fake, sizes).family == "data2vec-text")
   }
 
   @Test func theDepthOfAnALBERTIsToldByNoShape() throws {

@@ -58,6 +58,19 @@ OTHER_HEADS = {
         ForSequenceClassification=dict(num_labels=3, layer_norm_eps=1e-5), ForTokenClassification=dict(num_labels=5),
         ForQuestionAnswering={}, ForMultipleChoice={},
     ),
+    "Data2VecText": dict(
+        Model={}, ForMaskedLM={}, ForSequenceClassification=dict(num_labels=3), ForTokenClassification=dict(num_labels=5),
+        ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
+    "Ernie": dict(
+        Model=dict(use_task_id=True), ForPreTraining=dict(use_task_id=True), ForMaskedLM={},
+        ForNextSentencePrediction={}, ForSequenceClassification=dict(num_labels=3),
+        ForTokenClassification=dict(num_labels=5), ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
+    "XLMRobertaXL": dict(
+        Model={}, ForMaskedLM=dict(hidden_act="relu"), ForSequenceClassification=dict(num_labels=3),
+        ForTokenClassification=dict(num_labels=5), ForQuestionAnswering={}, ForMultipleChoice={},
+    ),
 }  # fmt: skip
 
 
