@@ -28,7 +28,7 @@ import TensorIO
     unsafe parser = .allocate(capacity: 1)
     // Where it fails it has freed what it had, and may be deleted all the same.
     guard unsafe yaml_parser_initialize(parser) == 1 else {
-      throw FormatError("there is not enough memory to read the table", file: file)
+      throw FormatError(.system, "there is not enough memory to read the table", file: file)
     }
     unsafe yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
     unsafe yaml_parser_set_input_string(parser, text.baseAddress, text.count)
@@ -42,7 +42,7 @@ import TensorIO
   /// The one document of the text.
   func document() throws(FormatError) -> YAMLValue {
     _ = try next()  // the start of the stream
-    guard case .start = try next().kind else { throw FormatError("the table is empty", file: file) }
+    guard case .start = try next().kind else { throw FormatError(.table, "the table is empty", file: file) }
     let value = try value(from: try next(), depth: 0)
     _ = try next()  // the end of the document
     let end = try next()
@@ -102,7 +102,7 @@ import TensorIO
   private func add(_ more: Int) throws(FormatError) {
     count += more
     guard count < Self.largestCount else {
-      throw FormatError("the table has more than \(grouped(Self.largestCount)) values", file: file)
+      throw FormatError(.limit, "the table has more than \(grouped(Self.largestCount)) values", file: file)
     }
   }
 
@@ -161,7 +161,7 @@ import TensorIO
   // MARK: Errors
 
   private func error(_ line: Int, _ problem: String) -> FormatError {
-    FormatError("line \(line): \(problem)", file: file)
+    FormatError(.table, "line \(line): \(problem)", file: file)
   }
 
   /// What libyaml says, and the line that it says it of.
@@ -169,7 +169,7 @@ import TensorIO
     let parser = unsafe self.parser.pointee
     let what = unsafe parser.problem.map { unsafe String(cString: $0) } ?? "no memory to read it"
     guard unsafe parser.error != YAML_READER_ERROR else {
-      return FormatError("not valid YAML: \(what)", file: file, offset: UInt64(unsafe parser.problem_offset))
+      return FormatError(.table, "not valid YAML: \(what)", file: file, offset: UInt64(unsafe parser.problem_offset))
     }
     let line = unsafe parser.problem_mark.line
     var problem = "not valid YAML: \(what)"
@@ -179,7 +179,7 @@ import TensorIO
     let lines = unsafe text.split(separator: UInt8(ascii: "\n"), maxSplits: line + 1, omittingEmptySubsequences: false)
     let found = unsafe line < lines.count ? String(decoding: lines[line], as: UTF8.self).prefix(100) : ""
     let place = unsafe "column \(parser.problem_mark.column + 1) of '\(found)'"
-    return FormatError("line \(line + 1): \(problem)", file: file, found: place)
+    return FormatError(.table, "line \(line + 1): \(problem)", file: file, found: place)
   }
 }
 

@@ -15,7 +15,7 @@ package struct YAMLValue {
   package static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
     let bytes = Array(text.utf8)
     // libyaml stops the program at a text without an address, as an empty array may be.
-    guard !bytes.isEmpty else { throw FormatError("the table is empty", file: file) }
+    guard !bytes.isEmpty else { throw FormatError(.table, "the table is empty", file: file) }
     // Memory safety: the reader is gone before the array is.
     return try unsafe bytes.withUnsafeBufferPointer { buffer throws(FormatError) in
       let reader = try unsafe YAMLReader(buffer, file: file)
@@ -28,7 +28,7 @@ package struct YAMLValue {
   package func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil)
     -> FormatError
   {
-    FormatError("line \(line): " + problem, file: file, found: found, expected: expected, advice: advice)
+    FormatError(.table, "line \(line): " + problem, file: file, found: found, expected: expected, advice: advice)
   }
 
   // MARK: Access

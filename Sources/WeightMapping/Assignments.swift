@@ -154,7 +154,7 @@ extension Assignments {
     }
   }
 
-  /// A tied tensor stands in for what it is tied to where that is absent; otherwise the two are compared later.
+  /// A tied tensor is used as its base where that is absent; otherwise the two are compared later.
   fileprivate mutating func assignTiedTensorsToAbsentBases() {
     for (index, tensor) in table.tensors.enumerated() {
       guard let base = tensor.tiedTo else { continue }

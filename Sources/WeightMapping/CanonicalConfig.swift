@@ -11,7 +11,7 @@ struct CanonicalConfig {
   fileprivate(set) var impossibleSizes: [String: String]
 }
 
-/// Makes the canonical config of what the shapes give, what the source's config says and what has to be assumed.
+/// Makes the canonical config of what the shapes give, what the source's config has and what has to be assumed.
 func canonicalConfig(of assignments: Assignments, source: SourceConfig) -> CanonicalConfig {
   var builder = ConfigBuilder(assignments: assignments, source: source)
   builder.checkSource()

@@ -31,7 +31,7 @@ extension MappingTable {
 
   private func conflict(with condition: Condition, _ source: SourceValues) -> String? {
     let key = condition.key
-    // A config may tell what the checkpoint does not, but not something else.
+    // A config may have what the checkpoint lacks, but not contradict it.
     if let own = source.ownValue(key), let other = source.configValue(key), !SourceValues.isSame(own, other) {
       return "\(key) is \(own) in the checkpoint, but \(other) in the config"
     }

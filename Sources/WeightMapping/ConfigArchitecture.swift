@@ -1,7 +1,7 @@
 import ModelFamilies
 import TensorIO
 
-/// The class of the model, which its heads decide, and the names of the classes that a classifier tells apart.
+/// The class of the model, which its heads decide, and the names of the classes that a classifier distinguishes.
 extension ConfigBuilder {
   /// The keys that name the labels.
   static let labelKeys = ["id2label", "label2id"]

@@ -11,16 +11,16 @@ struct DialectMatch {
   /// Tensors that match what another one matches already, with that one.
   let duplicates: [Int: Int]
   let count: Int
-  /// How many of those lie in the scope itself; names outside of it count too, so several scopes may know as many.
+  /// How many of those are in the scope itself; names outside of it count too, so several scopes may know as many.
   let countInScope: Int
   /// How many names belong to the dialect once the ending of a copy (a moving average) is taken off.
   let copies: Int
 
-  /// Whether the source is of this family at all: one name alone says nothing.
+  /// Whether the source is of this family at all: one name alone is no evidence.
   var isCredible: Bool { max(count, copies) >= 3 }
 }
 
-/// What stands before a dialect's names in a source.
+/// What precedes a dialect's names in a source.
 struct Scope: Equatable, Hashable {
   /// `module/`, `state_dict.model.` or nothing.
   var prefix: String
@@ -106,22 +106,22 @@ struct NamesByEnding {
   /// The last bytes of a text, the last one highest, and which of the bits are of the text.
   private static func ending(of text: String) -> (bytes: UInt64, mask: UInt64) {
     var (bytes, mask): (UInt64, UInt64) = (0, 0)
-    for (place, byte) in text.utf8.reversed().prefix(8).enumerated() {
-      bytes |= UInt64(byte) << (56 - 8 * place)
-      mask |= 0xFF << (56 - 8 * place)
+    for (index, byte) in text.utf8.reversed().prefix(8).enumerated() {
+      bytes |= UInt64(byte) << (56 - 8 * index)
+      mask |= 0xFF << (56 - 8 * index)
     }
     return (bytes, mask)
   }
 
-  func names(endingIn ending: String) -> [String] { places(endingIn: ending).map { names[$0] } }
+  func names(endingIn ending: String) -> [String] { indices(endingIn: ending).map { names[$0] } }
 
-  /// Where they stand, in order.
-  func places(endingIn ending: String) -> [Int] {
+  /// Their indices, rising.
+  func indices(endingIn ending: String) -> [Int] {
     let wanted = Self.ending(of: ending)
     let all = endings.span
     var found: [Int] = []
-    for place in all.indices where all[place] & wanted.mask == wanted.bytes && names[place].hasEnding(ending) {
-      found.append(place)
+    for index in all.indices where all[index] & wanted.mask == wanted.bytes && names[index].hasEnding(ending) {
+      found.append(index)
     }
     return found
   }
@@ -130,7 +130,7 @@ struct NamesByEnding {
 struct DialectMatcher {
   let tables: [MappingTable]
   let names: [String]
-  /// The names that may tell a scope: where a file holds two models, the user's patterns say which is not meant.
+  /// The names that may show a scope: where a file holds two models, the user's patterns exclude one.
   private let scopeNames: NamesByEnding
   private let values: SourceValues
 
@@ -139,15 +139,15 @@ struct DialectMatcher {
     self.values = values
     self.names = names
     let globs = patterns.map { Glob($0) }
-    // Patterns that take in everything say nothing of the scope.
+    // Patterns that match everything exclude no model.
     let others = globs.isEmpty ? names : names.filter { name in !globs.contains { $0.matches(name) } }
     scopeNames = NamesByEnding(others.isEmpty ? names : others)
   }
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
-  /// Of dialects that differ in what they ask for beside the names, the one that gets most of it. It may still lack
-  /// something: ``MappingTable/objections(to:_:)`` says what.
+  /// Of dialects that differ in what they require next to the names, the one of which most is there. Some may still be
+  /// missing: ``MappingTable/conflicts(with:_:)`` reports it.
   /// A variant is looked at only where a config asks for it, and then goes before what it stands for.
   func best(modelType: String?, architectures: [String] = []) -> DialectMatch? {
     var best: DialectMatch?
@@ -183,10 +183,10 @@ struct DialectMatcher {
     if !found.isEmpty { return found }
     // Where only copies of the weights are there (moving averages), the names they are copies of show the scope.
     let copies = dialect.drops.compactMap(\.beside).flatMap { ending in
-      scopeNames.places(endingIn: ending).map { (place: $0, length: ending.count) }
+      scopeNames.indices(endingIn: ending).map { (index: $0, length: ending.count) }
     }
-    let originals = copies.sorted { $0.place < $1.place }.map { copy in
-      String(scopeNames.names[copy.place].dropLast(copy.length))
+    let originals = copies.sorted { $0.index < $1.index }.map { copy in
+      String(scopeNames.names[copy.index].dropLast(copy.length))
     }
     return originals.isEmpty ? [] : dialect.scopes(in: NamesByEnding(originals))
   }

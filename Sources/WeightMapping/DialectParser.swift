@@ -71,23 +71,23 @@ struct DialectParser {
   }
 
   /// Names that show the dialect: those of the embeddings and of the first layer's attention, where none are given.
-  private func parseAnchors(_ value: YAMLValue?, at place: YAMLValue) throws(FormatError) -> [String] {
+  private func parseAnchors(_ value: YAMLValue?, at location: YAMLValue) throws(FormatError) -> [String] {
     let given = try value?.strings("anchors")
     for anchor in given ?? [] where !rules.takes(anchor) {
-      throw place.fail("the anchor '\(anchor)' is the name of no rule", advice: "An anchor is a whole source name.")
+      throw location.fail("the anchor '\(anchor)' is the name of no rule", advice: "An anchor is a whole source name.")
     }
     let parts: [ModelPart] = [.wordEmbeddings, .positionEmbeddings, .query, .queryKeyValue]
     let anchors = given ?? parts.compactMap { rules.name(of: TensorRole($0)) }
-    guard !anchors.isEmpty else { throw place.fail("the dialect '\(name)' has no anchors") }
+    guard !anchors.isEmpty else { throw location.fail("the dialect '\(name)' has no anchors") }
     return anchors
   }
 
   private func parseVariant(
-    _ fields: [String: YAMLValue], at place: YAMLValue
+    _ fields: [String: YAMLValue], at location: YAMLValue
   ) throws(FormatError) -> (of: String, architectures: [String])? {
     guard let base = fields["variant_of"], let names = fields["for"] else {
       guard fields["variant_of"] == nil, fields["for"] == nil else {
-        throw place.fail("'variant_of' and 'for' need each other")
+        throw location.fail("'variant_of' and 'for' need each other")
       }
       return nil
     }
@@ -151,18 +151,18 @@ struct DialectParser {
   }
 
   /// Along an axis in one piece after the other, or by head.
-  private func split(_ fields: [String: YAMLValue], _ place: YAMLValue) throws(FormatError) -> RuleOperation {
+  private func split(_ fields: [String: YAMLValue], _ location: YAMLValue) throws(FormatError) -> RuleOperation {
     let axis = try fields["axis"]?.int("axis") ?? 0
     if try fields["transposed"]?.bool("transposed") == true {
       guard axis == 0, fields["heads"] == nil, fields["order"] == nil else {
-        throw place.fail("a transposed matrix is split along axis 0 of its targets, one after the other")
+        throw location.fail("a transposed matrix is split along axis 0 of its targets, one after the other")
       }
       return .splitTransposed
     }
-    guard fields["shape"] == nil else { throw place.fail("'shape' is for what is transposed") }
+    guard fields["shape"] == nil else { throw location.fail("'shape' is for what is transposed") }
     guard let heads = fields["heads"], let order = fields["order"] else {
       guard fields["heads"] == nil, fields["order"] == nil else {
-        throw place.fail("'heads' and 'order' need each other")
+        throw location.fail("'heads' and 'order' need each other")
       }
       return .split(axis: axis)
     }
@@ -173,7 +173,7 @@ struct DialectParser {
     }
     let names = try order.strings("order")
     guard let order = HeadOrder(names) else {
-      throw place.fail(
+      throw location.fail(
         "an order that does not have each axis once", found: names.joined(separator: ", "),
         expected: "\(HeadOrder.names.joined(separator: ", ")), the outermost first")
     }
@@ -181,9 +181,9 @@ struct DialectParser {
   }
 
   private func list(
-    _ fields: [String: YAMLValue], _ key: String, _ place: YAMLValue
+    _ fields: [String: YAMLValue], _ key: String, _ location: YAMLValue
   ) throws(FormatError) -> [YAMLValue] {
-    guard let value = fields[key] else { throw place.fail("'\(key)' is missing") }
+    guard let value = fields[key] else { throw location.fail("'\(key)' is missing") }
     let items = try value.list(key)
     guard items.count >= 2 else { throw value.fail("'\(key)' must name at least two") }
     return items
@@ -193,10 +193,10 @@ struct DialectParser {
     try tensor(try value.string("a target"), at: value)
   }
 
-  private func tensor(_ name: String, at place: YAMLValue) throws(FormatError) -> Int {
+  private func tensor(_ name: String, at location: YAMLValue) throws(FormatError) -> Int {
     guard let index = tensorIndex[name] else {
       let advice = nearestName(to: name, among: tensorIndex.keys.sorted()).map { FormatError.Advice.didYouMean($0) }
-      throw place.fail("unknown target '\(name)'", expected: "a name listed under 'tensors'", advice: advice)
+      throw location.fail("unknown target '\(name)'", expected: "a name listed under 'tensors'", advice: advice)
     }
     return index
   }

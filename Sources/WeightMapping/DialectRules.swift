@@ -37,55 +37,55 @@ struct DialectRules {
   }
 
   mutating func add(
-    _ operation: RuleOperation, _ sources: [String], _ targets: [Int], shape: [Dimension]? = nil, at place: YAMLValue
+    _ operation: RuleOperation, _ sources: [String], _ targets: [Int], shape: [Dimension]? = nil, at location: YAMLValue
   ) throws(FormatError) {
     var sourcePatterns: [NamePattern] = []
     for (position, source) in sources.enumerated() {
       let pattern = NamePattern(source, firstLayer: firstLayer)
       guard targets.allSatisfy({ tensors[$0].pattern.isPerLayer == pattern.isPerLayer }) else {
-        throw place.fail("{layer} must be in both the source '\(source)' and its target, or in neither")
+        throw location.fail("{layer} must be in both the source '\(source)' and its target, or in neither")
       }
       let entry = RuleSource(rule: rules.count, position: position)
       let previous =
         pattern.isPerLayer
         ? patterns.updateValue(entry, forKey: source) : literals.updateValue(entry, forKey: source)
       guard previous == nil else {
-        throw place.fail("two rules take '\(source)': the dialect '\(dialect)' is ambiguous")
+        throw location.fail("two rules take '\(source)': the dialect '\(dialect)' is ambiguous")
       }
       sourcePatterns.append(pattern)
     }
     if operation != .alias {
       for target in targets {
         guard ruleOfTensor.updateValue(rules.count, forKey: target) == nil else {
-          throw place.fail(
+          throw location.fail(
             "two rules make '\(tensors[target].pattern.text)': the dialect '\(dialect)' is ambiguous",
             advice: "A second name of the same tensor is an alias.")
         }
       }
     }
-    try checkRanks(operation, targets, at: place)
+    try checkRanks(operation, targets, at: location)
     rules.append(Rule(operation: operation, sources: sourcePatterns, targets: targets, shape: shape))
   }
 
-  private func checkRanks(_ operation: RuleOperation, _ targets: [Int], at place: YAMLValue) throws(FormatError) {
+  private func checkRanks(_ operation: RuleOperation, _ targets: [Int], at location: YAMLValue) throws(FormatError) {
     let ranks = targets.map { tensors[$0].shape.count }
     switch operation {
     case .transpose, .splitTransposed:
-      guard Set(ranks) == [2] else { throw place.fail("only a matrix can be transposed") }
+      guard Set(ranks) == [2] else { throw location.fail("only a matrix can be transposed") }
       guard Set(targets.map { tensors[$0].shape[1].text([:]) }).count == 1 else {
-        throw place.fail("the targets differ in another axis than 0")
+        throw location.fail("the targets differ in another axis than 0")
       }
     case .split(let axis), .concat(let axis), .splitHeads(let axis, _, _), .joinHeads(let axis, _, _):
       guard ranks.allSatisfy({ $0 == ranks[0] && axis < $0 }) else {
-        throw place.fail("axis \(axis) is beyond a target's shape, or the targets' ranks differ")
+        throw location.fail("axis \(axis) is beyond a target's shape, or the targets' ranks differ")
       }
       for other in 0..<ranks[0] where other != axis {
         guard Set(targets.map { tensors[$0].shape[other].text([:]) }).count == 1 else {
-          throw place.fail("the targets differ in another axis than \(axis)")
+          throw location.fail("the targets differ in another axis than \(axis)")
         }
       }
       if case .splitHeads = operation, Set(targets.map { tensors[$0].shape[axis].text([:]) }).count > 1 {
-        throw place.fail("targets whose rows lie by head must be of one size")
+        throw location.fail("targets whose rows lie by head must be of one size")
       }
     case .rename, .reshape, .alias, .drop: break
     }
@@ -93,25 +93,25 @@ struct DialectRules {
 
   // MARK: The rules as a whole
 
-  func check(at place: YAMLValue, root: String) throws(FormatError) {
+  func check(at location: YAMLValue, root: String) throws(FormatError) {
     for (index, tensor) in tensors.enumerated()
     where model.groups[tensor.group].canBeRequired && tensor.tiedTo == nil {
       guard ruleOfTensor[index] != nil else {
-        throw place.fail("no rule of the dialect '\(dialect)' makes the required '\(tensor.pattern.text)'")
+        throw location.fail("no rule of the dialect '\(dialect)' makes the required '\(tensor.pattern.text)'")
       }
     }
     for rule in rules where rule.operation == .alias {
       switch ruleOfTensor[rule.targets[0]].map({ rules[$0].operation }) {
       case .rename, .transpose, .reshape: continue
       default:
-        throw place.fail(
+        throw location.fail(
           "'\(rule.sources[0].text)' is an alias of a tensor that has no one name in the dialect '\(dialect)'")
       }
     }
     // A number that is written out must not also be taken for a layer's.
     for literal in literals.keys.sorted() {
       if let other = NamePattern.layered(literal).first(where: { patterns[$0.pattern] != nil }) {
-        throw place.fail(
+        throw location.fail(
           "both '\(literal)' and '\(other.pattern)' take '\(literal)': the dialect '\(dialect)' is ambiguous")
       }
     }
@@ -119,7 +119,8 @@ struct DialectRules {
     guard !root.isEmpty else { return }
     for known in (literals.keys.sorted() + patterns.keys.sorted()) {
       guard literals[root + known] == nil, patterns[root + known] == nil else {
-        throw place.fail("'\(known)' and '\(root + known)' cannot be told apart: the dialect '\(dialect)' is ambiguous")
+        throw location.fail(
+          "'\(known)' and '\(root + known)' cannot be told apart: the dialect '\(dialect)' is ambiguous")
       }
     }
   }

@@ -20,8 +20,8 @@ struct Dimensions {
       for (dimension, size) in zip(shape, found) {
         guard case .symbol(let name, let times) = dimension, size % times == 0 else { continue }
         let value = size / times
-        if let place = votes[name]?.firstIndex(where: { $0.value == value }) {
-          votes[name]?[place].count += 1
+        if let index = votes[name]?.firstIndex(where: { $0.value == value }) {
+          votes[name]?[index].count += 1
         } else {
           votes[name, default: []].append((value, 1, assignment.sources[0]))
         }

@@ -8,7 +8,7 @@ struct DropRule: Sendable {
   let cause: DropCause
   /// The rule holds only when the name without this ending is there too.
   let beside: String?
-  /// What to say where it is not.
+  /// What the report adds where it is not.
   let hint: String?
   /// Whether the names that it matches can be a whole model, which is converted where the source has no other.
   let isModel: Bool

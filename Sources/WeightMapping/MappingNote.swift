@@ -10,7 +10,7 @@ public struct MappingNote: Sendable, Equatable {
     case takenFromCheckpoint(keys: [String])
     /// The config and the checkpoint give two values of this key, and the config's is taken.
     case configPreferred(key: String)
-    /// The weights have more rows than the config says, which are kept.
+    /// The weights have more rows than the config gives, which are kept.
     case padded(key: String)
     /// A word of the config has another meaning in the dialect's program.
     case reworded(key: String)
@@ -24,9 +24,9 @@ public struct MappingNote: Sendable, Equatable {
     case untied(String)
     /// The config's word on tied weights was changed to what the weights are.
     case tieCorrected
-    /// What the dialect's table says of every source.
+    /// A note that the dialect has for every source.
     case dialect
-    /// What the program says that made the plan.
+    /// A note of the program that made the plan.
     case program
   }
 

@@ -16,7 +16,7 @@ public struct MappingPlan: Sendable {
     }
   }
 
-  /// A tensor that is left out if it holds the same bytes as another: only data can tell.
+  /// A tensor that is left out if it holds the same bytes as another: only the data shows it.
   package struct Copy: Sendable {
     /// Index into the tensors of the source.
     package let source: Int
@@ -51,7 +51,7 @@ extension MappingPlan {
   /// Adds a sentence that the user is to read.
   public mutating func note(_ sentence: String) { notes.append(MappingNote(.program, sentence)) }
 
-  /// Makes a plan for some of a source's tensors, of which `indices` are the places in the whole, one for the whole.
+  /// Makes a plan for some of a source's tensors, of which `indices` are the indices in the whole, one for the whole.
   mutating func renumberSources(_ indices: [Int]) {
     targets = targets.map { target in
       Target(info: target.info, operation: target.operation, sources: target.sources.map { indices[$0] })

@@ -47,7 +47,7 @@ public struct MappingReport: Sendable {
 
   public internal(set) var family: String?
   public internal(set) var dialect: String?
-  /// What stands before the dialect's names in the source.
+  /// What precedes the dialect's names in the source.
   public internal(set) var scope = ""
   /// What the source is, as in "a BERT".
   public internal(set) var description: String?
@@ -59,7 +59,7 @@ public struct MappingReport: Sendable {
   /// Where the config and the weights contradict each other, a sentence each.
   public internal(set) var conflicts: [MappingConflict] = []
 
-  /// Whether nothing stands against a conversion.
+  /// Whether nothing prevents a conversion.
   public var isComplete: Bool {
     family != nil && dialect != nil && unexpected.isEmpty && misshapen.isEmpty && missing.isEmpty && conflicts.isEmpty
   }
@@ -105,13 +105,13 @@ extension MappingReport {
     out += counts.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ") + "\n"
     for line in problemLines { out += line + "\n" }
     var rules: [(rule: String, reason: String, names: [String])] = []
-    var places: [String: Int] = [:]
+    var indices: [String: Int] = [:]
     for entry in dropped {
       let rule = ruleText(entry)
-      if let place = places[rule + "\n" + entry.reason] {
-        rules[place].names.append(entry.name)
+      if let index = indices[rule + "\n" + entry.reason] {
+        rules[index].names.append(entry.name)
       } else {
-        places[rule + "\n" + entry.reason] = rules.count
+        indices[rule + "\n" + entry.reason] = rules.count
         rules.append((rule, entry.reason, [entry.name]))
       }
     }

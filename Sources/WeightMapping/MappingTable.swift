@@ -3,7 +3,7 @@ import TensorIO
 
 /// One family of models as a table: its canonical tensors, its config, and the names that its dialects give them.
 ///
-/// A table is data. What it may say is specified in `docs/EXTENDING.md`; reading it checks that it is unambiguous.
+/// A table is data. Its form is specified in `docs/EXTENDING.md`; reading it checks that it is unambiguous.
 public struct MappingTable: Sendable {
   /// What the family is: config, tensors, heads.
   public let model: ModelFamily
@@ -119,9 +119,9 @@ struct Dialect: Sendable {
   let ruleOfTensor: [Int: Int]
   /// The dialect that it stands for where a config names one of the architectures.
   let variant: (of: String, architectures: [String])?
-  /// Values beside the tensors without which a source is not of the dialect.
+  /// Values next to the tensors without which a source is not of the dialect.
   var conditions: [Condition] = []
-  /// Config keys that the checkpoint itself tells, and the values that do.
+  /// Config keys that the checkpoint itself gives, and the names of their values.
   var configValues: [String: String] = [:]
   /// Parts of names that some programs write otherwise, and how the rules have them.
   var spellings: [(other: String, ours: String)] = []
@@ -129,9 +129,9 @@ struct Dialect: Sendable {
   var defaults: [String: JSON] = [:]
   /// Words of a config that mean another in this program, by key.
   var meanings: [String: [String: String]] = [:]
-  /// What the user is to know of every source of the dialect.
+  /// A note for every source of the dialect.
   var note: String?
-  /// Keys of the canonical config with values: only models that have all of them are called so.
+  /// Keys of the canonical config with values: only models that have all of them have these names.
   let exportSettings: [(key: String, value: JSON)]
   /// The number that the first layer has in the dialect's names.
   var firstLayer = 0
@@ -147,8 +147,8 @@ struct Dialect: Sendable {
     if let match = findAsWritten(name) { return match }
     var spelled = name
     for spelling in spellings {
-      if let place = spelled[...].firstRange(ofBytes: spelling.other) {
-        spelled.replaceSubrange(place, with: spelling.ours)
+      if let range = spelled[...].firstRange(ofBytes: spelling.other) {
+        spelled.replaceSubrange(range, with: spelling.ours)
       }
     }
     return spelled == name ? nil : findAsWritten(spelled)
@@ -168,7 +168,7 @@ struct Rule: Sendable {
   let sources: [NamePattern]
   /// Indices into the table's tensors.
   let targets: [Int]
-  /// The shape of the source, where it is another than the operation would lead to: the elements lie alike.
+  /// The shape of the source, where it is not the one that follows from the operation; the elements are in the same order.
   let shape: [Dimension]?
 
   var isPerLayer: Bool { sources[0].isPerLayer }
