@@ -10,7 +10,7 @@ extension FamilyParser {
   func parseConfig(_ value: YAMLValue) throws(FormatError) -> [ConfigKey] {
     var keys: [ConfigKey] = []
     var names: Set<String> = []
-    for (name, entry) in try value.map("config") {
+    for (name, entry) in try configEntries(value) {
       let key = try parseKey(name, try fieldsOfKey(name, entry), entry)
       for known in [name] + key.otherNames where !names.insert(known).inserted {
         throw entry.fail("the config key '\(known)' is there twice")
@@ -23,6 +23,22 @@ extension FamilyParser {
       }
     }
     return keys
+  }
+
+  /// The keys of the family. With `take: LIST` they are those of a shared list, each as the family has it where it has it,
+  /// and then the family's others.
+  private func configEntries(_ value: YAMLValue) throws(FormatError) -> [(key: String, value: YAMLValue)] {
+    var own = try value.map("config")
+    guard let index = own.firstIndex(where: { $0.key == "take" }) else { return own }
+    let take = own.remove(at: index).value
+    let name = try take.string("take")
+    guard let names = shared.configLists[name] else {
+      throw take.fail(
+        "unknown list of config keys '\(name)'", expected: shared.configLists.keys.sorted().joined(separator: ", "))
+    }
+    let plain = YAMLValue(content: .scalar("", isPlain: true), line: take.line, file: take.file)
+    let taken = names.map { name in own.first { $0.key == name } ?? (name, plain) }
+    return taken + own.filter { !names.contains($0.key) }
   }
 
   /// The fields of a key: its own over those of the shared key that it is `like`; without any, of the one of its name.

@@ -12,6 +12,8 @@ package struct SharedDefinitions: Sendable {
   let words: [String: [String]]
   /// Config keys by name.
   let configKeys: [String: YAMLValue]
+  /// Lists of names of config keys that families take together, by name.
+  let configLists: [String: [String]]
   /// Lists of config keys that say nothing of the model, by name.
   let leftOutKeys: [String: [String]]
   /// Lists of tensors by name.
@@ -30,7 +32,7 @@ package struct SharedDefinitions: Sendable {
 
   init(_ root: YAMLValue) throws(FormatError) {
     let fields = try root.fields(
-      "the shared definitions", ["activations", "config_keys", "config_leaves_out", "tensor_lists"])
+      "the shared definitions", ["activations", "config_keys", "config_lists", "config_leaves_out", "tensor_lists"])
     var activations: [ActivationWord] = []
     for (word, value) in try fields["activations"]?.map("activations") ?? [] {
       guard !value.isNull else {
@@ -45,11 +47,14 @@ package struct SharedDefinitions: Sendable {
       try fields["config_keys"]?.map("config_keys").map { ($0.key, $0.value) } ?? [], uniquingKeysWith: { $1 })
     tensorLists = Dictionary(
       try fields["tensor_lists"]?.map("tensor_lists").map { ($0.key, $0.value) } ?? [], uniquingKeysWith: { $1 })
-    var leftOut: [String: [String]] = [:]
-    for (name, value) in try fields["config_leaves_out"]?.map("config_leaves_out") ?? [] {
-      leftOut[name] = try value.strings(name)
-    }
-    leftOutKeys = leftOut
+    configLists = try Self.lists(fields["config_lists"])
+    leftOutKeys = try Self.lists(fields["config_leaves_out"])
+  }
+
+  private static func lists(_ value: YAMLValue?) throws(FormatError) -> [String: [String]] {
+    var result: [String: [String]] = [:]
+    for (name, list) in try value?.map("lists of names") ?? [] { result[name] = try list.strings(name) }
+    return result
   }
 }
 
