@@ -161,7 +161,7 @@ let package = Package(
     .testTarget(
       name: "bertconvTests",
       dependencies: [
-        "bertconv", "Conversion", "TestSupport", "TensorIO", "CheckpointFormats", "CheckpointReaders",
+        "bertconv", "Conversion", "Encoder", "TestSupport", "TensorIO", "CheckpointFormats", "CheckpointReaders",
         "CheckpointWriters",
       ],
       exclude: ["Listings"],

@@ -292,7 +292,7 @@ struct FlaxTests {
   }
 
   /// The format has no checksums: a changed byte may give other numbers, and must not crash.
-  @Test func anyByteMayChange() throws {
+  @Test(.exhaustive) func anyByteMayChange() throws {
     for name in ["types", "chunks"] {
       let good = try contents(fixture("flax/\(name)/\(name).msgpack"))
       for index in good.indices {

@@ -145,7 +145,7 @@ struct HDF5Tests {
     }
   }
 
-  @Test(arguments: ["earliest.h5", "latest.h5"])
+  @Test(.exhaustive, arguments: ["earliest.h5", "latest.h5"])
   func noByteCanStopTheProgram(name: String) throws {
     let good = try contents(fixture("keras/" + name))
     var refused = 0

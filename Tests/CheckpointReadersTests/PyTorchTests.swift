@@ -323,7 +323,7 @@ struct PyTorchTests {
   }
 
   /// Each step of these is short, if the long tuple or list that it is about is not copied or gone through.
-  @Test func longValuesThatAreUsedOverAndOver() throws {
+  @Test(.exhaustive) func longValuesThatAreUsedOverAndOver() throws {
     let long = [0x28] + [UInt8](repeating: 0x4E, count: 100_000) + [0x74, 0x71, 0, 0x30]
     func calls(_ module: String, _ name: String) -> [UInt8] {
       var program = long + P.global(module, name) + [0x71, 1, 0x30, 0x5D, 0x28]

@@ -53,12 +53,11 @@ struct SentenceTransformersTests {
     // Each tensor's data and place are those of its own file.
     for (index, tensor) in opened.source.tensors.enumerated() {
       try opened.source.withBytes(ofTensorAt: index) { #expect($0.byteCount == tensor.byteCount) }
-      if let place = tensor.location {
-        let path = opened.source.files[place.file].path
-        #expect(
-          tensor.name.hasPrefix(SentenceModule.tensorPrefix)
-            == (path.contains("_Dense/") || path.contains("_LayerNorm/")))
-      }
+      let location = try #require(tensor.location)
+      let path = opened.source.files[location.file].path
+      #expect(
+        tensor.name.hasPrefix(SentenceModule.tensorPrefix)
+          == (path.contains("_Dense/") || path.contains("_LayerNorm/")))
     }
   }
 

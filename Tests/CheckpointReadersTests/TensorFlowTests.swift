@@ -190,7 +190,7 @@ struct DamagedBundleTests {
     #expect(try goldenDifference("damaged-bundle", try BundleDamage.allCases.map { try problem($0).line }) == nil)
   }
 
-  @Test func noByteOfTheIndexCanChangeUnseen() throws {
+  @Test(.exhaustive) func noByteOfTheIndexCanChangeUnseen() throws {
     let folder = TemporaryFolder()
     let good = try contents(fixture("tensorflow/bert-training/model.ckpt-1234.index"))
     _ = try folder.copy(

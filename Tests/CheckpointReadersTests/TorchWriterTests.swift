@@ -35,7 +35,8 @@ import Testing
     for (index, tensor) in tensors.enumerated() {
       #expect(source.tensors[index].shape == tensor.shape && source.tensors[index].elementType == tensor.elementType)
       #expect(try source.withBytes(ofTensorAt: index) { $0.array() } == content(index, tensor))
-      if let place = source.tensors[index].location { #expect(place.offset % 64 == 0) }
+      let location = try #require(source.tensors[index].location)
+      #expect(location.offset % 64 == 0)
     }
   }
 

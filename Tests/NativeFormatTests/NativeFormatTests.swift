@@ -62,13 +62,14 @@ struct NativeFormatTests {
     #expect(try contents(folder.file("a")) == contents(folder.file("b")))
   }
 
-  @Test func anyChangedByteIsFound() throws {
+  @Test(.exhaustive) func anyChangedByteIsFound() throws {
     let folder = TemporaryFolder()
     let path = folder.file("m.safetensors")
     try writeModel(path)
     let good = try contents(path)
     for index in good.indices {
-      for change: UInt8 in [0x01, 0x29, 0x80] {
+      // Most of the file is padding of the header, spaces that are all alike.
+      for change: UInt8 in good[index] == 0x20 ? [0x29] : [0x01, 0x29, 0x80] {
         var bad = good
         bad[index] ^= change
         #expect(throws: FormatError.self, "byte \(index) changed by \(change)") {

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// A tensor as an `expected.json` beside a fixture describes it.
+/// A tensor as the `expected.json` next to a fixture describes it.
 public struct ExpectedTensor: Sendable {
   public let name: String
   public let elementType: String

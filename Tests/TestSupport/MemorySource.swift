@@ -139,7 +139,7 @@ public struct MemorySource: TensorSource {
 
   // MARK: Writing
 
-  /// Gives every tensor to a sink, each in one piece.
+  /// Gives every tensor to a sink, each in one chunk.
   public func write(to sink: any TensorSink) throws {
     try sink.begin(tensors)
     for index in tensors.indices { try data[index].withSpan { try sink.append($0, toTensorAt: index) } }

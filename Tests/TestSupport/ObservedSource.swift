@@ -4,9 +4,9 @@ import TensorIO
 public final class ObservedSource: TensorSource {
   /// What a reader meets at one tensor.
   public enum Fault: Sendable {
-    /// Reading it throws, after the bytes were lent.
+    /// Reading it throws after passing on the bytes.
     case damaged
-    /// It is lent with so many bytes more than its shape says; with fewer, where negative.
+    /// Its bytes are more than its shape requires by this number, or fewer if it is negative.
     case otherSize(by: Int)
   }
 

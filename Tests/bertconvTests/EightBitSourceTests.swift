@@ -19,8 +19,8 @@ struct EightBitSourceTests {
     #expect(result.errors.contains("note: ") && result.errors.contains("are stored in 8 bits"))
     let other = folder.file("p.safetensors")
     #expect(try Program.run("convert", "pytorch-to-native", wide, "-o", other, "--dtype", type).status == 0)
-    let tensors = SafetensorsContent(try MappedFile.open(output)).tensors
-    let others = SafetensorsContent(try MappedFile.open(other)).tensors
+    let tensors = try SafetensorsContent(MappedFile.open(output)).tensors
+    let others = try SafetensorsContent(MappedFile.open(other)).tensors
     #expect(!tensors.isEmpty && tensors == others)
     #expect(tensors.keys.contains { $0.contains("_scale ") } == (type == "int8"))
     #expect(try Program.run("verify", output, "--against", small).status == 0)
@@ -33,7 +33,7 @@ struct EightBitSourceTests {
       try Program.run("convert", "safetensors-to-native", Self.source, "-o", small, "--dtype", "int8").status == 0)
     let result = try Program.run("convert", "auto-to-native", small, "-o", output)
     #expect(result.status == 0 && result.errors.contains("written in F32 as the numbers that they represent"))
-    let tensors = SafetensorsContent(try MappedFile.open(output)).tensors
+    let tensors = try SafetensorsContent(MappedFile.open(output)).tensors
     #expect(!tensors.isEmpty && !tensors.keys.contains { $0.contains("_scale ") })
   }
 }

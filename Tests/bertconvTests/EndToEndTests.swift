@@ -18,8 +18,8 @@ struct EndToEndTests {
     let source = fixture("tensorflow/\(name)")
     let result = try Program.run("convert", "tf-to-native", source, "-o", output)
     #expect(result.status == 0, "\(result.both)")
-    let expected = SafetensorsContent(try MappedFile.open(fixture("tensorflow/\(name)/expected.safetensors")))
-    let actual = SafetensorsContent(try MappedFile.open(output))
+    let expected = try SafetensorsContent(MappedFile.open(fixture("tensorflow/\(name)/expected.safetensors")))
+    let actual = try SafetensorsContent(MappedFile.open(output))
     #expect(actual.tensors == expected.tensors)
     #expect(try Program.run("verify", output, "--against", source).status == 0)
   }
@@ -36,8 +36,8 @@ struct EndToEndTests {
     let report = try JSON.parse(result.output)
     #expect(report["format"]?.stringValue == "pytorch-legacy" && report["dialect"]?.stringValue == "transformers")
     #expect(report["warnings"]?.elements?.isEmpty == true, "\(result.output)")
-    let expected = SafetensorsContent(try MappedFile.open(fixture("torch/bert-2018/expected.safetensors")))
-    let actual = SafetensorsContent(try MappedFile.open(output))
+    let expected = try SafetensorsContent(MappedFile.open(fixture("torch/bert-2018/expected.safetensors")))
+    let actual = try SafetensorsContent(MappedFile.open(output))
     #expect(!actual.tensors.isEmpty && actual.tensors == expected.tensors)
     #expect(!actual.tensors.keys.contains { $0.contains("gamma") || $0.contains("decoder.weight") })
     // The config and the vocabulary that lie beside it.
@@ -62,8 +62,8 @@ struct EndToEndTests {
     let report = try JSON.parse(result.output)
     #expect(report["format"]?.stringValue == "flax-msgpack" && report["dialect"]?.stringValue == "flax")
     #expect(report["warnings"]?.elements?.isEmpty == true, "\(result.output)")
-    let expected = SafetensorsContent(try MappedFile.open(fixture(name + "/expected.safetensors")))
-    let actual = SafetensorsContent(try MappedFile.open(output))
+    let expected = try SafetensorsContent(MappedFile.open(fixture(name + "/expected.safetensors")))
+    let actual = try SafetensorsContent(MappedFile.open(output))
     #expect(!actual.tensors.isEmpty && actual.tensors == expected.tensors)
     #expect(try Program.run("verify", output, "--against", source).status == 0)
     #expect(try Program.run("diff", source, output).status == 0)
@@ -280,20 +280,24 @@ struct EndToEndTests {
     #expect(try FileSystem.names(inFolder: folder.path).count == 3)
   }
 
-  @Test func plainSafetensorsFilesAreUsableAndSaidToBePlain() throws {
+  /// The fixtures of heads that have reference outputs.
+  private static let heads = ((try? FileSystem.names(inFolder: fixture("heads"))) ?? []).sorted()
+    .filter { FileSystem.isFile(fixture("heads/\($0)/reference.npz")) }
+
+  @Test func theFixturesOfHeadsAreThere() { #expect(Self.heads.count >= 40) }
+
+  @Test(.exhaustive, arguments: heads)
+  func plainSafetensorsFilesAreUsableAndSaidToBePlain(name: String) throws {
     let folder = TemporaryFolder()
-    for name in try FileSystem.names(inFolder: fixture("heads"))
-    where FileSystem.isFile(fixture("heads/\(name)/reference.npz")) {
-      let plain = try Program.run(
-        "verify", fixture("heads/\(name)/model.safetensors"), "--fixtures", fixture("heads/\(name)/reference.npz"))
-      #expect(plain.status == 0, "\(name): \(plain.both)")
-      #expect(plain.errors.contains("plain safetensors"))
-      let output = folder.file("\(name).safetensors")
-      let converted = try Program.run("convert", "auto-to-native", fixture("heads/\(name)"), "-o", output)
-      #expect(converted.status == 0, "\(name): \(converted.both)")
-      let native = try Program.run("verify", output, "--fixtures", fixture("heads/\(name)/reference.npz"))
-      #expect(native.status == 0, "\(name): \(native.both)")
-    }
+    let plain = try Program.run(
+      "verify", fixture("heads/\(name)/model.safetensors"), "--fixtures", fixture("heads/\(name)/reference.npz"))
+    #expect(plain.status == 0, "\(plain.both)")
+    #expect(plain.errors.contains("plain safetensors"))
+    let output = folder.file("m.safetensors")
+    let converted = try Program.run("convert", "auto-to-native", fixture("heads/\(name)"), "-o", output)
+    #expect(converted.status == 0, "\(converted.both)")
+    let native = try Program.run("verify", output, "--fixtures", fixture("heads/\(name)/reference.npz"))
+    #expect(native.status == 0, "\(native.both)")
   }
 }
 
@@ -301,13 +305,12 @@ struct EndToEndTests {
 struct SafetensorsContent {
   let tensors: [String: [UInt8]]
 
-  init(_ file: Bytes) {
+  init(_ file: Bytes) throws {
+    let header = try SafetensorsHeader(file)
     var tensors: [String: [UInt8]] = [:]
-    if let header = try? SafetensorsHeader(file) {
-      for entry in header.entries {
-        let key = "\(entry.name) \(entry.elementType.rawValue) \(entry.shape)"
-        tensors[key] = file.slice(header.dataStart + entry.range.lowerBound, entry.range.count)?.array()
-      }
+    for entry in header.entries {
+      let key = "\(entry.name) \(entry.elementType.rawValue) \(entry.shape)"
+      tensors[key] = file.slice(header.dataStart + entry.range.lowerBound, entry.range.count)?.array()
     }
     self.tensors = tensors
   }

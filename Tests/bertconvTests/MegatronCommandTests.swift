@@ -14,8 +14,8 @@ struct MegatronCommandTests {
     let converted = try Program.run("convert", "pytorch-to-native", source, "-o", output)
     #expect(converted.status == 0, "\(converted.both)")
     #expect(converted.errors.contains("has no checkpoint_version") == (name == "unversioned.pt"))
-    let expected = SafetensorsContent(try MappedFile.open(Self.folder + "expected.safetensors"))
-    let made = SafetensorsContent(try MappedFile.open(output))
+    let expected = try SafetensorsContent(MappedFile.open(Self.folder + "expected.safetensors"))
+    let made = try SafetensorsContent(MappedFile.open(output))
     #expect(!made.tensors.isEmpty && made.tensors == expected.tensors)
     let verified = try Program.run(
       "verify", output, "--against", source, "--fixtures", Self.folder + "reference.npz")
