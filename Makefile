@@ -1,28 +1,29 @@
-# make          what there is to make
-# make demo     the whole path on a small checkpoint, from a fresh machine
-# make install  the program, its completions and manual pages, below PREFIX (/usr/local)
+# make          lists the targets
+# make demo     converts, inspects and verifies a small checkpoint; works on a new machine
+# make check    builds, runs the unit tests but for the longest, and lints: the fast loop for development
+# make install  installs the program, its completions and manual pages below PREFIX (/usr/local)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build stage install uninstall check-install demo demo-real test lint format interop examples docs \
+.PHONY: help deps build stage install uninstall check-install demo demo-real check test lint format interop examples docs \
 	sanitize fuzz bench bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
 SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift Examples
-# The targets may import only what Package.swift says that they depend on.
+# Makes an import an error where Package.swift does not list it as a dependency of the target.
 LAYERS := --explicit-target-dependency-import-check error
-# Where a machine keeps its own Python with the requirements: BERTCONV_PYTHON=/path/to/python make interop
+# To use a Python that has the requirements already: BERTCONV_PYTHON=/path/to/python make interop
 PYTHON_ENV := TF_CPP_MIN_LOG_LEVEL=3 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 PYTHONWARNINGS=ignore PYTHONDONTWRITEBYTECODE=1
-# What the benchmark of the kernels is built from.
+# The C targets that the benchmark of the kernels is built from.
 C_TARGETS := CKernels CTensorIO COneDNN
 
-# One program: the Swift runtime is linked into it.
+# The Swift runtime is linked statically, so that the program is one file.
 RELEASE := swift build -c release --static-swift-stdlib
 PREFIX ?= /usr/local
 DESTDIR ?=
 STAGE := .build/stage
-# Where a shell looks for what it can complete, and `man` for pages, below PREFIX.
+# Where shells look for completions and `man` looks for pages, below PREFIX.
 BASH_COMPLETIONS := share/bash-completion/completions
 ZSH_COMPLETIONS := share/zsh/site-functions
 FISH_COMPLETIONS := share/fish/vendor_completions.d
@@ -32,7 +33,7 @@ DEMO := .build/demo
 TINY := Tests/Fixtures/tensorflow/bert-tiny
 TRAINED := $(DEMO)/minilm
 
-help: ## this list
+help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 23
 
 deps: ## install the libraries that the build needs (apt)
@@ -41,8 +42,8 @@ deps: ## install the libraries that the build needs (apt)
 build: deps ## build the program: .build/release/bertconv
 	$(RELEASE) --product bertconv
 
-# The date of a manual page is that of the sources, so that it can be made again.
-stage: build ## put together what `make install` copies, in .build/stage
+# The manual pages have the date of the last commit, so that the same sources give the same pages.
+stage: build ## collect the files that `make install` copies, in .build/stage
 	$(RELEASE) --product generate-manual
 	@rm -rf $(STAGE)
 	@mkdir -p $(addprefix $(STAGE)/,bin $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(FISH_COMPLETIONS) $(MANUAL))
@@ -53,20 +54,20 @@ stage: build ## put together what `make install` copies, in .build/stage
 	@date=$$(git log -1 --format=%cs 2>/dev/null || date -r README.md +%F); \
 	Scripts/man_pages.sh .build/release/generate-manual $(BERTCONV) "$$date" $(STAGE)/$(MANUAL)
 
-# Root rarely has Swift on its PATH: `make stage && sudo make install` copies what was staged.
+# Root rarely has Swift on its PATH: `make stage && sudo make install` copies the staged files.
 install: $(if $(shell command -v swift),stage) ## install the program, its completions and manual pages (PREFIX, DESTDIR)
-	@[ -d $(STAGE) ] || { echo 'install: nothing is staged; run "make stage" where swift is on the PATH' >&2; exit 1; }
+	@[ -d $(STAGE) ] || { echo 'install: nothing is staged; run "make stage" as a user that has swift on the PATH' >&2; exit 1; }
 	@cd $(STAGE) && find . -type f | while read -r file; do \
 	  mode=644; [ "$${file#./bin/}" = "$$file" ] || mode=755; \
 	  install -D -m $$mode "$$file" "$(DESTDIR)$(PREFIX)/$$file"; \
 	done
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
-uninstall: ## remove what `make install` put below PREFIX
+uninstall: ## remove the files that `make install` installed below PREFIX
 	@cd "$(DESTDIR)$(PREFIX)" && rm -f bin/bertconv $(BASH_COMPLETIONS)/bertconv $(ZSH_COMPLETIONS)/_bertconv \
 	  $(FISH_COMPLETIONS)/bertconv.fish $(MANUAL)/bertconv.1 $(MANUAL)/bertconv-{convert,diff,inspect,run,verify}.1
 
-check-install: ## install into an empty folder, try the program, its completions and pages, and uninstall
+check-install: ## install into an empty folder, try the program, its completions and manual pages, and uninstall
 	@Tests/install.sh
 
 demo: build ## convert, inspect and verify a small checkpoint that TensorFlow wrote
@@ -78,7 +79,7 @@ demo: build ## convert, inspect and verify a small checkpoint that TensorFlow wr
 	run $(BERTCONV) verify $(DEMO)/bert-tiny.safetensors --fixtures $(TINY)/reference.npz; \
 	run $(BERTCONV) verify $(DEMO)/bert-tiny.safetensors --against $(TINY)/bert_model.ckpt
 
-demo-real: build ## the same with all-MiniLM-L6-v2, a trained model (installs TensorFlow into .build-venv first)
+demo-real: build ## the demo with a trained model, all-MiniLM-L6-v2 (first installs TensorFlow into .build-venv)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	rm -rf $(TRAINED) $(TRAINED).safetensors && mkdir -p $(DEMO); \
 	run() { printf '\n$$ %s\n' "$$*"; "$$@"; }; \
@@ -87,52 +88,58 @@ demo-real: build ## the same with all-MiniLM-L6-v2, a trained model (installs Te
 	run $(BERTCONV) convert tf-to-native $(TRAINED)/bert_model.ckpt -o $(TRAINED).safetensors; \
 	run $(BERTCONV) verify $(TRAINED).safetensors --fixtures $(TRAINED)/reference.npz
 
-test: deps ## build and run the unit tests
+# The tests that try every byte of a file, or every fixture, are skipped and reported as skipped: `make test` runs them.
+check: deps ## build, run the unit tests but for the longest, and lint (three minutes on two cores)
+	swift build --build-tests $(LAYERS)
+	BERTCONV_QUICK=1 swift test --skip-build
+	@$(MAKE) --no-print-directory lint
+
+test: deps ## build, and run all unit tests
 	swift build $(LAYERS)
 	swift test $(LAYERS)
 
-lint: ## the formatter's strict check, a reason for all that is unsafe, and no work left for later
+lint: ## check the format, the comments that unsafe code needs, and that no work is marked as left to do
 	swift format lint --strict -r $(SOURCES)
 	@Scripts/check_unsafe.sh
-	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts Benchmarks; then echo 'lint: work left for later in the lines above' >&2; exit 1; fi
+	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts Benchmarks; then echo 'lint: the lines above mark work as left to do' >&2; exit 1; fi
 
-format: ## format all Swift in place
+format: ## format all Swift files in place
 	swift format -i -r $(SOURCES)
 
-interop: build ## the tests against real TensorFlow, torch and transformers (installs them into .build-venv first)
+interop: build ## run the tests against TensorFlow, torch and transformers (first installs them into .build-venv)
 	@Scripts/deps.sh browser
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
 
-# The Python example is run by Tests/Interop/test_examples.py.
-examples: build ## build the example of a package that uses the libraries, and run it
+# Tests/Interop/test_examples.py runs the Python example.
+examples: build ## build and run the example package that uses the libraries
 	swift build --package-path Examples/HiddenStates --scratch-path .build/examples
 	@mkdir -p $(DEMO) && $(BERTCONV) convert tf-to-native $(TINY) -o $(DEMO)/examples.safetensors --force
 	.build/examples/debug/HiddenStates $(DEMO)/examples.safetensors 2 22 23 3 , 2 40 3 >$(DEMO)/states.txt
 	@diff Examples/HiddenStates/expected.txt $(DEMO)/states.txt && cat $(DEMO)/states.txt
 
-docs: deps ## build the reference of the libraries, .build/docs (docc of the toolchain)
+docs: deps ## build the reference of the libraries in .build/docs, with the docc of the toolchain
 	@Scripts/build_docs.sh
 
-sanitize: deps ## the unit tests in builds that watch memory and threads
+sanitize: deps ## run the unit tests with the address sanitizer and the thread sanitizer
 	Scripts/sanitize.sh
 
-fuzz: deps ## fuzz each parser for ten seconds (FUZZ_SECONDS=60)
+fuzz: deps ## fuzz each parser for ten seconds, or FUZZ_SECONDS=60
 	Fuzz/run.sh -j 2 $(or $(FUZZ_SECONDS),10)
 
-bench: build ## time the encoder beside other engines (those of Benchmarks/requirements.txt that are installed)
+bench: build ## compare the speed of the encoder with other engines (those of Benchmarks/requirements.txt that are installed)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	"$$python" Benchmarks/encode.py --bertconv $(BERTCONV) $(if $(CASES),--cases $(CASES)) $(if $(PEERS),--peers $(PEERS))
 
-bench-convert: build ## time conversion beside a synced copy, and inspect and verify (ARGS='--size large')
+bench-convert: build ## compare the speed of conversion with a synced copy; also time inspect and verify (ARGS='--size large')
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	"$$python" Benchmarks/convert.py --bertconv $(BERTCONV) $(ARGS)
 
-bench-growth: build ## time the encoder as length, batch, layers and hidden size grow (ARGS=--quick)
+bench-growth: build ## time the encoder with growing length, batch, layers and hidden size (ARGS=--quick)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
 	"$$python" Benchmarks/growth.py --bertconv $(BERTCONV) $(ARGS)
 
-# With the compiler and the options that the package is built with: clang is beside swift.
+# Uses the compiler and the options of the package: clang is in the same folder as swift.
 bench-kernels: deps ## time each kernel alone, on one thread (ARGS='--seconds 2 gelu')
 	@toolchain=$$(swift -print-target-info | sed -nE 's|.*"runtimeResourcePath": "(.*)/lib/swift".*|\1|p'); \
 	compiler=$$toolchain/bin/clang; [ -x "$$compiler" ] || compiler=cc; mkdir -p .build; \
@@ -140,8 +147,8 @@ bench-kernels: deps ## time each kernel alone, on one thread (ARGS='--seconds 2 
 	  $(wildcard $(C_TARGETS:%=Sources/%/*.c)) -o .build/bench-kernels -lm -ldl -lpthread; \
 	.build/bench-kernels $(ARGS)
 
-clean: ## remove what the build made
+clean: ## remove everything that was built
 	rm -rf .build .build-address .build-thread Fuzz/.build
 
-distclean: clean ## remove the Python environment too
+distclean: clean ## also remove the Python environment
 	rm -rf .build-venv

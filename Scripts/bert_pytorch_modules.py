@@ -1,7 +1,7 @@
 """A BERT with the modules of codertimo's BERT-pytorch, so that it can be pickled whole as that program's trainer does.
 
-The modules have the names and attributes of those in bert_pytorch/model, since they are what such a file holds; what they
-compute is written anew here: pre-norm, norms that divide by a sample's deviation plus epsilon, the tanh form of gelu,
+The modules have the names and attributes of those in bert_pytorch/model, because such a file contains them; what they
+compute is written here from scratch: pre-norm, norms that divide by a sample's deviation plus epsilon, the tanh form of gelu,
 sinusoids, and 0 for padding in ids and segments.
 """
 
@@ -16,7 +16,7 @@ from torch import nn
 def _module(path):
     """Make the classes of `path` importable under the names that their pickles have."""
 
-    def place(cls):
+    def register(cls):
         parts = path.split(".")
         for end in range(1, len(parts) + 1):
             name = ".".join(parts[:end])
@@ -25,7 +25,7 @@ def _module(path):
         setattr(sys.modules[path], cls.__name__, cls)
         return cls
 
-    return place
+    return register
 
 
 @_module("bert_pytorch.model.utils.layer_norm")

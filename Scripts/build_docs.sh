@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds the reference of the libraries, one site of all: .build/docs. Any warning ends it.
+# Builds the reference of all libraries as one site, .build/docs. A warning is an error.
 #
 # usage: Scripts/build_docs.sh
 #
-# By the toolchain's own docc and symbol graphs: a package that depends on this one gets no plugin for it. A library's pages
-# refer to those of the libraries below it, so these are built first.
+# Uses the docc and the symbol graphs of the toolchain, so that packages that depend on this one need no plugin. The pages of
+# a library refer to the libraries that it uses, so those are built first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-libraries=(TensorIO CheckpointReaders CheckpointWriters NativeFormat WeightMapping Encoder Verification)
+libraries=(TensorIO CheckpointFormats CheckpointReaders CheckpointWriters NativeFormat ModelFamilies WeightMapping Conversion
+  Comparison Encoder Verification Inspection)
 toolchain=$(swift -print-target-info | sed -nE 's|.*"runtimeResourcePath": "(.*)/lib/swift".*|\1|p')
 docc=$toolchain/bin/docc
 [ -x "$docc" ] || docc=$(command -v docc)
@@ -21,12 +22,14 @@ mkdir -p .build/docc
 archives=()
 for library in "${libraries[@]}"; do
   mkdir .build/docc/"$library"
-  # With its extensions of other modules: LIBRARY@OTHER.
+  # The extensions of other modules: LIBRARY@OTHER.
   cp "$graphs/$library.symbols.json" .build/docc/"$library"
   for extension in "$graphs/$library"@*.symbols.json; do
     [ ! -e "$extension" ] || cp "$extension" .build/docc/"$library"
   done
-  "$docc" convert Sources/"$library/$library.docc" --additional-symbol-graph-dir .build/docc/"$library" \
+  catalog=()
+  [ ! -d Sources/"$library/$library.docc" ] || catalog=(Sources/"$library/$library.docc")
+  "$docc" convert "${catalog[@]}" --additional-symbol-graph-dir .build/docc/"$library" \
     --fallback-display-name "$library" --fallback-bundle-identifier "bertconv.$library" \
     --fallback-default-module-kind Library --enable-experimental-external-link-support \
     "${archives[@]/#/--dependency=}" --warnings-as-errors --output-path .build/docc/"$library.doccarchive"
@@ -34,4 +37,4 @@ for library in "${libraries[@]}"; do
 done
 "$docc" merge "${archives[@]}" --synthesized-landing-page-name bertconv --synthesized-landing-page-kind Package \
   --output-path .build/docs
-echo "the reference is in .build/docs; any web server shows it: python3 -m http.server -d .build/docs"
+echo "the reference is in .build/docs; view it with: python3 -m http.server -d .build/docs"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Fails where Swift code leaves what the compiler checks without saying why that is right:
+# Fails where Swift code leaves what the compiler checks and no comment explains why that is right:
 #   a file with `unsafe` in its code needs a comment that begins with "Memory safety:";
 #   `@unchecked Sendable` and `nonisolated(unsafe)` need "Thread safety:" in the comment above them, or on their line.
 #
-# usage: Scripts/check_unsafe.sh [folder]      Sources, unless told otherwise
+# usage: Scripts/check_unsafe.sh [folder]      default: Sources
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +11,7 @@ find "${1:-Sources}" -name '*.swift' -print0 | sort -z | xargs -0 awk '
   function finish() {
     if (uses && !explained) fail(file, "unsafe code without a comment that begins with \"Memory safety:\"")
   }
-  function fail(place, problem) { print "check_unsafe.sh: " place ": " problem >"/dev/stderr"; failed = 1 }
+  function fail(location, problem) { print "check_unsafe.sh: " location ": " problem >"/dev/stderr"; failed = 1 }
 
   FNR == 1 { finish(); file = FILENAME; uses = explained = 0; above = "" }
   {
@@ -22,7 +22,7 @@ find "${1:-Sources}" -name '*.swift' -print0 | sort -z | xargs -0 awk '
     if (comment ~ /^[ \t]*\/\/\/? Memory safety: /) explained = 1
     if (code ~ /@unchecked +Sendable|nonisolated\(unsafe\)/ && above comment !~ /Thread safety: /)
       fail(file ":" FNR, "shared between threads unchecked, without \"Thread safety:\" above or on the line")
-    # What stands above a declaration: comments and attributes, without a blank line between.
+    # The lines directly above a declaration: comments and attributes, without a blank line between.
     above = $0 !~ /^[ \t]*$/ && code ~ /^[ \t]*(@[A-Za-z]+[ \t]*)*$/ ? above comment : ""
   }
   END { finish(); exit failed }

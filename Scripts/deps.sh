@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Installs what the build needs and the machine lacks.
+# Installs the packages that the build needs and that the machine does not have.
 #
 # usage: Scripts/deps.sh [python | browser]
 #
-# Without an argument: the C libraries, pkg-config and make. With `python`: also what a virtual environment needs. With
-# `browser`: also the browser that the tests of the pages drive, on Debian.
-# Silent and quick when nothing is missing. Swift itself is never installed, only looked for.
+# Without an argument: the C libraries, pkg-config and make. With `python`: also the packages for a virtual
+# environment. With `browser`: also the browser that the tests of the HTML pages use, on Debian.
+# Prints nothing and is quick when nothing is missing. Checks for Swift, but does not install it.
 set -euo pipefail
 
 packages=(libprotobuf-c-dev zlib1g-dev libopenblas-dev libsnappy-dev libyaml-dev libdnnl-dev pkg-config make)
 case "${1-}" in
   "") ;;
   python) packages+=(python3 python3-venv) ;;
-  browser) packages+=(chromium-driver) ;; # which brings chromium
+  browser) packages+=(chromium-driver) ;; # depends on chromium
   -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) echo "deps.sh: unknown argument '$1' (there are 'python' and 'browser')" >&2; exit 64 ;;
+  *) echo "deps.sh: unknown argument '$1' (expected 'python' or 'browser')" >&2; exit 64 ;;
 esac
 
 fail() {
@@ -22,7 +22,7 @@ fail() {
   exit 1
 }
 
-# Whether the machine has what a package brings, however it came there.
+# Whether the contents of a package are installed, by whatever means.
 has() {
   case "$1" in
     libprotobuf-c-dev) pkg-config --exists libprotobuf-c ;;
@@ -30,9 +30,9 @@ has() {
     libopenblas-dev) pkg-config --exists openblas ;;
     libsnappy-dev) pkg-config --exists snappy ;;
     libyaml-dev) pkg-config --exists yaml-0.1 ;;
-    # Only speed is lost without oneDNN: where it cannot be had by apt-get, nobody is asked for it.
+    # Without oneDNN the program is only slower: without apt-get nobody is asked to install it.
     libdnnl-dev) [ -e /usr/include/oneapi/dnnl/dnnl.h ] || [ -e /usr/local/include/oneapi/dnnl/dnnl.h ] || ! command -v apt-get ;;
-    # Debian alone has it under this name; elsewhere the tests are skipped unless both are there.
+    # Only Debian has a package of this name. Elsewhere the tests are skipped unless both programs are installed.
     chromium-driver)
       { command -v chromedriver && { command -v chromium || command -v google-chrome; }; } || ! grep -qx 'ID=debian' /etc/os-release
       ;;
@@ -58,7 +58,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   as_root=()
   if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || fail \
-      "this machine lacks ${missing[*]}; run this as root, for there is no sudo:" \
+      "this machine lacks ${missing[*]}; run this as root, because there is no sudo:" \
       "  apt-get update && apt-get install ${missing[*]}"
     as_root=(sudo)
   fi
@@ -67,7 +67,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get -q install -y --no-install-recommends "${missing[@]}" >&2
   look
-  [ "${#missing[@]}" -eq 0 ] || fail "apt-get was done, yet these are still not found: ${missing[*]}"
+  [ "${#missing[@]}" -eq 0 ] || fail "apt-get succeeded, but these are still not found: ${missing[*]}"
 fi
 
 command -v swift >/dev/null || fail \

@@ -36,7 +36,7 @@ _NOT_STORED = re.compile(r"cls\.predictions\.decoder\.(weight|bias)|(.*\.)?posit
 
 
 def import_tensorflow():
-    """TensorFlow, without what its start-up says about the machine before any log level counts."""
+    """Import TensorFlow without the messages that it prints before its log level takes effect."""
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with open(os.devnull, "w") as nowhere, _stderr_to(nowhere):

