@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time `bertconv convert` beside a synced copy of the same file, and inspect and verify; see README.md.
+"""Compare the time of `bertconv convert` with a synced copy of the same file; also time inspect and verify. See README.md.
 
     convert.py [--size tiny|base|large] [--formats tensorflow,torch,safetensors] [--rounds 5] [--work DIR] [--json FILE]
 
@@ -51,7 +51,7 @@ def arguments():
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     if not options.bertconv.is_file():
-        parser.error(f"no program at {options.bertconv}: run `make build`, or say where it is with --bertconv")
+        parser.error(f"no program at {options.bertconv}: run `make build`, or give its path with --bertconv")
     options.bertconv = options.bertconv.resolve()
     return options
 

@@ -3,7 +3,7 @@
 
     growth.py [--grow length,batch,layers,hidden] [--precisions f32,bf16,int8] [--quick] [--work DIR] [--json FILE]
 
-The models are BERTs with random weights, BERT-base but for what grows. They stay in the work folder for the next time.
+The models are BERTs with random weights, BERT-base except for the size that grows. They stay in the work folder for the next run.
 """
 
 import argparse
@@ -56,13 +56,13 @@ def arguments():
         if name not in GROWTH:
             parser.error(f"--grow: '{name}' is none of {', '.join(GROWTH)}")
     if not options.bertconv.is_file():
-        parser.error(f"no program at {options.bertconv}: run `make build`, or say where it is with --bertconv")
+        parser.error(f"no program at {options.bertconv}: run `make build`, or give its path with --bertconv")
     options.bertconv = options.bertconv.resolve()
     return options
 
 
 def settings_of(name, quick):
-    """The settings of each measurement of what `name` says grows."""
+    """The settings of each measurement in which the size `name` grows."""
     usual, growth = (QUICK_USUAL, QUICK_GROWTH) if quick else (USUAL, GROWTH)
     fixed, values = growth[name]
     return [{**usual, **fixed, name: value} for value in values]
@@ -115,10 +115,10 @@ def measure(options, folder, settings, precision):
         *threads,
     )  # fmt: skip
     output.unlink()
-    told = json.loads(run.output)
+    report = json.loads(run.output)
     return dict(
-        precision=precision, **settings, threads=told["threads"], seconds=told["median_s"], best_s=told["best_s"],
-        tokens_per_second=told["tokens"] / told["median_s"], load_s=told["load_s"], peak_bytes=run.peak,
+        precision=precision, **settings, threads=report["threads"], seconds=report["median_s"], best_s=report["best_s"],
+        tokens_per_second=report["tokens"] / report["median_s"], load_s=report["load_s"], peak_bytes=run.peak,
     )  # fmt: skip
 
 

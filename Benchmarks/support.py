@@ -35,8 +35,8 @@ class Run:
             errors.seek(0)
             self.output = output.read()
             if process.returncode != 0:
-                told = (errors.read() or self.output).strip()
-                raise Failed(f"{' '.join(command)}\nexit status {process.returncode}: {told[-2000:]}")
+                printed = (errors.read() or self.output).strip()
+                raise Failed(f"{' '.join(command)}\nexit status {process.returncode}: {printed[-2000:]}")
         # Linux counts in KiB, and starts from what this interpreter has: keep its modules few.
         self.peak = usage.ru_maxrss * 1024
 

@@ -12,16 +12,16 @@ fail() {
 }
 
 make --no-print-directory install DESTDIR="$root" PREFIX=/opt/bertconv
-place=$root/opt/bertconv
-program=$place/bin/bertconv
+installed=$root/opt/bertconv
+program=$installed/bin/bertconv
 
 # Nothing but the system's libraries, found where the system has them.
 linked=$(env -i ldd "$program")
 case "$linked" in
   *[Ss]wift* | *Foundation* | *"not found"*) fail "the program needs more than the system has:" "$linked" ;;
 esac
-said=$(env -i PATH=/usr/bin:/bin "$program" --version)
-[[ $said == "bertconv "* ]] || fail "--version says: $said"
+printed=$(env -i PATH=/usr/bin:/bin "$program" --version)
+[[ $printed == "bertconv "* ]] || fail "--version prints: $printed"
 fixture=$PWD/Tests/Fixtures/tensorflow/bert-tiny
 env -i "$program" convert tf-to-native "$fixture/bert_model.ckpt" -o "$root/model.safetensors" 2>"$root/log" >>"$root/log" ||
   fail "a conversion fails:" "$(cat "$root/log")"
@@ -33,11 +33,11 @@ offers() {
   (
     cd "$root/files"
     # shellcheck disable=SC1091
-    source "$place/share/bash-completion/completions/bertconv"
+    source "$installed/share/bash-completion/completions/bertconv"
     function_name=$(complete -p bertconv | sed -nE 's/.*-F ([^ ]+) .*/\1/p')
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMPREPLY=()
     COMP_POINT=${#COMP_LINE} COMP_TYPE=9
-    # A completion that finds nothing may say so by its status.
+    # A completion that finds nothing may return a failure.
     "$function_name" bertconv "${@: -1}" "${@: -2:1}" || true
     printf '%s\n' "${COMPREPLY[@]}" | LC_ALL=C sort | xargs
   )
@@ -63,10 +63,10 @@ expect "bf16 f32 int8" bertconv run model.safetensors --precision ""
 expect "end_logits" bertconv run model.safetensors --outputs e
 expect "--tolerance" bertconv verify model.safetensors --tol
 
-command -v zsh >/dev/null && zsh -n "$place/share/zsh/site-functions/_bertconv"
-command -v fish >/dev/null && fish --no-execute "$place/share/fish/vendor_completions.d/bertconv.fish"
+command -v zsh >/dev/null && zsh -n "$installed/share/zsh/site-functions/_bertconv"
+command -v fish >/dev/null && fish --no-execute "$installed/share/fish/vendor_completions.d/bertconv.fish"
 
-pages=("$place"/share/man/man1/bertconv{,-convert,-diff,-inspect,-run,-verify}.1)
+pages=("$installed"/share/man/man1/bertconv{,-convert,-diff,-inspect,-run,-verify}.1)
 for page in "${pages[@]}"; do [ -s "$page" ] || fail "there is no $page"; done
 if command -v mandoc >/dev/null; then
   # The pages refer to each other, and are not where mandoc looks for others.

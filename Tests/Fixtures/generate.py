@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the fixtures beside this file again, with the real TensorFlow, torch, transformers, safetensors and numpy.
+"""Write the fixtures in this folder again, with the real TensorFlow, torch, transformers, safetensors and numpy.
 
     generate.py                     all of them, in place
     generate.py tensorflow/v1 ...   some
@@ -8,7 +8,7 @@
 
 Every fixture is a function in `generators/`, registered by its folder. Each comes out byte for byte the same every time
 with the versions of Scripts/requirements-interop.txt: the seeds are fixed, and what a writer would take from the
-machine (paths, addresses, clocks) is kept out. README.md says what each one is for.
+machine (paths, addresses, clocks) is kept out. README.md describes the purpose of each one.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""What the interop tests share: the program under test, random BERTs, and their checkpoints by the real writers.
+"""Shared by the interop tests: the program under test, random BERTs, and their checkpoints, written by the original programs.
 
-Two environment variables steer them: BERTCONV is the path of the program (default: .build/release/bertconv), and
-BERTCONV_SEED the seed of all that is random (default: a new one each time; it is printed).
+Two environment variables control them: BERTCONV is the path of the program (default: .build/release/bertconv), and
+BERTCONV_SEED the seed of all random numbers (default: a new one in each run, which is printed).
 """
 
 import json
@@ -30,7 +30,7 @@ import transformers  # noqa: E402
 INPUTS = make_fixture.INPUTS
 BINARY = pathlib.Path(os.environ.get("BERTCONV") or ROOT / ".build/release/bertconv").resolve()
 if not BINARY.is_file():
-    raise RuntimeError(f"no program at {BINARY}: run `make build`, or say where it is with BERTCONV")
+    raise RuntimeError(f"no program at {BINARY}: run `make build`, or set BERTCONV to its path")
 
 SEED = int(os.environ.get("BERTCONV_SEED") or secrets.randbelow(2**31))
 print(f"interop: {BINARY}, BERTCONV_SEED={SEED}", file=sys.stderr, flush=True)
@@ -46,11 +46,6 @@ def generator(label):
     return np.random.default_rng([SEED, zlib.crc32(label.encode())])
 
 
-def help_mentions(word, *command):
-    """Whether the program has a feature yet, by its own help."""
-    return word in subprocess.run([BINARY, *command, "--help"], capture_output=True, text=True).stdout
-
-
 class Result:
     """One run of the program."""
 
@@ -59,10 +54,10 @@ class Result:
         self.status = completed.returncode
         self.stdout = completed.stdout.decode("utf-8", "replace")
         self.stderr = completed.stderr.decode("utf-8", "replace")
-        self.told = self.stdout + self.stderr
+        self.printed = self.stdout + self.stderr
 
     def __str__(self):
-        return f"$ {self.command}\nexit status {self.status}\n{self.told[-3000:]}"
+        return f"$ {self.command}\nexit status {self.status}\n{self.printed[-3000:]}"
 
 
 class InteropTest(unittest.TestCase):
@@ -75,7 +70,7 @@ class InteropTest(unittest.TestCase):
         cls.rng = generator(cls.__qualname__)
 
     def setUp(self):
-        # Each test draws from its own stream, so that one alone draws what it draws among all.
+        # Each test has its own random numbers, so that it gets the same ones whether it runs alone or with the others.
         self.rng = generator(self.id())
 
     def bertconv(self, *arguments, status=DONE, timeout=300):
@@ -84,7 +79,7 @@ class InteropTest(unittest.TestCase):
         result = Result(arguments, subprocess.run([BINARY, *arguments], capture_output=True, timeout=timeout))
         self.assertIn(result.status, status if isinstance(status, tuple) else (status,), result)
         if result.status != DONE:
-            self.assertGreater(len(result.told.strip()), 20, f"it does not say why\n{result}")
+            self.assertGreater(len(result.printed.strip()), 20, f"it does not report why\n{result}")
         return result
 
     def bertconv_json(self, *arguments, status=DONE):
@@ -96,7 +91,7 @@ class InteropTest(unittest.TestCase):
             self.fail(f"standard output is not one JSON object: {error}\n{result}")
 
     def convert(self, source, *options, route="tf-to-native", name=None, status=DONE):
-        """Convert to a new file: its path, and what the program told. A refusal must leave no file."""
+        """Convert to a new file: its path, and what the program printed. A refusal must leave no file."""
         if name is None:
             name = f"{len(list(self.folder.glob('native-*')))}"
         output = self.folder / f"native-{name}.safetensors"
@@ -108,7 +103,7 @@ class InteropTest(unittest.TestCase):
         return output, result
 
     def assertHolds(self, path, expected):
-        """The safetensors file holds exactly these arrays, bit for bit."""
+        """The safetensors file contains exactly these arrays, bit for bit."""
         found = safetensors.numpy.load_file(path)
         self.assertEqual(sorted(found), sorted(expected))
         for name, array in expected.items():

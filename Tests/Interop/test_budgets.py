@@ -1,4 +1,4 @@
-"""Files that declare far more than they hold: each is refused or read in time and memory that its own size bounds.
+"""Files that declare far more than they contain: each is refused or read in time and memory bounded by its own size.
 
 BUDGETS=all in the environment prints what each command took.
 """
@@ -112,7 +112,7 @@ def npz_of_a_million(folder):
     return put(folder / "million.npz", archive([entry(f"{number}.npy", content) for number in range(1_000_000)]))
 
 
-@case("npz: entries that lie in one another")
+@case("npz: entries that overlap")
 def npz_overlapping(folder):
     whole = archive([entry("a.npy", npy("(1000000,)") + bytes(4_000_000))])
     start = whole.index(b"PK\x01\x02")
@@ -510,7 +510,7 @@ def groups(folder):
     return hdf5(folder, write)
 
 
-@case("HDF5: a group that holds itself")
+@case("HDF5: a group that contains itself")
 def circle(folder):
     def write(file):
         file["a/b"] = np.zeros(1, np.float32)
@@ -752,7 +752,7 @@ def long_path_of_msgpack(folder):
 @case("TensorFlow: a block that ends beyond any number")
 def endless_block(folder):
     good = table([HEADER])
-    # The index block's one entry names the data block by its place and size.
+    # The index block's one entry has the address and size of the data block.
     far = varint(1 << 62) * 2
     empty = struct.pack("<II", 0, 1)
     index = b"\x00\x01" + varint(len(far)) + b"z" + far + empty
@@ -938,7 +938,7 @@ def large_hdf5(folder):
 
 
 # Runs a program in a fresh process of its own, since the largest memory of a process counts that of the one which it was
-# forked from: what the program tells goes to standard output, what it took to standard error.
+# forked from: what the program prints goes to standard output, what it took to standard error.
 MEASURE = """
 import os, resource, sys
 child = os.fork()
@@ -953,12 +953,12 @@ print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.
 
 class Budgets(InteropTest):
     def measured(self, *arguments):
-        """Runs the program: its exit status, what it told, its seconds of processor time and its KiB of memory."""
-        with open(self.folder / "told", "w+b") as told:
+        """Runs the program: its exit status, what it printed, its seconds of processor time and its KiB of memory."""
+        with open(self.folder / "printed", "w+b") as printed:
             command = [sys.executable, "-S", "-c", MEASURE, BINARY, *map(str, arguments)]
-            took = subprocess.run(command, stdout=told, stderr=subprocess.PIPE, check=True).stderr.split()
-            told.seek(0)
-            text = told.read(4000).decode("utf-8", "replace")
+            took = subprocess.run(command, stdout=printed, stderr=subprocess.PIPE, check=True).stderr.split()
+            printed.seek(0)
+            text = printed.read(4000).decode("utf-8", "replace")
         status, seconds, memory = int(took[0]), float(took[1]), int(took[2])
         if os.environ.get("BUDGETS") == "all":
             print(f"{status:3} {seconds:6.2f} s {memory >> 10:5} MiB  {' '.join(map(str, arguments))[-150:]}", file=sys.stderr)
@@ -975,10 +975,10 @@ class Budgets(InteropTest):
                 ["convert", "auto-to-native", source, "-o", output],
             ):  # fmt: skip
                 with self.subTest(name, command=" ".join(map(str, command[::2]))):
-                    status, told, seconds, memory = self.measured(*command)
-                    self.assertIn(status, (DONE, UNUSABLE), told)
-                    self.assertLess(seconds, SECONDS, told)
-                    self.assertLess(memory, KIBIBYTES, told)
+                    status, printed, seconds, memory = self.measured(*command)
+                    self.assertIn(status, (DONE, UNUSABLE), printed)
+                    self.assertLess(seconds, SECONDS, printed)
+                    self.assertLess(memory, KIBIBYTES, printed)
                     self.assertFalse(output.exists() and status != DONE)
             shutil.rmtree(folder)
 
@@ -989,10 +989,10 @@ class Budgets(InteropTest):
             source = write(folder)
             for form in ([], ["--json"]):
                 with self.subTest(name, form=form):
-                    status, told, seconds, memory = self.measured("inspect", source, *form)
-                    self.assertEqual(status, DONE, told)
-                    self.assertLess(seconds, SECONDS, told)
-                    self.assertLess(memory, KIBIBYTES, told)
+                    status, printed, seconds, memory = self.measured("inspect", source, *form)
+                    self.assertEqual(status, DONE, printed)
+                    self.assertLess(seconds, SECONDS, printed)
+                    self.assertLess(memory, KIBIBYTES, printed)
             shutil.rmtree(folder)
 
 

@@ -28,7 +28,7 @@ class DamagedCheckpoint(WithModel):
         self.assertEqual(output.read_bytes(), b"precious", result)
         self.assertEqual([path.name for path in self.folder.iterdir() if "precious" in path.name], [output.name])
         if word:
-            self.assertIn(word, result.told)
+            self.assertIn(word, result.printed)
         return result
 
     def flip(self, path, position):
@@ -44,7 +44,7 @@ class DamagedCheckpoint(WithModel):
 
     def test_a_flipped_bit_of_the_index(self):
         size = (self.prefix.parent / INDEX).stat().st_size
-        # The keys, then the last eight bytes, the magic number; the footer's padding between holds nothing.
+        # The keys, then the last eight bytes, the magic number; the padding of the footer between them is unused.
         positions = [int(position) for position in self.rng.integers(0, size - 48 - 64, TRIES)] + [size - 8, size - 1]
         for position in positions:
             with self.subTest(position=position):
@@ -93,8 +93,8 @@ class DamagedNativeFile(WithModel):
                 bent[start + int(self.rng.integers(begin, end))] ^= 1 << int(self.rng.integers(8))
                 path = self.folder / "bent.safetensors"
                 path.write_bytes(bent)
-                self.assertIn(name, self.bertconv("verify", path, status=UNUSABLE).told)
-                self.assertIn(name, self.bertconv("verify", path, "--fixtures", self.fixture, status=UNUSABLE).told)
+                self.assertIn(name, self.bertconv("verify", path, status=UNUSABLE).printed)
+                self.assertIn(name, self.bertconv("verify", path, "--fixtures", self.fixture, status=UNUSABLE).printed)
 
     def test_a_file_cut_short(self):
         output, _ = self.convert(self.prefix)

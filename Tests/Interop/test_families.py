@@ -1,4 +1,4 @@
-"""Families beside BERT: random small models of transformers with every head, converted and verified."""
+"""Families other than BERT: random small models of transformers with every head, converted and verified."""
 
 import re
 import unittest
@@ -73,7 +73,7 @@ class MegatronBERT(FamilyTest):
 
     def test_it_is_told_from_a_bert(self):
         model = random_megatron("ForPreTraining", self.rng)
-        output, _, _ = self.verified(model, "told")
+        output, _, _ = self.verified(model, "reported")
         found = self.bertconv_json("inspect", output)
         self.assertEqual(found["family"], "megatron-bert")
 
@@ -85,7 +85,7 @@ class MegatronBERT(FamilyTest):
             "bert.encoder.layer.0.attention.ln.bias": "hidden_states.1 (layer 0 output",
             "bert.encoder.ln.weight": "hidden_states.3 (layer 2 output",
         }
-        for name, place in changes.items():
+        for name, location in changes.items():
             with self.subTest(tensor=name):
                 tensors = safetensors.numpy.load_file(output)
                 tensors[name] = tensors[name] + generator(name).normal(0, 0.5, tensors[name].shape).astype(np.float32)
@@ -95,13 +95,13 @@ class MegatronBERT(FamilyTest):
                 (changed / "config.json").write_text(model.config.to_json_string())
                 bent, _ = self.convert(changed, route="safetensors-to-native")
                 found = self.bertconv_json("verify", bent, "--fixtures", reference, status=DENIED)
-                self.assertTrue(found["first_divergence"].startswith(place), found["first_divergence"])
+                self.assertTrue(found["first_divergence"].startswith(location), found["first_divergence"])
 
     def test_relative_positions_are_refused(self):
         model = random_megatron("Model", self.rng, position_embedding_type="relative_key")
         model.save_pretrained(self.folder / "relative")
         _, result = self.convert(self.folder / "relative", route="safetensors-to-native", status=UNUSABLE)
-        self.assertIn("distance_embedding", result.told)
+        self.assertIn("distance_embedding", result.printed)
 
 
 def random_mobile(head, rng, **settings):
@@ -191,7 +191,7 @@ class MobileBERT(FamilyTest):
                 self.verified(random_mobile(head, self.rng, **RELEASED), f"released-{head}")
 
     def test_masks_do_not_hide_the_neighbours(self):
-        """The embedding of a token takes the ids beside it whatever their mask is."""
+        """The embedding of a token uses the neighboring ids, whatever their mask is."""
         model = random_mobile("Model", self.rng, **RELEASED)
         output, reference, _ = self.verified(model, "neighbours")
         with np.load(reference) as stored:
@@ -217,7 +217,7 @@ class MobileBERT(FamilyTest):
             bent, _ = self.convert(changed, route="safetensors-to-native")
             found = self.bertconv_json("verify", bent, "--fixtures", reference, status=DENIED)["first_divergence"]
             self.assertTrue(found.startswith("hidden_states.2 (layer 1 output"), found)
-            # Of a norm that takes no statistics nothing can be told.
+            # Of a norm that takes no statistics nothing can be printed.
             self.assertEqual("output.bottleneck.LayerNorm among them" in found, norm == "layer_norm", found)
 
     def test_what_transformers_fails_at_is_refused(self):
@@ -230,7 +230,7 @@ class MobileBERT(FamilyTest):
         inputs = self.folder / "ids.npz"
         np.savez(inputs, input_ids=np.ones((1, 4), np.int64))
         result = self.bertconv("run", output, "--inputs", inputs, "-o", self.folder / "out.npz", status=UNUSABLE)
-        self.assertIn("hidden_size 48 and intra_bottleneck_size 16", result.told)
+        self.assertIn("hidden_size 48 and intra_bottleneck_size 16", result.printed)
 
     def test_checkpoints_of_google(self):
         tf = google_layout.import_tensorflow()
@@ -257,7 +257,7 @@ class MobileBERT(FamilyTest):
                     back.parent.mkdir()
                     if norm == "layer_norm":
                         result = self.bertconv("convert", "native-to-tf", output, "-o", back, status=UNUSABLE)
-                        self.assertIn("normalization_type", result.told)
+                        self.assertIn("normalization_type", result.printed)
                         continue
                     self.bertconv("convert", "native-to-tf", output, "-o", back)
                     reader = tf.train.load_checkpoint(str(back))

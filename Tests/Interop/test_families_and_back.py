@@ -81,12 +81,12 @@ class GoogleElectra(InteropTest):
                 output, result = self.convert(self.prefix, "--config", self.folder / name / "config.json")
                 self.assertHolds(output, self.saved[name])
                 other = {"discriminator": "generator", "generator": "discriminator"}[name]
-                self.assertIn(f"the {other}'s", result.told)
+                self.assertIn(f"the {other}'s", result.printed)
 
     def test_without_a_config_it_is_the_discriminator(self):
         output, result = self.convert(self.prefix)
         self.assertHolds(output, self.saved["discriminator"])
-        self.assertIn("ElectraForMaskedLM", result.told)
+        self.assertIn("ElectraForMaskedLM", result.printed)
 
     def test_exports_have_the_names_of_google(self):
         for name, scope in (("discriminator", "electra"), ("generator", "generator")):
@@ -137,7 +137,7 @@ class ThereAndBack(InteropTest):
                     status=DONE if google else UNUSABLE,
                 )  # fmt: skip
                 if not google:
-                    self.assertRegex(result.told, "has no dialect 'google-tf1'|has no name for it")
+                    self.assertRegex(result.printed, "has no dialect 'google-tf1'|has no name for it")
 
     def test_eight_bits_are_proved_and_go_back_as_floats(self):
         name, model = next(self.models())

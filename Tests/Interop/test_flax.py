@@ -66,11 +66,11 @@ class FlaxFiles(InteropTest):
         model.params = unflatten_dict(flat)
         return model
 
-    def torch_twin(self, model, path):
+    def torch_counterpart(self, model, path):
         """The torch model of the same class, as transformers loads it from the Flax file."""
-        twin = torch_class(model)(model.config)
-        load_flax_checkpoint_in_pytorch_model(twin, str(path))
-        return twin.eval()
+        counterpart = torch_class(model)(model.config)
+        load_flax_checkpoint_in_pytorch_model(counterpart, str(path))
+        return counterpart.eval()
 
     def fixture(self, model, folder):
         """The outputs of the Flax model itself."""
@@ -91,12 +91,12 @@ class FlaxFiles(InteropTest):
         return folder / "reference.npz"
 
     def assertConverts(self, model, name, root=""):
-        """Every tensor is the torch twin's, and the outputs are those of the Flax model."""
+        """Every tensor is that of the torch counterpart, and the outputs are those of the Flax model."""
         folder = self.folder / name
         model.save_pretrained(folder)
         output, _ = self.convert(folder, route="flax-to-native", name=name)
-        twin = self.torch_twin(model, folder / "flax_model.msgpack")
-        saved = saved_tensors(twin, self.folder / f"{name}-torch")
+        counterpart = self.torch_counterpart(model, folder / "flax_model.msgpack")
+        saved = saved_tensors(counterpart, self.folder / f"{name}-torch")
         self.assertHolds(output, {root + tensor: value for tensor, value in saved.items()})
         reference = self.fixture(model, folder)
         found = self.bertconv_json("verify", output, "--fixtures", reference, "--tolerance", TOLERANCE)
@@ -128,7 +128,7 @@ class FlaxFiles(InteropTest):
 
     def test_the_fixture_tells_a_kernel_that_was_not_transposed(self):
         model = self.model()
-        folder = self.folder / "turned"
+        folder = self.folder / "transposed"
         flat = flatten_dict(model.params)
         folder.mkdir()
         reference = self.fixture(model, folder)
@@ -155,9 +155,9 @@ class FlaxFiles(InteropTest):
         model = self.model(dtype=jnp.bfloat16)
         folder = self.folder / "bfloat16"
         model.save_pretrained(folder)
-        # transformers loads it as float32, which holds every bfloat16.
-        twin = self.torch_twin(model, folder / "flax_model.msgpack")
-        saved = saved_tensors(twin, self.folder / "bfloat16-torch")
+        # transformers loads it as float32, which represents every bfloat16.
+        counterpart = self.torch_counterpart(model, folder / "flax_model.msgpack")
+        saved = saved_tensors(counterpart, self.folder / "bfloat16-torch")
         output, _ = self.convert(folder, route="auto-to-native")
         found = safetensors.torch.load_file(output)
         self.assertEqual(sorted(found), sorted(saved))
@@ -234,7 +234,7 @@ class FlaxFiles(InteropTest):
         good = path.read_bytes()
         path.write_bytes(good[: len(good) // 2])
         _, result = self.convert(path, route="flax-to-native", status=UNUSABLE)
-        self.assertRegex(result.told, re.compile(r"flax_model\.msgpack: at byte \d+: .*cut short", re.S))
+        self.assertRegex(result.printed, re.compile(r"flax_model\.msgpack: at byte \d+: .*cut short", re.S))
         path.write_bytes(json.dumps({"a": 1}).encode())
         self.convert(path, route="flax-to-native", status=UNUSABLE)
 

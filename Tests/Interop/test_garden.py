@@ -79,9 +79,9 @@ class Garden(InteropTest):
             for head in ("none", "classifier", "span", "pretraining"):
                 with self.subTest(layout=layout, head=head):
                     folder, sizes = self.make(layout, head)
-                    # No config: the shapes tell everything, the number of heads too.
+                    # No config: everything follows from the shapes, including the number of heads.
                     output, result = self.convert(folder / "ckpt")
-                    self.assertIn(f"num_attention_heads {sizes['num_attention_heads']}", result.told)
+                    self.assertIn(f"num_attention_heads {sizes['num_attention_heads']}", result.printed)
                     self.bertconv("verify", output, "--fixtures", folder / "reference.npz", "--against", folder / "ckpt")
 
     def test_a_saved_model(self):
@@ -94,7 +94,7 @@ class Garden(InteropTest):
         config = folder / "config.json"
         config.write_text(json.dumps({"num_attention_heads": sizes["num_attention_heads"] + 1}))
         _, result = self.convert(folder / "ckpt", "--config", config, status=UNUSABLE)
-        self.assertIn("num_attention_heads of", result.told)
+        self.assertIn("num_attention_heads of", result.printed)
 
     def test_another_activation_shows(self):
         folder, _ = self.make("BertEncoderV2")

@@ -71,8 +71,8 @@ class HDF5(InteropTest):
                     file.create_dataset(name, data=array, **self.storage(array))
                     expected[name] = array
                 for number in range(int(self.rng.integers(0, 20))):
-                    place = file[str(self.rng.choice(list(expected)))]
-                    place.attrs[f"note{number}"] = "x" * int(self.rng.integers(0, 3000))
+                    item = file[str(self.rng.choice(list(expected)))]
+                    item.attrs[f"note{number}"] = "x" * int(self.rng.integers(0, 3000))
             with self.subTest(path=path.name):
                 self.check(path, expected)
 
@@ -167,7 +167,7 @@ class HDF5(InteropTest):
                 with h5py.File(path, "w", libver="latest" if latest else "earliest") as file:
                     make(file)
                 result = self.bertconv("inspect", path, status=UNUSABLE)
-                self.assertIn(word, result.told)
+                self.assertIn(word, result.printed)
 
     def test_what_h5py_would_read_as_something_else(self):
         """Chunks out of order, which libhdf5 does not find, and a fill value of another size than the elements."""
@@ -183,13 +183,13 @@ class HDF5(InteropTest):
         struct.pack_into("<Q", content, first + 8, 4)
         struct.pack_into("<Q", content, first + 2 * 32 + 8, 0)
         path.write_bytes(content)
-        self.assertIn("not in order", self.bertconv("inspect", path, "--stats", status=UNUSABLE).told)
+        self.assertIn("not in order", self.bertconv("inspect", path, "--stats", status=UNUSABLE).printed)
 
         path, content = write("fill.h5", lambda file: file.create_dataset("w", (4,), "f8", fillvalue=1.5))
-        place = bytes(content).index(struct.pack("<Id", 8, 1.5))
-        struct.pack_into("<If", content, place, 4, 2.0)
+        offset = bytes(content).index(struct.pack("<Id", 8, 1.5))
+        struct.pack_into("<If", content, offset, 4, 2.0)
         path.write_bytes(content)
-        self.assertIn("fill value", self.bertconv("inspect", path, "--stats", status=UNUSABLE).told)
+        self.assertIn("fill value", self.bertconv("inspect", path, "--stats", status=UNUSABLE).printed)
 
     def test_soft_links_and_second_names_are_told(self):
         path = self.folder / "links.h5"

@@ -100,14 +100,14 @@ class KerasModels(InteropTest):
         config.write_text(json.dumps({"num_attention_heads": heads, "hidden_act": "gelu"}))
         for name in ("weights.h5", "model.h5"):
             output, result = self.convert(folder / name, route="keras-to-native")
-            self.assertIn("is what others call 'gelu_new' in keras-bert", result.told)
+            self.assertIn("is what others call 'gelu_new' in keras-bert", result.printed)
             if name == "model.h5":
-                # The whole model says itself how many heads it has.
+                # The whole model records how many heads it has.
                 bare = self.folder / "bare" / name
                 bare.parent.mkdir()
                 bare.write_bytes((folder / name).read_bytes())
                 _, result = self.convert(bare, route="keras-to-native", name="bare")
-                self.assertIn(f"taken from the values of the checkpoint: num_attention_heads {heads} (model_config.", result.told)
+                self.assertIn(f"taken from the values of the checkpoint: num_attention_heads {heads} (model_config.", result.printed)
             self.bertconv("verify", output, "--fixtures", folder / "reference.npz", "--against", folder / name)
         made = self.folder / "mlm.npz"
         self.bertconv("run", output, "--inputs", folder / "reference.npz", "-o", made, "--outputs", "prediction_logits")
@@ -130,7 +130,7 @@ class KerasModels(InteropTest):
         output, _ = self.convert(folder / "classifier.weights.h5", route="keras-to-native")
         self.bertconv("verify", output, "--fixtures", folder / "classifier.npz")
         output, result = self.convert(folder / "masked-lm.weights.h5", route="keras-to-native")
-        self.assertIn("which a BERT has no place for", result.told)
+        self.assertIn("which a BERT has no place for", result.printed)
         self.bertconv("verify", output, "--fixtures", folder / "backbone.npz")
 
     def test_two_that_are_laid_out_here(self):
@@ -144,7 +144,7 @@ class KerasModels(InteropTest):
                         keras_layout.bert_for_tf2(model, path, layer=("bert", "bert_model_layer_1")[number])
                     else:
                         keras_layout.bert_keras(model, path, number)
-                    # The word that such a config has: exact in the one, the tanh form in the other.
+                    # The name that such a config has: the exact form in one program, the tanh form in the other.
                     config = json.loads(model.config.to_json_string()) | {"hidden_act": "gelu", "architectures": None}
                     (path.parent / "config.json").write_text(json.dumps(config))
                     output, _ = self.convert(path, route="keras-to-native")

@@ -66,29 +66,29 @@ class Megatron(InteropTest):
         path = self.write("args", 3, later_names=True, with_args=True)
         output, result = self.convert(path, route="pytorch-to-native")
         self.assertHolds(output, self.saved)
-        self.assertIn("args.num_attention_heads", result.told)
+        self.assertIn("args.num_attention_heads", result.printed)
         self.bertconv("verify", output, "--fixtures", self.fixture)
 
     def test_without_the_number_of_heads_only_version_0_is_taken(self):
         for version, status in ((1, UNUSABLE), (2, UNUSABLE), (0, 0)):
             path = self.write(f"heads-{version}", version)
             _, result = self.convert(path, route="pytorch-to-native", status=status)
-            self.assertIn("no shape gives num_attention_heads", result.told)
+            self.assertIn("no shape gives num_attention_heads", result.printed)
 
     def test_without_a_version_only_the_oldest_names_are_taken(self):
         path = self.write("oldest", 0, with_version=False, legacy=True)
         output, result = self.convert(path, "--config", self.config, route="pytorch-to-native")
         self.assertHolds(output, self.saved)
-        self.assertIn("has no checkpoint_version", result.told)
+        self.assertIn("has no checkpoint_version", result.printed)
         path = self.write("lost", 3, with_version=False, later_names=True)
         _, result = self.convert(path, "--config", self.config, route="pytorch-to-native", status=UNUSABLE)
-        self.assertIn("checkpoint_version is not among the values", result.told)
+        self.assertIn("checkpoint_version is not among the values", result.printed)
 
     def test_a_padded_vocabulary_keeps_its_rows(self):
         rows = self.model.config.vocab_size + 13
         path = self.write("padded", 2, padded=rows)
         output, result = self.convert(path, "--config", self.config, route="pytorch-to-native")
-        self.assertIn("as a rule padding", result.told)
+        self.assertIn("as a rule padding", result.printed)
         found = safetensors.numpy.load_file(output)
         for name in ("bert.embeddings.word_embeddings.weight", "cls.predictions.bias"):
             self.assertEqual(len(found[name]), rows)

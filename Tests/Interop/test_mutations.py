@@ -37,8 +37,8 @@ def mutated(content, rng):
         case "zeros":
             content[start : start + length] = bytes(len(content[start : start + length]))
         case "noise":
-            piece = content[start : start + length]
-            content[start : start + length] = rng.integers(0, 256, len(piece), dtype=np.uint8).tobytes()
+            chunk = content[start : start + length]
+            content[start : start + length] = rng.integers(0, 256, len(chunk), dtype=np.uint8).tobytes()
         case "cut":
             del content[start:]
         case "lost":
@@ -46,10 +46,10 @@ def mutated(content, rng):
         case "twice":
             content[start:start] = content[start : start + length]
         case "moved":
-            piece = content[start : start + length]
+            chunk = content[start : start + length]
             del content[start : start + length]
-            place = int(rng.integers(len(content) + 1))
-            content[place:place] = piece
+            offset = int(rng.integers(len(content) + 1))
+            content[offset:offset] = chunk
         case "appended":
             content += rng.integers(0, 256, length, dtype=np.uint8).tobytes()
     return kind, start, bytes(content)
@@ -87,17 +87,17 @@ class Mutations(WithModel):
 
         def attempt(job):
             number, name, (kind, start, content) = job
-            place = self.folder / f"{folder.name}-{number}"
-            place.mkdir()
+            mutant = self.folder / f"{folder.name}-{number}"
+            mutant.mkdir()
             for file in folder.iterdir():
                 if file.name != name:
-                    os.link(file, place / file.name)
-            (place / name).write_bytes(content)
-            output = self.folder / f"{place.name}.safetensors"
-            status, found = self.values_of(place, output)
+                    os.link(file, mutant / file.name)
+            (mutant / name).write_bytes(content)
+            output = self.folder / f"{mutant.name}.safetensors"
+            status, found = self.values_of(mutant, output)
             if status in (DONE, UNUSABLE) and not output.exists():
-                shutil.rmtree(place)
-            return f"{place / name}: {kind} at {start}", status, found
+                shutil.rmtree(mutant)
+            return f"{mutant / name}: {kind} at {start}", status, found
 
         jobs = [
             (f"{n}-{name}", name, mutated((folder / name).read_bytes(), self.rng)) for name in files for n in range(tries)

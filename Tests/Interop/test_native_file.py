@@ -7,7 +7,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from support import WithModel, help_mentions
+from support import WithModel
 
 
 class NativeFile(WithModel):
@@ -72,7 +72,6 @@ class NativeFile(WithModel):
             self.assertIn("token3é", file.metadata()["bertconv.vocab"])
 
 
-@unittest.skipUnless(help_mentions("--dtype", "convert", "tf-to-native"), "this build has no --dtype")
 class ReducedStorage(WithModel):
     def test_half_precision_rounds_as_torch_does(self):
         for option, dtype in (("f16", torch.float16), ("bf16", torch.bfloat16)):

@@ -40,7 +40,7 @@ class Shards(InteropTest):
         self.assertEqual((found["format"], found["family"]), ("npy-shards", "gpt"))
         self.assertEqual([tensor["shape"] for tensor in found["tensors"]], shapes)
         names = [tensor["name"] for tensor in found["tensors"]]
-        # transformers takes the names from a list beside the arrays, with both embeddings as one.
+        # transformers takes the names from a list next to the arrays, with both embeddings as one.
         listed = ["model/we:0"] + [f"{name}:0" for name in names[2:]]
         (folder / "parameters_names.json").write_text(json.dumps(listed))
         model = transformers.OpenAIGPTModel(config)
@@ -65,10 +65,10 @@ class Shards(InteropTest):
         self.write(folder, config)
         (folder / "params_4.npy").unlink()
         for source in (folder, folder / "params_shapes.json", folder / "params_0.npy"):
-            self.assertIn("no params_4.npy", self.bertconv("inspect", source, status=UNUSABLE).told)
+            self.assertIn("no params_4.npy", self.bertconv("inspect", source, status=UNUSABLE).printed)
         self.write(self.folder / "short", config)
         (self.folder / "short" / "params_9.npy").unlink()
-        self.assertIn("after params_8.npy", self.bertconv("inspect", self.folder / "short", status=UNUSABLE).told)
+        self.assertIn("after params_8.npy", self.bertconv("inspect", self.folder / "short", status=UNUSABLE).printed)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class OpenAIGPT(WithGenerator):
         path = self.folder / "old.pth"
         torch.save(openai_layout.torch_state(self.model), path)
         _, result = self.convert(path, route="pytorch-to-native", status=UNUSABLE)
-        self.assertIn("where to cut it is not known", result.told)
+        self.assertIn("where to cut it is not known", result.printed)
         config = self.folder / "positions.json"
         config.write_text(json.dumps(dict(n_positions=self.settings["n_positions"], n_head=self.settings["n_head"])))
         output, _ = self.convert(path, "--config", config, route="pytorch-to-native")
@@ -147,7 +147,7 @@ class ULMFiT(WithGenerator):
         path = self.folder / "full.pth"
         torch.save({"model": state, "opt": {"state": [{"mom": torch.zeros(3)}]}}, path)
         output, result = self.convert(path, route="pytorch-to-native")
-        self.assertIn("state of the optimizer", result.told)
+        self.assertIn("state of the optimizer", result.printed)
         reference = self.model.reference(self.ids)
         self.assertVerifies(output, reference)
         path = self.folder / "encoder.pth"
@@ -173,8 +173,8 @@ class ULMFiT(WithGenerator):
         config = self.folder / "bert.json"
         config.write_text(random_config(self.rng).to_json_string())
         _, result = self.convert(path, "--config", config, route="pytorch-to-native", status=UNUSABLE)
-        self.assertRegex(result.told, "do not make an ULMFiT")
-        self.assertIn("has the keys of a BERT", result.told)
+        self.assertRegex(result.printed, "do not make an ULMFiT")
+        self.assertIn("has the keys of a BERT", result.printed)
 
 
 class BERTPyTorch(WithGenerator):
@@ -209,7 +209,7 @@ class BERTPyTorch(WithGenerator):
                     output, result = self.convert(path, *options, route="pytorch-to-native")
                     self.assertVerifies(output, reference)
                     if not options:
-                        self.assertIn("taken from the values of the checkpoint: num_attention_heads", result.told)
+                        self.assertIn("taken from the values of the checkpoint: num_attention_heads", result.printed)
 
     def test_another_number_of_heads_shows(self):
         heads = self.model.bert.attn_heads
@@ -221,7 +221,7 @@ class BERTPyTorch(WithGenerator):
         config.write_text(json.dumps({"num_attention_heads": 1}))
         output, _ = self.convert(path, "--config", config, route="pytorch-to-native")
         result = self.assertVerifies(output, self.reference, status=DENIED)
-        self.assertIn("layer 0", result.told)
+        self.assertIn("layer 0", result.printed)
 
 
 if __name__ == "__main__":

@@ -264,12 +264,12 @@ class Inspection(WithBrowser, InteropTest):
         self.assertEqual(self.crumbs(), ["everything"])
         self.tab_to("#treemap .cell")
         readout = self.find("#treemap-readout")
-        told = {readout.text}
+        shown = {readout.text}
         for key in (Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_RIGHT):
             self.press(key)
             self.assertIn("cell", self.focused().get_attribute("class"))
-            told.add(readout.text)
-        self.assertGreaterEqual(len(told), 4, told)
+            shown.add(readout.text)
+        self.assertGreaterEqual(len(shown), 4, shown)
         self.press(Keys.HOME)
         self.assertRegex(readout.text, r"encoder\.layer: 9 tensors, .* of all")
         self.press(Keys.ENTER)
@@ -434,12 +434,12 @@ class Models(WithBrowser, WithModel):
         return self.script("return document.querySelectorAll('#map-drawing .cell').length")
 
     def test_the_map_of_errors(self):
-        told = self.verify()
+        report = self.verify()
         self.assertEqual(self.find("#verdict").text, "Passed")
         mask = np.asarray(self.reference["attention_mask"]).astype(bool)
         rows = self.model.config.num_hidden_layers + 3  # the embeddings, the last hidden state and the logits
         self.assertEqual(self.cells(), rows * int(mask.any(axis=0).sum()))
-        names = [output["name"] for output in told["outputs"]]
+        names = [output["name"] for output in report["outputs"]]
         self.assertEqual([b.text for b in self.all("#rows button.name")], names)
         select = self.find("#sequence")
         for number, row in enumerate(mask):
@@ -454,19 +454,19 @@ class Models(WithBrowser, WithModel):
         self.assertRegex(readout.text, r"^hidden_states\.1, position \d+: ")
 
     def test_what_is_off(self):
-        told = self.verify("--tolerance", "1e-9", status=DENIED)
+        report = self.verify("--tolerance", "1e-9", status=DENIED)
         self.assertEqual(self.find("#verdict").text, "Failed")
-        self.assertIn(told["first_divergence"], self.find("#divergence").text)
+        self.assertIn(report["first_divergence"], self.find("#divergence").text)
         self.assertGreater(len(self.all("#map-drawing .off")), 0)
         verdicts = [row.text for row in self.all("#rows tr > td:nth-child(2)")]
-        self.assertEqual(verdicts, ["ok" if output["passed"] else "off" for output in told["outputs"]])
-        output = next(output for output in told["outputs"] if not output["passed"])
+        self.assertEqual(verdicts, ["ok" if output["passed"] else "off" for output in report["outputs"]])
+        output = next(output for output in report["outputs"] if not output["passed"])
         button = next(b for b in self.all("#rows button.name") if b.text == output["name"])
         self.focus(button)
         self.press(Keys.ENTER)
         worst = [cell.text for cell in self.all(".opened tbody tr:first-child td")]
-        place = output["worst"]
-        self.assertEqual(worst[:3], ["" if place[key] is None else str(place[key]) for key in ("row", "column", "index")])
+        worst_index = output["worst"]
+        self.assertEqual(worst[:3], ["" if worst_index[key] is None else str(worst_index[key]) for key in ("row", "column", "index")])
         self.focus(self.find(".opened .chart"))
         self.press(Keys.ARROW_RIGHT)
         self.assertRegex(self.find(".opened .readout").text, r" to .*: [\d,]+ values?, ")

@@ -62,7 +62,7 @@ class Sentences(InteropTest):
                 modules.append(Normalize() if choice == 2 else Dropout(0.3))
         for module in modules:
             for parameter in module.parameters():
-                # Of a size that keeps the embedding's: an absolute tolerance says nothing about large values.
+                # Small enough to keep the size of the embedding: an absolute tolerance means little for large values.
                 values = rng.normal(0.3, 0.3, tuple(parameter.shape)) / np.sqrt(parameter.shape[-1])
                 parameter.data = torch.from_numpy(values.astype(np.float32))
         SentenceTransformer(modules=[Transformer(str(folder / "source")), *modules], device="cpu").save_pretrained(
@@ -111,7 +111,7 @@ class Sentences(InteropTest):
         path.write_text(json.dumps(modules))
         output = folder / "refused.safetensors"
         result = self.bertconv("convert", "auto-to-native", folder / "model", "-o", output, status=UNUSABLE)
-        self.assertIn("WeightedLayerPooling", result.told)
+        self.assertIn("WeightedLayerPooling", result.printed)
         self.assertFalse(output.exists())
 
 

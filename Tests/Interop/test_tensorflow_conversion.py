@@ -93,8 +93,8 @@ class OtherForms(WithModel):
                 part = f"{start},{end - start}"
                 where = ["-", "-"]
                 where[axis] = part
-                piece = np.ascontiguousarray(array[start:end] if axis == 0 else array[:, start:end])
-                slices.append((name, f"{array.shape[0]} {array.shape[1]} {':'.join(where)}", piece))
+                part = np.ascontiguousarray(array[start:end] if axis == 0 else array[:, start:end])
+                slices.append((name, f"{array.shape[0]} {array.shape[1]} {':'.join(where)}", part))
         self.rng.shuffle(slices)
         prefix = write_google(self.folder / "partitioned", whole, self.config, slices=slices)
         output, _ = self.convert(prefix)
@@ -119,9 +119,9 @@ class OtherForms(WithModel):
         output = self.folder / "bare.safetensors"
         result = self.bertconv("convert", "tf-to-native", prefix, "-o", output, status=(DONE, UNUSABLE))
         if result.status == UNUSABLE:
-            self.assertIn("config", result.told)
+            self.assertIn("config", result.printed)
         else:
-            self.assertIn("attention_heads", result.told)
+            self.assertIn("attention_heads", result.printed)
             self.assertHolds(output, self.saved)
 
     def test_the_configuration_can_be_given(self):
@@ -196,7 +196,7 @@ class Unmappable(WithModel):
         extra = self.tensors | {"answer_type_output_bias": np.zeros(5, np.float32)}
         prefix = write_google(self.folder / "extra", extra, self.config)
         _, result = self.convert(prefix, status=UNUSABLE)
-        self.assertIn("answer_type_output_bias", result.told)
+        self.assertIn("answer_type_output_bias", result.printed)
         output, _ = self.convert(prefix, "--allow-unexpected", "answer_type_*")
         self.assertHolds(output, self.saved)
 
@@ -205,22 +205,22 @@ class Unmappable(WithModel):
         wrong = "bert/encoder/layer_0/attention/self/querry/kernel"
         bent = {wrong if name == right else name: value for name, value in self.tensors.items()}
         _, result = self.convert(write_google(self.folder / "misspelt", bent, self.config), status=UNUSABLE)
-        self.assertIn(wrong, result.told)
-        self.assertRegex(result.told, r"attention.self.query.(kernel|weight)")
+        self.assertIn(wrong, result.printed)
+        self.assertRegex(result.printed, r"attention.self.query.(kernel|weight)")
 
     def test_a_missing_tensor(self):
         names = [name for name in self.tensors if name.startswith("bert/encoder/")]
         gone = names[int(self.rng.integers(len(names)))]
         rest = {name: value for name, value in self.tensors.items() if name != gone}
         _, result = self.convert(write_google(self.folder / "missing", rest, self.config), status=UNUSABLE)
-        named = result.told.replace(".", "/").replace("layer/", "layer_")
+        named = result.printed.replace(".", "/").replace("layer/", "layer_")
         self.assertIn(gone.rsplit("/", 1)[0], named, f"{gone} is missing\n{result}")
 
     def test_a_tensor_of_another_shape(self):
         name = "bert/encoder/layer_0/output/dense/kernel"
         bent = self.tensors | {name: self.tensors[name][:-1]}
         _, result = self.convert(write_google(self.folder / "misshapen", bent, self.config), status=UNUSABLE)
-        self.assertRegex(result.told, r"layer[_.]0.output.dense")
+        self.assertRegex(result.printed, r"layer[_.]0.output.dense")
 
     def test_a_configuration_that_does_not_fit(self):
         values = google_layout.google_config(self.config)
@@ -228,8 +228,8 @@ class Unmappable(WithModel):
         path = self.folder / "other.json"
         path.write_text(json.dumps(values))
         _, result = self.convert(self.prefix, "--config", path, status=UNUSABLE)
-        self.assertIn(str(values["hidden_size"]), result.told)
-        self.assertIn(str(self.config.hidden_size), result.told)
+        self.assertIn(str(values["hidden_size"]), result.printed)
+        self.assertIn(str(self.config.hidden_size), result.printed)
 
     def test_another_model_is_not_the_source(self):
         output, _ = self.convert(self.prefix)
@@ -238,11 +238,11 @@ class Unmappable(WithModel):
         array.flat[int(self.rng.integers(array.size))] += np.float32(1e-6)
         prefix = write_google(self.folder / "another", self.tensors | {name: array}, self.config)
         result = self.bertconv("verify", output, "--against", prefix, status=DENIED)
-        self.assertRegex(result.told, r"layer[_.]0.intermediate.dense")
+        self.assertRegex(result.printed, r"layer[_.]0.intermediate.dense")
 
 
 class ForeignReaders(WithModel):
-    """The round trip through TensorFlow itself: what it reads is what the native file holds."""
+    """The round trip through TensorFlow itself: it reads what the native file contains."""
 
     def test_each_tensor_as_tensorflow_reads_it(self):
         output, _ = self.convert(self.prefix)

@@ -95,7 +95,7 @@ class Run(WithModel):
         reference = reference or self.reference
         expected = reference[name]
         self.assertEqual(found.shape, expected.shape, name)
-        # A hidden size may happen to be the sequence's length, so the shape does not tell what is per token.
+        # The hidden size may equal the sequence length, so the shape does not show which outputs are per token.
         if name not in ("pooler_output", "seq_relationship_logits"):
             inside = reference["attention_mask"] == 1
             np.testing.assert_array_equal(found[~inside], 0, f"{name} under the padding")
@@ -144,7 +144,7 @@ class Run(WithModel):
             with self.subTest(id=bad):
                 ids = self.reference["input_ids"].copy()
                 ids[0, 2] = bad
-                self.assertIn(str(bad), self.run_refused(input_ids=ids).told)
+                self.assertIn(str(bad), self.run_refused(input_ids=ids).printed)
 
     def test_token_types_outside_the_table(self):
         types = self.reference["token_type_ids"].copy()
@@ -155,7 +155,7 @@ class Run(WithModel):
         length = self.config.max_position_embeddings + 1
         ids = self.rng.integers(0, self.config.vocab_size, (2, length))
         result = self.run_refused(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids))
-        self.assertIn(str(self.config.max_position_embeddings), result.told)
+        self.assertIn(str(self.config.max_position_embeddings), result.printed)
 
     def test_inputs_whose_shapes_differ(self):
         self.run_refused(attention_mask=self.reference["attention_mask"][:, :-1])

@@ -74,17 +74,17 @@ def chunks(folder):
         flax.serialization.MAX_CHUNK_SIZE = largest
 
 
-def flax_twin(model):
+def flax_counterpart(model):
     """The Flax model of the same class, as transformers loads it from the torch model."""
-    with tempfile.TemporaryDirectory() as place:
-        model.save_pretrained(place)
-        return getattr(transformers, "Flax" + type(model).__name__).from_pretrained(place, from_pt=True)
+    with tempfile.TemporaryDirectory() as saved:
+        model.save_pretrained(saved)
+        return getattr(transformers, "Flax" + type(model).__name__).from_pretrained(saved, from_pt=True)
 
 
 @fixture("flax/bert")
 def bert(folder):
     model = micro_bert("BertForPreTraining", seed=42, num_hidden_layers=2)
-    flax_twin(model).save_pretrained(folder)
+    flax_counterpart(model).save_pretrained(folder)
     write_expected(model, folder / "expected.safetensors")
     write_reference(model, folder / "reference.npz", batch=3, length=14, seed=43)
 
@@ -97,8 +97,8 @@ def training(folder):
 
     sizes = dict(hidden_size=8, intermediate_size=12, vocab_size=20, num_labels=3)
     model = micro_bert("BertForSequenceClassification", seed=44, **sizes)
-    twin = flax_twin(model)
-    state = TrainState.create(apply_fn=None, params=twin.params, tx=optax.adamw(1e-3))
+    counterpart = flax_counterpart(model)
+    state = TrainState.create(apply_fn=None, params=counterpart.params, tx=optax.adamw(1e-3))
     (folder / "state.msgpack").write_bytes(flax.serialization.to_bytes(state))
-    twin.config.save_pretrained(folder)
+    counterpart.config.save_pretrained(folder)
     write_expected(model, folder / "expected.safetensors")

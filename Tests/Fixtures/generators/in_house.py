@@ -22,7 +22,7 @@ RENAMED = [
 
 @fixture("examples/in-house")
 def in_house(folder):
-    """Dense kernels are [in, out]; query, key and value are one matrix, [3 * out, in]; Adam's state lies beside them."""
+    """Dense kernels are [in, out]; query, key and value are one matrix, [3 * out, in]; Adam's state is next to them."""
     model = micro_bert("BertModel", seed=30, num_hidden_layers=2)
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     arrays = {}

@@ -70,7 +70,7 @@ def forms(folder):
     archived = {"a": values, "b/c": arrays["big-endian-fortran"]}
     for compression, name in ((zipfile.ZIP_STORED, "stored"), (zipfile.ZIP_DEFLATED, "deflated")):
         save = np.savez if name == "stored" else np.savez_compressed
-        # As if four gigabytes were passed: zip64 records in every place.
+        # As if four gigabytes were passed: zip64 records everywhere.
         with mock.patch("zipfile.ZIP64_LIMIT", 8), mock.patch("zipfile.ZIP_FILECOUNT_LIMIT", 1):
             save(folder / f"zip64-{name}.npz", **archived)
         with open(folder / f"streamed-{name}.npz", "wb") as file:

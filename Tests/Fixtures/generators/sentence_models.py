@@ -11,7 +11,7 @@ import torch
 from . import fixture, micro_model, random_weights
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"##{number}" for number in range(35)]
-# How the results lie side by side.
+# How the results are concatenated.
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 

@@ -11,12 +11,12 @@ from . import (
 )  # fmt: skip
 
 tf = google_layout.import_tensorflow()
-# What tf.compat.v1.train.Saver calls; the public function beside it writes absolute paths only.
+# What tf.compat.v1.train.Saver calls; the public function writes absolute paths only.
 from tensorflow.python.checkpoint.checkpoint_management import update_checkpoint_state_internal  # noqa: E402
 
 
 def write_model(folder, model, prefix="bert_model.ckpt", scope=""):
-    """The model as google-research/bert holds it: bundle and bert_config.json."""
+    """The model as google-research/bert stores it: bundle and bert_config.json."""
     google_layout.write_bundle(folder / prefix, google_layout.google_tensors(model.state_dict(), scope))
     google_layout.write_google_config(model.config, folder)
 
@@ -80,7 +80,7 @@ def bert_sharded(folder):
 
 @fixture("tensorflow/bert-partitioned")
 def bert_partitioned(folder):
-    """Word embeddings in two slices of rows, one kernel in three of columns; `-` and `0,16` both say "all"."""
+    """Word embeddings in two slices of rows, one kernel in three of columns; `-` and `0,16` both mean "all"."""
     model = micro_bert("BertForPreTraining", seed=10)
     tensors = google_layout.google_tensors(model.state_dict())
     words, kernel = "bert/embeddings/word_embeddings", "bert/encoder/layer_0/intermediate/dense/kernel"
@@ -99,7 +99,7 @@ def bert_partitioned(folder):
 
 @fixture("tensorflow/bert-ema")
 def bert_ema(folder):
-    """Each weight with its moving average beside it: the weight is what counts."""
+    """Each weight and its moving average: the weight is what counts."""
     model = micro_bert("BertForPreTraining", seed=11)
     weights = google_layout.google_tensors(model.state_dict())
     averages = {f"{name}/ExponentialMovingAverage": value * np.float32(0.9) for name, value in weights.items()}
@@ -115,7 +115,7 @@ STRINGS = [
 
 
 def dtype_values(dtype, rng):
-    """Six elements of a type, in [2, 3], that tell its byte order and its sign."""
+    """Six elements of a type, in [2, 3], that show its byte order and its sign."""
     numpy_type = dtype.as_numpy_dtype
     if dtype.is_quantized:
         plain = {1: np.int8, 2: np.int16, 4: np.int32}[dtype.size]

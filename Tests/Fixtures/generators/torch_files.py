@@ -24,7 +24,7 @@ class _SerialisationStrings(type(str)):
 
 
 def reproducible_strings():
-    """A stand-in for `str` that turns each number into its rank of appearance, and leaves all else to `str`.
+    """A stand-in for `str` that turns each number into its rank of appearance, and leaves everything else to `str`.
 
     The old form names each storage by its address, and orders them by it.
     """
@@ -39,7 +39,7 @@ def reproducible_strings():
 
 @contextlib.contextmanager
 def reproducible():
-    """While this holds, torch.save writes nothing of the machine: no address, no path of a source file."""
+    """Within this context, torch.save writes nothing of the machine: no address, no path of a source file."""
     serialisation = torch.serialization
     get_source = serialisation.get_source_lines_and_file
 
