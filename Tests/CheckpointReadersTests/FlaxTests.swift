@@ -33,7 +33,7 @@ private func open(_ bytes: [UInt8]) throws -> FlaxSource {
   try FlaxSource(Bytes(bytes, file: "m.msgpack"), path: "m.msgpack")
 }
 
-private func isRecognised(_ bytes: [UInt8]) -> Bool { FlaxFormat().recognizes(Bytes(bytes), path: "a.bin") }
+private func isRecognized(_ bytes: [UInt8]) -> Bool { FlaxFormat().recognizes(Bytes(bytes), path: "a.bin") }
 
 @Suite("Flax files")
 struct FlaxTests {
@@ -127,7 +127,7 @@ struct FlaxTests {
       [0x81, 0xA1, 0x61, 0x01], [0x81, 0xA1, 0x61, 0x80], [0x81, 0xA1, 0x61, 0xD4, 5, 0], [],
       [0x91, 0x81, 0xA1, 0x61, 0xD4, 1, 0],
     ] as [[UInt8]])
-  func otherFirstBytesAreNotTaken(bytes: [UInt8]) { #expect(!isRecognised(bytes)) }
+  func otherFirstBytesAreNotTaken(bytes: [UInt8]) { #expect(!isRecognized(bytes)) }
 
   @Test func theNameDoesNotMatter() throws {
     let folder = TemporaryFolder()
@@ -142,7 +142,7 @@ struct FlaxTests {
         ])
       ),
     ] {
-      #expect(isRecognised(bytes))
+      #expect(isRecognized(bytes))
       #expect(try CheckpointOpener().open(try folder.write(bytes, name)).source.format == .flaxMsgpack)
     }
   }
@@ -299,7 +299,7 @@ struct FlaxTests {
         for flip in [0x01, 0x80, 0xFF] as [UInt8] {
           var bytes = good
           bytes[index] ^= flip
-          _ = isRecognised(bytes)
+          _ = isRecognized(bytes)
           guard let source = try? open(bytes) else { continue }
           for tensor in source.tensors.indices { try source.withBytes(ofTensorAt: tensor) { _ in } }
         }

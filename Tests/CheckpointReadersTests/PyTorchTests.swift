@@ -440,7 +440,7 @@ struct PyTorchTests {
     let storage = P.storage("0", count: 10, view: nil)
     let tensor = P.tensor(storage, [1], [1])
     let sparse = P.call(P.global("torch._utils", "_rebuild_sparse_tensor"), P.none, P.tuple(tensor, tensor))
-    let quantised = P.call(
+    let quantized = P.call(
       P.global("torch._utils", "_rebuild_qtensor"), P.storage("1", "QInt8Storage", count: 4, view: nil), P.int(0),
       P.tuple(P.int(4)), P.tuple(P.int(1)), P.tuple(P.global("torch", "per_tensor_affine"), P.int(1), P.int(0)), P.no)
     let conjugate = P.call(
@@ -454,7 +454,7 @@ struct PyTorchTests {
     let source = try open(
       P.zip(
         P.dict(
-          P.text("sparse"), sparse, P.text("q"), quantised, P.text("neg"), conjugate, P.text("sub"), subclass,
+          P.text("sparse"), sparse, P.text("q"), quantized, P.text("neg"), conjugate, P.text("sub"), subclass,
           P.text("tied"),
           P.call(P.global("torch._utils", "_rebuild_parameter"), subclass, [0x88], P.none)),
         [("0", floats(ten)), ("1", [1, 2, 3, 4])]))

@@ -214,7 +214,8 @@ extension SafetensorsHeader {
     let total = (lengthSize + text.count + alignment - 1) / alignment * alignment
     var header: [UInt8] = []
     header.reserveCapacity(total)
-    header += [UInt8](littleEndian: UInt64(total - lengthSize)) + text
+    header += [UInt8](littleEndian: UInt64(total - lengthSize))
+    header += text
     header.append(contentsOf: repeatElement(0x20, count: total - header.count))
     return header
   }

@@ -111,7 +111,7 @@ private struct Walk {
   /// The positions of paths in Keras' lists.
   private var ranks: [String: Int] = [:]
   private var groups: Set<Int> = []
-  private var roomForNames: Int
+  private var remainingNameBytes: Int
   private let isInPlace: Bool
 
   private static let maxDepth = 64
@@ -121,13 +121,13 @@ private struct Walk {
   init(_ file: HDF5File, isInPlace: Bool) {
     self.file = file
     self.isInPlace = isInPlace
-    roomForNames = (16 << 20) + 4 * file.bytes.count
+    remainingNameBytes = (16 << 20) + 4 * file.bytes.count
   }
 
   /// Paths and lists of names may be far longer in total than the file.
   private mutating func charge(_ name: String) throws(FormatError) {
-    roomForNames -= name.utf8.count + 16
-    guard roomForNames > 0 else {
+    remainingNameBytes -= name.utf8.count + 16
+    guard remainingNameBytes > 0 else {
       throw FormatError(.limit, "the names in the file are too long in total", tensor: String(name.prefix(200)))
     }
   }

@@ -87,8 +87,8 @@ struct StateFlattener {
 
   private mutating func note(_ path: String, _ value: PickleValue) {
     // Values at the root (a version, a step) are few, and show how to read the rest: they have a limit of their own.
-    let room = path.contains(".") ? Self.maxTexts : 2 * Self.maxTexts
-    guard texts.count < room else {
+    let limit = path.contains(".") ? Self.maxTexts : 2 * Self.maxTexts
+    guard texts.count < limit else {
       leftOut = true
       return
     }

@@ -178,20 +178,21 @@ extension PickleMachine {
     guard let size = tensor.elementType.size, let bytes = checkedByteCount(tensor.shape, tensor.elementType) else {
       throw fail(.damaged, "a tensor's shape is impossible", found: shapeText(tensor.shape))
     }
-    let room = storages[tensor.storage].byteCount / size
+    let elements = storages[tensor.storage].byteCount / size
     guard
       let last = Strides.lastElement(offset: tensor.offset, shape: tensor.shape, strides: tensor.strides),
-      last < room, tensor.offset <= room
+      last < elements, tensor.offset <= elements
     else {
       throw fail(
         .damaged, "a tensor extends beyond its storage",
         found: "\(shapeText(tensor.shape)) with strides \(shapeText(tensor.strides)) from \(tensor.offset)",
-        expected: "within \(room) elements")
+        expected: "within \(elements) elements")
     }
     // Strides of zero make a tensor of any size out of one element; real ones repeat a row or two.
     guard bytes <= max(storages[tensor.storage].byteCount, Self.maxExpansion) else {
       throw fail(
-        .limit, "a tensor repeats a small storage too often", found: "\(shapeText(tensor.shape)) from \(room) elements")
+        .limit, "a tensor repeats a small storage too often",
+        found: "\(shapeText(tensor.shape)) from \(elements) elements")
     }
   }
 

@@ -132,8 +132,8 @@ enum TorchTar {
       else { throw machine.fail(.damaged, "the description of a view is invalid", found: machine.describe(view)) }
       let size = machine.storages[base].elementType?.size ?? 1
       let name = try key(parts[0], machine)
-      let room = machine.storages[base].byteCount / size
-      guard offset <= room, elements <= room - offset, machine.storageIndices[name] == nil else {
+      let count = machine.storages[base].byteCount / size
+      guard offset <= count, elements <= count - offset, machine.storageIndices[name] == nil else {
         throw machine.fail(.damaged, "a view lies outside its storage", found: machine.describe(view))
       }
       let index = try machine.storage(name, machine.storages[base].elementType, byteCount: elements * size)

@@ -138,7 +138,7 @@ extension BundleEntries {
     for index in infos.indices { infos[index].fullName = names[infos[index].name] }
   }
 
-  /// The tensors, with their location where their data is in one piece of a file; `fileIndices` gives the file of a shard.
+  /// The tensors, with their location if their data is contiguous; `fileIndices` gives the file of a shard.
   func tensors(located fileIndices: [Int: Int]) -> [TensorInfo] {
     zip(infos, parts).map { info, parts in
       var info = info

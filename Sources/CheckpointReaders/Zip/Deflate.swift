@@ -1,8 +1,8 @@
 import CZlib
 import TensorIO
 
-/// Unpacks deflate data through zlib, raw (RFC 1951) or in zlib's own wrapping with a checksum (RFC 1950), into exactly the
-/// memory that was allowed for it.
+/// Unpacks deflate data with zlib, raw (RFC 1951) or in zlib's own format with a checksum (RFC 1950), into a buffer of exactly
+/// the declared size.
 enum Deflate {
   /// All of `source`, which must make `size` bytes, no more and no fewer.
   static func unpack(
@@ -18,7 +18,7 @@ enum Deflate {
             ? "\(result.produced) bytes from \(result.consumed)" : "an error after \(result.produced) bytes",
           expected: "\(size) from \(source.count)", advice: "The data is damaged: fetch the file again.")
       }
-      // An empty entry still gets a byte, so that zlib has somewhere to point.
+      // An empty entry still gets a byte, so that zlib gets an address.
       if size == 0 { target.storeBytes(of: 0, toByteOffset: 0, as: UInt8.self) }
     }.slice(0, size) ?? Bytes([], file: source.file)
   }
@@ -36,13 +36,13 @@ enum Deflate {
     }
   }
 
-  /// Fills at most `limit` bytes of `target`. zlib counts in 32 bits, so both sides are given out in pieces.
+  /// Fills at most `limit` bytes of `target`. zlib counts in 32 bits, so both sides are passed in chunks.
   private static func run(
     _ source: Bytes, into target: inout MutableRawSpan, limit: Int, isWrapped: Bool = false
   ) -> (status: Int32, produced: Int, consumed: Int) {
-    // Memory safety: `consumed` and `produced` are what zlib took and made so far, of no more than it was given: of the
-    // bytes of `source`, and of `limit`, which `target` has. zlib's state points back to the stream, so that stays where it
-    // is until inflateEnd.
+    // Memory safety: `consumed` and `produced` count what zlib read and wrote so far, never more than it was given: the bytes
+    // of `source`, and `limit` bytes, which `target` has. zlib's state points back to the stream, so the stream does not move
+    // until inflateEnd.
     precondition(limit >= 0 && limit <= target.byteCount)
     return source.withSpan { span in
       unsafe span.withUnsafeBytes { from in
@@ -55,23 +55,23 @@ enum Deflate {
                 stream, isWrapped ? MAX_WBITS : -MAX_WBITS, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
             else { return (Z_MEM_ERROR, 0, 0) }
             defer { unsafe _ = inflateEnd(stream) }
-            let piece = 1 << 30
+            let chunk = 1 << 30
             var consumed = 0
             var produced = 0
             var status = Z_OK
             while status == Z_OK {
-              let available = min(piece, from.count - consumed)
-              let room = min(piece, limit - produced)
+              let available = min(chunk, from.count - consumed)
+              let free = min(chunk, limit - produced)
               unsafe stream.pointee.next_in = UnsafeMutablePointer(mutating: input + consumed)
               unsafe stream.pointee.avail_in = uInt(available)
               unsafe stream.pointee.next_out = output + produced
-              unsafe stream.pointee.avail_out = uInt(room)
+              unsafe stream.pointee.avail_out = uInt(free)
               status = unsafe inflate(stream, Z_NO_FLUSH)
               let read = available - Int(unsafe stream.pointee.avail_in)
-              let written = room - Int(unsafe stream.pointee.avail_out)
+              let written = free - Int(unsafe stream.pointee.avail_out)
               consumed += read
               produced += written
-              // No progress: the input is cut short, or there is no room for what follows.
+              // No progress: the input is cut short, or there is no space for the output.
               if status == Z_OK, read == 0, written == 0 { break }
             }
             return (status, produced, consumed)

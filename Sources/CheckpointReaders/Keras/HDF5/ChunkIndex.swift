@@ -67,7 +67,8 @@ struct ChunkIndex {
         if let element = try array.element(number) { try body(element.chunk(at: offset)) }
       }
     case .extensibleArray:
-      let array = try ExtensibleChunkArray(file, at: address, sizeBytes: isFiltered ? sizeBytes : nil, chunkSize: chunkSize)
+      let array = try ExtensibleChunkArray(
+        file, at: address, sizeBytes: isFiltered ? sizeBytes : nil, chunkSize: chunkSize)
       try forEachNumber(file) { number, offset in
         if let element = try array.element(number) { try body(element.chunk(at: offset)) }
       }

@@ -107,7 +107,7 @@ struct HDF5Filters {
       var (first, second) = (UInt32(0), UInt32(0))
       var offset = 0
       while offset < span.byteCount {
-        // As many words as the sums have room for.
+        // As many words as fit into the sums.
         let end = min(offset + 720, span.byteCount)
         while offset < end {
           let high = UInt32(span.byte(at: offset)) << 8
