@@ -73,7 +73,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Comparison",
-      dependencies: ["TensorIO", "CheckpointFormats", "ModelFamilies", "WeightMapping", "Conversion"],
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "CheckpointReaders", "ModelFamilies", "WeightMapping", "Conversion",
+      ],
       swiftSettings: strict),
     .target(
       name: "Encoder",
@@ -155,13 +157,17 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
+      name: "InspectionTests", dependencies: ["Inspection", "ModelFamilies", "TensorIO", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
       name: "ReportsTests",
       dependencies: ["Reports", "Verification", "Encoder", "TensorIO"],
       swiftSettings: strict),
     .testTarget(
       name: "bertconvTests",
       dependencies: [
-        "bertconv", "Conversion", "Encoder", "TestSupport", "TensorIO", "CheckpointFormats", "CheckpointReaders",
+        "bertconv", "Conversion", "Inspection", "Encoder", "TestSupport", "TensorIO", "CheckpointFormats",
+        "CheckpointReaders",
         "CheckpointWriters",
       ],
       exclude: ["Listings"],

@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 extension ModelDifference {
@@ -42,7 +43,7 @@ struct ModelPartition {
   private(set) var partOfName: [Int] = []
 
   /// A model of more than these has no parts that are worth a line each.
-  private static let mostOthers = 16
+  private static let maximumOthers = 16
   private static let others = "others"
 
   private struct Key: Hashable {
@@ -51,21 +52,21 @@ struct ModelPartition {
     let name: String
   }
 
-  /// No parts where these would tell nothing: where there is one alone, or about as many as tensors.
+  /// No parts where these would show nothing: where there is only one, or about as many as tensors.
   ///
-  /// `others` are names that belong to the models too, but not to what is divided: they tell layers from other numbers.
-  init(_ names: [String], beside others: [String] = []) {
-    let places = LayerPlace.all(in: names + others)
-    let stacks = Self.stacks(places)
+  /// `others` are names that belong to the models too, but not to what is divided: they help to distinguish layers from
+  /// other numbers.
+  init(_ names: [String], others: [String] = []) {
+    let (stacks, layers) = Self.stacks(names + others)
     let base = Self.base(names + others)
     var labels: [String] = []
     let keys: [Key] = names.indices.map { index in
-      if let place = places[index], let stack = stacks[place.prefix] {
-        return Key(stack: stack, layer: place.layer, name: "\(stacks.count == 1 ? "layer" : stack) \(place.layer)")
+      if let layer = layers[index], let stack = stacks[layer.prefix] {
+        return Key(stack: stack, layer: layer.number, name: "\(stacks.count == 1 ? "layer" : stack) \(layer.number)")
       }
       var label = Self.label(names[index], base: base)
       if !labels.contains(label) {
-        if labels.count < Self.mostOthers { labels.append(label) } else { label = Self.others }
+        if labels.count < Self.maximumOthers { labels.append(label) } else { label = Self.others }
       }
       return Key(stack: nil, layer: nil, name: label)
     }
@@ -91,22 +92,19 @@ struct ModelPartition {
     partOfName = keys.map { numbers[$0] ?? 0 }
   }
 
-  /// The stacks of layers by what stands before the number, with what they are called.
-  private static func stacks(_ places: [LayerPlace?]) -> [Substring: String] {
-    var layers: [Substring: Set<Int>] = [:]
-    var counts: [Substring: Int] = [:]
-    for case let place? in places {
-      layers[place.prefix, default: []].insert(place.layer)
-      counts[place.prefix, default: 0] += 1
-    }
-    let largest = counts.values.max() ?? 0
+  /// The names of the stacks of layers by their prefixes, and for each of `names` its layer, if it has one.
+  private static func stacks(_ names: [String]) -> (names: [Substring: String], layers: [LayerNumber?]) {
+    let stacks = LayerStack.all(in: names)
+    var layers = [LayerNumber?](repeating: nil, count: names.count)
+    for stack in stacks { for member in stack.members { layers[member.index] = member.layer } }
     // Two numbered tensors of a head are no stack of layers.
-    let prefixes = counts.keys.filter { (layers[$0]?.count ?? 0) > 1 && (counts[$0] ?? 0) * 8 >= largest }
-    return Dictionary(
-      uniqueKeysWithValues: prefixes.map { prefix in
-        let end = prefix.lastIndex { !"./_-".contains($0) }
-        return (prefix, end.map { String(prefix[...$0]) } ?? String(prefix))
-      })
+    let largest = stacks.first?.members.count ?? 0
+    let prefixes = stacks.filter { $0.members.count * 8 >= largest }.map(\.prefix)
+    let stackNames = prefixes.map { prefix in
+      let end = prefix.lastIndex { !"./_-".contains($0) }
+      return (prefix, end.map { String(prefix[...$0]) } ?? String(prefix))
+    }
+    return (Dictionary(uniqueKeysWithValues: stackNames), layers)
   }
 
   private static func components(_ name: String) -> [Substring] {

@@ -1,4 +1,5 @@
 import Conversion
+import ModelFamilies
 import TensorIO
 import WeightMapping
 
@@ -7,13 +8,13 @@ import WeightMapping
 /// Only tensors of one type and shape can be, so only those are read: once for a checksum, and once more where a tensor on
 /// the other side has the same one, for then the bytes decide. The time follows the bytes, not the number of pairs.
 ///
-/// A tensor whose elements are all the same, such as a new bias, has the bytes of many others. Such ones count only where
-/// both sides have as many of them, and only where a tensor that says more was renamed too; in all other cases they are
-/// what they look like, one removed and one added.
+/// A tensor whose elements are all the same, such as a new bias, has the bytes of many others. Such tensors count as
+/// renamed only where both sides have as many of them, and only where another tensor was renamed too; otherwise they are
+/// one removed and one added.
 struct RenamedTensors {
   struct Candidate {
-    /// Where it stands among the targets of its side.
-    let place: Int
+    /// Among the targets of its side.
+    let index: Int
     let target: MappingPlan.Target
     let storedType: ElementType
   }
@@ -40,10 +41,10 @@ struct RenamedTensors {
   private let a: any TensorSource
   private let b: any TensorSource
 
-  /// The place among the targets of A, and of B.
+  /// Indices among the targets of A, and of B.
   typealias Pair = (a: Int, b: Int)
 
-  /// `progress` is told of each tensor of A that was read.
+  /// `progress` is called with each tensor of A that was read.
   static func find(
     _ left: [Candidate], in a: any TensorSource, _ right: [Candidate], in b: any TensorSource,
     progress: (Candidate) -> Void
@@ -87,15 +88,15 @@ struct RenamedTensors {
     var (crc32c, crc32) = (CRC32C(), CRC32())
     var first: [UInt8] = []
     var isConstant = true
-    try Converter.stream(target, from: source) { piece in
-      crc32c.update(piece)
-      crc32.update(piece)
-      guard isConstant, piece.byteCount >= size else { return }
-      if first.isEmpty { first = piece.extracting(0..<size).array() }
+    try Converter.stream(target, from: source) { chunk in
+      crc32c.update(chunk)
+      crc32.update(chunk)
+      guard isConstant, chunk.byteCount >= size else { return }
+      if first.isEmpty { first = chunk.extracting(0..<size).array() }
       // Each element is that before it.
       isConstant =
-        first == piece.extracting(0..<size).array()
-        && piece.extracting(0..<(piece.byteCount - size)).elementsEqual(piece.extracting(size..<piece.byteCount))
+        first == chunk.extracting(0..<size).array()
+        && chunk.extracting(0..<(chunk.byteCount - size)).elementsEqual(chunk.extracting(size..<chunk.byteCount))
     }
     return Content(crc32c: crc32c.value, crc32: crc32.value, isConstant: isConstant)
   }
@@ -105,9 +106,9 @@ struct RenamedTensors {
     try pairs.compactMap { ours, theirs in
       var tally = Tally(shape: ours.target.info.shape, size: ours.target.info.elementType.size ?? 1)
       try Converter.withBytes(of: theirs.target, from: b) { whole in
-        try Converter.stream(ours.target, from: a) { piece in tally.add(piece, whole) }
+        try Converter.stream(ours.target, from: a) { chunk in tally.add(chunk, whole) }
       }
-      return tally.problem == nil ? (ours.place, theirs.place) : nil
+      return tally.problem == nil ? (ours.index, theirs.index) : nil
     }
   }
 }
@@ -128,7 +129,7 @@ private enum NamePairing {
         case .layerAndLastPart, .lastPart: 1
         case .layer, .none: 0
         }
-      if likeness != .lastPart, likeness != .none { layer = LayerPlace.numbers(name).map(\.layer) }
+      if likeness != .lastPart, likeness != .none { layer = LayerNumber.all(in: name).map(\.number) }
       ending = name.split { $0 == "." || $0 == "/" }.suffix(parts)
     }
   }
@@ -146,9 +147,9 @@ private enum NamePairing {
       var open = Dictionary(grouping: right.indices.reversed(), by: { key(right[$0]) })
       var taken: Set<Int> = []
       left.removeAll { candidate in
-        guard let place = open[key(candidate)]?.popLast() else { return false }
-        result.append((candidate, right[place]))
-        taken.insert(place)
+        guard let index = open[key(candidate)]?.popLast() else { return false }
+        result.append((candidate, right[index]))
+        taken.insert(index)
         return true
       }
       right = right.enumerated().filter { !taken.contains($0.offset) }.map(\.element)

@@ -93,7 +93,7 @@ public struct ValueDistance: Sendable, Equatable {
     }
     let sums = (differences.sum(), squaresA.sum(), squaresB.sum())
     guard (sums.0 + sums.1 + sums.2).isFinite else {
-      // A sum tells only that something is not finite; what, is told one by one.
+      // The sums show only that something is not finite: the elements are added one by one.
       for index in 0..<count { add(x[index], y[index]) }
       return
     }
@@ -123,7 +123,7 @@ struct ValueTally {
     isOneType = a == b
     self.a = ElementBlock(a)
     self.b = ElementBlock(b)
-    // Whole numbers beside floats are most likely scaled: their difference would say nothing.
+    // Whole numbers compared with floats are most likely scaled: their difference means nothing.
     areNumbers = a.isFloatingPoint == b.isFloatingPoint && self.a.areNumbers && self.b.areNumbers
     areWhole = !a.isFloatingPoint
   }
@@ -165,7 +165,7 @@ struct ValueTally {
       sums.add(a, b)
       if !isOneType { sums.differing += differingValues }
     }
-    // Whole numbers beyond 2^53 can differ by less than a Double tells; by less than 1 they cannot.
+    // Whole numbers beyond 2^53 can differ by less than a Double resolves, but never by less than 1.
     if areWhole, sums.differing > 0 { sums.maximum = max(sums.maximum, 1) }
   }
 

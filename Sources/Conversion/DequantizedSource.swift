@@ -2,25 +2,25 @@ import CheckpointFormats
 import TensorIO
 import WeightMapping
 
-/// A checkpoint whose 8-bit weights are seen as the numbers that they stand for.
+/// A checkpoint whose 8-bit weights are read as the numbers that they represent.
 ///
-/// `X` I8 `[rows, columns]` with `X_scale` F32 `[rows]` beside it (docs/FORMAT.md, section 6) is one tensor `X` F32, each
+/// `X` I8 `[rows, columns]` with `X_scale` F32 `[rows]` (docs/FORMAT.md, section 6) is one tensor `X` F32, each
 /// value the integer times the scale of its row, rounded to F32 once; all other tensors are passed on.
 public struct DequantizedSource: TensorSource {
   public let tensors: [TensorInfo]
   private let base: any TensorSource
-  /// The places in `base` of each tensor and of its scales.
-  private let places: [(tensor: Int, scale: Int?)]
+  /// The indices in `base` of each tensor and of its scales.
+  private let indices: [(tensor: Int, scale: Int?)]
 
   /// `nil` when `base` has no 8-bit weights of this form.
   public init?(_ base: any TensorSource) {
-    var indices: [String: Int] = [:]
+    var scaleIndices: [String: Int] = [:]
     for (index, info) in base.tensors.enumerated() where Int8Quantization.weightName(ofScale: info.name) != nil {
-      indices[info.name] = index
+      scaleIndices[info.name] = index
     }
     var scales: [Int: Int] = [:]
     for (index, info) in base.tensors.enumerated() where info.elementType == .i8 && info.shape.count == 2 {
-      guard let scale = indices[Int8Quantization.scaleName(info.name)], base.tensors[scale].elementType == .f32,
+      guard let scale = scaleIndices[Int8Quantization.scaleName(info.name)], base.tensors[scale].elementType == .f32,
         base.tensors[scale].shape == [info.shape[0]]
       else { continue }
       scales[index] = scale
@@ -28,7 +28,7 @@ public struct DequantizedSource: TensorSource {
     guard !scales.isEmpty else { return nil }
     let hidden = Set(scales.values)
     var tensors: [TensorInfo] = []
-    var places: [(tensor: Int, scale: Int?)] = []
+    var pairs: [(tensor: Int, scale: Int?)] = []
     for (index, info) in base.tensors.enumerated() where !hidden.contains(index) {
       var seen = info
       if scales[index] != nil {
@@ -37,15 +37,15 @@ public struct DequantizedSource: TensorSource {
         seen = whole
       }
       tensors.append(seen)
-      places.append((index, scales[index]))
+      pairs.append((index, scales[index]))
     }
     self.base = base
     self.tensors = tensors
-    self.places = places
+    indices = pairs
   }
 
   /// The number of tensors that are stored in 8 bits.
-  public var count: Int { places.count { $0.scale != nil } }
+  public var count: Int { indices.count { $0.scale != nil } }
 
   public var format: FormatName { base.format }
   public var files: [SourceFile] { base.files }
@@ -54,10 +54,10 @@ public struct DequantizedSource: TensorSource {
   public var metadata: [(key: String, value: String)] { base.metadata }
 
   /// The type in which a tensor is stored.
-  package func storedType(ofTensorAt index: Int) -> ElementType { base.tensors[places[index].tensor].elementType }
+  package func storedType(ofTensorAt index: Int) -> ElementType { base.tensors[indices[index].tensor].elementType }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
-    guard places[index].scale != nil else { return try base.withBytes(ofTensorAt: places[index].tensor, body) }
+    guard indices[index].scale != nil else { return try base.withBytes(ofTensorAt: indices[index].tensor, body) }
     var out: [UInt8] = []
     out.reserveCapacity(tensors[index].byteCount)
     try streamBytes(ofTensorAt: index) { out += $0.array() }
@@ -65,36 +65,36 @@ public struct DequantizedSource: TensorSource {
   }
 
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
-    let place = places[index]
-    guard let scale = place.scale else { return try base.streamBytes(ofTensorAt: place.tensor, body) }
+    let pair = indices[index]
+    guard let scale = pair.scale else { return try base.streamBytes(ofTensorAt: pair.tensor, body) }
     let info = tensors[index]
     let columns = info.shape[1]
     let scales = try base.withBytes(ofTensorAt: scale) { $0.floats() }
     var position = 0
-    try base.streamBytes(ofTensorAt: place.tensor) { piece in
-      guard scales.count == info.shape[0], position + piece.byteCount <= info.elementCount else {
-        throw FormatError("the source has not the bytes that its shape says", tensor: info.name)
+    try base.streamBytes(ofTensorAt: pair.tensor) { chunk in
+      guard scales.count == info.shape[0], position + chunk.byteCount <= info.elementCount else {
+        throw FormatError(.damaged, "the source has another number of bytes than its shape needs", tensor: info.name)
       }
       var start = 0
-      while start < piece.byteCount {
-        // Four bytes are made of each: pieces of at most a mebibyte.
-        let count = min(piece.byteCount - start, 1 << 18)
+      while start < chunk.byteCount {
+        // Four bytes are made of each: chunks of at most a mebibyte.
+        let count = min(chunk.byteCount - start, 1 << 18)
         let made = Bytes(count: count * 4) { out in
           for element in 0..<count {
             let value = Int8Quantization.dequantize(
-              Int8(bitPattern: piece.byte(at: start + element)), scale: scales[(position + start + element) / columns])
+              Int8(bitPattern: chunk.byte(at: start + element)), scale: scales[(position + start + element) / columns])
             out.storeBytes(of: value.bitPattern.littleEndian, toByteOffset: element * 4, as: UInt32.self)
           }
         }
         try made.withSpan(body)
         start += count
       }
-      position += piece.byteCount
+      position += chunk.byteCount
     }
   }
 
   public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
-    try base.strings(ofTensorAt: places[index].tensor)
+    try base.strings(ofTensorAt: indices[index].tensor)
   }
 }
 

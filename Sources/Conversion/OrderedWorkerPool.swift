@@ -2,12 +2,12 @@ import Dispatch
 import TensorIO
 import WeightMapping
 
-/// Makes the targets that are computed (transposed, cut, joined) on other cores while the caller writes.
+/// Computes targets (transposed, cut, joined) on other cores while the caller writes.
 ///
-/// Workers take the targets in order and hand over what they made; a worker waits while as much as the
-/// limits allow is made and not taken. The pieces of one target come in order, since one worker makes them all.
+/// Workers take the targets in order and deliver computed chunks; a worker waits while as many bytes as the limits allow
+/// are computed and not taken. The chunks of one target come in order, since one worker computes them all.
 final class OrderedWorkerPool: Sendable {
-  struct Piece: Sendable {
+  struct Chunk: Sendable {
     /// The index of the target.
     let target: Int
     let bytes: Bytes
@@ -15,7 +15,7 @@ final class OrderedWorkerPool: Sendable {
 
   private struct State {
     var next = 0
-    var ready: [Piece] = []
+    var ready: [Chunk] = []
     var readySize = 0
     var failure: (any Error)?
     var isClosed = false
@@ -25,15 +25,15 @@ final class OrderedWorkerPool: Sendable {
   private let state: Lock<State>
   private let targets: [(index: Int, target: MappingPlan.Target)]
   private let source: any TensorSource
-  /// Signalled for every piece that is ready, and when a worker ends.
-  private let news = DispatchSemaphore(value: 0)
-  /// Signalled for every worker when a piece was taken, and at the end.
-  private let room = DispatchSemaphore(value: 0)
+  /// Signalled for every chunk that is ready, and when a worker ends.
+  private let chunkReady = DispatchSemaphore(value: 0)
+  /// Signalled for every worker when a chunk was taken, and at the end.
+  private let spaceFreed = DispatchSemaphore(value: 0)
   private let workers = DispatchGroup()
   private let workerCount: Int
   private let limits: Converter.Limits
 
-  /// Starts to make `targets`.
+  /// Starts to compute `targets`.
   init(
     _ targets: [(index: Int, target: MappingPlan.Target)], from source: any TensorSource, limits: Converter.Limits
   ) {
@@ -48,15 +48,15 @@ final class OrderedWorkerPool: Sendable {
   private func work() {
     do {
       while let (index, target) = take() {
-        try Converter.makePieces(of: target, from: source, pieceSize: limits.pieceSize) {
-          try deliver(Piece(target: index, bytes: $0))
+        try Converter.computeChunks(of: target, from: source, chunkSize: limits.chunkSize) {
+          try deliver(Chunk(target: index, bytes: $0))
         }
       }
     } catch {
       state.withLock { if $0.failure == nil { $0.failure = error } }
     }
     state.withLock { $0.workersLeft -= 1 }
-    news.signal()
+    chunkReady.signal()
   }
 
   private func take() -> (index: Int, target: MappingPlan.Target)? {
@@ -70,37 +70,37 @@ final class OrderedWorkerPool: Sendable {
   /// The caller has given up.
   private struct Closed: Error {}
 
-  private func deliver(_ piece: Piece) throws {
+  private func deliver(_ chunk: Chunk) throws {
     state.withLock { state in
       guard !state.isClosed else { return }
-      state.ready.append(piece)
-      state.readySize += piece.bytes.count
+      state.ready.append(chunk)
+      state.readySize += chunk.bytes.count
     }
-    news.signal()
-    // The next piece is begun when there is room for it.
+    chunkReady.signal()
+    // The next chunk is begun when there is space for it.
     while try state.withLock({ state throws(Closed) in
       if state.isClosed { throw Closed() }
       return state.readySize > limits.waitingSize
-    }) { room.wait() }
+    }) { spaceFreed.wait() }
   }
 
-  /// A piece that is ready; without one `nil`, when `waits` only after the last. Throws what a worker found.
-  func next(waits: Bool) throws -> Piece? {
+  /// A chunk that is ready; without one `nil`, when `waits` only after the last. Throws what a worker threw.
+  func next(waits: Bool) throws -> Chunk? {
     while true {
-      let (piece, isOver) = try state.withLock { state in
+      let (chunk, isOver) = try state.withLock { state in
         if let failure = state.failure { throw failure }
-        guard !state.ready.isEmpty else { return (nil as Piece?, state.workersLeft == 0) }
-        let piece = state.ready.removeFirst()
-        state.readySize -= piece.bytes.count
-        return (piece, false)
+        guard !state.ready.isEmpty else { return (nil as Chunk?, state.workersLeft == 0) }
+        let chunk = state.ready.removeFirst()
+        state.readySize -= chunk.bytes.count
+        return (chunk, false)
       }
-      if let piece {
-        // Any of them may be the one that now has room.
-        for _ in 0..<workerCount { room.signal() }
-        return piece
+      if let chunk {
+        // Any of them may be the one that now has space.
+        for _ in 0..<workerCount { spaceFreed.signal() }
+        return chunk
       }
       guard waits, !isOver else { return nil }
-      news.wait()
+      chunkReady.wait()
     }
   }
 
@@ -110,7 +110,7 @@ final class OrderedWorkerPool: Sendable {
       state.isClosed = true
       state.ready = []
     }
-    for _ in 0..<workerCount { room.signal() }
+    for _ in 0..<workerCount { spaceFreed.signal() }
     workers.wait()
   }
 }

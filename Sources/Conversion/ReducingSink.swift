@@ -9,21 +9,21 @@ public enum StorageType: String, Sendable, CaseIterable {
 /// Passes tensors on to another sink in a smaller type, rounded to nearest, ties to even.
 ///
 /// `f32`, `f16` and `bf16` hold every floating-point tensor; NaN stays NaN, and what is too large becomes infinite and is
-/// counted. `int8` holds the matrices whose names end in `.weight`, symmetrically with one scale a row: `X` I8 and, behind
+/// counted. `int8` holds the matrices whose names end in `.weight`, symmetrically with one scale per row: `X` I8 and, after
 /// all others, `X_scale` F32, where X = q · scale and q lies in −127 … 127; the other tensors stay as they are.
 public final class ReducingSink: TensorSink {
-  private enum Way {
+  private enum Handling {
     case pass
     case convert
-    /// The place of the scale.
-    case quantise(scale: Int)
+    /// With the index of the tensor for the scales.
+    case quantize(scale: Int)
   }
 
   private let sink: any TensorSink
   private let type: StorageType
   private var tensors: [TensorInfo] = []
-  private var ways: [Way] = []
-  /// The start of a row that is not whole yet, a tensor each.
+  private var handlings: [Handling] = []
+  /// For each tensor the start of a row that is not complete yet.
   private var rests: [[UInt8]] = []
   private var overflowing: [Int] = []
 
@@ -44,55 +44,63 @@ public final class ReducingSink: TensorSink {
     var infos: [TensorInfo] = []
     var scales: [TensorInfo] = []
     for tensor in tensors {
-      var way = Way.pass
-      var info = tensor
-      if [.f64, .f32, .f16, .bf16].contains(tensor.elementType) {
-        switch type {
-        case .f32: info.elementType = .f32
-        case .f16: info.elementType = .f16
-        case .bf16: info.elementType = .bf16
-        case .int8 where tensor.shape.count == 2 && tensor.name.hasSuffix(".weight"):
-          info.elementType = .i8
-          way = .quantise(scale: tensors.count + scales.count)
-          guard
-            let scale = TensorInfo(
-              name: Int8Quantization.scaleName(tensor.name), elementType: .f32, shape: [tensor.shape[0]])
-          else {
-            throw FormatError("the tensor is too large", tensor: tensor.name)
-          }
-          scales.append(scale)
-        case .int8: break
-        }
-        if info.elementType != tensor.elementType, info.elementType != .i8 { way = .convert }
+      if isQuantized(tensor) {
+        handlings.append(.quantize(scale: tensors.count + scales.count))
+        infos.append(try Self.stored(tensor, as: .i8))
+        guard
+          let scale = TensorInfo(
+            name: Int8Quantization.scaleName(tensor.name), elementType: .f32, shape: [tensor.shape[0]])
+        else { throw Self.tooLarge(tensor) }
+        scales.append(scale)
+      } else if type != .int8, Self.floatTypes.contains(tensor.elementType), tensor.elementType != target {
+        handlings.append(.convert)
+        infos.append(try Self.stored(tensor, as: target))
+      } else {
+        handlings.append(.pass)
+        infos.append(try Self.stored(tensor, as: tensor.elementType))
       }
-      guard let byteCount = checkedByteCount(info.shape, info.elementType) else {
-        throw FormatError("the tensor is too large", tensor: tensor.name)
-      }
-      info.byteCount = byteCount
-      ways.append(way)
-      infos.append(info)
     }
     try sink.begin(infos + scales)
   }
 
+  private static let floatTypes: Set<ElementType> = [.f64, .f32, .f16, .bf16]
+
+  /// Whether a tensor is one of the matrices that `int8` stores in 8 bits.
+  private func isQuantized(_ tensor: TensorInfo) -> Bool {
+    type == .int8 && Self.floatTypes.contains(tensor.elementType) && tensor.shape.count == 2
+      && tensor.name.hasSuffix(".weight")
+  }
+
+  private static func stored(_ tensor: TensorInfo, as type: ElementType) throws(FormatError) -> TensorInfo {
+    guard let byteCount = checkedByteCount(tensor.shape, type) else { throw tooLarge(tensor) }
+    var info = tensor
+    info.elementType = type
+    info.byteCount = byteCount
+    return info
+  }
+
+  private static func tooLarge(_ tensor: TensorInfo) -> FormatError {
+    FormatError(.limit, "the tensor is too large", tensor: tensor.name, found: shapeText(tensor.shape))
+  }
+
   public func append(_ bytes: RawSpan, toTensorAt index: Int) throws {
-    switch ways[index] {
+    switch handlings[index] {
     case .pass: try sink.append(bytes, toTensorAt: index)
     case .convert: try inChunks(bytes) { try convert($0, index) }
-    case .quantise(let scale): try quantise(bytes, index, scale)
+    case .quantize(let scale): try quantize(bytes, index, scale)
     }
   }
 
   public func finish() throws {
     for (tensor, rest) in zip(tensors, rests) where !rest.isEmpty {
-      throw FormatError("less data than the tensor's shape and type say", tensor: tensor.name)
+      throw FormatError(.damaged, "less data than the tensor's shape and type need", tensor: tensor.name)
     }
     try sink.finish()
   }
 
   public func cancel() { sink.cancel() }
 
-  /// Pieces of at most a mebibyte, so that what is made of a large tensor takes little memory.
+  /// Chunks of at most a mebibyte, so that the converted form of a large tensor takes little memory.
   private func inChunks(_ bytes: RawSpan, _ body: (RawSpan) throws -> Void) throws {
     var start = 0
     while start < bytes.byteCount {
@@ -107,7 +115,7 @@ public final class ReducingSink: TensorSink {
   private func convert(_ bytes: RawSpan, _ index: Int) throws {
     let from = tensors[index].elementType
     guard let size = from.size, bytes.byteCount % size == 0, let width = target.size else {
-      throw FormatError("a piece of data ends within an element", tensor: tensors[index].name)
+      throw FormatError(.damaged, "a chunk of data ends within an element", tensor: tensors[index].name)
     }
     let count = bytes.byteCount / size
     var overflow = 0
@@ -145,11 +153,11 @@ public final class ReducingSink: TensorSink {
 
   // MARK: 8 bits
 
-  private func quantise(_ bytes: RawSpan, _ index: Int, _ scale: Int) throws {
+  private func quantize(_ bytes: RawSpan, _ index: Int, _ scale: Int) throws {
     let row = tensors[index].shape[1] * (tensors[index].elementType.size ?? 1)
     guard row > 0 else {
       // Rows of nothing bring no data, so no scale either: such a tensor is no weight.
-      throw FormatError("a matrix without columns has no 8-bit form", tensor: tensors[index].name)
+      throw FormatError(.unsupported, "a matrix without columns has no 8-bit form", tensor: tensors[index].name)
     }
     var start = 0
     if !rests[index].isEmpty {
@@ -158,18 +166,18 @@ public final class ReducingSink: TensorSink {
       guard rests[index].count == row else { return }
       let whole = Bytes(rests[index])
       rests[index] = []
-      try whole.withSpan { try quantiseRows($0, index, scale, row) }
+      try whole.withSpan { try quantizeRows($0, index, scale, row) }
     }
     let rows = max(1, (1 << 20) / row)
     while bytes.byteCount - start >= row {
       let end = start + min(rows, (bytes.byteCount - start) / row) * row
-      try quantiseRows(bytes.extracting(start..<end), index, scale, row)
+      try quantizeRows(bytes.extracting(start..<end), index, scale, row)
       start = end
     }
     rests[index] = bytes.extracting(start..<bytes.byteCount).array()
   }
 
-  private func quantiseRows(_ bytes: RawSpan, _ index: Int, _ scale: Int, _ row: Int) throws {
+  private func quantizeRows(_ bytes: RawSpan, _ index: Int, _ scale: Int, _ row: Int) throws {
     let from = tensors[index].elementType
     let size = from.size ?? 1
     let columns = row / size
@@ -199,8 +207,8 @@ public final class ReducingSink: TensorSink {
     }
     guard isFinite else {
       throw FormatError(
-        "8 bits cannot hold NaN or infinite values", tensor: tensors[index].name,
-        advice: "Use --dtype f16 or bf16, or look for what is wrong with the checkpoint.")
+        .unsupported, "8 bits cannot store NaN or infinite values", tensor: tensors[index].name,
+        advice: .all([.chooseStorageType(["f16", "bf16"]), "Check the checkpoint: weights should be finite."]))
     }
     try made.withSpan { try sink.append($0, toTensorAt: index) }
     try Bytes(scales).withSpan { try sink.append($0, toTensorAt: scale) }
@@ -210,7 +218,7 @@ public final class ReducingSink: TensorSink {
 /// Rounding to nearest, ties to even, on bit patterns.
 enum Rounding {
   /// The element as a float. A double is rounded to nearest, or with `toOdd` so that a second rounding to half of the
-  /// width gives what one rounding would. `isOverflow` tells of a finite double that became infinite.
+  /// width gives what one rounding would. `isOverflow` is set for a finite double that became infinite.
   @inline(__always)
   static func floatBits(
     _ bytes: RawSpan, _ type: ElementType, at offset: Int, toOdd: Bool

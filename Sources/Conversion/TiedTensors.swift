@@ -8,7 +8,7 @@ extension MappingPlan {
   /// the first is an error. Does nothing a second time.
   public func resolvingTies(in source: any TensorSource) throws -> MappingPlan {
     var plan = self
-    plan.tieWhereThereIsNoDecoder()
+    plan.tieMissingOutputWeights()
     guard hasUnresolvedTies else { return plan }
     plan.copies = []
     var leftOut: Set<Int> = []
@@ -23,18 +23,18 @@ extension MappingPlan {
         plan.report.moveToDropped(
           copy.isAlias
             ? .init(
-              name: name, cause: .alias(of: base.info.name), rule: "alias", reason: "another name of \(base.info.name)")
+              name: name, cause: .alias(of: base.info.name), rule: "alias", reason: "alias of \(base.info.name)")
             : .init(name: name, cause: .tied(to: base.info.name), rule: "tied", reason: "tied to \(base.info.name)"))
       } else if copy.isAlias {
         throw FormatError(
-          "two names of \(base.info.name) hold different values", tensor: name,
-          advice: "Remove the one that is not meant from the checkpoint.")
+          .mismatch, "an alias of \(base.info.name) has different values", tensor: name,
+          advice: "Remove the wrong one from the checkpoint.")
       } else {
         isUntied = true
         plan.notes.append(
           MappingNote(
             .untied(candidate.info.name),
-            "\(candidate.info.name) differs from \(base.info.name), to which it is tied as a rule: kept"))
+            "\(candidate.info.name) differs from \(base.info.name), to which it is usually tied: kept"))
       }
     }
     plan.targets = targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
@@ -54,7 +54,7 @@ extension MappingPlan {
 extension MappingPlan {
   /// A config may say that the output weights are not tied, of a file that has none of their own: then they can only be
   /// the embeddings, and a reader that believed the config would look for weights that are nowhere.
-  fileprivate mutating func tieWhereThereIsNoDecoder() {
+  fileprivate mutating func tieMissingOutputWeights() {
     guard config["tie_word_embeddings"] == .bool(false), !tiedTargets.isEmpty,
       !targets.contains(where: { tiedTargets.contains($0.info.name) })
     else { return }

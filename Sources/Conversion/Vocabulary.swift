@@ -85,9 +85,9 @@ public enum VocabularyFinding: Sendable, Equatable {
   case moreTokensThanRows(tokens: Int, rows: Int)
   /// `tokenizer_config.json` cannot be read, for this reason.
   case unreadableTokenizerConfig(String)
-  /// The tokenizer config says `do_lower_case` true, but tokens have capitals.
+  /// The tokenizer config sets `do_lower_case` to true, but tokens have capitals.
   case lowersCasedVocabulary(file: String, capitals: Int, tokens: Int)
-  /// The tokenizer config says `do_lower_case` false, but no token has a capital.
+  /// The tokenizer config sets `do_lower_case` to false, but no token has a capital.
   case keepsCapitalsOfUncasedVocabulary(file: String)
   /// Tokens have capitals, and nothing sets `do_lower_case`, which tokenizers take to be true.
   case casedWithoutSetting(capitals: Int, tokens: Int)

@@ -36,7 +36,7 @@ package struct NamePattern: Sendable, Equatable {
   ///
   /// Looking these up replaces matching: the cost of a name does not depend on how many patterns there are.
   package static func layered(_ name: String, repeated: Bool = false) -> [(pattern: String, layer: Int)] {
-    let places = numbers(name)
+    let layers = LayerNumber.all(in: name, .anywhere, maximum: 8).filter(\.isPlain)
     func pattern(_ runs: some Sequence<Range<String.Index>>) -> String {
       var result = ""
       var end = name.startIndex
@@ -47,10 +47,10 @@ package struct NamePattern: Sendable, Equatable {
       }
       return result + name[end...]
     }
-    var result = places.map { (pattern: pattern([$0.range]), layer: $0.layer) }
+    var result = layers.map { (pattern: pattern([$0.range]), layer: $0.number) }
     guard repeated else { return result }
-    for layer in Set(places.map(\.layer)) {
-      let equal = places.filter { $0.layer == layer }.map(\.range)
+    for layer in Set(layers.map(\.number)) {
+      let equal = layers.filter { $0.number == layer }.map(\.range)
       // Each choice of two of them or more: a bit says whether one is the layer's.
       for choice in 1..<(1 << equal.count) where choice.nonzeroBitCount > 1 {
         result.append((pattern(equal.indices.filter { choice >> $0 & 1 == 1 }.map { equal[$0] }), layer))
@@ -59,39 +59,17 @@ package struct NamePattern: Sendable, Equatable {
     return result
   }
 
-  /// The first few runs of digits in `name` that could be a layer's number.
-  private static func numbers(_ name: String) -> [(range: Range<String.Index>, layer: Int)] {
-    let utf8 = name.utf8
-    var result: [(range: Range<String.Index>, layer: Int)] = []
-    var index = utf8.startIndex
-    while index < utf8.endIndex, result.count < 8 {
-      guard isDigit(utf8[index]) else {
-        index = utf8.index(after: index)
-        continue
-      }
-      let start = index
-      while index < utf8.endIndex, isDigit(utf8[index]) { index = utf8.index(after: index) }
-      let digits = name[start..<index]
-      if digits.utf8.count <= 4, digits == "0" || digits.utf8.first != UInt8(ascii: "0"), let layer = Int(digits) {
-        result.append((start..<index, layer))
-      }
-    }
-    return result
-  }
-
   /// `name` with every number in it written as 0.
   package static func withoutNumbers(_ name: String) -> String {
-    guard name.utf8.contains(where: isDigit) else { return name }
+    guard name.utf8.contains(where: LayerNumber.isDigit) else { return name }
     var bytes: [UInt8] = []
     var wasDigit = false
     for byte in name.utf8 {
-      if !isDigit(byte) { bytes.append(byte) } else if !wasDigit { bytes.append(UInt8(ascii: "0")) }
-      wasDigit = isDigit(byte)
+      if !LayerNumber.isDigit(byte) { bytes.append(byte) } else if !wasDigit { bytes.append(UInt8(ascii: "0")) }
+      wasDigit = LayerNumber.isDigit(byte)
     }
     return String(decoding: bytes, as: UTF8.self)
   }
-
-  private static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
 }
 
 extension Substring {

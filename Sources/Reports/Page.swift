@@ -2,7 +2,7 @@ import TensorIO
 
 /// One self-contained HTML page: its style, its script and its data are in it, and nothing is loaded from anywhere.
 ///
-/// What a checkpoint says goes into the page as JSON in a script element of a type that no browser runs, and from there
+/// The content of a checkpoint goes into the page as JSON in a script element of a type that no browser runs, and from there
 /// through `textContent` into the document: it is never read as markup. A Content-Security-Policy forbids every request, and
 /// every script and style but the page's own.
 struct Page {
@@ -116,9 +116,9 @@ struct Page {
     for start in stride(from: 0, to: bytes.count, by: 3) {
       let group = bytes[start..<min(start + 3, bytes.count)]
       let word = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) } << UInt32(8 * (3 - group.count))
-      for place in 0..<4 {
-        let digit = alphabet[Int(word >> UInt32(18 - 6 * place) & 0x3F)]
-        digits.append(place <= group.count ? digit : UInt8(ascii: "="))
+      for position in 0..<4 {
+        let digit = alphabet[Int(word >> UInt32(18 - 6 * position) & 0x3F)]
+        digits.append(position <= group.count ? digit : UInt8(ascii: "="))
       }
     }
     return String(decoding: digits, as: UTF8.self)

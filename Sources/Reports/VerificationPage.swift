@@ -1,7 +1,7 @@
 import TensorIO
 import Verification
 
-/// What `verify` found with a fixture, as a page.
+/// The result of a verification with a fixture, as a page.
 package struct VerificationPage {
   private let tool: String
   private let model: String
@@ -14,7 +14,7 @@ package struct VerificationPage {
   /// - Parameters:
   ///   - tool: the program and its version
   ///   - precision: of the matrix products
-  ///   - checks: what else was found of the model, a sentence each
+  ///   - checks: what else was checked, a sentence each
   ///   - passed: the verdict on all of it
   package init(
     tool: String, model: String, fixture: String, precision: String, report: VerificationReport, checks: [String],
@@ -40,9 +40,8 @@ package struct VerificationPage {
       .object([
         "tool": .string(tool), "model": .string(FileSystem.baseName(model)), "passed": .bool(passed),
         "tolerance": .double(report.tolerance),
-        "facts": .array([
-          .strings(["model", model]), .strings(["fixture", fixture]), .strings(["tolerance", "\(report.tolerance)"]),
-          .strings(["computed in", precision]),
+        "facts": .facts([
+          ("model", model), ("fixture", fixture), ("tolerance", "\(report.tolerance)"), ("computed in", precision),
         ]),
         "sequences": .int(report.sequences), "tokens": .int(report.tokens), "checks": .strings(checks),
         "warnings": .strings(report.warnings), "divergence": report.firstDivergence.map { .string($0) } ?? .null,
@@ -58,7 +57,7 @@ package struct VerificationPage {
     // The largest of all sequences, and then each of them.
     page.add(
       "sequences",
-      rows: heat.shownSequences(mostCells: Self.mostCells).lazy.map { number in
+      rows: heat.shownSequences(maximumCells: Self.maximumCells).lazy.map { number in
         .object([
           "number": .int(number), "errors": .array(heat.errors(ofSequence: number).map { .array($0.map(Self.json)) }),
         ])
@@ -66,8 +65,8 @@ package struct VerificationPage {
     return page.bytes
   }
 
-  /// Numbers that a page carries of single sequences.
-  private static let mostCells = 200_000
+  /// The most numbers of single sequences that a page carries.
+  private static let maximumCells = 200_000
 
   /// -1 where nothing is compared, `null` for what is not finite. Seven digits are more than anybody reads.
   private static func json(_ error: Double) -> JSON { error.isFinite ? .number("\(Float(error))") : .null }
@@ -92,7 +91,7 @@ package struct VerificationPage {
   }
 }
 
-/// The errors of all outputs that have something for each token: by output, sequence and position.
+/// The errors of all outputs that have a value for each token: by output, sequence and position.
 struct ErrorMap {
   let outputs: [OutputComparison]
   let columns: Int
@@ -117,17 +116,17 @@ struct ErrorMap {
     outputs.map { Array($0.errors[(number * columns)..<((number + 1) * columns)]) }
   }
 
-  /// In order, as many as `mostCells` allows, but one at least: those that are off most.
-  func shownSequences(mostCells: Int) -> [Int] {
+  /// In order, as many as `maximumCells` allows, but one at least: those with the largest errors.
+  func shownSequences(maximumCells: Int) -> [Int] {
     guard !outputs.isEmpty, columns > 0 else { return [] }
-    let most = max(1, mostCells / (outputs.count * columns))
-    guard sequences > most else { return Array(0..<sequences) }
+    let maximum = max(1, maximumCells / (outputs.count * columns))
+    guard sequences > maximum else { return Array(0..<sequences) }
     let worst = (0..<sequences).map { number in errors(ofSequence: number).joined().reduce(-1, Self.larger) }
     func isWorse(_ a: Int, _ b: Int) -> Bool {
       let (first, second) = (Self.rank(worst[a]), Self.rank(worst[b]))
       return first == second ? a < b : first > second
     }
-    return (0..<sequences).sorted(by: isWorse).prefix(most).sorted()
+    return (0..<sequences).sorted(by: isWorse).prefix(maximum).sorted()
   }
 
   /// What is not finite is larger than any number.

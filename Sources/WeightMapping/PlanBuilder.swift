@@ -176,8 +176,7 @@ extension PlanDraft {
       var hint: String?
       if let other = match.duplicates[index] {
         hint = "it would be the same tensor as \(tensors[other].name)"
-      } else if let rule = dialect.drops.first(where: { $0.matches(name) || name != info.name && $0.matches(info.name) }
-      ) {
+      } else if let rule = dialect.drops.first(where: { $0.matches(name) || $0.matches(info.name) }) {
         guard rule.beside.map({ name.hasSuffix($0) && known.contains(String(name.dropLast($0.count))) }) == false else {
           report.dropped.append(.init(name: info.name, rule: rule))
           continue

@@ -6,7 +6,7 @@ import NativeFormat
 import TensorIO
 import WeightMapping
 
-/// What `--version` says: nothing in it comes from a clock or a host's name, so that a build can be made again.
+/// The output of `--version`: nothing in it comes from a clock or a host's name, so that a build is reproducible.
 enum BuildDescription {
   static var text: String {
     let lines = [
@@ -21,7 +21,7 @@ enum BuildDescription {
       .joined(separator: "\n")
   }
 
-  /// A source can ask for no more than a lower bound; what Clang says of itself beside it tells the toolchain exactly.
+  /// Source code can test only a lower bound; Clang's own version, next to it, gives the toolchain exactly.
   private static var swift: String {
     #if compiler(>=6.4)
       "6.4 or later"

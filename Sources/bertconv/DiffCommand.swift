@@ -8,18 +8,18 @@ struct Diff: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Compare the tensors of two checkpoints of any formats.",
     discussion: """
-      Where a mapping table knows both, tensors are matched and turned as it says; otherwise by their own names. \
-      A tensor is added, removed, renamed (the same bytes under another name), retyped, reshaped, changed or equal. \
-      Of what changed you are told how many values differ, the change relative to the norm of A, its root mean square, \
-      the largest difference and the cosine; of a model also which layers moved, and how far. \
-      Exit status: 0 they are equal, 1 they differ, 2 one cannot be used.
+      Where a mapping table matches both, tensors are compared in the names and layouts of the family; otherwise by their \
+      own names. A tensor is added, removed, renamed (the same bytes under another name), retyped, reshaped, changed or \
+      equal. For a changed tensor the report gives the number of values that differ, the change relative to the norm of A, \
+      the root mean square, the largest difference and the cosine; for a model it also reports which layers changed, and \
+      how much. Exit status: 0 equal, 1 different, 2 a checkpoint cannot be used.
       """)
 
   @Argument(help: "A checkpoint: file, prefix or folder.", completion: .file())
   var a: String
   @Argument(help: "The checkpoint to compare it with.", completion: .file())
   var b: String
-  @Option(help: "The largest absolute difference of two values that counts as none; without it every bit counts.")
+  @Option(help: "Largest absolute difference of two values that counts as equal (default: 0, every bit counts).")
   var tolerance: Double = 0
   @OptionGroup var tables: TableOptions
   @Flag(help: "Print one JSON object.")
@@ -38,14 +38,14 @@ struct Diff: ParsableCommand {
     let inputs = try [a, b].map { path in
       let model = try SourceModel(path, dangerousContent: .tolerated)
       Console.warn(model.checkpoint.warnings)
-      return ModelDifference.Input(model.tensors, name: path, config: model.config)
+      return ModelDifference.Input(model, name: path)
     }
     let result = try ProgressBar.during("comparing") {
-      try ModelDifference(
+      try ModelDifference.between(
         inputs[0], inputs[1], mapper: Mapper(tablesAt: tables.table), tolerance: tolerance, progress: $0)
     }
-    if !json { for note in result.notes { Console.error("note: \(printable(note))") } }
-    Console.result(json ? result.json().text(pretty: true) : DiffReport(result).text)
+    if !json { for note in result.notes { Console.error("note: \(printable(note.text))") } }
+    Console.result(json ? result.json().text(pretty: true) : DifferenceText(result).text)
     if !result.isEqual { throw ExitCode(1) }
   }
 }

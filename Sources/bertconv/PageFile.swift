@@ -1,9 +1,9 @@
 import TensorIO
 
-/// The file that a page goes to, made sure of before the work and put in place as a whole.
+/// The file of an HTML report, checked before the work and written as a whole or not at all.
 ///
-/// A report is made again and again: it replaces a page that was made here, and nothing else. What a checkpoint was opened
-/// through may be more files than it tells of.
+/// A report is made again and again: it replaces an earlier report, and nothing else. A checkpoint may be opened through
+/// more files than it lists.
 struct PageFile {
   private let file: AtomicFile
 
@@ -12,11 +12,12 @@ struct PageFile {
     try Self.refuse(path, toReplace: inputs.compactMap(\.self))
     if let kind = FileSystem.kind(of: path), kind != .file {
       throw FormatError(
-        "the page's place is \(kind == .folder ? "a folder" : "not a regular file")", file: path, advice: Self.advice)
+        .output, "the report's path is \(kind == .folder ? "a folder" : "not a regular file")", file: path,
+        advice: Self.advice)
     }
     if let kind = FileSystem.kind(of: path), kind == .file, try !Self.isPage(path) {
       throw FormatError(
-        "the page would replace a file that is no page of bertconv", file: path,
+        .output, "the report would replace a file that is not a report of bertconv", file: path,
         advice: "Remove the file, or give another name with --html.")
     }
     file = try AtomicFile(path, overwrites: true)
@@ -32,7 +33,7 @@ struct PageFile {
 
   static func refuse(_ path: String, toReplace inputs: [String]) throws {
     for input in inputs where FileSystem.isSameFile(input, path) {
-      throw FormatError("the page would replace a file that it tells of", file: path, advice: advice)
+      throw FormatError(.output, "the report would replace a file that it describes", file: path, advice: advice)
     }
   }
 

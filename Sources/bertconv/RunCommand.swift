@@ -10,8 +10,8 @@ import Verification
 extension Precision: ExpressibleByArgument {
   public static var allValueDescriptions: [String: String] {
     [
-      f32.rawValue: "floats of 32 bits", bf16.rawValue: "bfloat16, summed in f32",
-      int8.rawValue: "integers of 8 bits, summed in 32",
+      f32.rawValue: "32-bit floats", bf16.rawValue: "bfloat16, summed in f32",
+      int8.rawValue: "8-bit integers, summed in 32",
     ]
   }
 }
@@ -20,8 +20,8 @@ struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run a model on inputs and write its outputs.",
     discussion: """
-      Inputs are an .npz or .safetensors file with input_ids, and attention_mask and token_type_ids where they matter. \
-      Each output has the inputs' padded shape and zeros where the mask is 0.
+      Inputs are an .npz or .safetensors file with input_ids, and attention_mask and token_type_ids if the model uses \
+      them. Each output has the inputs' padded shape and zeros where the mask is 0.
       """)
 
   @Argument(help: "The native file.", completion: .models)
@@ -32,21 +32,21 @@ struct Run: ParsableCommand {
   var output: String
   @Option(
     parsing: .singleValue,
-    help: "An output to write; may be given several times. Without it: all that the model's heads give.",
+    help: "An output to write; repeat for more (default: all outputs of the model's heads).",
     completion: .list([
       "last_hidden_state", "hidden_states.0", "pooler_output", "prediction_logits", "seq_relationship_logits", "logits",
       "start_logits", "end_logits", "sentence_embedding",
     ]))
   var outputs: [String] = []
-  @Option(help: "The model's config, where the file has none.", completion: .configs)
+  @Option(help: "The model's config, if the file has none.", completion: .configs)
   var config: String?
-  @Option(help: "Compute matrix products so, whatever the file stores.")
+  @Option(help: "Precision of matrix products, whatever the file stores.")
   var precision = Precision.f32
-  @Option(help: "Threads to use; without it, one a core.")
+  @Option(help: "Threads to use (default: one per core).")
   var threads: Int?
-  @Option(name: [.customLong("repeat")], help: "Run this many times and tell the median.")
+  @Option(name: [.customLong("repeat")], help: "Run this many times and report the median.")
   var repeats = 1
-  @Flag(help: "Do not check the file's checksums first.")
+  @Flag(help: "Do not verify the file's checksums first.")
   var skipChecksums = false
   @Flag(help: "Replace the output if it exists.")
   var force = false
@@ -75,12 +75,12 @@ struct Run: ParsableCommand {
     let available = encoder.availableOutputs
     for name in outputs where !available.contains(name) {
       throw FormatError(
-        "the model has no such output", file: model, found: name, expected: available.joined(separator: ", "))
+        .input, "the model has no such output", file: model, found: name, expected: available.joined(separator: ", "))
     }
     // The hidden states of every layer are many: they are written when asked for.
     let wanted = outputs.isEmpty ? encoder.defaultOutputs : outputs
     if FileSystem.isSameFile(output, inputs) || FileSystem.isSameFile(output, model) {
-      throw FormatError("the output is one of the inputs", file: output, advice: "Give another name with -o.")
+      throw FormatError(.output, "the output is one of the inputs", file: output, advice: .chooseOtherOutput)
     }
     let writer: any TensorSink =
       output.hasSuffix(".npz")
@@ -99,7 +99,7 @@ struct Run: ParsableCommand {
       try writer.begin(
         try order.map { result in
           guard let info = TensorInfo(name: result.name, elementType: .f32, shape: result.shape) else {
-            throw FormatError("the output is too large", tensor: result.name, found: shapeText(result.shape))
+            throw FormatError(.limit, "the output is too large", tensor: result.name, found: shapeText(result.shape))
           }
           return info
         })

@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// Columns that line up, and fit the line where the first of them can be cut to do so.
@@ -7,7 +8,7 @@ struct TextTable {
   struct Cell: ExpressibleByStringLiteral {
     let text: String
     let style: Style
-    /// What stands for the text where that does not fit the line; it is cut where it does not either.
+    /// A shorter form for where the text does not fit the line; it is cut where it does not fit either.
     let short: String?
 
     init(_ text: String, _ style: Style = .plain, short: String? = nil) {
@@ -32,7 +33,7 @@ struct TextTable {
   init(columns: [(String, Alignment)]) { self.columns = columns.map { (title: $0.0, alignment: $0.1) } }
 
   mutating func add(columns more: [(String, Alignment)]) { columns += more.map { (title: $0.0, alignment: $0.1) } }
-  /// The columns of these titles are left out, the last first, where the names could not be read beside them.
+  /// The columns of these titles are left out, the last first, where they would leave too little space for the names.
   mutating func leaveOut(_ titles: [String]) { optional.formUnion(titles) }
   mutating func add(_ row: [Cell]) { rows.append(row) }
   mutating func add(_ row: [String]) { rows.append(row.map { Cell($0) }) }
@@ -77,13 +78,14 @@ struct TextTable {
     }.joined(separator: "\n")
   }
 
-  /// A name tells most by its end: many begin alike. The number of a layer stays, since it may be all that tells two apart.
+  /// The end of a name distinguishes it best: many begin alike. The number of a layer stays, since two names may differ in
+  /// nothing else.
   static func cut(_ text: String, to width: Int) -> String {
     guard width > 1, columns(of: text) > width else { return text }
     if let layer = layer(in: text) {
       let lead = layer.isFirst ? "" : "…"
       let room = width - columns(of: String(layer.text)) - columns(of: lead)
-      // Where less than half is left for the end, that would tell too little.
+      // Where less than half is left for the end, the end would show too little.
       if room >= width / 2 { return lead + layer.text + shortened(String(layer.rest), to: room, endsOnly: true) }
     }
     return shortened(text, to: width, endsOnly: false)
@@ -91,15 +93,15 @@ struct TextTable {
 
   /// The part of a name that the first number of a layer is in, and what follows it.
   private static func layer(in text: String) -> (text: Substring, rest: Substring, isFirst: Bool)? {
-    guard text.utf8.count <= 1024, let place = LayerPlace.numbers(text).first, !place.prefix.hasSuffix("{") else {
+    guard text.utf8.count <= 1024, let layer = LayerNumber.all(in: text).first, !layer.prefix.hasSuffix("{") else {
       return nil
     }
     let separators: [UInt8] = [UInt8(ascii: "/"), UInt8(ascii: ".")]
-    // A number that is a part by itself says little without the part before it.
-    let prefix = place.prefix.utf8.reversed().drop { separators.contains($0) }
+    // A number that is a part by itself means little without the part before it.
+    let prefix = layer.prefix.utf8.reversed().drop { separators.contains($0) }
     let before = prefix.firstIndex { separators.contains($0) }
     let start = before?.base ?? text.startIndex
-    return (text[start..<place.suffix.startIndex], text[place.suffix.startIndex...], start == text.startIndex)
+    return (text[start..<layer.suffix.startIndex], text[layer.suffix.startIndex...], start == text.startIndex)
   }
 
   private static func shortened(_ text: String, to width: Int, endsOnly: Bool) -> String {

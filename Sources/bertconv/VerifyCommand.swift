@@ -11,12 +11,12 @@ import WeightMapping
 
 struct Verify: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Check that a converted model computes what it should.",
+    abstract: "Check that a converted model computes the same as its original.",
     discussion: """
-      With --fixtures the model is run on reference inputs and compared with reference outputs; with --against every \
-      tensor of the source is compared, bit for bit (stored in a smaller type, it must be exactly the source rounded to \
-      that type); the checksums of the file are checked in any case. \
-      Scripts/make_fixture.py makes a fixture from a transformers model.
+      With --fixtures the model runs on reference inputs, and its outputs are compared with reference outputs. With \
+      --against every tensor is compared with the source, bit for bit; one stored in a smaller type must be exactly the \
+      source rounded to that type. The checksums of the file are always checked. Scripts/make_fixture.py makes a fixture \
+      from a transformers model.
       """)
 
   @Argument(help: "The native file.", completion: .models)
@@ -27,26 +27,26 @@ struct Verify: ParsableCommand {
   var against: String?
   @Option(
     help: """
-      The largest absolute difference allowed: of outputs 1e-4 where none is given; of tensors, with --against alone, none.
+      Largest absolute difference allowed. Default: 1e-4 for outputs, 0 for tensors (--against without --fixtures).
       """)
   var tolerance: Double?
-  @Option(help: "The model's config, where the file has none.", completion: .configs)
+  @Option(help: "The model's config, if the file has none.", completion: .configs)
   var config: String?
   @OptionGroup var tables: TableOptions
-  @Option(help: "Leave out unexpected tensors of the source whose names match.")
+  @Option(help: "Leave out unexpected tensors of the source whose names match; repeat to allow more.")
   var allowUnexpected: [String] = []
-  @Option(help: "Compute matrix products so; what that costs is shown.")
+  @Option(help: "Precision of matrix products; the resulting error is reported.")
   var precision = Precision.f32
-  @Option(help: "Threads to use; without it, one a core.")
+  @Option(help: "Threads to use (default: one per core).")
   var threads: Int?
-  @Option(help: "Write a page for the browser too: what --fixtures found, by output, layer and position.")
+  @Option(help: "Write an HTML report of --fixtures too: by output, layer and position.")
   var html: String?
   @Flag(help: "Print one JSON object.")
   var json = false
 
   func validate() throws {
     if html != nil, fixtures == nil {
-      throw ValidationError("--html shows what --fixtures finds: give a fixture with --fixtures.")
+      throw ValidationError("--html reports on --fixtures: give a fixture with --fixtures.")
     }
     if let tolerance, !(tolerance >= 0 && tolerance.isFinite) {
       throw ValidationError("--tolerance must not be negative.")
@@ -67,9 +67,9 @@ struct Verify: ParsableCommand {
     if native.isNative {
       let count = native.tensorNames.count
       text.append(
-        "\(printable(model)): whole; the checksums of \(count) tensors, the layout and the metadata are right")
+        "\(printable(model)): intact: layout, metadata and \(grouped(count)) checksums verified")
     } else {
-      Console.warn(["\(model) is a plain safetensors file without the native profile: it has no checksums to check"])
+      Console.warn(["\(model) is a plain safetensors file, not a native file: it has no checksums to verify"])
       text.append("\(printable(model)): a plain safetensors file, \(native.tensorNames.count) tensors, no checksums")
     }
     if let fixtures {
@@ -96,30 +96,59 @@ struct Verify: ParsableCommand {
     result.set("passed", .bool(passed))
     if result["outputs"] == nil { result.set("outputs", .array([])) }
     if result["first_divergence"] == nil { result.set("first_divergence", .null) }
-    if let page, let outputs { try page.write(pageBytes(outputs, told: text, passed: passed)) }
+    if let page, let outputs { try page.write(pageBytes(outputs, verdicts: text, passed: passed)) }
     Console.result(json ? result.text(pretty: true) : text.joined(separator: "\n"))
     if !passed { throw ExitCode(1) }
   }
 
-  /// `told` are the checksums' verdict, the report, and what was found against a source.
-  private func pageBytes(_ report: VerificationReport, told: [String], passed: Bool) -> [UInt8] {
+  /// `verdicts` are that on the checksums, the report, and those of the comparison with a source.
+  private func pageBytes(_ report: VerificationReport, verdicts: [String], passed: Bool) -> [UInt8] {
     VerificationPage(
       tool: ConversionTool.name, model: model, fixture: fixtures ?? "", precision: precision.rawValue,
-      report: report, checks: [told[0]] + told.dropFirst(2), passed: passed
+      report: report, checks: [verdicts[0]] + verdicts.dropFirst(2), passed: passed
     ).bytes()
   }
 
   private func compare(_ native: NativeModel, _ path: String) throws -> ModelComparison {
     let source = try SourceModel(path, config: config)
     if let html { try PageFile.refuse(html, toReplace: source.checkpoint.source.files.map(\.path)) }
-    let plan = try source.plan(mapper: try Mapper(tablesAt: tables.table), allowUnexpected: allowUnexpected)
-    // A tolerance beside fixtures is for what the model computes: its tensors stay exact.
+    // With fixtures the tolerance is for what the model computes: its tensors stay exact.
     return try ProgressBar.during("comparing") {
-      try Converter.compare(
-        plan, from: source.tensors, with: try CheckpointOpener().openFile(model),
-        tolerance: fixtures == nil ? tolerance : nil,
-        progress: $0)
+      try ModelComparison.compare(
+        modelAt: model, with: source, tables: tables.table, allowUnexpected: allowUnexpected,
+        tolerance: fixtures == nil ? tolerance : nil, progress: $0)
     }
+  }
+}
+
+extension ModelComparison {
+  /// The lines of a report; `source` is the checkpoint that the model was compared with.
+  func text(source: String) -> [String] {
+    let source = printable(source)
+    var lines = differences.prefix(20).map { "differs: \(printable($0.name)): \(printable($0.problem))" }
+    if differences.count > 20 { lines.append("and \(grouped(differences.count - 20)) more") }
+    for entry in reductions {
+      lines.append(
+        "\(counted(entry.count, "tensor")) stored as \(entry.stored.rawValue), \(entry.source.rawValue) in the source: "
+          + "exactly the rounded source; largest error \(significant(entry.largest))"
+          + (entry.tensor.map { " (\(printable($0)))" } ?? ""))
+    }
+    if toleratedCount > 0 {
+      lines.append(
+        "\(counted(toleratedCount, "tensor")) within the tolerance, largest difference \(significant(largestTolerated))"
+      )
+    }
+    if !differences.isEmpty {
+      lines.append(
+        "\(counted(differences.count, "tensor")) \(differences.count == 1 ? "differs" : "differ") from \(source)")
+    } else if toleratedCount > 0 {
+      lines.append("all tensors match \(source) within the tolerance")
+    } else if !reductions.isEmpty {
+      lines.append("all tensors match \(source) exactly, after rounding to the stored type")
+    } else {
+      lines.append("all tensors match \(source), bit for bit")
+    }
+    return lines
   }
 }
 
@@ -128,7 +157,7 @@ struct ModelConfig {
   private let path: String
   private let json: JSON?
 
-  /// The config given, else the model's own, or for a plain safetensors file the one beside it.
+  /// The config given, else the model's own, or for a plain safetensors file the one in its folder.
   init(_ model: NativeModel, _ modelPath: String, given: String?) throws {
     if let given {
       path = given

@@ -16,7 +16,7 @@ import Testing
 
   @Test func aModelIsEqualToItsSource() throws {
     let source = transformersTensors()
-    #expect(try Converter.compare(plan(source), from: source, with: model(source)).differences.isEmpty)
+    #expect(try ModelComparison.compare(plan(source), from: source, with: model(source)).differences.isEmpty)
   }
 
   @Test func differencesAreNamed() throws {
@@ -28,7 +28,7 @@ import Testing
     other.add("stray", [1])
     other.remove("cls.predictions.bias")
     other.add("cls.predictions.bias", [3])
-    let differences = try Converter.compare(plan(source), from: source, with: other).differences
+    let differences = try ModelComparison.compare(plan(source), from: source, with: other).differences
     let names = ["bert.pooler.dense.weight", "bert.pooler.dense.bias", "cls.predictions.bias", "stray"]
     #expect(differences.map(\.name) == names)
     #expect(differences[0].problem.contains("of 36 values differ, the first at [0, 0]"))

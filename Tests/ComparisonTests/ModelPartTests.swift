@@ -7,7 +7,7 @@ import Testing
 @Suite("The parts of a model")
 struct ModelPartTests {
   private func difference(_ a: FakeSource, _ b: FakeSource, tolerance: Double = 0) throws -> ModelDifference {
-    try ModelDifference(
+    try ModelDifference.between(
       .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
   }
 
@@ -65,7 +65,7 @@ struct ModelPartTests {
     let names = transformersTensors().tensors.map(\.name)
     let first = names.filter { !$0.contains(".layer.1.") }
     #expect(ModelPartition(first).parts.map(\.name) == ["embeddings", "encoder", "pooler", "cls"])
-    let beside = ModelPartition(first, beside: names.filter { $0.contains(".layer.1.") })
+    let beside = ModelPartition(first, others: names.filter { $0.contains(".layer.1.") })
     #expect(beside.parts.map(\.name) == ["embeddings", "layer 0", "pooler", "cls"])
     #expect(beside.partOfName.count == first.count)
   }

@@ -5,7 +5,7 @@ import Testing
 @testable import Comparison
 
 private func difference(_ a: any TensorSource, _ b: any TensorSource, tolerance: Double = 0) throws -> ModelDifference {
-  try ModelDifference(
+  try ModelDifference.between(
     .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
 }
 

@@ -11,7 +11,7 @@ private func bytes<T: FixedWidthInteger>(_ values: [T]) -> [UInt8] {
 private func bytes(_ values: [Float]) -> [UInt8] { bytes(values.map(\.bitPattern)) }
 
 private func difference(_ a: FakeSource, _ b: FakeSource, tolerance: Double = 0) throws -> ModelDifference {
-  try ModelDifference(
+  try ModelDifference.between(
     .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
 }
 

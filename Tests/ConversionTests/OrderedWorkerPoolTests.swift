@@ -38,16 +38,16 @@ import WeightMapping
     }
   }
 
-  private func limits(pieceSize: Int, waitingSize: Int, workers: Int) -> Converter.Limits {
+  private func limits(chunkSize: Int, waitingSize: Int, workers: Int) -> Converter.Limits {
     var limits = Converter.Limits()
-    limits.pieceSize = pieceSize
+    limits.chunkSize = chunkSize
     limits.waitingSize = waitingSize
     limits.workers = workers
     return limits
   }
 
   @Test(arguments: [1, 16, 64, 1 << 20], [(1, 1), (1 << 20, 1), (1, 3), (100, 8)])
-  func theResultIsTheSame(pieceSize: Int, way: (waiting: Int, workers: Int)) throws {
+  func theResultIsTheSame(chunkSize: Int, way: (waiting: Int, workers: Int)) throws {
     let source = googleTensors()
     let expected = try convert(source)
     let sink = FakeSink()
@@ -55,7 +55,7 @@ import WeightMapping
     let plan = try plan(source)
     try Converter.write(
       plan, from: source, to: sink,
-      limits: limits(pieceSize: pieceSize, waitingSize: way.waiting, workers: way.workers),
+      limits: limits(chunkSize: chunkSize, waitingSize: way.waiting, workers: way.workers),
       progress: { told.append($0) })
     #expect(sink.infos == expected.infos)
     let isSame = sink.data == expected.data
@@ -77,7 +77,7 @@ import WeightMapping
     let plan = try plan(source.inner)
     let error = #expect(throws: FormatError.self) {
       try Converter.write(
-        plan, from: source, to: FakeSink(), limits: limits(pieceSize: 16, waitingSize: 1, workers: 3), progress: nil)
+        plan, from: source, to: FakeSink(), limits: limits(chunkSize: 16, waitingSize: 1, workers: 3), progress: nil)
     }
     #expect(error?.tensor == name)
     #expect(source.calls == 0)
@@ -94,7 +94,7 @@ import WeightMapping
     let plan = try plan(source.inner)
     #expect(throws: FormatError.self) {
       try Converter.write(
-        plan, from: source, to: Full(), limits: limits(pieceSize: 16, waitingSize: 1, workers: 3), progress: nil)
+        plan, from: source, to: Full(), limits: limits(chunkSize: 16, waitingSize: 1, workers: 3), progress: nil)
     }
     #expect(source.calls == 0)
   }
@@ -120,7 +120,7 @@ import WeightMapping
         try Converter.write(
           plan, from: Wrong(inner: googleTensors(), isLonger: isLonger), to: FakeSink(), progress: nil)
       }
-      #expect(error?.description.contains("has not the values that its shape says") == true)
+      #expect(error?.description.contains("another number of values than its shape needs") == true)
     }
   }
 }

@@ -70,7 +70,7 @@ class Histograms(InteropTest):
         source = self.folder / "arrays.npz"
         np.savez(source, **arrays)
         self.bertconv("inspect", source, "--html", self.folder / "page.html")
-        rows = {row[0]: row for row in data_of(self.folder / "page.html", "tensors")}
+        rows = {row["name"]: row for row in data_of(self.folder / "page.html", "tensors")}
         self.assertEqual(set(rows), set(arrays))
         for name, array in arrays.items():
             with self.subTest(name=name):
@@ -224,7 +224,7 @@ class Inspection(WithBrowser, InteropTest):
         self.press(Keys.ENTER)
         self.assertEqual(button.get_attribute("aria-expanded"), "true")
         self.assertIn("standard deviation", self.find(".opened .facts").text)
-        counts = next(row[11] for row in data_of(page, "tensors") if row[0] == name).split()
+        counts = next(row["histogram"] for row in data_of(page, "tensors") if row["name"] == name).split()
         self.press(Keys.TAB)
         self.assertEqual(self.focused().get_attribute("class"), "chart")
         readout = self.find(".opened .readout")
@@ -342,7 +342,7 @@ class Inspection(WithBrowser, InteropTest):
         dark = self.script(ground)
         self.assertNotEqual(dark, light)
         button = self.find("#theme")
-        self.assertEqual(button.text, "Light colours")
+        self.assertEqual(button.text, "Light colors")
         self.focus(button)
         self.press(Keys.ENTER)
         self.assertEqual((self.script(ground), button.text), (light, "Dark colours"))

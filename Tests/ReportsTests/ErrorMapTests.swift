@@ -32,13 +32,13 @@ struct ErrorMapTests {
 
   /// Those that are off most, in the order of their numbers.
   @Test(arguments: [(8, [0, 1, 2, 3]), (7, [1, 2, 3]), (4, [1, 3]), (2, [3]), (0, [3])])
-  func asManySequencesAsThereIsRoomFor(mostCells: Int, expected: [Int]) {
+  func asManySequencesAsThereIsRoomFor(maximumCells: Int, expected: [Int]) {
     let map = ErrorMap([output("a", [[0, 1], [5, 0], [2, -1], [0, .nan]])])
-    #expect(map.shownSequences(mostCells: mostCells) == expected)
+    #expect(map.shownSequences(maximumCells: maximumCells) == expected)
   }
 
   @Test func noOutputsOfTokens() {
     let map = ErrorMap([])
-    #expect(map.largest.isEmpty && map.shownSequences(mostCells: 10).isEmpty && map.sequences == 0)
+    #expect(map.largest.isEmpty && map.shownSequences(maximumCells: 10).isEmpty && map.sequences == 0)
   }
 }

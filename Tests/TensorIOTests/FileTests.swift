@@ -110,30 +110,3 @@ struct FileTests {
     #expect(throws: FormatError.self) { try cursor.varint("n") }
   }
 }
-
-@Suite("Statistics")
-struct StatisticsTests {
-  @Test func valuesThatAreNotNumbersAreCountedApart() {
-    let values: [Float] = [1, -3, 0, .nan, .infinity, 2]
-    let bytes = values.flatMap { value in
-      (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) }
-    }
-    let s = Bytes(bytes).withSpan { TensorStatistics($0, .f32) }
-    #expect(s?.minimum == -3)
-    #expect(s?.maximum == 2)
-    #expect(s?.mean == 0)
-    #expect(s?.standardDeviation == (14.0 / 4).squareRoot())
-    #expect([s?.zeros, s?.nan, s?.infinite] == [1, 1, 1])
-  }
-
-  @Test(
-    arguments: [
-      (ElementType.f16, [0x00, 0x3C], 1.0), (.f16, [0x01, 0x00], 0x1p-24), (.bf16, [0x80, 0x3F], 1.0),
-      (.f8e4m3, [0x7E], 448), (.f8e4m3, [0x01], 0x1p-9), (.f8e5m2, [0x7B], 57344), (.i8, [0xFF], -1),
-      (.u8, [0xFF], 255),
-      (.i64, [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], -2),
-    ] as [(ElementType, [UInt8], Double)])
-  func decodes(_ type: ElementType, _ bytes: [UInt8], _ value: Double) {
-    #expect(Bytes(bytes).withSpan { TensorStatistics($0, type) }?.mean == value)
-  }
-}

@@ -122,7 +122,7 @@ struct InspectTests {
     }
     let text = try inspect(folder.path)
     #expect(text.contains("model    2 layers, hidden size 48"))
-    #expect(text.contains("config   none beside it: inferred from the shapes"))
+    #expect(text.contains("config   not found in the same folder: inferred from the shapes"))
     #expect(text.contains("no shape gives num_attention_heads: assumed"))
   }
 

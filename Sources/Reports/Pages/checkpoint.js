@@ -1,18 +1,21 @@
 // The page of `inspect`.
 
 const summary = read("summary");
-const files = summary.files;
 
 /** Names in which numbers sort by their value. */
 const sortable = (name) => name.replace(/\d+/g, (digits) => digits.padStart(12, "0"));
 
-const tensors = read("tensors").map((row, index) => {
-  const [name, fullName, dtype, shape, bytes, node, label, part, file, offset, stats, counts] = row;
-  const [count, min, max, mean, std, zeros, nan, infinite] = stats ?? [];
+/** The group of tensors that belong to none, whose color is the last. */
+const otherGroup = 7;
+
+const tensors = read("tensors").map((record, index) => {
+  const { name, shape, stats } = record;
+  const { min, max, mean, std, zeros, nan, inf: infinite } = stats ?? {};
+  const values = shape.reduce((product, size) => product * size, 1);
+  const count = stats === undefined ? undefined : values;
   return {
-    index, name, fullName, dtype, shape, bytes, node, label, file, offset, counts, count, min, max, mean, std, zeros, nan,
-    infinite, part: part ?? 7, key: sortable(name), search: `${name} ${fullName ?? ""}`.toLowerCase(),
-    values: shape.reduce((product, size) => product * size, 1),
+    ...record, index, values, count, min, max, mean, std, zeros, nan, infinite, group: record.group ?? otherGroup,
+    key: sortable(name), search: `${name} ${record.full_name ?? ""}`.toLowerCase(),
     zeroShare: count > 0 ? zeros / count : null,
     isOdd: nan > 0 || infinite > 0,
     isEmpty: count > 0 && zeros === count,
@@ -21,7 +24,7 @@ const tensors = read("tensors").map((row, index) => {
 });
 
 const shapeText = (tensor) => (tensor.shape.length === 0 ? "scalar" : tensor.shape.join(" × "));
-const binCounts = (tensor) => tensor.counts.split(" ").map(Number);
+const binCounts = (tensor) => tensor.histogram.split(" ").map(Number);
 const shownBytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
 const shareOf = (bytes) => percent(shownBytes === 0 ? 0 : bytes / shownBytes);
 
@@ -48,7 +51,7 @@ if (summary.imports.length > 0) {
 
 // Where the bytes are: the tree, with the tensors as its leaves
 
-const nodes = read("nodes").map(([label, parent], id) => (
+const nodes = read("nodes").map(({ label, parent }, id) => (
   { id, label: shortened(label) || "everything", parent, key: sortable(label), bytes: 0, count: 0, children: [] }));
 for (const tensor of tensors) {
   nodes[tensor.node].children.push(tensor);
@@ -61,7 +64,7 @@ for (const node of nodes) if (node.parent !== null) nodes[node.parent].children.
 for (const node of nodes) node.children.sort((a, b) => b.bytes - a.bytes || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 
 const isNode = (item) => item.children !== undefined;
-const partOf = (item) => (isNode(item) ? partOf(item.children[0]) : item.part);
+const groupOf = (item) => (isNode(item) ? groupOf(item.children[0]) : item.group);
 
 /**
  * Rectangles in `box` whose areas are as the items' bytes, as near to squares as their order allows (Bruls, Huizing and
@@ -104,8 +107,8 @@ function squarify(items, box) {
 const treemap = byId("treemap");
 const heading = 15;
 /** Cells of one drawing are about this many at most, and none is smaller than this many pixels. */
-const mostCells = 1200;
-const leastArea = 24;
+const maximumCells = 1200;
+const minimumArea = 24;
 let shown = nodes[0];
 let targets = new Map();
 
@@ -129,7 +132,7 @@ function drawCell(item, box, part, lines) {
 function drawParts(node, box, depth) {
   const area = (item) => (item.bytes / shown.bytes) * treemap.clientWidth * treemapHeight();
   const items = node.children.filter((item, index) =>
-    area(item) >= leastArea && (item.bytes * mostCells >= shown.bytes || index < 24));
+    area(item) >= minimumArea && (item.bytes * maximumCells >= shown.bytes || index < 24));
   const rest = node.children.slice(items.length);
   const count = rest.reduce((sum, item) => sum + (isNode(item) ? item.count : 1), 0);
   const bytes = rest.reduce((sum, item) => sum + item.bytes, 0);
@@ -139,13 +142,13 @@ function drawParts(node, box, depth) {
   squarify(items, box).forEach((place, index) => {
     const item = items[index];
     if (isNode(item) && place.width > 44 && place.height > 34 && depth < 8) {
-      treemap.append(draw("rect", { ...place, class: `part${partOf(item)}` }));
-      drawCell(item, { ...place, height: heading }, partOf(item), [item.label]);
+      treemap.append(draw("rect", { ...place, class: `part${groupOf(item)}` }));
+      drawCell(item, { ...place, height: heading }, groupOf(item), [item.label]);
       hidden += drawParts(item,
         { x: place.x + 2, y: place.y + heading, width: place.width - 4, height: place.height - heading - 2 }, depth + 1);
       treemap.append(draw("rect", { ...place, class: "frame" }));
-    } else if (item.rest === undefined || place.width * place.height >= leastArea) {
-      drawCell(item, place, partOf(item.rest === undefined ? item : node), [item.label, bytesText(item.bytes)]);
+    } else if (item.rest === undefined || place.width * place.height >= minimumArea) {
+      drawCell(item, place, groupOf(item.rest === undefined ? item : node), [item.label, bytesText(item.bytes)]);
     }
   });
   return hidden;
@@ -162,8 +165,8 @@ function drawTreemap(focused = false) {
   treemap.replaceChildren();
   targets = new Map();
   const hidden = shown.bytes === 0 ? 0 : drawParts(shown, { x: 0, y: 0, width, height }, 0);
-  byId("treemap-note").textContent = shown.bytes === 0 ? "There is nothing to draw: no tensor has any bytes."
-    : hidden === 0 ? "" : `${counted(hidden, "tensor")} ${hidden === 1 ? "is" : "are"} too small here to be drawn alone: look into a part, or see the table.`;
+  byId("treemap-note").textContent = shown.bytes === 0 ? "Nothing to draw: no tensor has any bytes."
+    : hidden === 0 ? "" : `${counted(hidden, "tensor")} ${hidden === 1 ? "is" : "are"} too small to show; zoom in.`;
   byId("treemap-readout").textContent = told(shown);
   const path = [];
   for (let id = shown.id; id !== null; id = nodes[id].parent) path.unshift(nodes[id]);
@@ -219,7 +222,7 @@ function totals(place, key, label, swatch) {
   const table = listTable([["", "name"], ["tensors", "number"], ["values", "number"], ["bytes", "number"], ["share", "number"]], rows);
   byId(place).append(table);
 }
-totals("by-part", "part", (part) => breakable(summary.parts[part] ?? "others"), true);
+totals("by-part", "group", (group) => breakable(summary.groups[group] ?? "others"), true);
 totals("by-type", "dtype", (dtype) => dtype, false);
 
 // Layer by layer
@@ -236,14 +239,14 @@ const { grids, more: moreGrids } = read("grids");
 function drawGrids() {
   const measure = measures[byId("measure").value];
   byId("grids").replaceChildren(...grids.flatMap((grid) => {
-    const rows = grid.rows.map(([part, members]) => {
+    const rows = grid.rows.map(({ part, tensors: members }) => {
       const values = members.map((index) => (index === null ? null : measure(tensors[index])));
       const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
       const middle = sorted[Math.floor((sorted.length - 1) / 2)];
       const cells = values.map((value, column) => {
         if (value === null) return make("td");
         const cell = make("span", { class: "cell", role: "button", tabindex: "-1", "data-tensor": members[column] }, significant(value));
-        // Two doublings either way are full colour.
+        // Two doublings either way are full color.
         const ratio = value === middle ? 0 : middle > 0 ? Math.max(-1, Math.min(1, Math.log2(value / middle) / 2)) : 1;
         cell.style.background = `color-mix(in oklab, var(${ratio < 0 ? "--low" : "--high"}) ${(Math.abs(ratio) * 75).toFixed(1)}%, transparent)`;
         return make("td", {}, cell);
@@ -310,7 +313,7 @@ function makeRow(tensor) {
   cells[0] = make("th", { scope: "row", class: "name" }, name, flags(tensor));
   cells[1].textContent = tensor.dtype;
   cells[2].textContent = shapeText(tensor);
-  if (tensor.counts) cells[10].append(spark(binCounts(tensor), `histogram of ${shortened(tensor.name)}`));
+  if (tensor.histogram) cells[10].append(spark(binCounts(tensor), `histogram of ${shortened(tensor.name)}`));
   const row = make("tr", {}, cells);
   rows.set(tensor, row);
   return row;
@@ -328,10 +331,10 @@ function opened(tensor) {
   const facts = make("dl", { class: "facts" });
   factList(facts, [
     tensor.name.length > longestName ? ["name", tensor.name] : null,
-    tensor.fullName === null ? null : ["full name", tensor.fullName],
+    tensor.full_name === undefined ? null : ["full name", tensor.full_name],
     ["shape", `${shapeText(tensor)}, ${tensor.dtype}`],
     ["bytes", `${grouped(tensor.bytes)}, ${shareOf(tensor.bytes)} of all`],
-    tensor.file === null ? null : ["place", `${files[tensor.file] ?? ""}, offset ${grouped(tensor.offset)}`],
+    tensor.file === undefined ? null : ["data", `${tensor.file}, offset ${grouped(tensor.offset)}`],
     ...(tensor.count === undefined ? [] : [
       ["minimum", significant(tensor.min)], ["maximum", significant(tensor.max)], ["mean", significant(tensor.mean)],
       ["standard deviation", significant(tensor.std)],
@@ -339,10 +342,10 @@ function opened(tensor) {
       ["zeros", `${grouped(tensor.zeros)} of ${grouped(tensor.count)}`],
       ["NaN, infinite", `${grouped(tensor.nan)}, ${grouped(tensor.infinite)}`],
     ]),
-    target.has(tensor.name) ? ["becomes", `${target.get(tensor.name).targets.join(", ")} (${target.get(tensor.name).operation})`] : null,
-  ].filter(Boolean));
+    target.has(tensor.name) ? ["mapped to", `${target.get(tensor.name).targets.join(", ")} (${target.get(tensor.name).operation})`] : null,
+  ].filter(Boolean).map(([label, value]) => ({ label, value })));
   const box = make("div", { class: "opened" });
-  if (tensor.counts) {
+  if (tensor.histogram) {
     const counts = binCounts(tensor);
     const width = (tensor.max - tensor.min) / counts.length;
     const sum = counts.reduce((a, b) => a + b, 0);
@@ -418,19 +421,19 @@ for (const filter of filters) {
 byId("search").addEventListener("input", update);
 update();
 
-// What becomes of each name
+// Name mapping
 
 const mapping = read("mapping");
 const kinds = [
   ["In conflict with the config", mapping.conflicts, ["what"], (text) => [text]],
   ["Unexpected", mapping.unexpected, ["name", "nearest known name", "hint"], (e) => [e.name, e.nearest, e.hint]],
-  ["Misshapen", mapping.misshapen, ["name", "found", "expected"], (e) => [e.name, e.found, e.expected]],
+  ["Wrong shape", mapping.misshapen, ["name", "found", "expected"], (e) => [e.name, e.found, e.expected]],
   ["Missing", mapping.missing, ["name", "of the model"], (e) => [e.name, e.target]],
   ["Dropped", mapping.dropped, ["name", "by the rule", "reason"], (e) => [e.name, e.rule, e.reason]],
-  ["Mapped", mapping.mapped, ["name", "operation", "becomes"], (e) => [e.name, e.operation, e.targets.join(", ")]],
+  ["Mapped", mapping.mapped, ["name", "operation", "mapped to"], (e) => [e.name, e.operation, e.targets.join(", ")]],
 ];
 byId("mapping-about").textContent = mapping.dialect === null
-  ? `${mapping.description ?? "This"}: no table converts it.`
+  ? `${mapping.description ?? "This checkpoint"}: no table matches.`
   : `As ${mapping.description ?? mapping.family}, dialect ${mapping.dialect}: ${kinds.filter(([, list]) => list.length > 0).map(([title, list]) => `${grouped(list.length)} ${title.toLowerCase()}`).join(", ")}.`;
 byId("mapping-parts").append(...kinds.filter(([, list]) => list.length > 0).map(([title, list, heads, cells]) =>
   foldable(`${title}: ${grouped(list.length)}`, title !== "Mapped" && title !== "Dropped",
@@ -439,4 +442,4 @@ byId("mapping-parts").append(...kinds.filter(([, list]) => list.length > 0).map(
 byId("config").append(...[["Config", summary.config], ["Metadata", summary.metadata]].map(([title, pairs]) =>
   pairs.length === 0 ? make("p", { class: "quiet" }, `${title}: none.`)
     : foldable(`${title}: ${counted(pairs.length, "key")}`, title === "Config" && pairs.length <= 40,
-      () => listTable([["key", "name"], ["value", "wide name"]], pairs))));
+      () => listTable([["key", "name"], ["value", "wide name"]], pairs.map(({ key, value }) => [key, value])))));

@@ -87,7 +87,7 @@ function setUpTheme(button) {
   const root = document.documentElement;
   const current = () => root.dataset.theme ?? (isDark.matches ? "dark" : "light");
   const other = () => (current() === "dark" ? "light" : "dark");
-  const label = () => { button.textContent = other() === "dark" ? "Dark colours" : "Light colours"; };
+  const label = () => { button.textContent = other() === "dark" ? "Dark colors" : "Light colors"; };
   button.addEventListener("click", () => {
     root.dataset.theme = other();
     label();
@@ -216,7 +216,7 @@ function foldable(title, isOpen, content) {
 }
 
 function factList(list, facts) {
-  list.append(...facts.flatMap(([label, value]) => [make("dt", {}, label), make("dd", {}, value)]));
+  list.append(...facts.flatMap(({ label, value }) => [make("dt", {}, label), make("dd", {}, value)]));
 }
 
 // Histograms

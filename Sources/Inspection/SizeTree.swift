@@ -1,15 +1,14 @@
-import Reports
 import TensorIO
 
-/// The parts of a checkpoint by their names, each with what it takes.
-struct NameTree {
+/// The parts of a checkpoint by their names, each with the bytes that it takes.
+package struct SizeTree {
   private struct Branch {
     var label: String
-    /// Of the leaf alone.
-    var kind: (dtype: String, shape: String) = ("", "")
+    /// `nil` for what is no leaf.
+    var form: (elementType: ElementType, shape: [Int])?
     var tensors = 0
     var bytes = 0
-    /// The place of the first of its lines in the listing.
+    /// The first of its lines in the listing.
     var first = Int.max
     var children: [Int] = []
   }
@@ -18,20 +17,20 @@ struct NameTree {
   private let isBySize: Bool
 
   /// `groups` are the lines of a listing of `tensors`, in order.
-  init(_ groups: [NameGroup], of tensors: [TensorInfo], isBySize: Bool) {
+  package init(_ groups: [NameGroup], of tensors: [TensorInfo], isBySize: Bool) {
     self.isBySize = isBySize
-    let tree = PartTree(groups.map(\.pattern))
+    let tree = NameTree(groups.map(\.pattern))
     branches = tree.nodes.map { Branch(label: $0.label) }
-    // What stands in the holes above a line: the numbers of all lines below.
+    // The numbers in the holes of a branch are those of all lines below it.
     var numbers = [[Set<Int>]](repeating: [], count: tree.nodes.count)
-    for (place, (group, leaf)) in zip(groups, tree.leaves).enumerated() {
+    for (line, (group, leaf)) in zip(groups, tree.leaves).enumerated() {
       let info = tensors[group.members[0]]
       branches.append(
         Branch(
           label: Self.label(leaf.label, of: group),
-          kind: (info.elementType.rawValue, shapeText(info.shape)), tensors: group.members.count,
+          form: (info.elementType, info.shape), tensors: group.members.count,
           bytes: group.members.reduce(0) { $0.addingReportingOverflow(tensors[$1].byteCount).partialValue },
-          first: place))
+          first: line))
       branches[leaf.node].children.append(branches.count - 1)
       var node: Int? = group.numbers.isEmpty ? nil : leaf.node
       while let current = node {
@@ -60,41 +59,43 @@ struct NameTree {
     }
   }
 
-  /// The last part of a name, with its numbers and what else stands for.
+  /// The last part of a name, with its numbers and the endings that it includes.
   private static func label(_ text: String, of group: NameGroup) -> String {
     let label = NameGroups.filled(text, group.numbers.suffix(NameGroups.holes(in: text)))
     return (label.isEmpty ? "(no name)" : label) + group.ending
   }
 
-  var text: String {
-    var table = TextTable(columns: [
-      ("part", .left), ("dtype", .left), ("shape", .left), ("tensors", .right), ("size", .right), ("share", .right),
-    ])
-    let total = max(1, branches[0].bytes)
-    func share(_ bytes: Int) -> String {
-      let percent = Double(bytes) / Double(total) * 100
-      return percent > 0 && percent < 0.1 ? "<0.1 %" : "\(fixed(percent, digits: 1)) %"
-    }
-    // Depth first, without recursion: how deep a tree is, a file says.
-    var stack = ordered(0).map { (branch: $0, indent: "", isTop: true, isLast: false) }
-    stack.reverse()
-    while let (index, indent, isTop, isLast) = stack.popLast() {
+  /// A line of the tree, in the order in which it is read.
+  package struct Line {
+    package let label: String
+    /// For each level above this one but the top, and for this one, whether it is the last of its siblings; empty at the
+    /// top.
+    package let isLastOfLevel: [Bool]
+    /// `nil` for a branch.
+    package let form: (elementType: ElementType, shape: [Int])?
+    package let tensors: Int
+    package let bytes: Int
+    /// Of all bytes, 0 to 1.
+    package let share: Double
+  }
+
+  package var lines: [Line] {
+    let total = Double(max(1, branches[0].bytes))
+    var lines: [Line] = []
+    // Depth first, without recursion: how deep a tree is depends on the file.
+    var stack = ordered(0).reversed().map { (branch: $0, levels: [Bool](), isTop: true) }
+    while let (index, levels, isTop) = stack.popLast() {
       let branch = branches[index]
-      let isLeaf = branch.children.isEmpty
-      let lead = isTop ? "" : indent + (isLast ? "└─ " : "├─ ")
-      table.add([
-        TextTable.Cell(lead + printable(branch.label), isLeaf ? .plain : .strong),
-        TextTable.Cell(branch.kind.dtype, .faint),
-        TextTable.Cell(branch.kind.shape, .faint), TextTable.Cell(grouped(branch.tensors)),
-        TextTable.Cell(humanBytes(UInt64(max(0, branch.bytes)))), TextTable.Cell(share(branch.bytes)),
-      ])
+      lines.append(
+        Line(
+          label: branch.label, isLastOfLevel: levels, form: branch.form, tensors: branch.tensors,
+          bytes: branch.bytes, share: Double(branch.bytes) / total))
       let children = ordered(index)
-      let below = isTop ? "" : indent + (isLast ? "   " : "│  ")
-      for (place, child) in children.enumerated().reversed() {
-        stack.append((child, below, false, place == children.count - 1))
+      for (position, child) in children.enumerated().reversed() {
+        stack.append((child, (isTop ? [] : levels) + [position == children.count - 1], false))
       }
     }
-    return table.text
+    return lines
   }
 
   /// As the listing has them, or the largest first.

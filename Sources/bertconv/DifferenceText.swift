@@ -1,17 +1,17 @@
 import Comparison
+import Inspection
 import TensorIO
-import WeightMapping
 
-/// What `diff` prints: whether the two are equal, which parts moved how far, and then each tensor that differs.
-struct DiffReport {
+/// The output of `diff`: whether the two are equal, which parts changed and how much, and then each tensor that differs.
+struct DifferenceText {
   private let result: ModelDifference
 
   init(_ result: ModelDifference) { self.result = result }
 
-  /// Lines of a group; of tensors with numbers of their own, fewer are worth reading.
-  private static let mostLines = 40
-  private static let mostMeasured = 20
-  private static let mostParts = 100
+  /// The most lines of a group; of tensors with numbers of their own, fewer are worth reading.
+  private static let maximumLines = 40
+  private static let maximumMeasured = 20
+  private static let maximumParts = 100
 
   var text: String {
     var sections = [summary]
@@ -22,7 +22,7 @@ struct DiffReport {
     if retyped.count == result.entries.count, !retyped.isEmpty, retyped.allSatisfy({ $0.differing == 0 }) {
       sections[0] += "\nEvery value is the same: only types differ."
     }
-    if !result.parts.isEmpty { sections.append(PartStory(result).text + "\n" + partTable) }
+    if !result.parts.isEmpty { sections.append(PartSummary(result).text + "\n" + partTable) }
     for kind in ModelDifference.Kind.allCases {
       let entries = result.entries.filter { $0.kind == kind }
       if !entries.isEmpty { sections.append(group(kind, entries)) }
@@ -61,7 +61,7 @@ struct DiffReport {
       ("largest", .right), ("", .left),
     ])
     let largest = result.parts.compactMap(\.relativeChange).filter(\.isFinite).max() ?? 0
-    for part in result.parts.prefix(Self.mostParts) {
+    for part in result.parts.prefix(Self.maximumParts) {
       var row = [part.shortName, "\(grouped(part.changed)) of \(grouped(part.tensors))"]
       if part.changed == 0 {
         row += ["", "equal", "", ""]
@@ -75,7 +75,7 @@ struct DiffReport {
     }
     let reshaped = result.count(.reshaped)
     let left = reshaped == 0 ? "" : "\nNot in these numbers: \(grouped(reshaped)) reshaped, listed below."
-    return table.text + more(result.parts.count - Self.mostParts, "parts") + left
+    return table.text + more(result.parts.count - Self.maximumParts, "parts") + left
   }
 
   /// All bars have one scale, on which the largest change is the whole width.
@@ -102,34 +102,44 @@ struct DiffReport {
     return "\(Style.strong(kind.rawValue)): \(count)\n\(table)"
   }
 
-  /// Lines for tensors, those of consecutive layers that are alike in one.
+  /// Lines for tensors, one for all layers whose tensors are alike.
   private func folded(
     _ entries: [ModelDifference.Entry], _ titles: [String], columns: (ModelDifference.Entry) -> [String]
   ) -> String {
     let rest = entries.map(columns)
-    let lines = LayerFolding.lines(
-      titles.count == 1 ? [entries.map(\.name)] : [entries.map(\.name), entries.map { $0.newName ?? $0.name }],
-      alike: rest)
-    let isFolded = lines.contains { $0.count > 1 }
+    let lines = lines(entries, rest, withNewNames: titles.count > 1)
+    let isFolded = lines.contains { $0.members.count > 1 }
     var table = TextTable(columns: titles.map { ($0, .left) })
     if isFolded { table.add(columns: [("", .right)]) }
     table.add(columns: rest[0].indices.map { ("", $0 == 1 && rest[0].count == 2 ? .right : .left) })
-    for line in lines.prefix(Self.mostLines) {
-      let number = isFolded ? [line.count > 1 ? "× \(grouped(line.count))" : ""] : []
-      table.add(line.names.map { printable($0) } + number + rest[line.first])
+    for line in lines.prefix(Self.maximumLines) {
+      let number = isFolded ? [line.members.count > 1 ? "× \(grouped(line.members.count))" : ""] : []
+      table.add(line.names.map { printable($0) } + number + rest[line.members[0]])
     }
-    return table.text + more(lines.count - Self.mostLines, "lines")
+    return table.text + more(lines.count - Self.maximumLines, "lines")
+  }
+
+  private func lines(
+    _ entries: [ModelDifference.Entry], _ rest: [[String]], withNewNames: Bool
+  ) -> [(names: [String], members: [Int])] {
+    let names = entries.map(\.name)
+    guard withNewNames else {
+      return NameGroups.group(names) { rest[$0] }.map { ([$0.name], $0.members) }
+    }
+    return NameGroups.groupPairs(names, entries.map { $0.newName ?? $0.name }) { rest[$0] }.map {
+      ([$0.group.name, $0.other], $0.group.members)
+    }
   }
 
   private func measured(_ entries: [ModelDifference.Entry], showsTypes: Bool) -> String {
     /// What has no number that can be compared comes first: it is what one should look at.
     func weight(_ entry: ModelDifference.Entry) -> Double { entry.distance?.relativeChange ?? .infinity }
-    let isCut = entries.count > Self.mostMeasured
+    let isCut = entries.count > Self.maximumMeasured
     let order = entries.indices.sorted { x, y in
       let (first, second) = (weight(entries[x]), weight(entries[y]))
       return first == second ? x < y : first > second
     }
-    let shown = isCut ? order.prefix(Self.mostMeasured).map { entries[$0] } : entries
+    let shown = isCut ? order.prefix(Self.maximumMeasured).map { entries[$0] } : entries
     var table = TextTable(columns: [("tensor", .left)])
     if showsTypes { table.add(columns: [("types", .left)]) }
     table.add(
@@ -148,8 +158,8 @@ struct DiffReport {
       }
       table.add(row)
     }
-    let heading = isCut ? ", of which these \(Self.mostMeasured) changed most" : ""
-    return heading + "\n" + table.text + more(entries.count - Self.mostMeasured, "tensors")
+    let heading = isCut ? ", of which these \(Self.maximumMeasured) changed most" : ""
+    return heading + "\n" + table.text + more(entries.count - Self.maximumMeasured, "tensors")
   }
 
   private func more(_ count: Int, _ what: String) -> String {
@@ -165,13 +175,13 @@ struct DiffReport {
   }
 }
 
-/// What stands in place of a number where there is none.
+/// The relative change, or the words for it where there is none.
 private func relative(_ distance: ValueDistance, _ change: Double?) -> String {
   if let change { return threeDigits(change) }
   return distance.count == 0 ? "" : distance.isFromZero ? "from zero" : "not finite"
 }
 
-/// A share of all, which says 0 and 100 only where that is exact.
+/// A share of all: none and all only where that is exact.
 private func share(_ count: Int, of all: Int) -> String {
   guard all > 0 else { return "" }
   if count == 0 || count == all { return count == 0 ? "none" : "all" }

@@ -1,12 +1,12 @@
 import Testing
 
-@testable import Reports
+@testable import Inspection
 
-@Suite("The tree of parts")
-struct PartTreeTests {
+@Suite("The tree of names")
+struct NameTreeTests {
   /// The tree as one line a node: its label, and the labels of its leaves.
   private func lines(_ names: [String]) -> [String] {
-    let tree = PartTree(names)
+    let tree = NameTree(names)
     return tree.nodes.indices.map { index in
       var depth = 0
       var node = tree.nodes[index]
@@ -38,19 +38,19 @@ struct PartTreeTests {
     ("model/.ATTRIBUTES/VALUE", ["model", "/.ATTRIBUTES", "/VALUE"]), ("层.权", ["层", ".权"]),
   ])
   func parts(name: String, expected: [Substring]) {
-    #expect(PartTree.parts(name) == expected)
+    #expect(NameTree.parts(name) == expected)
   }
 
   @Test func namesOfManyPartsAreNoDeepTrees() {
     let long = Array(repeating: "x", count: 100_000).joined(separator: ".")
-    let tree = PartTree([long + ".a", long + ".b", "x"])
-    #expect(PartTree.parts(long).count == PartTree.mostParts && tree.nodes.count <= PartTree.mostParts)
+    let tree = NameTree([long + ".a", long + ".b", "x"])
+    #expect(NameTree.parts(long).count == NameTree.maximumParts && tree.nodes.count <= NameTree.maximumParts)
     #expect(tree.leaves.count == 3)
   }
 
   @Test(arguments: [[], [""], ["", ""], ["a", "a"], ["a.b", "a.b", "a"], [".", "/", "a."]])
   func oddNames(names: [String]) {
-    let tree = PartTree(names)
+    let tree = NameTree(names)
     #expect(tree.leaves.count == names.count && tree.leaves.allSatisfy { tree.nodes.indices.contains($0.node) })
     #expect(tree.nodes.dropFirst().allSatisfy { $0.parent != nil })
   }
@@ -60,21 +60,21 @@ struct PartTreeTests {
     let names = [
       "bert.embeddings.a", "bert.embeddings.b", "bert.encoder.a", "bert.encoder.b", "cls.a", "cls.b", "step",
     ]
-    let parts = PartTree(names).mainParts(weights: [10, 10, 40, 30, 3, 3, 1])
+    let parts = NameTree(names).mainParts(weights: [10, 10, 40, 30, 3, 3, 1])
     #expect(parts.paths == ["bert.encoder", "bert.embeddings", "cls"])
     #expect(parts.ofLeaf == [1, 1, 0, 0, 2, 2, nil])
     // Where there is no room for them it stays, and the smallest are left out.
-    let few = PartTree(names).mainParts(weights: [10, 10, 40, 30, 3, 3, 1], most: 1)
+    let few = NameTree(names).mainParts(weights: [10, 10, 40, 30, 3, 3, 1], maximum: 1)
     #expect(few.paths == ["bert"] && few.ofLeaf == [0, 0, 0, 0, nil, nil, nil])
-    #expect(PartTree([]).mainParts(weights: []).paths == [])
-    #expect(PartTree(["a", "b"]).mainParts(weights: [0, 0]).ofLeaf == [nil, nil])
+    #expect(NameTree([]).mainParts(weights: []).paths == [])
+    #expect(NameTree(["a", "b"]).mainParts(weights: [0, 0]).ofLeaf == [nil, nil])
   }
 }
 
 @Suite("The grid of layers")
 struct LayerGridTests {
   private func grids(_ names: [String], _ limits: LayerGrid.Limits = .init()) -> [LayerGrid] {
-    LayerGrid.grids(names, limits).grids
+    LayerGrid.all(in: names, limits).grids
   }
 
   @Test func whatIsTooMuchIsNotMade() throws {
@@ -117,7 +117,7 @@ struct LayerGridTests {
   @Test func theLargestStackComesFirst() {
     let names = (0..<2).map { "a.\($0).w" } + (0..<3).map { "b.\($0).w" }
     #expect(grids(names).map(\.prefix) == ["b.", "a."])
-    let (first, more) = LayerGrid.grids(names, .init(grids: 1))
+    let (first, more) = LayerGrid.all(in: names, .init(grids: 1))
     #expect(first.map(\.prefix) == ["b."] && more == 1)
   }
 

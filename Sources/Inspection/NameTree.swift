@@ -1,7 +1,7 @@
-/// The tensors of a checkpoint as a tree, whose branches are the parts of their names: what stands between `/` and `.`.
+/// The tensors of a checkpoint as a tree, whose branches are the parts of their names between `/` and `.`.
 ///
 /// A branch on which only one other hangs is one with it, so that a tree has at most as many nodes as it has leaves and one.
-package struct PartTree {
+package struct NameTree {
   package struct Node: Equatable {
     /// What its name adds to that of its parent, as it is written.
     package let label: String
@@ -21,7 +21,7 @@ package struct PartTree {
   package private(set) var leaves: [Leaf]
 
   /// Names of more parts keep the rest in one: a name is as long as whoever made it likes.
-  static let mostParts = 16
+  package static let maximumParts = 16
 
   package init(_ names: [String]) {
     leaves = names.map { Leaf(label: $0, node: 0) }
@@ -59,13 +59,13 @@ package struct PartTree {
   }
 
   /// The parts of a name, each with the separators before it; at least one.
-  static func parts(_ name: String) -> [Substring] {
+  package static func parts(_ name: String) -> [Substring] {
     let text = name.utf8
     var parts: [Substring] = []
     var start = text.startIndex
     var index = start
     var isInside = false
-    while index < text.endIndex, parts.count < mostParts - 1 {
+    while index < text.endIndex, parts.count < maximumParts - 1 {
       let isSeparator = text[index] == UInt8(ascii: "/") || text[index] == UInt8(ascii: ".")
       if isSeparator, isInside {
         parts.append(name[start..<index])
@@ -84,11 +84,11 @@ package struct PartTree {
   }
 }
 
-extension PartTree {
-  /// The parts that a model is best described by, at most `most`, and the one that each leaf belongs to (`nil`: to none of
-  /// them). They are the first branches, but one that is more than half of it all stands for little: its own branches
-  /// take its place where there is room for them.
-  func mainParts(weights: [Int], most: Int = 7) -> (paths: [String], ofLeaf: [Int?]) {
+extension NameTree {
+  /// The parts that a model is best described by, at most `maximum`, and the one that each leaf belongs to (`nil`: to none of
+  /// them). They are the first branches; a branch of more than half of all bytes is replaced by its own branches
+  /// where the maximum allows.
+  package func mainParts(weights: [Int], maximum: Int = 7) -> (paths: [String], ofLeaf: [Int?]) {
     var sums = [Double](repeating: 0, count: nodes.count)
     for (leaf, weight) in zip(leaves, weights) { sums[leaf.node] += Double(weight) }
     var children = [[Int]](repeating: [], count: nodes.count)
@@ -101,11 +101,11 @@ extension PartTree {
     func heavier(_ a: Int, _ b: Int) -> Bool { sums[a] == sums[b] ? a < b : sums[a] > sums[b] }
     var chosen = children[0].sorted(by: heavier)
     while let first = chosen.first, sums[first] * 2 > sums[0], !children[first].isEmpty,
-      chosen.count - 1 + children[first].count <= most
+      chosen.count - 1 + children[first].count <= maximum
     {
       chosen = (chosen.dropFirst() + children[first]).sorted(by: heavier)
     }
-    chosen = Array(chosen.prefix(most))
+    chosen = Array(chosen.prefix(maximum))
     var part = [Int?](repeating: nil, count: nodes.count)
     for (number, index) in chosen.enumerated() { part[index] = number }
     for index in nodes.indices where part[index] == nil { part[index] = nodes[index].parent.flatMap { part[$0] } }

@@ -1,3 +1,5 @@
+import TensorIO
+
 /// How many of a tensor's finite values fall into each of equal parts of their range.
 ///
 /// Bin `i` of `n` counts the values from `minimum + i * width` up to, but not including, `minimum + (i + 1) * width`,

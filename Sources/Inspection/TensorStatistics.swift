@@ -1,4 +1,6 @@
-/// What a look at a tensor's values tells. Minimum, maximum, mean and standard deviation (of the population) are over the
+import TensorIO
+
+/// What the values of a tensor are like. Minimum, maximum, mean and standard deviation (of the population) are over the
 /// finite values.
 public struct TensorStatistics: Sendable, Equatable {
   public var count = 0

@@ -1,52 +1,51 @@
-import TensorIO
+import ModelFamilies
 
 /// Tensors whose names differ in a number alone, and that are alike in all else: one line instead of one for each layer.
-struct NameGroup {
-  /// The name, with ``NameGroups/hole`` in place of each number that differs.
-  fileprivate(set) var pattern: String
+package struct NameGroup {
+  /// The name, with ``NameGroups/hole`` for each number that differs.
+  package fileprivate(set) var pattern: String
   /// The numbers that stand in each of the holes.
-  fileprivate(set) var numbers: [[Int]] = []
+  package fileprivate(set) var numbers: [[Int]] = []
   /// What others of the group have behind the same name: `/adam_m`.
-  fileprivate(set) var endings: [String] = []
+  package fileprivate(set) var endings: [String] = []
   /// Indices into the names, in their order.
-  fileprivate(set) var members: [Int]
+  package fileprivate(set) var members: [Int]
 
   /// A name by itself.
-  init(_ name: String, at index: Int) {
+  package init(_ name: String, at index: Int) {
     pattern = name
     members = [index]
   }
 
   /// The same with members that are counted as `indices` are.
-  func renumbered(_ indices: [Int]) -> NameGroup {
+  package func renumbered(_ indices: [Int]) -> NameGroup {
     var result = self
     result.members = members.map { indices[$0] }
     return result
   }
 
   /// The name as it is shown: `encoder/layer_{0..11}/output{,/adam_m,/adam_v}`.
-  var name: String { stem + ending }
+  package var name: String { stem + ending }
   /// What others of the group have behind it: `{,/adam_m,/adam_v}`.
-  var ending: String { endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}" }
+  package var ending: String { endings.isEmpty ? "" : "{,\(endings.joined(separator: ","))}" }
   /// The same without the endings' text.
-  var shortName: String { stem + (endings.isEmpty ? "" : "{,…}") }
+  package var shortName: String { stem + (endings.isEmpty ? "" : "{,…}") }
   private var stem: String { NameGroups.filled(pattern, numbers) }
 }
 
-enum NameGroups {
+package enum NameGroups {
   /// Unlikely in a name (it is a private character of Unicode); names that have it stay by themselves.
   static let hole = "\u{F8FF}"
 
   private struct Template: Hashable {
-    let prefix: Substring
-    let suffix: Substring
-    /// What the group is beside its name, as a number.
+    let name: LayerNumber.Template
+    /// What the group has in common besides its name, as a number.
     let kind: Int
   }
 
-  /// Groups names whose `kind` is the same, each at the place of its first member. Of several numbers in a name the first
+  /// Groups names whose `kind` is the same, each at the position of its first member. Of several numbers in a name the first
   /// that makes a group is taken, then, in what that left, the next.
-  static func group<Kind: Hashable>(_ names: [String], kind: (Int) -> Kind) -> [NameGroup] {
+  package static func group<Kind: Hashable>(_ names: [String], kind: (Int) -> Kind) -> [NameGroup] {
     let kinds = numbered(names.indices.map(kind))
     var groups = names.indices.map { NameGroup(names[$0], at: $0) }
     for _ in 0..<3 {
@@ -59,25 +58,53 @@ enum NameGroups {
 
   /// Puts what is named like another with one part more, and is alike in all else, with that other: moments with their
   /// weight.
-  static func joinEndings<Kind: Hashable>(_ groups: [NameGroup], kind: (Int) -> Kind) -> [NameGroup] {
+  package static func joinEndings<Kind: Hashable>(_ groups: [NameGroup], kind: (Int) -> Kind) -> [NameGroup] {
     let kinds = numbered(groups.map { Sameness(numbers: $0.numbers, kind: kind($0.members[0])) })
     func template(_ index: Int, _ pattern: Substring) -> Template {
-      Template(prefix: pattern, suffix: "", kind: kinds[index])
+      Template(name: .init(prefix: pattern, suffix: ""), kind: kinds[index])
     }
-    var places: [Template: Int] = [:]
-    places.reserveCapacity(groups.count)
-    for (index, group) in groups.enumerated() { places[template(index, group.pattern[...])] = index }
+    var bases: [Template: Int] = [:]
+    bases.reserveCapacity(groups.count)
+    for (index, group) in groups.enumerated() { bases[template(index, group.pattern[...])] = index }
     var base = [Int?](repeating: nil, count: groups.count)
     var joined = groups
     for (index, group) in groups.enumerated() {
       guard let end = group.pattern.utf8.lastIndex(where: { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }),
-        let place = places[template(index, group.pattern[..<end])], base[place] == nil, joined[index].endings.isEmpty
+        let owner = bases[template(index, group.pattern[..<end])], base[owner] == nil, joined[index].endings.isEmpty
       else { continue }
-      base[index] = place
-      joined[place].endings.append(String(group.pattern[end...]))
-      joined[place].members += group.members
+      base[index] = owner
+      joined[owner].endings.append(String(group.pattern[end...]))
+      joined[owner].members += group.members
     }
     return joined.indices.filter { base[$0] == nil }.map { joined[$0] }
+  }
+
+  private struct PairKind<Kind: Hashable>: Hashable {
+    let kind: Kind
+    /// The other name without its layer, and by how much its layer is another one; `nil` for names without layers.
+    let other: LayerNumber.Template?
+    let offset: Int
+    /// The other name, where it has no layer.
+    let name: String?
+  }
+
+  /// Groups names of which each has another one, as what was renamed has: those go together whose other names are the same
+  /// part of a layer too, and at the same distance. `names` and `others` have one length.
+  package static func groupPairs<Kind: Hashable>(
+    _ names: [String], _ others: [String], kind: (Int) -> Kind
+  ) -> [(group: NameGroup, other: String)] {
+    let (layers, otherLayers) = (LayerNumber.distinguishing(names), LayerNumber.distinguishing(others))
+    let groups = group(names) { index -> PairKind<Kind> in
+      guard let layer = layers[index], let other = otherLayers[index], other.isPlain else {
+        return PairKind(kind: kind(index), other: nil, offset: 0, name: others[index])
+      }
+      return PairKind(kind: kind(index), other: other.template, offset: other.number - layer.number, name: nil)
+    }
+    return groups.flatMap { pair -> [(group: NameGroup, other: String)] in
+      let other = group(pair.members.map { others[$0] }) { _ in 0 }
+      if other.count == 1 { return [(pair, other[0].name)] }
+      return pair.members.map { (NameGroup(names[$0], at: $0), others[$0]) }
+    }
   }
 
   private struct Sameness<Kind: Hashable>: Hashable {
@@ -111,8 +138,8 @@ enum NameGroups {
     candidates.reserveCapacity(2 * groups.count)
     starts.reserveCapacity(groups.count + 1)
     for (index, group) in groups.enumerated() {
-      for place in numbers(in: group.pattern, holes: group.numbers.count) {
-        let template = Template(prefix: place.prefix, suffix: place.suffix, kind: kinds[index])
+      for layer in numbers(in: group.pattern, holes: group.numbers.count) {
+        let template = Template(name: layer.template, kind: kinds[index])
         let hash = template.hashValue
         let number: Int?
         if let first = known[hash] {
@@ -125,13 +152,13 @@ enum NameGroups {
         if number == nil { counts.append(0) }
         let found = number ?? counts.count - 1
         counts[found] += 1
-        candidates.append((found, template, place.layer))
+        candidates.append((found, template, layer.number))
       }
       starts.append(candidates.count)
     }
     var result: [NameGroup] = []
     result.reserveCapacity(groups.count)
-    var places = [Int?](repeating: nil, count: counts.count)
+    var resultOfTemplate = [Int?](repeating: nil, count: counts.count)
     var originals: [Int: Int] = [:]
     for (index, group) in groups.enumerated() {
       let own = candidates[starts[index]..<starts[index + 1]]
@@ -140,22 +167,22 @@ enum NameGroups {
         continue
       }
       // The hole comes between those before it and those behind.
-      let position = holes(in: hole.prefix)
-      if let place = places[template] {
-        result[place].numbers[position].append(number)
-        result[place].members += group.members
+      let position = holes(in: hole.name.prefix)
+      if let first = resultOfTemplate[template] {
+        result[first].numbers[position].append(number)
+        result[first].members += group.members
       } else {
-        places[template] = result.count
+        resultOfTemplate[template] = result.count
         originals[result.count] = index
         var new = group
-        new.pattern = hole.prefix + Self.hole + hole.suffix
+        new.pattern = hole.name.prefix + Self.hole + hole.name.suffix
         new.numbers.insert([number], at: position)
         result.append(new)
       }
     }
     // One that was left alone, since its fellows went elsewhere, keeps its number.
-    for (place, original) in originals where result[place].members.count == groups[original].members.count {
-      result[place] = groups[original]
+    for (index, original) in originals where result[index].members.count == groups[original].members.count {
+      result[index] = groups[original]
     }
     return result
   }
@@ -167,14 +194,11 @@ enum NameGroups {
     return text.unicodeScalars.count { $0 == hole.unicodeScalars.first }
   }
 
-  /// The numbers that a layer could have, where they are written as numbers are.
-  private static func numbers(in name: String, holes: Int) -> [LayerPlace] {
-    let found = LayerPlace.numbers(name).filter { place in
-      let first = name.utf8[place.prefix.endIndex]
-      return first != UInt8(ascii: "0")
-        || place.layer == 0 && name.utf8.index(after: place.prefix.endIndex) == place.suffix.startIndex
-    }
-    // A name that has the character of the holes itself could not be told from one with a hole.
+  /// The numbers of `name` that a layer could have. Numbers with leading zeros are left out: `{0..9}` could not
+  /// show them.
+  private static func numbers(in name: String, holes: Int) -> [LayerNumber] {
+    let found = LayerNumber.all(in: name).filter(\.isPlain)
+    // A name that has the character of the holes itself could not be distinguished from one with a hole.
     return found.isEmpty || Self.holes(in: name) == holes ? found : []
   }
 
@@ -185,20 +209,20 @@ enum NameGroups {
     // By scalars: a character before the hole may join it.
     let pieces = pattern.unicodeScalars.split(omittingEmptySubsequences: false) { $0 == hole.unicodeScalars.first }
     var result = String(pieces[0])
-    for (place, piece) in pieces.dropFirst().enumerated() {
-      result += (place < numbers.count ? "{\(ranges(numbers[place]))}" : hole) + String(piece)
+    for (index, piece) in pieces.dropFirst().enumerated() {
+      result += (index < numbers.count ? "{\(ranges(numbers[index]))}" : hole) + String(piece)
     }
     return result
   }
 
   /// `0..11`, `0,1` or `0..3,7`; of very many pieces the first.
-  static func ranges(_ numbers: [Int]) -> String {
+  package static func ranges(_ numbers: [Int]) -> String {
     let texts = pieces(Set(numbers).sorted(), joint: "..")
     return texts.prefix(8).joined(separator: ",") + (texts.count > 8 ? ",…" : "")
   }
 
   /// Numbers in order as pieces of text: two in a row stand by themselves, more are a range with `joint` in it.
-  static func pieces(_ numbers: [Int], joint: String) -> [String] {
+  package static func pieces(_ numbers: [Int], joint: String) -> [String] {
     var runs: [ClosedRange<Int>] = []
     for number in numbers {
       if let last = runs.last, last.upperBound + 1 == number {

@@ -1,9 +1,9 @@
 import Comparison
+import Inspection
 import TensorIO
-import WeightMapping
 
-/// The one sentence, or two, that tell what happened to the model.
-struct PartStory {
+/// What changed in the model, in one sentence or two.
+struct PartSummary {
   private typealias Part = ModelDifference.Part
   private let parts: [Part]
   private let isTypeAlone: Bool
@@ -41,12 +41,12 @@ struct PartStory {
     if !moved.isEmpty { clauses.append("\(listed(moved.map { name($0) + size($0) })) moved") }
     for part in others where part.changed == 0 { equal.add(name(part), isOne: !isSeveral(part)) }
     if !equal.names.isEmpty { clauses.append("\(listed(equal.names)) \(equal.isOne ? "is" : "are") equal") }
-    let told = clauses.joined(separator: "; ")
-    let sentence = told.prefix(1).uppercased() + told.dropFirst() + "."
+    let all = clauses.joined(separator: "; ")
+    let sentence = all.prefix(1).uppercased() + all.dropFirst() + "."
     return (isTypeAlone ? "All tensors that differ are stored in another type. " : "") + sentence + notFinite
   }
 
-  /// What a verb is said of.
+  /// The subject of a sentence.
   private struct Subject {
     var names: [String] = []
     var isOne = false
@@ -103,8 +103,8 @@ struct PartStory {
   }
 
   private var notFinite: String {
-    let places = parts.filter { !$0.distance.maximum.isFinite }.map { $0.shortName }
-    return places.isEmpty ? "" : " Values that are not finite differ in \(listed(places))."
+    let names = parts.filter { !$0.distance.maximum.isFinite }.map { $0.shortName }
+    return names.isEmpty ? "" : " Values that are not finite differ in \(listed(names))."
   }
 
   /// As `a, b and c`, of many only some.

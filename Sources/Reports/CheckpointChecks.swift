@@ -1,0 +1,88 @@
+import Inspection
+import TensorIO
+import WeightMapping
+
+/// What one wants to know before a file is trusted, a sentence each.
+struct CheckpointChecks {
+  /// How much speaks against trusting a file.
+  enum Level: String { case good, note, bad }
+
+  typealias Check = (level: Level, text: String)
+
+  private let inspection: CheckpointInspection
+  private let readings: [TensorReading]
+  /// Tensors whose values were to be read, and are no plain numbers.
+  private let unreadCount: Int
+  /// After a number of tensors, where not all are shown.
+  private let scope: String
+
+  /// `isPart` is set where `tensors` are not all tensors of the checkpoint.
+  init(_ inspection: CheckpointInspection, _ tensors: [TensorRecord], isPart: Bool) {
+    self.inspection = inspection
+    readings = tensors.compactMap(\.reading)
+    unreadCount = tensors.count - readings.count
+    scope = isPart ? " among those shown" : ""
+  }
+
+  var all: [Check] {
+    [code, mapping, finiteValues, zeros, config, vocabulary]
+      + (inspection.warnings.map(\.text) + inspection.outline.notes.map(\.text)).map { (.note, $0) }
+  }
+
+  private var code: Check {
+    let imports = inspection.checkpoint.source.imports
+    let verdicts = Dictionary(grouping: imports, by: \.verdict).mapValues(\.count)
+    if let count = verdicts[.dangerous] {
+      return (.bad, "The pickle contains code: \(counted(count, "dangerous import")). Nothing was run.")
+    }
+    if let count = verdicts[.unknown] {
+      return (.note, "The pickle imports \(counted(count, "unknown name")). Nothing was run.")
+    }
+    if imports.isEmpty { return (.good, "Contains no executable code.") }
+    return (.good, "The pickle imports \(counted(imports.count, "name")), all known and harmless.")
+  }
+
+  private var mapping: Check {
+    let mapping = inspection.outline.report
+    let counts = [
+      (mapping.unexpected.count, "unexpected"), (mapping.misshapen.count, "of a wrong shape"),
+      (mapping.missing.count, "missing"), (mapping.conflicts.count, "in conflict with the config"),
+    ]
+    let problems = counts.filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ")
+    guard mapping.dialect != nil else {
+      return (.note, "No table matches these tensors: they cannot be converted as they are.")
+    }
+    let known = "\(grouped(mapping.mapped.count)) mapped, \(grouped(mapping.dropped.count)) dropped by rules"
+    return problems.isEmpty
+      ? (.good, "Every tensor is accounted for: \(known).") : (.bad, "Not all tensors fit: \(problems); \(known).")
+  }
+
+  private var finiteValues: Check {
+    let odd = readings.count { $0.statistics.nan > 0 || $0.statistics.infinite > 0 }
+    guard odd == 0 else {
+      return (.bad, "\(counted(odd, "tensor"))\(scope) \(odd == 1 ? "contains" : "contain") NaN or infinity.")
+    }
+    let rest = unreadCount == 0 ? "" : " (\(counted(unreadCount, "tensor")) without plain numbers not checked)"
+    return (.good, "No value is NaN or infinite\(scope)\(rest).")
+  }
+
+  private var zeros: Check {
+    let empty = readings.count { $0.statistics.count > 0 && $0.statistics.zeros == $0.statistics.count }
+    return empty == 0
+      ? (.good, "No tensor is all zeros\(scope).")
+      : (.note, "\(counted(empty, "tensor"))\(scope) \(empty == 1 ? "is" : "are") all zeros.")
+  }
+
+  private var config: Check {
+    switch inspection.configState {
+    case .inCheckpoint, .file: (.good, "Config found.")
+    case .unusable(let path): (.note, "Config found, but it cannot be used: \(path).")
+    case .none: (.note, "No config found: sizes are inferred from the shapes.")
+    }
+  }
+
+  private var vocabulary: Check {
+    guard let vocabulary = inspection.vocabulary else { return (.note, "No vocabulary found.") }
+    return (.good, "Vocabulary found\(vocabulary.tokenCount.map { ": \(grouped($0)) tokens" } ?? "").")
+  }
+}
