@@ -178,7 +178,7 @@ struct PageTests {
     _ = try folder.write(Array("a\n".utf8), "vocab.txt")
     #expect(unsafe symlink(model, folder.file("link")) == 0)
     #expect(unsafe link(model, folder.file("hard")) == 0)
-    let table = try folder.copy(fixture("../../Sources/WeightMapping/Tables/bert.yaml"), as: "mine.yaml")
+    let table = try folder.copy(fixture("tables/fused-bert.yaml"), as: "mine.yaml")
     for name in ["model.safetensors", "config.json", "vocab.txt", "link", "hard", "mine.yaml"] {
       let before = try contents(folder.file(name))
       let result = try Program.run("inspect", model, "--table", table, "--html", folder.file(name))
