@@ -1,7 +1,7 @@
 import CheckpointFormats
 import TensorIO
 
-/// Writes an `.npz` archive as `numpy.savez` does: stored entries `NAME.npy`, each an ``NpyHeader`` of version 1 and the
+/// Writes an `.npz` archive as `numpy.savez` does: stored entries `NAME.npy`, each an `NpyHeader` of version 1 and the
 /// data.
 ///
 /// The headers are padded so that the data within the entry starts on 64 bytes, and the entries so that it does in the

@@ -17,7 +17,7 @@ struct TensorMatching {
     _ a: ModelDifference.Input, _ b: ModelDifference.Input, _ mapper: Mapper
   ) -> TensorMatching {
     let found = [a, b].map {
-      mapper.recognise($0.source.tensors, metadata: $0.source.metadata, config: $0.config)
+      mapper.recognize($0.source.tensors, metadata: $0.source.metadata, config: $0.config)
     }
     var matching = TensorMatching(dialects: found.map(\.dialect))
     if found[0].dialect != nil, found[1].dialect != nil, found[0].family == found[1].family {

@@ -51,7 +51,7 @@ extension CheckpointConverter {
   ) throws -> MappingPlan {
     let mapper = try Mapper(tablesAt: tables)
     let file = model.checkpoint.path
-    guard let family = mapper.recognise(model.tensors.tensors).family else {
+    guard let family = mapper.recognize(model.tensors.tensors).family else {
       throw FormatError(.unrecognized, "no table matches these tensors", file: file, advice: .giveTable)
     }
     guard let config = model.config else {

@@ -45,7 +45,7 @@ struct CheckpointChecks {
   private var mapping: Check {
     let mapping = inspection.outline.report
     let counts = [
-      (mapping.unexpected.count, "unexpected"), (mapping.misshapen.count, "of a wrong shape"),
+      (mapping.unexpected.count, "unexpected"), (mapping.misshapen.count, "wrong shape"),
       (mapping.missing.count, "missing"), (mapping.conflicts.count, "in conflict with the config"),
     ]
     let problems = counts.filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ")

@@ -29,8 +29,6 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     case output
     /// Memory, threads or a system library are missing.
     case system
-    /// Not yet given by the code that throws it.
-    case unclassified
   }
 
   /// What the user can do. A command words the cases that its own options serve.
@@ -116,16 +114,6 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     self.found = found
     self.expected = expected
     self.advice = advice
-  }
-
-  /// An error whose kind is not given yet.
-  public init(
-    _ problem: String, file: String? = nil, offset: UInt64? = nil, tensor: String? = nil,
-    found: String? = nil, expected: String? = nil, advice: Advice? = nil
-  ) {
-    self.init(
-      .unclassified, problem, file: file, offset: offset, tensor: tensor, found: found, expected: expected,
-      advice: advice)
   }
 
   public var description: String { text { $0.text } }

@@ -37,8 +37,8 @@ extension ConfigBuilder {
     {
       note(
         .architecture,
-        "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): taken for the first; "
-          + "'architectures' in the config says otherwise")
+        "the head could be of \(([chosen.name] + chosen.others).joined(separator: ", ")): assuming the first; "
+          + "set 'architectures' in the config to choose another")
     }
     for group in chosen.reads where !present.contains(group) {
       note(
@@ -86,6 +86,6 @@ extension ConfigBuilder {
     }
     config.set("id2label", .object((0..<count).map { JSON.Member("\($0)", .string("LABEL_\($0)")) }))
     config.set("label2id", .object((0..<count).map { JSON.Member("LABEL_\($0)", .int($0)) }))
-    note(.unnamedLabels, "the \(count) labels have no names in a config: called LABEL_0 to LABEL_\(count - 1)")
+    note(.unnamedLabels, "the config names no labels: using LABEL_0 to LABEL_\(count - 1)")
   }
 }

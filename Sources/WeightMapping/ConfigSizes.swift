@@ -36,7 +36,7 @@ extension ConfigBuilder {
     if padded, found > wanted {
       note(
         .padded(key: key.name),
-        "\(key.name) is \(found), not the \(wanted) of \(given?.origin ?? source.name): \(tensor) has the rows, as a rule padding"
+        "\(key.name) is \(found), not the \(wanted) of \(given?.origin ?? source.name): \(tensor) has more rows; usually padding"
       )
     } else {
       conflict(.value(key: key.name), "\(subject(key, given, wanted)), but the weights have \(found): \(tensor)")

@@ -7,7 +7,7 @@ struct Dimensions {
   /// A tensor of the source that has the size.
   private(set) var witness: [String: Int] = [:]
 
-  /// Lets every shape vote: one wrong tensor is then misshapen, and not all the others.
+  /// Lets every shape vote: one wrong tensor then has the wrong shape, and not all the others.
   init(_ assignments: Assignments) {
     var votes: [String: [(value: Int, count: Int, witness: Int)]] = [:]
     for key in assignments.keys {

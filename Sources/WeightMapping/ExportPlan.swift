@@ -39,13 +39,14 @@ extension MappingTable {
     let variant = dialects.first { $0.variant?.of == name && $0.isOpen(to: architectures) }
     guard let dialect = variant ?? dialects.first(where: { $0.name == name }) else {
       throw FormatError(
-        .unsupported, "the family '\(family)' has no dialect '\(name)': it cannot be written so", file: file,
+        .unsupported, "the family '\(family)' has no dialect '\(name)': it cannot be exported in this format",
+        file: file,
         expected: dialectNames.joined(separator: ", "))
     }
     if let (key, value) = dialect.exportSettings.first(where: { config[$0.key] != $0.value }) {
       throw FormatError(
         .unsupported,
-        "the dialect '\(dialect.name)' has other names for the tensors of such a model: it cannot be written so",
+        "the dialect '\(dialect.name)' has other names for the tensors of such a model: it cannot be exported in this format",
         file: file, found: "\(key) \(config[key]?.text() ?? "not given")", expected: "\(key) \(value.text())")
     }
     return dialect

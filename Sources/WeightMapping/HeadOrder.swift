@@ -44,7 +44,7 @@ public struct HeadLayout: Sendable, Equatable {
     self.whole = whole
   }
 
-  /// How far apart two neighbours along each axis lie in the whole.
+  /// How far apart two neighbors along each axis lie in the whole.
   private func stride(_ axis: HeadOrder.Axis) -> Int {
     order.axes.reversed().prefix { $0 != axis }.reduce(1) { $0 * extent($1) }
   }

@@ -26,7 +26,7 @@ public struct Mapper: Sendable {
   ///
   /// `metadata` is what the source has next to its tensors. The dialect is `nil` where that contradicts all dialects that
   /// the names fit.
-  public func recognise(_ tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON? = nil)
+  public func recognize(_ tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON? = nil)
     -> Recognition
   {
     let config = SourceConfig(json: config, name: "", values: SourceValues(metadata, config: config))
@@ -175,7 +175,7 @@ extension Mapper {
 
   private func problems(_ report: MappingReport, _ file: String) -> FormatError {
     let counts: [(Int, String)] = [
-      (report.conflicts.count, "in conflict with the config"), (report.misshapen.count, "misshapen"),
+      (report.conflicts.count, "in conflict with the config"), (report.misshapen.count, "wrong shape"),
       (report.missing.count, "missing"), (report.unexpected.count, "unexpected"),
     ]
     var text = "the tensors do not make \(report.description ?? "a model") (dialect \(report.dialect ?? "?")): "

@@ -100,7 +100,7 @@ extension MappingReport {
     }
     let counts = [
       (mapped.count, "mapped"), (dropped.count, "dropped"), (unexpected.count, "unexpected"),
-      (misshapen.count, "misshapen"), (missing.count, "missing"),
+      (misshapen.count, "wrong shape"), (missing.count, "missing"),
     ]
     out += counts.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ") + "\n"
     for line in problemLines { out += line + "\n" }
@@ -130,7 +130,7 @@ extension MappingReport {
     [
       conflicts.map { printable($0.text) },
       misshapen.map {
-        "misshapen: \(printable($0.name)): found \(printable($0.found)), expected \(printable($0.expected))"
+        "wrong shape: \(printable($0.name)): found \(printable($0.found)), expected \(printable($0.expected))"
       },
       missing.map { "missing: \(printable($0.name))" + ($0.name == $0.target ? "" : " (\(printable($0.target)))") },
       unexpected.map { entry in

@@ -59,7 +59,7 @@ enum Console {
   /// How many columns a line of results may take; `nil` where they do not go to a terminal, and so can be as long as they
   /// are.
   static let lineWidth: Int? = {
-    // Who wants colours in a file or a pipe wants what a terminal would show.
+    // Who wants colors in a file or a pipe wants what a terminal would show.
     guard isatty(1) == 1 || isForced else { return nil }
     if let columns = environment("COLUMNS").flatMap({ Int($0) }), columns >= 20 { return columns }
     var size = winsize()

@@ -83,7 +83,7 @@ struct SummaryText {
     let report = outline.report
     guard report.dialect != nil else { return nil }
     let problems = [
-      (report.unexpected.count, "unexpected"), (report.misshapen.count, "of a wrong shape"),
+      (report.unexpected.count, "unexpected"), (report.misshapen.count, "wrong shape"),
       (report.missing.count, "missing"),
     ].filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }
     let known = "\(grouped(report.mapped.count)) mapped, \(grouped(report.dropped.count)) dropped by rules"

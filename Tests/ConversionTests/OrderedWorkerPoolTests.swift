@@ -26,7 +26,7 @@ import WeightMapping
       running.withLock { $0 += 1 }
       defer { running.withLock { $0 -= 1 } }
       let result = try inner.withBytes(ofTensorAt: index, body)
-      if tensors[index].name == failing { throw FormatError("damaged", tensor: failing) }
+      if tensors[index].name == failing { throw FormatError(.damaged, "damaged", tensor: failing) }
       return result
     }
 
@@ -34,7 +34,7 @@ import WeightMapping
       running.withLock { $0 += 1 }
       defer { running.withLock { $0 -= 1 } }
       try inner.streamBytes(ofTensorAt: index, body)
-      if tensors[index].name == failing { throw FormatError("damaged", tensor: failing) }
+      if tensors[index].name == failing { throw FormatError(.damaged, "damaged", tensor: failing) }
     }
   }
 
@@ -86,7 +86,7 @@ import WeightMapping
   @Test func anErrorOfTheSinkEndsAll() throws {
     final class Full: TensorSink {
       func begin(_ tensors: [TensorInfo]) throws {}
-      func append(_ bytes: RawSpan, toTensorAt index: Int) throws { throw FormatError("the disk is full") }
+      func append(_ bytes: RawSpan, toTensorAt index: Int) throws { throw FormatError(.output, "the disk is full") }
       func finish() throws {}
       func cancel() {}
     }

@@ -157,7 +157,7 @@ import WeightMapping
       narrow.add("net/h\(layer)/m", [24, 8])
     }
     let misshapen = problem(narrow)
-    #expect(misshapen.contains("2 misshapen") && misshapen.contains("expected [16 or 32, 8]"), "\(misshapen)")
+    #expect(misshapen.contains("2 wrong shape") && misshapen.contains("expected [16 or 32, 8]"), "\(misshapen)")
     let other = try plan(toy(), config: #"{"activation": "relu"}"#)
     let failed = #expect(throws: FormatError.self) {
       try mapper().exportPlan(

@@ -88,7 +88,7 @@ import WeightMapping
       ("mobilebert", "MobileBertForSequenceClassification"),
     ] {
       let (fake, _) = try fake(name)
-      let recognition = try mapper().recognise(fake.tensors)
+      let recognition = try mapper().recognize(fake.tensors)
       #expect(recognition.family == family && recognition.dialect == "transformers")
       #expect(recognition.matched == fake.tensors.count)
     }
@@ -123,7 +123,7 @@ import WeightMapping
     fake.add("embeddings.position_embeddings.weight", [514, 16])
     fake.remove("embeddings.token_type_embeddings.weight")
     fake.add("embeddings.token_type_embeddings.weight", [1, 16])
-    #expect(try mapper().recognise(fake.tensors).family == "roberta")
+    #expect(try mapper().recognize(fake.tensors).family == "roberta")
     let sizes = config.changing("max_position_embeddings", .int(514)).changing("type_vocab_size", .int(1))
     #expect(try plan(fake, sizes).family == "data2vec-text")
   }
@@ -246,7 +246,7 @@ import WeightMapping
     add("cls/seq_relationship/output_weights", [2, 16])
     add("cls/seq_relationship/output_bias", [2])
 
-    let recognition = try mapper().recognise(google.tensors)
+    let recognition = try mapper().recognize(google.tensors)
     #expect(recognition.family == "albert" && recognition.dialect == "google-tf1")
     let plan = try plan(google, config)
     #expect(plan.config["architectures"] == .strings(["AlbertForPreTraining"]))

@@ -84,7 +84,7 @@ import WeightMapping
     #expect(plan.names.contains("bert.pooler.dense.weight"))
     #expect(plan.names.contains("classifier.weight"))
     #expect(plan.report.scope == scope)
-    #expect(try mapper().recognise(source.tensors).dialect == "google-tf1")
+    #expect(try mapper().recognize(source.tensors).dialect == "google-tf1")
   }
 
   @Test func theRootMayBeAbsent() throws {

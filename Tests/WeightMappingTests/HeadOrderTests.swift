@@ -93,7 +93,7 @@ import WeightMapping
         for: source.tensors, file: "toy", config: .object(["heads": .int(2)]), configFile: "c.json",
         allowUnexpected: [])
     }
-    #expect(failed?.description.contains("misshapen: b1: found F32 [16, 5], expected [24, 5]") == true)
+    #expect(failed?.description.contains("wrong shape: b1: found F32 [16, 5], expected [24, 5]") == true)
   }
 
   @Test(arguments: [

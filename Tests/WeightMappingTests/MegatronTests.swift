@@ -63,7 +63,7 @@ import WeightMapping
     let made = try written(plan, source)
     let expected = try contents(try open("expected.safetensors"))
     #expect(expected.count == 46 && made == expected)
-    let recognition = try mapper().recognise(source.tensors, metadata: source.metadata)
+    let recognition = try mapper().recognize(source.tensors, metadata: source.metadata)
     #expect(recognition.family == "megatron-bert" && recognition.dialect == dialect)
   }
 
@@ -131,7 +131,7 @@ import WeightMapping
       #expect(text.contains("known are 0, 1.0, 2.0, 3.0"), "\(text)")
     }
     let source = try open("version-2.pt")
-    let recognition = try mapper().recognise(source.tensors, metadata: [("checkpoint_version", "4.0")])
+    let recognition = try mapper().recognize(source.tensors, metadata: [("checkpoint_version", "4.0")])
     #expect(recognition.family == "megatron-bert" && recognition.dialect == nil)
   }
 

@@ -76,7 +76,7 @@ import WeightMapping
     // trigram_input is for the encoder to hold against the shape: both are forms of the family.
     #expect(try plan(bent(fake, name, [16, 24]), config).names.contains(name))
     let odd = failure(bent(fake, name, [16, 20]), config)
-    #expect(odd.contains("1 misshapen") && odd.contains("\(name)") && odd.contains("[16, 8 or 24]"), "\(odd)")
+    #expect(odd.contains("1 wrong shape") && odd.contains("\(name)") && odd.contains("[16, 8 or 24]"), "\(odd)")
     let value = "mobilebert.encoder.layer.1.attention.self.value.weight"
     #expect(failure(bent(fake, value, [12, 13]), config).contains(value))
   }

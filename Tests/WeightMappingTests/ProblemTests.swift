@@ -53,15 +53,15 @@ import WeightMapping
     source.add("bert/encoder/layer_0/intermediate/dense/kernel", [Size.inner, Size.hidden])
     let text = failure(source)
     let name = "bert/encoder/layer_0/intermediate/dense/kernel"
-    #expect(text.contains("misshapen: \(name): found F32 [10, 6], expected [6, 10]"))
-    #expect(text.contains("1 misshapen") && !text.contains("missing"))
+    #expect(text.contains("wrong shape: \(name): found F32 [10, 6], expected [6, 10]"))
+    #expect(text.contains("1 wrong shape") && !text.contains("missing"))
   }
 
   @Test func weightsAreFloatingPoint() {
     var source = googleTensors()
     source.remove("bert/pooler/dense/bias")
     source.add("bert/pooler/dense/bias", [Size.hidden], type: .i32)
-    #expect(failure(source).contains("misshapen: bert/pooler/dense/bias: found I32 [6], expected floating-point"))
+    #expect(failure(source).contains("wrong shape: bert/pooler/dense/bias: found I32 [6], expected floating-point"))
   }
 
   @Test(arguments: [
@@ -119,7 +119,8 @@ import WeightMapping
     var source = googleTensors()
     source.remove("cls/predictions/output_bias")
     source.add("cls/predictions/output_bias", [Size.vocabulary - 2])
-    #expect(failure(source, config.changing("vocab_size", .int(9))).contains("misshapen: cls/predictions/output_bias"))
+    #expect(
+      failure(source, config.changing("vocab_size", .int(9))).contains("wrong shape: cls/predictions/output_bias"))
   }
 
   @Test func layersCountUpFromZero() {

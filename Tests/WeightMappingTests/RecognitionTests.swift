@@ -25,7 +25,7 @@ import WeightMapping
     ("llama", ["model.layers.31.self_attn.q_proj.weight", "model.layers.31.mlp.gate_proj.weight"]),
   ])
   func otherFamiliesAreToldForWhatTheyAre(family: String, names: [String]) throws {
-    let recognition = try mapper().recognise(infos(names))
+    let recognition = try mapper().recognize(infos(names))
     #expect(recognition.family == family)
     #expect(recognition.dialect == nil)
     #expect(recognition.description != nil)
@@ -45,11 +45,11 @@ import WeightMapping
     source.remove("embeddings.token_type_embeddings.weight")
     source.add("embeddings.position_embeddings.weight", [514, Size.hidden])
     source.add("embeddings.token_type_embeddings.weight", [1, Size.hidden])
-    #expect(try mapper().recognise(source.tensors).family == "roberta")
+    #expect(try mapper().recognize(source.tensors).family == "roberta")
   }
 
   @Test func whatNobodyKnowsIsNotGuessed() throws {
-    let recognition = try mapper().recognise(infos(["a.weight", "classifier.weight", "classifier.bias"]))
+    let recognition = try mapper().recognize(infos(["a.weight", "classifier.weight", "classifier.bias"]))
     #expect(recognition.family == nil && recognition.matched == 0)
     var source = FakeSource()
     source.add("classifier.weight", [2, 2])
@@ -58,7 +58,7 @@ import WeightMapping
   }
 
   @Test func aBERTIsABERT() throws {
-    let recognition = try mapper().recognise(googleTensors(scope: "module/").tensors)
+    let recognition = try mapper().recognize(googleTensors(scope: "module/").tensors)
     #expect(recognition.family == "bert" && recognition.matched == googleTensors().tensors.count)
   }
 
@@ -86,6 +86,6 @@ import WeightMapping
       info.name = "variables/\(index)/.ATTRIBUTES/VARIABLE_VALUE"
       return info
     }
-    #expect(try mapper().recognise(tensors).dialect == "google-tf1")
+    #expect(try mapper().recognize(tensors).dialect == "google-tf1")
   }
 }

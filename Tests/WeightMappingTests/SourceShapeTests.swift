@@ -120,10 +120,10 @@ private let table = """
   }
 
   @Test(arguments: [
-    ("L-2/L-2_w2", [3, 2, 6], "misshapen: L-2/L-2_w2: found F32 [3, 2, 6], expected [6, 2, 3]"),
-    ("L-2/L-2_w2", [6, 6], "misshapen: L-2/L-2_w2: found F32 [6, 6], expected [6, 2, 3]"),
-    ("L-2/qk", [6, 12], "misshapen: L-2/qk: found F32 [6, 12], expected [1, 6, 12]"),
-    ("L-2/r", [6, 4], "misshapen: L-2/r: found F32 [6, 4], expected [4, 4]"),
+    ("L-2/L-2_w2", [3, 2, 6], "wrong shape: L-2/L-2_w2: found F32 [3, 2, 6], expected [6, 2, 3]"),
+    ("L-2/L-2_w2", [6, 6], "wrong shape: L-2/L-2_w2: found F32 [6, 6], expected [6, 2, 3]"),
+    ("L-2/qk", [6, 12], "wrong shape: L-2/qk: found F32 [6, 12], expected [1, 6, 12]"),
+    ("L-2/r", [6, 4], "wrong shape: L-2/r: found F32 [6, 4], expected [4, 4]"),
   ])
   func anotherShapeIsTold(name: String, shape: [Int], message: String) {
     var source = source()

@@ -11,7 +11,7 @@ import WeightMapping
     let sink = try convert(source)
     #expect(Set(sink.infos.map(\.name)) == names)
     for info in sink.infos { #expect(sink.bytes(info.name) == source.bytes(info.name)) }
-    #expect(try mapper().recognise(source.tensors).dialect == "transformers")
+    #expect(try mapper().recognize(source.tensors).dialect == "transformers")
   }
 
   @Test(arguments: ["module.", "model.", "state_dict.model.module."])

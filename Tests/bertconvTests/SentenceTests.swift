@@ -41,7 +41,8 @@ struct SentenceTests {
     // And so does the file that was made of it.
     #expect(try Program.run("inspect", try convert("of-2020")).output.contains(words))
     let mapping = try Program.run("inspect", fixture("sentence/of-2020"), "--unmapped")
-    #expect(mapping.output.contains("41 mapped, 0 dropped, 0 unexpected, 0 misshapen, 0 missing"), "\(mapping.output)")
+    #expect(
+      mapping.output.contains("41 mapped, 0 dropped, 0 unexpected, 0 wrong shape, 0 missing"), "\(mapping.output)")
   }
 
   @Test(arguments: ["bf16", "int8"]) func reducedWeightsRunToo(type: String) throws {
@@ -64,7 +65,8 @@ struct SentenceTests {
     var message: String {
       switch self {
       case .unknownModule: "a module that is not converted: sentence_transformers.models.LSTM"
-      case .wrongInput: "misshapen: sentence_transformer.2.linear.weight: found F32 [24, 96], expected floats [any, 16]"
+      case .wrongInput:
+        "wrong shape: sentence_transformer.2.linear.weight: found F32 [24, 96], expected floats [any, 16]"
       case .noWeight: "missing: sentence_transformer.3.norm.bias"
       case .noModules: "the config names no module that has it"
       }

@@ -99,7 +99,7 @@ function setUpTheme(button) {
 // Cells of a drawing that the arrow keys walk through: one of them is a stop of the tab key.
 
 /** The cell next to `from` in a direction, by where they are drawn. */
-function neighbour(cells, from, dx, dy) {
+function neighbor(cells, from, dx, dy) {
   const start = from.getBoundingClientRect();
   let best = null;
   let least = Infinity;
@@ -142,7 +142,7 @@ function walkable(container, show, enter, leave = () => {}) {
   container.addEventListener("keydown", (event) => {
     const cell = cellOf(event);
     if (!cell || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.key in arrows) neighbour(cells(), cell, ...arrows[event.key])?.focus();
+    if (event.key in arrows) neighbor(cells(), cell, ...arrows[event.key])?.focus();
     else if (event.key === "Home") cells()[0].focus();
     else if (event.key === "End") cells().at(-1).focus();
     else if (event.key === "Enter" || event.key === " ") enter(cell);

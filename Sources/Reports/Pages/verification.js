@@ -95,7 +95,7 @@ const top = Math.log10(everyError.reduce((a, b) => Math.max(a, b), Math.max(tole
 const bottom = Math.min(Math.log10(everyError.reduce((a, b) => Math.min(a, b), 1)), top - 1);
 
 /** Paler is smaller; orange is over the tolerance. */
-function colour(error) {
+function color(error) {
   const part = error === null ? 1 : error === 0 ? 0 : Math.max(0, Math.min(1, (Math.log10(error) - bottom) / (top - bottom)));
   return `color-mix(in oklab, var(${isOff(error) ? "--high" : "--low"}) ${(8 + 92 * part).toFixed(0)}%, var(--panel))`;
 }
@@ -134,7 +134,7 @@ function drawMap() {
         class: "cell", x, y, width, height, role: "img", tabindex: "-1", "data-row": number, "data-column": column,
         "aria-label": cellText(table, number, column),
       });
-      cell.style.fill = colour(error);
+      cell.style.fill = color(error);
       parts.push(cell);
       if (isOff(error)) parts.push(draw("path", { class: "off", d: `M${x + 2} ${y + height - 3}L${x + width - 2} ${y + 3}` }));
     });
@@ -164,7 +164,7 @@ if (errors.rows.length > 0) {
   const samples = [10 ** bottom, tolerance, 10 ** top].filter((error, index, all) => error > 0 && all.indexOf(error) === index);
   byId("legend").append(...samples.sort((a, b) => a - b).map((error) => {
     const box = draw("rect", { width: 14, height: 14 });
-    box.style.fill = colour(error);
+    box.style.fill = color(error);
     return make("span", {}, draw("svg", { width: 14, height: 14, "aria-hidden": "true" }, box),
       error === tolerance ? `${errorText(error)}, the tolerance` : errorText(error));
   }), make("span", {}, "a dot: not compared"));
