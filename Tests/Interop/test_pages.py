@@ -75,7 +75,7 @@ class Histograms(InteropTest):
         for name, array in arrays.items():
             with self.subTest(name=name):
                 finite = array[np.isfinite(array)].astype("f8") if array.dtype.kind == "f" else array.astype("f8").ravel()
-                found = np.array([int(count) for count in rows[name][11].split()])
+                found = np.array([int(count) for count in rows[name]["histogram"].split()])
                 expected, _ = np.histogram(finite, bins=48)
                 self.assertEqual((len(found), found.sum()), (48, finite.size))
                 # A value within a rounding of an edge may be on either side of it.
@@ -313,7 +313,7 @@ class Inspection(WithBrowser, InteropTest):
         tensors["steps"] = np.arange(3)
         self.page(tensors)
         checks = self.find("#checks").text
-        self.assertIn("1 tensor holds NaN or infinity", checks)
+        self.assertIn("1 tensor contains NaN or infinity", checks)
         self.assertIn("1 tensor is all zeros", checks)
         flags = {flag.text for flag in self.all("#rows .flag")}
         self.assertEqual(flags, {"! 1 NaN", "all zeros"})
@@ -345,7 +345,7 @@ class Inspection(WithBrowser, InteropTest):
         self.assertEqual(button.text, "Light colors")
         self.focus(button)
         self.press(Keys.ENTER)
-        self.assertEqual((self.script(ground), button.text), (light, "Dark colours"))
+        self.assertEqual((self.script(ground), button.text), (light, "Dark colors"))
         self.prefer("light")
         self.press(Keys.ENTER)
         self.assertEqual(self.script(ground), dark)
@@ -392,7 +392,7 @@ class Inspection(WithBrowser, InteropTest):
 
     def test_nothing_to_show(self):
         self.page({"empty": np.zeros((0, 3), "f4")}, name="empty")
-        self.assertIn("nothing to draw", self.find("#treemap-note").text)
+        self.assertIn("Nothing to draw", self.find("#treemap-note").text)
         self.assertEqual(self.names(), ["empty"])
 
 
