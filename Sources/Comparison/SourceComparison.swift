@@ -14,8 +14,12 @@ extension ModelComparison {
   /// ```
   ///
   /// - Parameters:
+  ///   - model: path of the native file
+  ///   - source: the opened checkpoint
   ///   - tables: paths of mapping tables, which take precedence over the built-in ones
   ///   - allowUnexpected: globs of the names that the conversion was allowed to leave out
+  ///   - tolerance: the largest difference of two values that counts as equal; `nil` for none
+  ///   - progress: bytes compared and bytes to compare, called on this thread
   public static func compare(
     modelAt model: String, with source: SourceModel, tables: [String] = [], allowUnexpected: [String] = [],
     tolerance: Double? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil

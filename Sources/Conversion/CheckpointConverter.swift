@@ -18,6 +18,8 @@ public enum CheckpointConverter {
   ///
   /// - Parameters:
   ///   - source: a file, a TensorFlow prefix or a folder
+  ///   - output: path of the file to write
+  ///   - options: config, vocabulary, tables, storage type and what may be left out
   ///   - progress: called on this thread
   /// - Throws: `FormatError` of kind `dangerous` for a pickle that could run code, `mismatch` and `unrecognized` for tensors
   ///   that do not make a model, `output` where the file cannot be written, and what a reader finds

@@ -25,8 +25,10 @@ public struct SourceModel: Sendable {
   /// Opens the checkpoint at `path`: a file, a TensorFlow prefix or a folder.
   ///
   /// - Parameters:
+  ///   - path: the checkpoint
   ///   - kind: the only kind of format that is accepted; `nil` accepts all
   ///   - config: path of the config; `nil` takes the one in the checkpoint or in its folder
+  ///   - dangerousContent: what to do with a pickle that imports something dangerous
   /// - Throws: `FormatError`, of kind `dangerous` where the checkpoint contains code and that is refused
   public init(
     _ path: String, kind: CheckpointKind? = nil, config: String? = nil, dangerousContent: DangerousContent = .refused

@@ -23,7 +23,7 @@ public final class NativeWriter: TensorSink {
   ///   - overwrites: whether an existing file is replaced
   ///   - config: the canonical config
   ///   - vocabulary: the vocabulary's text, kept as it is
-  ///   - source: what the tensors come from (``NativeKey/source``)
+  ///   - source: what the tensors come from (`NativeKey.source`)
   public init(
     path: String, overwrites: Bool, config: JSON, vocabulary: String?, source: JSON
   ) throws(FormatError) {
@@ -36,7 +36,7 @@ public final class NativeWriter: TensorSink {
     metadata.append((NativeKey.source, source.text()))
   }
 
-  /// Replaces ``NativeKey/source`` by a text of the same length: some of it may only be known when the data is written.
+  /// Replaces `NativeKey.source` by a text of the same length: some of it may only be known when the data is written.
   public func setSource(_ source: JSON) throws(FormatError) {
     let text = source.text()
     guard let index = metadata.firstIndex(where: { $0.key == NativeKey.source }),

@@ -31,7 +31,7 @@ public struct MappingPlan: Sendable {
   public let dialect: String
   /// The canonical config, in the style of `transformers`.
   public package(set) var config: JSON
-  /// In forward order. Holds tied tensors too until ``resolvingTies(in:)``.
+  /// In forward order. Holds tied tensors too until `resolvingTies(in:)` of Conversion.
   public package(set) var targets: [Target]
   public package(set) var report: MappingReport
   /// What was assumed, inferred or changed.

@@ -2,7 +2,7 @@ import COneDNN
 import COpenBLAS
 import TensorIO
 
-/// What computes the matrix products: the choice of a ``Backend``.
+/// What computes the matrix products: the choice of a `Backend`.
 public enum MathLibrary: Sendable, Equatable {
   /// oneDNN on weights that are packed when the model is opened: fast, for more memory and some time at the start.
   case oneDNN
