@@ -55,7 +55,8 @@ fuzz() {
   while read -r file; do cp "$file" ".corpus/$parser/seed-$((number++))"; done < <(seeds "$parser")
   log=$(mktemp)
   # An input that takes ten seconds or half a GiB in one piece is a find as well.
-  if "$fuzz" "$parser" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=65536 \
+  if LSAN_OPTIONS=suppressions=$PWD/leaks.txt:print_suppressions=0 \
+    "$fuzz" "$parser" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=65536 \
     -use_value_profile=1 -print_final_stats=1 -artifact_prefix="found/$parser-" ".corpus/$parser" >"$log" 2>&1; then
     printf 'ok    %-12s %10s executions in %s s, %s inputs kept\n' "$parser" \
       "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" $((SECONDS - start)) \
