@@ -127,7 +127,7 @@ let package = Package(
     // Checkpoints in memory, and what the tables and a conversion make of them.
     .target(
       name: "ModelSupport",
-      dependencies: ["TensorIO", "WeightMapping", "Conversion"],
+      dependencies: ["TensorIO", "WeightMapping", "Conversion", "TestSupport"],
       path: "Tests/ModelSupport",
       swiftSettings: strict),
     .testTarget(
@@ -142,7 +142,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ComparisonTests",
-      dependencies: ["Comparison", "Conversion", "WeightMapping", "ModelSupport"], swiftSettings: strict),
+      dependencies: ["Comparison", "Conversion", "WeightMapping", "TestSupport", "ModelSupport"], swiftSettings: strict),
     .testTarget(
       name: "EncoderTests",
       dependencies: [

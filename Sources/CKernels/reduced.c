@@ -2,6 +2,7 @@
 
 #include "CKernels.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "vectors.h"
@@ -151,10 +152,10 @@ VECTORIZED void bertconv_quantize_weights(
       scales[r] = NAN;
       continue;
     }
-    float scale = largest / 127.0f;
+    float scale = largest == 0 ? 1 : largest / 127.0f < FLT_MIN ? FLT_MIN : largest / 127.0f;
     scales[r] = scale;
     for (size_t c = 0; c < columns; c++) {
-      float value = scale > 0 ? row[c] / scale : 0;
+      float value = row[c] / scale;
       value = value < -127 ? -127 : value > 127 ? 127 : value;
       y[r * columns + c] = (int8_t)(int32_t)(as_bits(value + 12582912.0f) - as_bits(12582912.0f));
     }

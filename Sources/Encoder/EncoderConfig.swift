@@ -62,11 +62,8 @@ public struct EncoderConfig: Sendable {
 
   /// Reads and checks a config; `file` is its origin, for messages.
   public init(_ json: JSON, file: String? = nil) throws(FormatError) {
-    try self.init(json, file: file, families: Self.families.get())
+    try self.init(json, file: file, families: ModelFamily.builtIn())
   }
-
-  /// Those of the program, read once.
-  private static let families = Result { () throws(FormatError) -> [ModelFamily] in try ModelFamily.builtIn() }
 
   package init(_ json: JSON, file: String?, families: [ModelFamily]) throws(FormatError) {
     guard json.members != nil else { throw FormatError(.config, "the config is not a JSON object", file: file) }

@@ -1,26 +1,26 @@
+import ModelFamilies
 import TensorIO
 
-/// The sizes of a model that its config gives, in the spelling of any of the programs that write configs.
+/// The sizes of a model that its config gives, in the spelling of any of the families.
 public struct ModelSizes: Sendable, Equatable {
   public enum Size: Sendable, CaseIterable {
     case layers, hidden, inner, embeddings, heads, vocabulary, positions, activation
 
-    /// Config keys, the most frequent spelling first.
-    fileprivate var keys: [String] {
+    fileprivate var setting: ConfigSetting {
       switch self {
-      case .layers: ["num_hidden_layers", "n_layers", "n_layer"]
-      case .hidden: ["hidden_size", "dim", "n_embd"]
-      case .inner: ["n_hid"]
-      case .embeddings: ["emb_sz"]
-      case .heads: ["num_attention_heads", "n_heads", "n_head"]
-      case .vocabulary: ["vocab_size", "vocab_sz"]
-      case .positions: ["max_position_embeddings", "n_positions"]
-      case .activation: ["hidden_act", "activation", "afn"]
+      case .layers: .layerCount
+      case .hidden: .hiddenSize
+      case .inner: .recurrentSize
+      case .embeddings: .embeddingSize
+      case .heads: .headCount
+      case .vocabulary: .vocabularySize
+      case .positions: .positionCount
+      case .activation: .activation
       }
     }
   }
 
-  /// As the config has them; sizes that it does not give are left out.
+  /// As the config has them; sizes that it does not give are left out, and that of the embeddings where it is the hidden size.
   public let values: [(size: Size, value: String)]
 
   public static func == (a: ModelSizes, b: ModelSizes) -> Bool {
@@ -29,8 +29,8 @@ public struct ModelSizes: Sendable, Equatable {
 
   /// Of the first of `configs` that has a value for a key.
   init(_ configs: [JSON?]) {
-    values = Size.allCases.compactMap { size -> (size: Size, value: String)? in
-      for key in size.keys {
+    let found = Size.allCases.compactMap { size -> (size: Size, value: String)? in
+      for key in ModelFamily.keys(of: size.setting) {
         switch configs.lazy.compactMap({ $0?[key] }).first {
         case .number(let text), .string(let text): return (size, text)
         default: continue
@@ -38,20 +38,23 @@ public struct ModelSizes: Sendable, Equatable {
       }
       return nil
     }
+    let hidden = found.first { $0.size == .hidden }?.value
+    values = found.filter { $0.size != .embeddings || $0.value != hidden }
   }
 
   /// The sizes in a line; `nil` where there are none.
   public var text: String? {
     let parts = values.map { size, text -> String in
       let number = Int(text).map { grouped($0) } ?? text
+      let plural = number == "1" ? "" : "s"
       return switch size {
-      case .layers: "\(number) layer\(number == "1" ? "" : "s")"
+      case .layers: "\(number) layer\(plural)"
       case .hidden: "hidden size \(number)"
       case .inner: "inner size \(number)"
       case .embeddings: "embedding size \(number)"
-      case .heads: "\(number) heads"
+      case .heads: "\(number) head\(plural)"
       case .vocabulary: "vocabulary of \(number)"
-      case .positions: "\(number) positions"
+      case .positions: "\(number) position\(plural)"
       case .activation: text
       }
     }

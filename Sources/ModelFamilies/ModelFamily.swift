@@ -62,8 +62,10 @@ public struct ModelFamily: Sendable {
       uniquingKeysWith: { first, _ in first })
   }
 
-  /// The families that are built into the program. A new family is one line here and its file.
-  public static func builtIn() throws(FormatError) -> [ModelFamily] {
+  /// The families that are built into the program, parsed once.
+  public static func builtIn() throws(FormatError) -> [ModelFamily] { try parsed.get() }
+
+  private static let parsed = Result { () throws(FormatError) -> [ModelFamily] in
     let shared = try SharedDefinitions.builtIn()
     var families: [ModelFamily] = []
     for (file, content) in files {
@@ -73,7 +75,8 @@ public struct ModelFamily: Sendable {
     return families
   }
 
-  /// In the order in which they are asked; one whose names another has as well comes before it.
+  /// In the order in which they are asked; one whose names another has as well comes before it. A new family is one line
+  /// here and its file.
   private static var files: [(name: String, content: [UInt8])] {
     [
       ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
@@ -104,6 +107,20 @@ public struct ModelFamily: Sendable {
 
   /// The key of the config that gives a setting; `nil` where the family has none.
   package func key(for setting: ConfigSetting) -> ConfigKey? { keysBySetting[setting].map { configKeys[$0] } }
+
+  /// The keys under which configs of any of the built-in families give a setting, those of the first families first.
+  public static func keys(of setting: ConfigSetting) -> [String] { keysOfSettings[setting] ?? [] }
+
+  private static let keysOfSettings: [ConfigSetting: [String]] = {
+    var result: [ConfigSetting: [String]] = [:]
+    for key in ((try? builtIn()) ?? []).flatMap(\.configKeys) {
+      guard let setting = key.setting else { continue }
+      for name in [key.name] + key.otherNames where result[setting]?.contains(name) != true {
+        result[setting, default: []].append(name)
+      }
+    }
+    return result
+  }()
 
   /// What a word of the activation setting means; `nil` for a word that is not known, or whose function is not computed.
   public func activation(named word: String) -> Activation? {

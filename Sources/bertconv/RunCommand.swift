@@ -65,20 +65,10 @@ struct Run: ParsableCommand {
 
   private func runModel() throws {
     let began = Clock.now
-    let native = try NativeModel.open(model)
-    if !skipChecksums { try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) } }
-    let encoder = try ModelConfig(native, model, given: config).use {
-      try Encoder(native, config: $0, threads: threads, precision: precision)
-    }
+    let encoder = try loadEncoder()
     let loaded = Clock.now - began
     let input = try Fixture(try CheckpointOpener().openFile(inputs)).input
-    let available = encoder.availableOutputs
-    for name in outputs where !available.contains(name) {
-      throw FormatError(
-        .input, "the model has no such output", file: model, found: name, expected: available.joined(separator: ", "))
-    }
-    // The hidden states of every layer are many: they are written when asked for.
-    let wanted = outputs.isEmpty ? encoder.defaultOutputs : outputs
+    let wanted = try wantedOutputs(of: encoder)
     if FileSystem.isSameFile(output, inputs) || FileSystem.isSameFile(output, model) {
       throw FormatError(.output, "the output is one of the inputs", file: output, advice: .chooseOtherOutput)
     }
@@ -86,8 +76,8 @@ struct Run: ParsableCommand {
       output.hasSuffix(".npz")
       ? try NpzWriter(path: output, overwrites: force) : try SafetensorsWriter(path: output, overwrites: force)
     var times: [Double] = []
-    var results: [EncoderOutput] = []
     do {
+      var results: [EncoderOutput] = []
       for _ in 0..<repeats {
         let start = Clock.now
         results = try ProgressBar.during("running", unit: .tokens) {
@@ -95,24 +85,50 @@ struct Run: ParsableCommand {
         }
         times.append(Clock.now - start)
       }
-      let order = results.sorted { (wanted.firstIndex(of: $0.name) ?? 0) < (wanted.firstIndex(of: $1.name) ?? 0) }
-      try writer.begin(
-        try order.map { result in
-          guard let info = TensorInfo(name: result.name, elementType: .f32, shape: result.shape) else {
-            throw FormatError(.limit, "the output is too large", tensor: result.name, found: shapeText(result.shape))
-          }
-          return info
-        })
-      for (index, result) in order.enumerated() {
-        // Memory safety: floats have no padding.
-        try writer.append(unsafe result.values.span.bytes, toTensorAt: index)
-      }
-      try writer.finish()
+      try write(
+        results.sorted { (wanted.firstIndex(of: $0.name) ?? 0) < (wanted.firstIndex(of: $1.name) ?? 0) }, to: writer)
     } catch {
       writer.cancel()
       throw error
     }
-    times.sort()
+    report(times.sorted(), loaded: loaded, wanted, input, threads: encoder.threads)
+  }
+
+  private func loadEncoder() throws -> Encoder {
+    let native = try NativeModel.open(model)
+    if !skipChecksums { try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) } }
+    return try ModelConfig(native, model, given: config).use {
+      try Encoder(native, config: $0, threads: threads, precision: precision)
+    }
+  }
+
+  /// Those that were asked for, or those of the model but for the hidden states of every layer, which are many.
+  private func wantedOutputs(of encoder: Encoder) throws -> [String] {
+    let available = encoder.availableOutputs
+    for name in outputs where !available.contains(name) {
+      throw FormatError(
+        .input, "the model has no such output", file: model, found: name, expected: available.joined(separator: ", "))
+    }
+    return outputs.isEmpty ? encoder.defaultOutputs : outputs
+  }
+
+  private func write(_ results: [EncoderOutput], to writer: any TensorSink) throws {
+    try writer.begin(
+      try results.map { result in
+        guard let info = TensorInfo(name: result.name, elementType: .f32, shape: result.shape) else {
+          throw FormatError(.limit, "the output is too large", tensor: result.name, found: shapeText(result.shape))
+        }
+        return info
+      })
+    for (index, result) in results.enumerated() {
+      // Memory safety: floats have no padding.
+      try writer.append(unsafe result.values.span.bytes, toTensorAt: index)
+    }
+    try writer.finish()
+  }
+
+  /// `times` in seconds, the shortest first.
+  private func report(_ times: [Double], loaded: Double, _ wanted: [String], _ input: EncoderInput, threads: Int) {
     let median =
       times.count % 2 == 1 ? times[times.count / 2] : (times[times.count / 2 - 1] + times[times.count / 2]) / 2
     let tokens = input.tokenCount
@@ -121,13 +137,13 @@ struct Run: ParsableCommand {
         JSON.object([
           "sequences": .int(input.batch), "tokens": .int(tokens), "median_s": .double(median),
           "best_s": .double(times[0]), "load_s": .double(loaded), "precision": .string(precision.rawValue),
-          "threads": .int(encoder.threads), "outputs": .strings(wanted), "output": .string(output),
+          "threads": .int(threads), "outputs": .strings(wanted), "output": .string(output),
         ]).text(pretty: true))
       return
     }
     Console.result(
       "\(printable(output)): \(wanted.joined(separator: ", ")) of \(input.batch) sequences, \(grouped(tokens)) tokens; "
         + "\(fixed(median * 1000, digits: 1)) ms, \(grouped(Int(Double(tokens) / max(median, 1e-9)))) tokens/s "
-        + "on \(encoder.threads) threads; loaded in \(fixed(loaded * 1000, digits: 1)) ms")
+        + "on \(threads) threads; loaded in \(fixed(loaded * 1000, digits: 1)) ms")
   }
 }

@@ -2,13 +2,14 @@ import Comparison
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 
 @Suite struct ModelComparisonTests {
   /// The model that a conversion makes, as a source.
-  private func model(_ source: FakeSource) throws -> FakeSource {
+  private func model(_ source: MemorySource) throws -> MemorySource {
     let names = try plan(source).names
-    var model = FakeSource()
+    var model = MemorySource()
     let origin = transformersTensors()
     for name in names { if let index = origin.index(ofTensor: name) { model.add(name, origin.tensors[index].shape) } }
     return model

@@ -1,11 +1,12 @@
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 
 @testable import Comparison
 
 @Suite struct ModelDifferenceTests {
-  private func difference(_ a: FakeSource, _ b: FakeSource, tolerance: Double = 0) throws -> ModelDifference {
+  private func difference(_ a: MemorySource, _ b: MemorySource, tolerance: Double = 0) throws -> ModelDifference {
     try ModelDifference.between(
       .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
   }
@@ -13,7 +14,7 @@ import Testing
   @Test func aCheckpointAndItsConversionAreEqual() throws {
     let google = googleTensors()
     let sink = try convert(google)
-    var model = FakeSource()
+    var model = MemorySource()
     for info in sink.infos { model.add(info.name, info.shape, bytes: sink.bytes(info.name)) }
     let result = try difference(google, model)
     #expect(result.isEqual && result.isMatchedByTable && result.family == "bert")
@@ -21,13 +22,13 @@ import Testing
   }
 
   @Test func everyKindIsTold() throws {
-    var a = FakeSource()
+    var a = MemorySource()
     a.add("same", [3])
     a.add("gone", [1])
     a.add("bent", floats: [1, 2, 3])
     a.add("typed", floats: [1, 2])
     a.add("shaped", [2, 3])
-    var b = FakeSource()
+    var b = MemorySource()
     b.add("same", [3])
     b.add("bent", floats: [1, 2.5, 3])
     b.add("typed", [2], type: .f16, bytes: [0x00, 0x3C, 0x00, 0x40])
@@ -45,9 +46,9 @@ import Testing
   }
 
   @Test func aToleranceIsAbsolute() throws {
-    var a = FakeSource()
+    var a = MemorySource()
     a.add("x", floats: [1, 2])
-    var b = FakeSource()
+    var b = MemorySource()
     b.add("x", floats: [1, 2.25])
     #expect(try !difference(a, b, tolerance: 0.2).isEqual)
     let result = try difference(a, b, tolerance: 0.25)
@@ -55,13 +56,13 @@ import Testing
   }
 
   @Test func aNaNIsNoNumberAndEveryBitCounts() throws {
-    var a = FakeSource()
+    var a = MemorySource()
     a.add("x", floats: [.nan, 0])
-    var b = FakeSource()
+    var b = MemorySource()
     b.add("x", floats: [1, 0])
     #expect(try difference(a, b, tolerance: 1e30).entries.first?.maximum == .infinity)
     #expect(try difference(a, a).isEqual)
-    var zero = FakeSource()
+    var zero = MemorySource()
     zero.add("x", floats: [.nan, -0.0])
     #expect(try difference(a, zero).entries.first?.maximum == 0)
     #expect(try difference(a, zero, tolerance: 1e-9).isEqual)
@@ -80,7 +81,7 @@ import Testing
   @Test func whatIsMissingIsNamed() throws {
     let google = googleTensors()
     let sink = try convert(google)
-    var model = FakeSource()
+    var model = MemorySource()
     let missing = "bert.encoder.layer.0.output.dense.bias"
     for info in sink.infos where info.name != missing { model.add(info.name, info.shape, bytes: sink.bytes(info.name)) }
     let result = try difference(google, model)
@@ -90,9 +91,9 @@ import Testing
 
   @Test func wholeNumbersBeyondADoubleDiffer() throws {
     func long(_ value: Int64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
-    var a = FakeSource()
+    var a = MemorySource()
     a.add("x", [1], type: .i64, bytes: long(1 << 60))
-    var b = FakeSource()
+    var b = MemorySource()
     b.add("x", [1], type: .i64, bytes: long((1 << 60) + 1))
     #expect(try !difference(a, b, tolerance: 0.5).isEqual)
     #expect(try difference(a, b, tolerance: 1).isEqual)

@@ -1,22 +1,23 @@
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 
 @testable import Comparison
 
 @Suite("The parts of a model")
 struct ModelPartTests {
-  private func difference(_ a: FakeSource, _ b: FakeSource, tolerance: Double = 0) throws -> ModelDifference {
+  private func difference(_ a: MemorySource, _ b: MemorySource, tolerance: Double = 0) throws -> ModelDifference {
     try ModelDifference.between(
       .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
   }
 
   /// The same tensors, those that `change` gives values for with these.
-  private func changed(_ source: FakeSource, _ change: (String) -> [Float]?) -> FakeSource {
-    var result = FakeSource()
+  private func changed(_ source: MemorySource, _ change: (String) -> [Float]?) -> MemorySource {
+    var result = MemorySource()
     for tensor in source.tensors {
       if let values = change(tensor.name) {
-        var whole = FakeSource()
+        var whole = MemorySource()
         whole.add("x", floats: values)
         result.add(tensor.name, tensor.shape, bytes: whole.bytes("x"))
       } else {
@@ -94,7 +95,7 @@ struct ModelPartTests {
 
   /// Equal tensors of a part that moved are in its norm.
   @Test func aPartIsMeasuredAsAWhole() throws {
-    var a = FakeSource()
+    var a = MemorySource()
     for layer in 0..<3 {
       a.add("h.\(layer).w", floats: [1, 2, 2, 4])
       a.add("h.\(layer).b", floats: [Float(layer), 0, 0])
@@ -118,7 +119,7 @@ struct ModelPartTests {
 
   /// Positions that are numbered would outweigh every weight.
   @Test func wholeNumbersAreNotInTheNorm() throws {
-    var a = FakeSource()
+    var a = MemorySource()
     for layer in 0..<2 {
       a.add("h.\(layer).w", floats: [3, 4])
       a.add("h.\(layer).ids", [2], type: .i32, bytes: [1, 0, 0, 0, 0, 0, 1, 0])
@@ -132,7 +133,7 @@ struct ModelPartTests {
   }
 
   @Test func whatIsWithinTheToleranceIsEqual() throws {
-    var a = FakeSource()
+    var a = MemorySource()
     for layer in 0..<2 { for part in ["w", "v"] { a.add("h.\(layer).\(part)", floats: [3, 4]) } }
     let b = changed(a) { $0 == "h.1.w" ? [3, 5] : $0 == "h.0.w" ? [3, 4.25] : $0 == "h.1.v" ? [3, 4.25] : nil }
     let result = try difference(a, b, tolerance: 0.5)
@@ -158,7 +159,7 @@ struct ModelPartTests {
   }
 
   @Test func anotherShapeIsAChangeWithoutAMeasure() throws {
-    var (a, b) = (FakeSource(), FakeSource())
+    var (a, b) = (MemorySource(), MemorySource())
     for layer in 0..<2 { for part in ["w", "v"] { a.add("h.\(layer).\(part)", floats: [3, 4]) } }
     for layer in 0..<2 {
       for part in ["w", "v"] { b.add("h.\(layer).\(part)", floats: layer == 0 ? [3, 4, 5] : [3, 5]) }

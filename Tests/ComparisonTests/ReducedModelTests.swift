@@ -2,6 +2,7 @@ import Comparison
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -22,7 +23,7 @@ import WeightMapping
     let source = smallValues(googleTensors())
     let whole = try reducedModel(of: source, .int8)
     for (name, byte) in [("bert.pooler.dense.weight", 0), ("bert.pooler.dense.weight_scale", 0)] {
-      var changed = FakeSource()
+      var changed = MemorySource()
       for tensor in whole.tensors {
         var bytes = whole.bytes(tensor.name)
         if tensor.name == name { bytes[byte] ^= 1 }

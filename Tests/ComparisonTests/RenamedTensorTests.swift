@@ -1,5 +1,6 @@
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 
 @testable import Comparison
@@ -18,8 +19,8 @@ private func renames(_ result: ModelDifference) -> (pairs: [[String]], others: [
 }
 
 /// A checkpoint of tensors of three values each, those of one letter alike; digits are constant tensors.
-private func source(_ tensors: [(String, Character)]) -> FakeSource {
-  var source = FakeSource()
+private func source(_ tensors: [(String, Character)]) -> MemorySource {
+  var source = MemorySource()
   for (name, content) in tensors {
     if let digit = content.wholeNumberValue {
       source.add(name, floats: Array(repeating: Float(digit), count: 3))
@@ -46,7 +47,7 @@ struct RenamedTensorTests {
   }
 
   @Test func aToleranceDoesNotMakeNames() throws {
-    var (a, b) = (FakeSource(), FakeSource())
+    var (a, b) = (MemorySource(), MemorySource())
     a.add("old", floats: [1, 2])
     b.add("new", floats: [1, 2.5])
     #expect(try renames(difference(a, b, tolerance: 1)).pairs == [])
@@ -55,7 +56,7 @@ struct RenamedTensorTests {
 
   /// The same bytes in another form are another tensor.
   @Test func typeAndShapeMustBeTheSame() throws {
-    var (a, b) = (FakeSource(), FakeSource())
+    var (a, b) = (MemorySource(), MemorySource())
     a.add("a", [2, 3], seed: "x")
     b.add("b", [3, 2], seed: "x")
     a.add("c", [4], type: .i32, seed: "y")
@@ -65,7 +66,7 @@ struct RenamedTensorTests {
 
   /// Of several tensors of the same bytes the most similar names go together, whatever the order.
   @Test func theNearestNamesArePaired() throws {
-    func alike(_ names: [String]) -> FakeSource { source(names.map { ($0, "x") }) }
+    func alike(_ names: [String]) -> MemorySource { source(names.map { ($0, "x") }) }
     let a = alike((0..<12).flatMap { ["h.\($0).norm.weight", "h.\($0).norm.bias"] })
     let b = alike(
       [11, 3, 0, 1, 10, 2, 4, 5, 6, 7, 8, 9].flatMap { ["layer_\($0)/LayerNorm/bias", "layer_\($0)/LayerNorm/weight"] })
@@ -111,7 +112,7 @@ struct RenamedTensorTests {
 
   /// Scalars and empty tensors are constant.
   @Test func whatHasHardlyAnyBytesIsNotRenamed() throws {
-    var a = FakeSource()
+    var a = MemorySource()
     a.add("step", [], seed: "x")
     a.add("none", [0, 4], bytes: [])
     let (pairs, others) = try renames(difference(a, a.renamed { "the." + $0 }))
@@ -119,7 +120,7 @@ struct RenamedTensorTests {
   }
 
   @Test func bytesThatAgreeInPartAreNotRenamed() throws {
-    var (a, b) = (FakeSource(), FakeSource())
+    var (a, b) = (MemorySource(), MemorySource())
     a.add("a", floats: [1, 2, 3, 4, 5])
     b.add("b", floats: [1, 2, 3, 4, 6])
     a.add("c", floats: [7, 7, 7, 7, 1])
@@ -131,7 +132,7 @@ struct RenamedTensorTests {
   @Test func whatATableTurnsIsComparedTurned() throws {
     let google = googleTensors()
     let sink = try convert(google)
-    var model = FakeSource()
+    var model = MemorySource()
     for info in sink.infos {
       let name = info.name.hasPrefix("cls.") ? "my" + info.name.dropFirst(3) : info.name
       model.add(name, info.shape, bytes: sink.bytes(info.name))
@@ -146,7 +147,7 @@ struct RenamedTensorTests {
 
   /// Nothing is read more than twice, and nothing at all that no other tensor could be.
   @Test func theDataIsReadAtMostTwice() throws {
-    var (a, b) = (FakeSource(), FakeSource())
+    var (a, b) = (MemorySource(), MemorySource())
     for number in 0..<200 {
       a.add("a.\(number).weight", [2], seed: "a\(number)")
       b.add("b.\(number).weight", [2], seed: number % 2 == 0 ? "a\(number)" : "b\(number)")
@@ -166,10 +167,10 @@ struct RenamedTensorTests {
 
 /// Counts how often each tensor is read.
 private final class CountingSource: TensorSource {
-  private let base: FakeSource
+  private let base: MemorySource
   private let counts = Lock<[Int: Int]>([:])
 
-  init(_ base: FakeSource) { self.base = base }
+  init(_ base: MemorySource) { self.base = base }
 
   var format: FormatName { base.format }
   var files: [SourceFile] { base.files }

@@ -1,5 +1,6 @@
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 
 @testable import Comparison
@@ -10,14 +11,14 @@ private func bytes<T: FixedWidthInteger>(_ values: [T]) -> [UInt8] {
 }
 private func bytes(_ values: [Float]) -> [UInt8] { bytes(values.map(\.bitPattern)) }
 
-private func difference(_ a: FakeSource, _ b: FakeSource, tolerance: Double = 0) throws -> ModelDifference {
+private func difference(_ a: MemorySource, _ b: MemorySource, tolerance: Double = 0) throws -> ModelDifference {
   try ModelDifference.between(
     .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
 }
 
 /// What is found between two vectors of F32.
 private func distance(_ a: [Float], _ b: [Float]) throws -> ValueDistance {
-  var (x, y) = (FakeSource(), FakeSource())
+  var (x, y) = (MemorySource(), MemorySource())
   x.add("x", floats: a)
   y.add("x", floats: b)
   return try #require(try difference(x, y).entries.first?.distance)
@@ -86,7 +87,7 @@ struct ValueDistanceTests {
     (.i8, bytes([1, 2, -2] as [Int8]), bytes([1, 2, -3] as [Int8])),
   ])
   func everyTypeIsMeasured(_ type: ElementType, _ a: [UInt8], _ b: [UInt8]) throws {
-    var (x, y) = (FakeSource(), FakeSource())
+    var (x, y) = (MemorySource(), MemorySource())
     x.add("x", [3], type: type, bytes: a)
     y.add("x", [3], type: type, bytes: b)
     let entry = try #require(try difference(x, y).entries.first)
@@ -121,7 +122,7 @@ struct ValueDistanceTests {
 
   /// Squares of which double precision has no more.
   @Test func hugeNumbersHaveNoNorm() throws {
-    var (x, y) = (FakeSource(), FakeSource())
+    var (x, y) = (MemorySource(), MemorySource())
     x.add("x", [2], type: .f64, bytes: bytes([1e200, 1].map(\.bitPattern)))
     y.add("x", [2], type: .f64, bytes: bytes([2e200, 1].map(\.bitPattern)))
     let found = try #require(try difference(x, y).entries.first?.distance)
@@ -129,7 +130,7 @@ struct ValueDistanceTests {
   }
 
   @Test func otherTypesAreComparedAsNumbers() throws {
-    var (x, y) = (FakeSource(), FakeSource())
+    var (x, y) = (MemorySource(), MemorySource())
     x.add("half", floats: [1, 2, .nan])
     y.add("half", [3], type: .f16, bytes: bytes([0x3C00, 0x4100, 0x7E00] as [UInt16]))
     x.add("whole", floats: [1, 2])
@@ -143,7 +144,7 @@ struct ValueDistanceTests {
   }
 
   @Test func typesWithoutNumbersAreComparedByTheirBits() throws {
-    var (x, y) = (FakeSource(), FakeSource())
+    var (x, y) = (MemorySource(), MemorySource())
     x.add("x", [2], type: .c64, bytes: bytes([1, 2, 3, 4] as [Float]))
     y.add("x", [2], type: .c64, bytes: bytes([1, 2, 3, 5] as [Float]))
     let entry = try #require(try difference(x, y).entries.first)
@@ -152,18 +153,18 @@ struct ValueDistanceTests {
   }
 
   @Test func emptyTensorsAreEqualAndStringsAreNotCompared() throws {
-    var x = FakeSource()
+    var x = MemorySource()
     x.add("x", [0, 3], bytes: [])
-    x.tensors.append(TensorInfo(name: "text", elementType: .string, shape: [1], byteCount: 3))
+    x.set(TensorInfo(name: "text", elementType: .string, shape: [1], byteCount: 3), [])
     let result = try difference(x, x)
     #expect(result.isEqual && result.equalCount == 1 && result.notes.count == 2)
-    var y = FakeSource()
+    var y = MemorySource()
     y.add("x", [0, 4], bytes: [])
     #expect(try difference(x, y).entries.map(\.kind) == [.reshaped])
   }
 
   @Test func theJSONHasEveryMeasure() throws {
-    var (x, y) = (FakeSource(), FakeSource())
+    var (x, y) = (MemorySource(), MemorySource())
     x.add("x", floats: [3, 4])
     y.add("x", floats: [3, 5])
     let entry = try #require(try difference(x, y).json()["changed"]?.elements?.first)

@@ -1,6 +1,7 @@
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -9,11 +10,11 @@ import WeightMapping
   func exportIsTheWayBack(dialect: String) throws {
     let google = googleTensors()
     let sink = try convert(google)
-    var native = FakeSource()
+    var native = MemorySource()
     for info in sink.infos { native.add(info.name, info.shape) }
     let back = try mapper().exportPlan(
       for: native.tensors, file: "model.safetensors", config: config, family: "bert", dialect: dialect)
-    let out = FakeSink()
+    let out = MemorySink()
     try Converter.write(back, from: native, to: out, progress: nil)
     if dialect == "transformers" {
       #expect(out.infos.map(\.name) == native.tensors.map(\.name))
@@ -22,7 +23,7 @@ import WeightMapping
     let shapes = Dictionary(uniqueKeysWithValues: google.tensors.map { ($0.name, $0.shape) })
     #expect(Dictionary(uniqueKeysWithValues: out.infos.map { ($0.name, $0.shape) }) == shapes)
     // Converted again, what was exported is the model.
-    var exported = FakeSource()
+    var exported = MemorySource()
     for info in out.infos { exported.add(info.name, info.shape) }
     let again = try plan(exported)
     #expect(again.names == native.tensors.map(\.name))

@@ -1,12 +1,13 @@
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
 @Suite struct DequantizedSourceTests {
   @Test func dequantizedValuesAreTheIntegersTimesTheScalesOfTheirRows() throws {
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("a.weight", [2, 3], type: .i8, bytes: [127, 0x81, 0, 1, 2, 3])
     source.add("a.weight_scale", floats: [0.5, 2])
     source.add("b.weight", [1, 1], type: .i8, bytes: [7])
@@ -22,7 +23,7 @@ import WeightMapping
     let model = try #require(DequantizedSource(reduced))
     let back = try mapper().exportPlan(
       for: model.tensors, file: "m", config: config, family: "bert", dialect: "transformers")
-    let out = FakeSink()
+    let out = MemorySink()
     try Converter.write(back, from: model, to: out, progress: nil)
     #expect(out.infos.count == model.tensors.count && out.infos.allSatisfy { $0.elementType == .f32 })
     let name = "bert.pooler.dense.weight"

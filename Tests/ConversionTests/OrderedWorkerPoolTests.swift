@@ -1,6 +1,7 @@
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -8,11 +9,11 @@ import WeightMapping
 @Suite struct OrderedWorkerPoolTests {
   /// A source that counts the calls that run, and fails at one tensor.
   private final class Watched: TensorSource {
-    let inner: FakeSource
+    let inner: MemorySource
     let failing: String?
     private let running = Lock(0)
 
-    init(_ inner: FakeSource, failing: String? = nil) {
+    init(_ inner: MemorySource, failing: String? = nil) {
       self.inner = inner
       self.failing = failing
     }
@@ -50,7 +51,7 @@ import WeightMapping
   func theResultIsTheSame(chunkSize: Int, way: (waiting: Int, workers: Int)) throws {
     let source = googleTensors()
     let expected = try convert(source)
-    let sink = FakeSink()
+    let sink = MemorySink()
     var told: [Int] = []
     let plan = try plan(source)
     try Converter.write(
@@ -77,7 +78,7 @@ import WeightMapping
     let plan = try plan(source.inner)
     let error = #expect(throws: FormatError.self) {
       try Converter.write(
-        plan, from: source, to: FakeSink(), limits: limits(chunkSize: 16, waitingSize: 1, workers: 3), progress: nil)
+        plan, from: source, to: MemorySink(), limits: limits(chunkSize: 16, waitingSize: 1, workers: 3), progress: nil)
     }
     #expect(error?.tensor == name)
     #expect(source.calls == 0)
@@ -101,7 +102,7 @@ import WeightMapping
 
   @Test func aSourceThatLendsAnotherSizeIsRefused() throws {
     struct Wrong: TensorSource {
-      let inner: FakeSource
+      let inner: MemorySource
       let isLonger: Bool
       var format: FormatName { inner.format }
       var files: [SourceFile] { inner.files }
@@ -118,7 +119,7 @@ import WeightMapping
       let plan = try plan(googleTensors())
       let error = #expect(throws: FormatError.self) {
         try Converter.write(
-          plan, from: Wrong(inner: googleTensors(), isLonger: isLonger), to: FakeSink(), progress: nil)
+          plan, from: Wrong(inner: googleTensors(), isLonger: isLonger), to: MemorySink(), progress: nil)
       }
       #expect(error?.description.contains("another number of values than its shape needs") == true)
     }

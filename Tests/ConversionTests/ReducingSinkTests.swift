@@ -1,12 +1,13 @@
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 
 @testable import Conversion
 
 @Suite struct ReducingSinkTests {
-  private func reduced(_ source: FakeSource, _ type: StorageType) throws -> (FakeSink, ReducingSink) {
-    let sink = FakeSink()
+  private func reduced(_ source: MemorySource, _ type: StorageType) throws -> (MemorySink, ReducingSink) {
+    let sink = MemorySink()
     let reducing = ReducingSink(sink, type: type)
     try reducing.begin(source.tensors)
     for index in source.tensors.indices {
@@ -29,7 +30,7 @@ import Testing
   }
 
   @Test func halvesAreRoundedToNearestEven() throws {
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("x", floats: [1 + 0x1p-11, 1 + 0x3p-11, 65519, 65520, -1e9, .infinity, 0x1p-25, 0x1.8p-25, .nan])
     let (sink, reducing) = try reduced(source, .f16)
     #expect(sink.infos[0].elementType == .f16)
@@ -40,7 +41,7 @@ import Testing
   }
 
   @Test func brainFloatsAreRoundedToNearestEven() throws {
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("x", floats: [1 + 0x1p-8, 1 + 0x3p-8, .greatestFiniteMagnitude, .infinity])
     let (sink, reducing) = try reduced(source, .bf16)
     #expect(shorts(sink.data[0]) == [0x3F80, 0x3F82, 0x7F80, 0x7F80])
@@ -51,7 +52,7 @@ import Testing
   @Test func doublesAreRoundedOnce() throws {
     // Just above a tie of halves, but by less than a float can tell.
     let value = 1 + 0x1p-11 + 0x1p-40
-    var source = FakeSource()
+    var source = MemorySource()
     source.add(
       "x", [1], type: .f64, bytes: (0..<8).map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt64(8 * $0)) })
     let (sink, _) = try reduced(source, .f16)
@@ -59,7 +60,7 @@ import Testing
   }
 
   @Test func matricesGetOneScaleARow() throws {
-    var source = FakeSource()
+    var source = MemorySource()
     let values: [Float] = [127, -63.5, 0.5, 0, 0, 0]
     let bytes = values.flatMap { value in
       [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32($0)) }

@@ -9,33 +9,35 @@ import WeightMapping
 /// Every family and head there and back, bit for bit.
 @Suite struct RoundTripTests {
   /// A model with the tensors and the config that transformers saved, as a conversion makes it.
-  private func native(_ name: String) throws -> (model: FakeSource, config: JSON, family: String) {
+  private func native(_ name: String) throws -> (model: MemorySource, config: JSON, family: String) {
     let base = TestSupport.fixture("heads/\(name)")
-    var saved = FakeSource()
+    var saved = MemorySource()
     for tensor in try CheckpointOpener().open("\(base)/model.safetensors").source.tensors {
       saved.add(tensor.name, tensor.shape)
     }
     let plan = try plan(saved, try JSON.parse(try FileSystem.text("\(base)/config.json")))
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: saved, to: sink, progress: nil)
     return (source(sink), plan.config, plan.family)
   }
 
-  private func source(_ sink: FakeSink) -> FakeSource {
-    var source = FakeSource()
+  private func source(_ sink: MemorySink) -> MemorySource {
+    var source = MemorySource()
     for (info, data) in zip(sink.infos, sink.data) { source.add(info.name, info.shape, bytes: data) }
     return source
   }
 
-  private func exported(_ model: FakeSource, _ config: JSON, _ family: String, _ dialect: String) throws -> FakeSource {
+  private func exported(_ model: MemorySource, _ config: JSON, _ family: String, _ dialect: String) throws
+    -> MemorySource
+  {
     let back = try mapper().exportPlan(
       for: model.tensors, file: "m", config: config, family: family, dialect: dialect)
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(back, from: model, to: sink, progress: nil)
     return source(sink)
   }
 
-  private func expectSame(_ a: FakeSource, _ b: FakeSource, _ name: String) {
+  private func expectSame(_ a: MemorySource, _ b: MemorySource, _ name: String) {
     #expect(a.tensors.map(\.name) == b.tensors.map(\.name), "\(name)")
     for tensor in a.tensors { #expect(a.bytes(tensor.name) == b.bytes(tensor.name), "\(name): \(tensor.name)") }
   }
@@ -102,8 +104,8 @@ import WeightMapping
   // MARK: ELECTRA
 
   /// The names of google-research/electra's pretraining: run_pretraining.py, model/modeling.py.
-  private func pretraining() -> FakeSource {
-    var source = FakeSource()
+  private func pretraining() -> MemorySource {
+    var source = MemorySource()
     func dense(_ name: String, _ from: Int, _ to: Int) {
       source.add(name + "/kernel", [from, to])
       source.add(name + "/bias", [to])

@@ -1,4 +1,5 @@
 import CKernels
+import CheckpointFormats
 import TestSupport
 import Testing
 
@@ -378,10 +379,23 @@ struct FastKernelTests {
     for r in 0..<rows {
       let own = (r * columns)..<((r + 1) * columns)
       #expect(sums[r] == y[own].reduce(0) { $0 + Int32($1) })
-      for place in own {
-        #expect(Float(y[place]) == (x[place] / scales[r]).rounded(.toNearestOrEven))
-      }
       #expect(y[own].contains { abs(Int($0)) == 127 })
+    }
+  }
+
+  /// The kernel quantizes weights as a conversion to 8 bits does, also rows of zeros and of the smallest numbers.
+  @Test(arguments: [1, 1e-30, .leastNormalMagnitude / 64, 0, 3e38] as [Float])
+  func weightsAreQuantizedAsInAFile(magnitude: Float) {
+    let (rows, columns) = (5, 37)
+    let x = random(rows * columns, 1, seed: 61).map { $0 * magnitude }
+    var y = [Int8](repeating: 1, count: rows * columns)
+    var scales = [Float](repeating: 0, count: rows)
+    unsafe bertconv_quantize_weights(x, &y, &scales, rows, columns)
+    for r in 0..<rows {
+      let row = x[(r * columns)..<((r + 1) * columns)]
+      let scale = Int8Quantization.scale(largestMagnitude: row.map(\.magnitude).max() ?? 0)
+      #expect(scales[r] == scale)
+      #expect(row.map { Int8Quantization.quantize($0, scale: scale) } == Array(y[(r * columns)..<((r + 1) * columns)]))
     }
   }
 

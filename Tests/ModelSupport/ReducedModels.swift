@@ -1,10 +1,11 @@
 import Conversion
 import TensorIO
+import TestSupport
 import WeightMapping
 
 /// A BERT of small values: random bits would hold NaN, which 8 bits cannot.
-package func smallValues(_ source: FakeSource) -> FakeSource {
-  var copy = FakeSource()
+package func smallValues(_ source: MemorySource) -> MemorySource {
+  var copy = MemorySource()
   for tensor in source.tensors {
     let bytes = source.bytes(tensor.name)
     let floats = (0..<tensor.elementCount).flatMap { index in
@@ -17,12 +18,12 @@ package func smallValues(_ source: FakeSource) -> FakeSource {
 }
 
 /// The model that a conversion to `type` makes of a BERT in Google's names.
-package func reducedModel(of source: FakeSource, _ type: StorageType) throws -> FakeSource {
-  let sink = FakeSink()
+package func reducedModel(of source: MemorySource, _ type: StorageType) throws -> MemorySource {
+  let sink = MemorySink()
   let reducing = ReducingSink(sink, type: type)
   try Converter.write(try plan(source), from: source, to: reducing, progress: nil)
   try reducing.finish()
-  var model = FakeSource()
+  var model = MemorySource()
   for (info, data) in zip(sink.infos, sink.data) {
     model.add(info.name, info.shape, type: info.elementType, bytes: data)
   }

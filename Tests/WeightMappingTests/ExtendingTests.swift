@@ -26,8 +26,8 @@ import WeightMapping
   private func mapper() throws -> Mapper { Mapper(tables: [try MappingTable(yaml: try yaml(), file: "toy.yaml")]) }
 
   /// A model of width 8, vocabulary 6 and two layers, in the names of the dialect `ours`.
-  private func toy(_ prefix: String = "net/") -> FakeSource {
-    var source = FakeSource()
+  private func toy(_ prefix: String = "net/") -> MemorySource {
+    var source = MemorySource()
     source.add(prefix + "emb", [6, 8])
     source.add(prefix + "pos", [8, 32])
     for layer in 0..<2 {
@@ -38,14 +38,14 @@ import WeightMapping
     return source
   }
 
-  private func plan(_ source: FakeSource, config: String? = nil) throws -> MappingPlan {
+  private func plan(_ source: MemorySource, config: String? = nil) throws -> MappingPlan {
     try mapper().plan(
       for: source.tensors, file: "toy", config: try config.map { try JSON.parse($0) }, configFile: "config.json",
       allowUnexpected: []
     ).resolvingTies(in: source)
   }
 
-  private func problem(_ source: FakeSource, config: String? = nil) -> String {
+  private func problem(_ source: MemorySource, config: String? = nil) -> String {
     do {
       _ = try plan(source, config: config)
       return "no problem"
@@ -58,7 +58,7 @@ import WeightMapping
     let section = try #require(text.firstRange(of: "### Conventions of frameworks"))
     let start = try #require(text[section.upperBound...].firstRange(of: "```yaml\n"))
     let table = try MappingTable(yaml: String(text[start.upperBound...].prefix { $0 != "`" }), file: "mpnet.yaml")
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("net/embeddings/word_embeddings/embedding", [11, 8])
     source.add("net/embeddings/position_embeddings/embedding", [9, 8])
     source.add("net/encoder/relative_attention_bias/embedding", [32, 2])
@@ -116,7 +116,7 @@ import WeightMapping
     source.add("out/b1", [4])
     source.add("out/b2", [2])
     let plan = try plan(source)
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
     #expect(sink.bytes("positions") == source.bytes("net/pos"))
     #expect(sink.bytes("layer.1.query") + sink.bytes("layer.1.key") == source.bytes("net/h1/qk"))
@@ -219,7 +219,7 @@ import WeightMapping
       #expect(text.contains("    \(key):") || text.contains("\(key): "), "\(key)")
     }
     let mapper = Mapper(tables: [try MappingTable(yaml: text, file: "toy.yaml")])
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("emb", [6, 8])
     source.add("pos", [32, 8])
     for (part, shape) in [("qk", [16, 8]), ("m", [8, 32]), ("n", [8])] {
@@ -234,7 +234,7 @@ import WeightMapping
     let made = try plan([("layout", "2.0"), ("args.n_heads", "4")], nil)
     #expect(made.dialect == "fused" && made.config["heads"] == .int(4))
     #expect(made.notes.first == MappingNote(.dialect, "the two are taken to lie by head"))
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(made, from: source, to: sink, progress: nil)
     // Heads of two rows of 32 bytes: those of the query, those of the key, and so on.
     let whole = source.bytes("block.1.qk")

@@ -16,9 +16,9 @@ import WeightMapping
     )
   }
 
-  private func fake(_ name: String) throws -> (FakeSource, JSON) {
+  private func fake(_ name: String) throws -> (MemorySource, JSON) {
     let (real, config) = try source(name)
-    var fake = FakeSource()
+    var fake = MemorySource()
     for tensor in real.tensors { fake.add(tensor.name, tensor.shape) }
     return (fake, config)
   }
@@ -207,7 +207,7 @@ import WeightMapping
   }
 
   @Test func aDialectThatTheTableLacksIsRefused() {
-    var source = FakeSource()
+    var source = MemorySource()
     for part in ["q_lin", "k_lin", "v_lin", "out_lin"] {
       source.add("tf_distil_bert_model/distilbert/transformer/layer_._0/attention/\(part)/kernel:0", [6, 6])
     }
@@ -217,7 +217,7 @@ import WeightMapping
   /// The names of google-research/albert, from its modeling.py.
   @Test func anALBERTOfGoogleIsTheSameModel() throws {
     let (saved, config) = try fake("AlbertForPreTraining")
-    var google = FakeSource()
+    var google = MemorySource()
     func add(_ name: String, _ shape: [Int]) { google.add(name, shape) }
     func dense(_ name: String, _ input: Int, _ output: Int) {
       add(name + "/kernel", [input, output])

@@ -8,9 +8,9 @@ import WeightMapping
 /// Query, key and value as one matrix, through a table of the user's own.
 @Suite struct FusedTableTests {
   /// The model of the tests with the three joined, in the order of rows that the table says.
-  private func fused() -> FakeSource {
+  private func fused() -> MemorySource {
     let plain = transformersTensors(heads: false)
-    var source = FakeSource()
+    var source = MemorySource()
     for tensor in plain.tensors where !tensor.name.contains("attention.self.") {
       source.add(tensor.name, tensor.shape, bytes: plain.bytes(tensor.name))
     }
@@ -30,7 +30,7 @@ import WeightMapping
       tables: [try MappingTable(yaml: try FileSystem.text(path), file: path)] + (try MappingTable.builtIn()))
   }
 
-  private func plan(_ source: FakeSource) throws -> MappingPlan {
+  private func plan(_ source: MemorySource) throws -> MappingPlan {
     try ownMapper().plan(
       for: source.tensors, file: "m.bin", config: config, configFile: "config.json", allowUnexpected: [])
   }
@@ -39,16 +39,16 @@ import WeightMapping
     let source = fused()
     let plan = try plan(source)
     #expect(plan.dialect == "fused" && plan.report.isComplete)
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
     let plain = transformersTensors(heads: false)
     #expect(Set(sink.infos.map(\.name)) == Set(plain.tensors.map(\.name)))
-    var native = FakeSource()
+    var native = MemorySource()
     for (info, data) in zip(sink.infos, sink.data) {
       #expect(data == plain.bytes(info.name), "\(info.name)")
       native.add(info.name, info.shape, bytes: data)
     }
-    let back = FakeSink()
+    let back = MemorySink()
     try Converter.write(
       try ownMapper().exportPlan(for: native.tensors, file: "m", config: config, family: "bert", dialect: "fused"),
       from: native, to: back, progress: nil)

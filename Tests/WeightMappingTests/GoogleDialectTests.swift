@@ -1,5 +1,6 @@
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -17,7 +18,7 @@ import WeightMapping
 
   @Test(arguments: ["generator", "discriminator"])
   func ofTwoModelsInOneFileTheUserChooses(_ wanted: String) throws {
-    var source = FakeSource()
+    var source = MemorySource()
     for scope in ["generator", "discriminator"] {
       for tensor in googleTensors(scope: scope + "/", heads: false).tensors { source.add(tensor.name, tensor.shape) }
     }

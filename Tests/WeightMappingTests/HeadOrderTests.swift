@@ -1,6 +1,7 @@
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -35,8 +36,8 @@ import WeightMapping
       """
   }
 
-  private func source(axis: Int) -> FakeSource {
-    var source = FakeSource()
+  private func source(axis: Int) -> MemorySource {
+    var source = MemorySource()
     source.add("e", [3, 8])
     for layer in 0..<2 { source.add("b\(layer)", axis == 0 ? [24, 5] : [5, 24]) }
     return source
@@ -49,7 +50,7 @@ import WeightMapping
     let config = JSON.object(["heads": .int(2)])
     let plan = try mapper.plan(
       for: source.tensors, file: "toy", config: config, configFile: "c.json", allowUnexpected: [])
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
     let extents = ["part": 3, "head": 2, "row": 4]
     for layer in 0..<2 {
@@ -73,9 +74,9 @@ import WeightMapping
       }
     }
     // And back again.
-    var native = FakeSource()
+    var native = MemorySource()
     for (info, data) in zip(sink.infos, sink.data) { native.add(info.name, info.shape, bytes: data) }
-    let back = FakeSink()
+    let back = MemorySink()
     try Converter.write(
       try mapper.exportPlan(for: native.tensors, file: "m", config: plan.config, family: "toy", dialect: "d"),
       from: native, to: back, progress: nil)

@@ -43,7 +43,7 @@ import WeightMapping
   }
 
   private func written(_ plan: MappingPlan, _ source: any TensorSource) throws -> [String: [UInt8]] {
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
     return Dictionary(uniqueKeysWithValues: zip(sink.infos.map(\.name), sink.data))
   }
@@ -165,7 +165,7 @@ import WeightMapping
 
   @Test func bothSpellingsOfOneTensorAreTooMany() throws {
     let real = try open("version-2.pt")
-    var source = FakeSource()
+    var source = MemorySource()
     for info in real.tensors { source.add(info.name, info.shape, type: info.elementType) }
     source.add("model.language_model.encoder.final_norm.weight", [16])
     let plan = { try self.plan(source, try config(), metadata: real.metadata) }

@@ -7,9 +7,9 @@ import WeightMapping
 
 /// What a MobileBERT's table asks for depends on its config.
 @Suite struct MobileBERTTests {
-  private func fake(_ head: String) throws -> (FakeSource, JSON) {
+  private func fake(_ head: String) throws -> (MemorySource, JSON) {
     let base = TestSupport.fixture("heads/MobileBert\(head)")
-    var fake = FakeSource()
+    var fake = MemorySource()
     for tensor in try CheckpointOpener().open("\(base)/model.safetensors").source.tensors {
       fake.add(tensor.name, tensor.shape)
     }
@@ -17,7 +17,7 @@ import WeightMapping
   }
 
   /// The source with another shape of one tensor.
-  private func bent(_ source: FakeSource, _ name: String, _ shape: [Int]) -> FakeSource {
+  private func bent(_ source: MemorySource, _ name: String, _ shape: [Int]) -> MemorySource {
     var source = source
     source.remove(name)
     source.add(name, shape)

@@ -1,15 +1,16 @@
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
 /// The families that are no BERT of transformers, and configs that belong to another one.
 @Suite struct OtherFamiliesTests {
   /// An ULMFiT of three layers as fastai 2 saves it, its raw weights by `raw`.
-  private func ulmfit(raw: String, copies: Bool = true, alias: String? = "0.encoder_dp.emb.weight") -> FakeSource {
+  private func ulmfit(raw: String, copies: Bool = true, alias: String? = "0.encoder_dp.emb.weight") -> MemorySource {
     let (vocabulary, size, hidden, layers) = (11, 6, 10, 3)
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("0.encoder.weight", [vocabulary, size])
     if let alias { source.add(alias, [vocabulary, size], seed: "0.encoder.weight") }
     for layer in 0..<layers {
@@ -29,7 +30,7 @@ import WeightMapping
     let source = ulmfit(raw: "weight_hh_l0_raw")
     let plan = try plan(source, nil)
     #expect(plan.dialect == "fastai" && plan.config["architectures"] == .strings(["SequentialRNN"]))
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
     for layer in 0..<3 {
       #expect(sink.bytes("0.rnns.\(layer).module.weight_hh_l0") == source.bytes("0.rnns.\(layer).weight_hh_l0_raw"))
@@ -71,8 +72,8 @@ import WeightMapping
   }
 
   /// OpenAI's GPT of 2018 in torch, whose words and positions are one table.
-  private func oldGPT() -> FakeSource {
-    var source = FakeSource()
+  private func oldGPT() -> MemorySource {
+    var source = MemorySource()
     let size = 6
     source.add("transformer.embed.weight", [20, size])
     for layer in 0..<2 {
@@ -99,7 +100,7 @@ import WeightMapping
     let source = oldGPT()
     let plan = try plan(source, .object([key: .int(value), "n_head": .int(2)]))
     #expect(plan.config["vocab_size"] == .int(12) && plan.config["n_positions"] == .int(8))
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
     let whole = source.bytes("transformer.embed.weight")
     #expect(sink.bytes("transformer.tokens_embed.weight") == Array(whole.prefix(12 * 24)))
@@ -115,7 +116,7 @@ import WeightMapping
   }
 
   @Test func headsOfAPickledModule() throws {
-    var source = FakeSource()
+    var source = MemorySource()
     let size = 8
     source.add("bert.embedding.token.weight", [11, size])
     source.add("bert.embedding.position.pe", [1, 9, size])

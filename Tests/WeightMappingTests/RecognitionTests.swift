@@ -1,5 +1,6 @@
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -32,7 +33,7 @@ import WeightMapping
   }
 
   @Test func aFamilyWithoutATableIsRefusedInOneSentence() {
-    var source = FakeSource()
+    var source = MemorySource()
     for name in ["transformer.wte.weight", "transformer.h.0.attn.c_attn.weight"] { source.add(name, [4, 4]) }
     let text = failure(source)
     #expect(text.contains("this is a GPT-2: no table converts"))
@@ -51,10 +52,10 @@ import WeightMapping
   @Test func whatNobodyKnowsIsNotGuessed() throws {
     let recognition = try mapper().recognize(infos(["a.weight", "classifier.weight", "classifier.bias"]))
     #expect(recognition.family == nil && recognition.matched == 0)
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("classifier.weight", [2, 2])
     #expect(failure(source).contains("no table knows these tensors"))
-    #expect(failure(FakeSource()).contains("no tensors"))
+    #expect(failure(MemorySource()).contains("no tensors"))
   }
 
   @Test func aBERTIsABERT() throws {
@@ -65,7 +66,7 @@ import WeightMapping
   /// Some optimizers keep their state under the weights' own names in a scope of theirs, which sorts first.
   @Test func aScopeOfCopiesIsNotTheModel() throws {
     for scope in ["optimizer/m/", "a/copy/"] {
-      var source = FakeSource()
+      var source = MemorySource()
       for name in ["bert/embeddings/word_embeddings", "bert/pooler/dense/bias"] {
         source.add(scope + name, try #require(googleTensors().tensors.first { $0.name == name }).shape)
       }

@@ -1,6 +1,7 @@
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -39,9 +40,9 @@ private let table = """
 @Suite struct SourceShapeTests {
   private static let size = 6, heads = 2, wide = 4
 
-  private func source(layers: Int = 3) -> FakeSource {
+  private func source(layers: Int = 3) -> MemorySource {
     let (size, heads, wide) = (Self.size, Self.heads, Self.wide)
-    var source = FakeSource()
+    var source = MemorySource()
     source.add("e", [5, size])
     for number in 1...layers {
       let name = "L-\(number)/"
@@ -57,12 +58,12 @@ private let table = """
     Mapper(tables: [try MappingTable(yaml: yaml, file: "axes.yaml")])
   }
 
-  private func plan(_ source: FakeSource, _ config: JSON? = nil) throws -> MappingPlan {
+  private func plan(_ source: MemorySource, _ config: JSON? = nil) throws -> MappingPlan {
     try mapper().plan(
       for: source.tensors, file: "axes", config: config, configFile: "config.json", allowUnexpected: [])
   }
 
-  private func problem(_ source: FakeSource, _ config: JSON? = nil) -> String {
+  private func problem(_ source: MemorySource, _ config: JSON? = nil) -> String {
     do {
       _ = try plan(source, config)
       return "nothing"
@@ -87,7 +88,7 @@ private let table = """
     let plan = try plan(source)
     #expect(plan.config["heads"] == .int(Self.heads) && plan.config["layers"] == .int(3))
     #expect(plan.config["wide"] == .int(Self.wide))
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
     for layer in 0..<3 {
       let name = "L-\(layer + 1)/L-\(layer + 1)"
@@ -159,12 +160,12 @@ private let table = """
     }
     let mapper = try mapper(yaml)
     let plan = try mapper.plan(for: source.tensors, file: "a", config: nil, configFile: nil, allowUnexpected: [])
-    let sink = FakeSink()
+    let sink = MemorySink()
     try Converter.write(plan, from: source, to: sink, progress: nil)
-    var model = FakeSource()
+    var model = MemorySource()
     for (info, data) in zip(sink.infos, sink.data) { model.add(info.name, info.shape, bytes: data) }
     let back = try mapper.exportPlan(for: model.tensors, file: "a", config: plan.config, family: "axes", dialect: "d")
-    let written = FakeSink()
+    let written = MemorySink()
     try Converter.write(back, from: model, to: written, progress: nil)
     #expect(Set(written.infos.map(\.name)) == Set(source.tensors.map(\.name)))
     for info in source.tensors {

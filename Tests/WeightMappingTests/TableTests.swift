@@ -1,6 +1,7 @@
 import Conversion
 import ModelSupport
 import TensorIO
+import TestSupport
 import Testing
 import WeightMapping
 
@@ -130,8 +131,8 @@ private func failure(replacing text: String, with other: String) -> String {
     #expect(table.dialectNames == ["d"])
   }
 
-  private func toy() -> FakeSource {
-    var source = FakeSource()
+  private func toy() -> MemorySource {
+    var source = MemorySource()
     source.add("e", [5, 4])
     for layer in 0..<2 { source.add("block\(layer)/qk", [4, 8]) }
     source.add("j1", [5, 3])
@@ -146,7 +147,7 @@ private func failure(replacing text: String, with other: String) -> String {
     let plan = try mapper.plan(for: source.tensors, file: "toy", config: nil, configFile: nil, allowUnexpected: [])
     #expect(plan.family == "toy")
     #expect(plan.names == ["emb", "layer.0.q", "layer.0.k", "layer.1.q", "layer.1.k", "joined", "flat"])
-    let sink = FakeSink()
+    let sink = MemorySink()
     var progress: [Int] = []
     try Converter.write(plan, from: source, to: sink, progress: { progress.append($0) })
     #expect(progress.last == plan.byteCount)

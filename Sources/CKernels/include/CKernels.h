@@ -116,7 +116,9 @@ void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, s
 void bertconv_quantize(
     const float *x, size_t stride, uint8_t *y, float *scales, int32_t *zeros, size_t rows, size_t columns);
 
-// Signed bytes with a scale per row, symmetric: x ≈ y * scale, rounded to nearest, ties to even. And the sums of such rows.
+// Signed bytes with a scale per row, symmetric: x ≈ y * scale, rounded to nearest, ties to even, as Int8Quantization of
+// CheckpointFormats makes them, which is the plain version. A row with NaN or infinity has the scale NaN. And the sums of
+// such rows.
 void bertconv_quantize_weights(const float *weights, int8_t *y, float *scales, size_t rows, size_t columns);
 void bertconv_row_sums(const int8_t *x, int32_t *sums, size_t rows, size_t columns);
 
