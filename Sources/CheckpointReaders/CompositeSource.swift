@@ -2,13 +2,14 @@ import TensorIO
 
 /// Several checkpoints as one: the tensors of each in order, their names after its prefix.
 ///
-/// Format and metadata are those of the first; warnings and imports those of all.
+/// Format and metadata are those of the first; warnings, imports and code those of all.
 final class CompositeSource: TensorSource {
   let format: FormatName
   let files: [SourceFile]
   let tensors: [TensorInfo]
   let warnings: [String]
   let imports: [ImportedGlobal]
+  let code: [ContainedCode]
   let metadata: [(key: String, value: String)]
   private let parts: [any TensorSource]
   private let origins: [(part: Int, index: Int)]
@@ -22,6 +23,7 @@ final class CompositeSource: TensorSource {
     var tensors: [TensorInfo] = []
     var warnings: [String] = []
     var imports = ImportList()
+    var code = UniqueList<ContainedCode>()
     var origins: [(part: Int, index: Int)] = []
     var storages = 0
     for (part, (prefix, source)) in parts.enumerated() {
@@ -37,12 +39,14 @@ final class CompositeSource: TensorSource {
       files += source.files
       warnings += source.warnings
       imports.add(source.imports)
+      code.add(source.code)
     }
     format = parts.first?.source.format ?? .safetensors
     self.files = files
     self.tensors = tensors
     self.warnings = warnings
     self.imports = imports.items
+    self.code = code.items
     self.origins = origins
     self.parts = parts.map(\.source)
     metadata = ownMetadata + (parts.first?.source.metadata ?? [])

@@ -51,6 +51,7 @@ public struct DequantizedSource: TensorSource {
   public var files: [SourceFile] { base.files }
   public var warnings: [String] { base.warnings }
   public var imports: [ImportedGlobal] { base.imports }
+  public var code: [ContainedCode] { base.code }
   public var metadata: [(key: String, value: String)] { base.metadata }
 
   /// The type in which a tensor is stored.

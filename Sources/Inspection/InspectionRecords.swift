@@ -63,10 +63,20 @@ extension CheckpointInspection {
     json.set("metadata", .object(source.metadata.map { .init($0.key, .string($0.value)) }))
     json.set("warnings", .strings(warnings.map(\.text)))
     json.set("imports", .array(source.imports.map(\.json)))
+    json.set("code", .array(source.code.map(\.json)))
     return json
   }
 }
 
 extension ImportedGlobal {
   package var json: JSON { .object(["name": .string(name), "verdict": .string(verdict.rawValue)]) }
+}
+
+extension ContainedCode {
+  package var json: JSON {
+    .object([
+      "kind": .string(kind.rawValue), "name": .string(name), "verdict": .string(verdict.rawValue),
+      "detail": detail.map { .string($0) } ?? .null,
+    ])
+  }
 }

@@ -30,16 +30,25 @@ struct CheckpointChecks {
   }
 
   private var code: Check {
-    let imports = inspection.checkpoint.source.imports
-    let verdicts = Dictionary(grouping: imports, by: \.verdict).mapValues(\.count)
-    if let count = verdicts[.dangerous] {
+    let source = inspection.checkpoint.source
+    let imports = Dictionary(grouping: source.imports, by: \.verdict).mapValues(\.count)
+    let code = Dictionary(grouping: source.code, by: \.verdict)
+    if let count = imports[.dangerous] {
       return (.bad, "The pickle contains code: \(counted(count, "dangerous import")). Nothing was run.")
     }
-    if let count = verdicts[.unknown] {
+    if let items = code[.dangerous] { return (.bad, sentence(items, "can touch files, processes or the network")) }
+    if let count = imports[.unknown] {
       return (.note, "The pickle imports \(counted(count, "unknown name")). Nothing was run.")
     }
-    if imports.isEmpty { return (.good, "Contains no executable code.") }
-    return (.good, "The pickle imports \(counted(imports.count, "name")), all known and harmless.")
+    if let items = code[.unknown] { return (.note, sentence(items, "no list knows as harmless")) }
+    if !source.code.isEmpty { return (.good, "Contains code of harmless operators alone. Nothing was run.") }
+    if source.imports.isEmpty { return (.good, "Contains no executable code.") }
+    return (.good, "The pickle imports \(counted(source.imports.count, "name")), all known and harmless.")
+  }
+
+  private func sentence(_ items: [ContainedCode], _ clause: String) -> String {
+    let names = items.prefix(3).map(\.name).joined(separator: ", ")
+    return "Contains code that \(clause): \(names)\(items.count > 3 ? " and others" : ""). Nothing was run."
   }
 
   private var mapping: Check {

@@ -63,7 +63,7 @@ package struct CheckpointPage {
         CheckpointChecks(inspection, tensors, isPart: filter != nil).all.map {
           .object(["level": .string($0.level.rawValue), "text": .string($0.text)])
         }),
-      "imports": .array(source.imports.map(\.json)),
+      "imports": .array(source.imports.map(\.json)), "code": .array(source.code.map(\.json)),
       "config": pairs(inspection.config?.members?.map { ($0.key, $0.value.stringValue ?? $0.value.text()) } ?? []),
       "metadata": pairs(source.metadata.map { ($0.key, $0.value) }),
       "total_tensors": .int(inspection.total.tensors), "parameters": .int(inspection.total.values),

@@ -56,17 +56,6 @@ public struct SourceFile: Sendable, Equatable {
   }
 }
 
-/// A global name that a pickle imports, with a verdict.
-public struct ImportedGlobal: Sendable, Equatable, Hashable {
-  public enum Verdict: String, Sendable { case known, unknown, dangerous }
-  public var name: String
-  public var verdict: Verdict
-  public init(name: String, verdict: Verdict) {
-    self.name = name
-    self.verdict = verdict
-  }
-}
-
 /// The formats, by the names that `inspect --json` prints.
 public enum FormatName: String, Sendable, CaseIterable {
   case tensorFlowBundle = "tensorflow-bundle"
@@ -93,6 +82,9 @@ public protocol TensorSource: Sendable {
   var warnings: [String] { get }
   /// The names that a pickle imports; empty for formats without code.
   var imports: [ImportedGlobal] { get }
+  /// Other code in the checkpoint: programs, graphs and layers that a framework would run. Nothing of it is run here.
+  /// ``warnings`` include those of ``ContainedCode/warnings(of:)``.
+  var code: [ContainedCode] { get }
   /// Values other than the tensors, as text.
   var metadata: [(key: String, value: String)] { get }
 
@@ -111,6 +103,7 @@ public protocol TensorSource: Sendable {
 extension TensorSource {
   public var warnings: [String] { [] }
   public var imports: [ImportedGlobal] { [] }
+  public var code: [ContainedCode] { [] }
   public var metadata: [(key: String, value: String)] { [] }
 
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {

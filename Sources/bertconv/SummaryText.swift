@@ -33,6 +33,7 @@ struct SummaryText {
     lines += ties
     lines += metadata
     lines += imports
+    lines += code
     let width = lines.map { TextTable.columns(of: $0.label) }.max() ?? 0
     return lines.map { line in
       let space = String(repeating: " ", count: max(0, width + 2 - TextTable.columns(of: line.label)))
@@ -142,20 +143,35 @@ struct SummaryText {
 
   /// One line for each import that deserves a look.
   private var imports: [Line] {
-    let all = source.imports
+    lines("import", source.imports.map { ($0.verdict, withoutMiddle($0.name)) }) { known in
+      "known: \(known.map { printable($0) }.joined(separator: ", "))"
+    }
+  }
+
+  /// One line for each piece of code that deserves a look.
+  private var code: [Line] {
+    let items = source.code.map { item in
+      (item.verdict, withoutMiddle(item.name) + (item.detail.map { " (\(withoutMiddle($0)))" } ?? ""))
+    }
+    return lines("code", items) { known in "\(grouped(known.count)) known as harmless" }
+  }
+
+  private func lines(
+    _ label: String, _ items: [(verdict: CodeVerdict, text: String)], known: ([String]) -> String
+  ) -> [Line] {
     var lines: [Line] = []
-    for (verdict, style) in [(ImportedGlobal.Verdict.dangerous, Style.bad), (.unknown, .notable)] {
-      let items = all.filter { $0.verdict == verdict }
-      for item in items.prefix(Self.maximumLines) {
-        lines.append(Line("import", "\(printable(withoutMiddle(item.name))): \(verdict.rawValue)", style))
+    for (verdict, style) in [(CodeVerdict.dangerous, Style.bad), (.unknown, .notable)] {
+      let some = items.filter { $0.verdict == verdict }
+      for item in some.prefix(Self.maximumLines) {
+        lines.append(Line(label, "\(printable(item.text)): \(verdict.rawValue)", style))
       }
-      if items.count > Self.maximumLines {
-        let more = grouped(items.count - Self.maximumLines)
-        lines.append(Line("import", "and \(more) more that are \(verdict.rawValue): --json lists them", style))
+      if some.count > Self.maximumLines {
+        let more = grouped(some.count - Self.maximumLines)
+        lines.append(Line(label, "and \(more) more that are \(verdict.rawValue): --json lists them", style))
       }
     }
-    let known = all.filter { $0.verdict == .known }.map { printable($0.name) }
-    if !known.isEmpty { lines.append(Line("imports", "known: \(known.joined(separator: ", "))")) }
+    let harmless = items.filter { $0.verdict == .known }.map(\.text)
+    if !harmless.isEmpty { lines.append(Line(label == "import" ? "imports" : label, known(harmless))) }
     return lines
   }
 }

@@ -8,6 +8,7 @@ public struct MemorySource: TensorSource {
   public var files: [SourceFile]
   public var warnings: [String] = []
   public var imports: [ImportedGlobal] = []
+  public var code: [ContainedCode] = []
   public var metadata: [(key: String, value: String)] = []
   public private(set) var tensors: [TensorInfo] = []
   /// The most bytes that `streamBytes` gives at once: few, so that readers of a stream meet the end of a chunk often.
@@ -26,6 +27,7 @@ public struct MemorySource: TensorSource {
     files = source.files
     warnings = source.warnings
     imports = source.imports
+    code = source.code
     metadata = source.metadata
     for (index, info) in source.tensors.enumerated() {
       tensors.append(info)

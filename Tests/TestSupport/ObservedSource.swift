@@ -39,6 +39,7 @@ public final class ObservedSource: TensorSource {
   public var tensors: [TensorInfo] { base.tensors }
   public var warnings: [String] { base.warnings }
   public var imports: [ImportedGlobal] { base.imports }
+  public var code: [ContainedCode] { base.code }
   public var metadata: [(key: String, value: String)] { base.metadata }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {

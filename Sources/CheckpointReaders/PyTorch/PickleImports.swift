@@ -127,10 +127,5 @@ enum PickleImports {
   }
 }
 
-/// The imports of several pickles, each once, in order of their first use.
-struct ImportList {
-  private(set) var items: [ImportedGlobal] = []
-  private var known: Set<ImportedGlobal> = []
-
-  mutating func add(_ more: [ImportedGlobal]) { items += more.filter { known.insert($0).inserted } }
-}
+/// The imports of several pickles.
+typealias ImportList = UniqueList<ImportedGlobal>

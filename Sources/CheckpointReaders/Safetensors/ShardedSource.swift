@@ -112,6 +112,7 @@ public final class ShardedSource: TensorSource {
   public var tensors: [TensorInfo] { whole.tensors }
   public var warnings: [String] { whole.warnings }
   public var imports: [ImportedGlobal] { whole.imports }
+  public var code: [ContainedCode] { whole.code }
   public var metadata: [(key: String, value: String)] { whole.metadata }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {

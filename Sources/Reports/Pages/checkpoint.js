@@ -41,12 +41,21 @@ byId("numbers").append(...[
   ["size", bytesText(summary.bytes)],
   ["types", [...new Set(tensors.map((tensor) => tensor.dtype))].join(", ") || "none"],
 ].map(([label, value]) => make("div", {}, make("dt", {}, label), make("dd", {}, value))));
-if (summary.imports.length > 0) {
+const byVerdict = (list) => {
   const order = ["dangerous", "unknown", "known"];
-  const list = [...summary.imports].sort((a, b) => order.indexOf(a.verdict) - order.indexOf(b.verdict));
+  return [...list].sort((a, b) => order.indexOf(a.verdict) - order.indexOf(b.verdict));
+};
+const verdictMark = (item) =>
+  make("span", { class: { dangerous: "bad", unknown: "note", known: "good" }[item.verdict] }, ` ${item.verdict}`);
+if (summary.imports.length > 0) {
   byId("imports").append(make("h3", {}, "What the pickle imports"),
-    listTable([["name", "name"], "verdict"], list.map((item) => [breakable(item.name),
-      make("span", { class: { dangerous: "bad", unknown: "note", known: "good" }[item.verdict] }, ` ${item.verdict}`)])));
+    listTable([["name", "name"], "verdict"], byVerdict(summary.imports).map((item) => (
+      [breakable(item.name), verdictMark(item)]))));
+}
+if (summary.code.length > 0) {
+  byId("code").append(make("h3", {}, "Code in the checkpoint"),
+    listTable([["name", "name"], "kind", "detail", "verdict"], byVerdict(summary.code).map((item) => (
+      [breakable(item.name), item.kind, item.detail ?? "", verdictMark(item)]))));
 }
 
 // Where the bytes are: the tree, with the tensors as its leaves
