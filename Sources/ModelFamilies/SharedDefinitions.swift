@@ -20,7 +20,7 @@ package struct SharedDefinitions: Sendable {
   let tensorLists: [String: YAMLValue]
   let activations: [ActivationWord]
 
-  static let activations = (try? builtIn())?.activations ?? []
+  package static let activations = (try? builtIn())?.activations ?? []
 
   /// Those of the program itself, read once.
   static func builtIn() throws(FormatError) -> SharedDefinitions { try loaded.get() }

@@ -41,7 +41,7 @@ struct ConfigBuilder {
   /// Keys that the shapes give.
   var inferred: [(key: String, value: Int)] = []
   /// Keys that the checkpoint itself gives, each with its value and origin.
-  private var taken: [(key: String, text: String)] = []
+  private var taken: [(key: String, value: SourceConfig.Value)] = []
 
   init(assignments: Assignments, source: SourceConfig) {
     self.assignments = assignments
@@ -79,11 +79,22 @@ struct ConfigBuilder {
   }
 
   /// The config goes before what the checkpoint carries, since it may have been corrected; but two numbers of heads cannot
-  /// both be right, and the wrong one fits every shape.
+  /// both be right, and the wrong one fits every shape. What a graph shows of a word that has two meanings settles it.
   private mutating func givenValue(of key: ConfigKey) -> SourceConfig.Value? {
-    guard let own = source.checkpointValue(of: key, in: assignments.dialect) else { return source.value(of: key) }
+    let owned = source.checkpointValue(of: key, in: assignments.dialect) ?? observedValue(of: key)
+    guard let own = owned else { return source.value(of: key) }
     guard let other = source.value(of: key) else {
-      taken.append((key.name, "\(key.name) \(own.json.stringValue ?? own.text) (\(own.name))"))
+      taken.append((key.name, own))
+      return own
+    }
+    if SourceValues.isSame(own.text, other.text) && !own.wasObserved || isSameActivation(key, own, other) {
+      return other
+    }
+    if settlesWord(own, other, of: key) {
+      note(
+        .reworded(key: key.name),
+        "\(other.name) '\(other.json.stringValue ?? other.text)' of \(other.origin) is what others call "
+          + "'\(own.json.stringValue ?? own.text)' in \(own.origin)")
       return own
     }
     if !SourceValues.isSame(own.text, other.text) {
@@ -99,16 +110,26 @@ struct ConfigBuilder {
 
   /// Notes which values come from the checkpoint and from the shapes.
   mutating func addOrigins() {
-    if !taken.isEmpty {
-      note(
-        .takenFromCheckpoint(keys: taken.map(\.key)),
-        "taken from the values of the checkpoint: \(taken.map(\.text).joined(separator: ", "))")
+    addTaken(taken.filter { !$0.value.wasObserved }, from: "the values of the checkpoint")
+    var origins: [String] = []
+    for origin in taken.filter(\.value.wasObserved).map(\.value.origin) where !origins.contains(origin) {
+      origins.append(origin)
+      addTaken(taken.filter { $0.value.wasObserved && $0.value.origin == origin }, from: origin)
     }
     if !inferred.isEmpty {
       let origin = source.json == nil ? "no config was given" : "not in \(source.name)"
       let values = inferred.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
       note(.inferred(keys: inferred.map(\.key)), "\(origin): \(values) inferred from the shapes of the tensors")
     }
+  }
+
+  private mutating func addTaken(_ taken: [(key: String, value: SourceConfig.Value)], from origin: String) {
+    guard !taken.isEmpty else { return }
+    let values = taken.map { key, value in
+      let text = "\(key) \(value.json.stringValue ?? value.text)"
+      return value.wasObserved ? text : text + " (\(value.name))"
+    }
+    note(.takenFromCheckpoint(keys: taken.map(\.key)), "taken from \(origin): \(values.joined(separator: ", "))")
   }
 
   /// Copies what else the source's config has, as it is.

@@ -24,7 +24,7 @@ extension ConfigBuilder {
     } else if let limits = key.limits(against: given.json) {
       conflict(.value(key: key.name), "\(given.sentence), not \(limits)")
     }
-    guard let word = given.json.stringValue, let meaning = assignments.dialect.meanings[key.name]?[word] else {
+    guard let word = given.json.stringValue, let meaning = dialectMeaning(of: word, key, given) else {
       config.set(key.name, given.json)
       return
     }
@@ -32,6 +32,15 @@ extension ConfigBuilder {
     note(
       .reworded(key: key.name),
       "\(given.name) '\(word)' of \(given.origin) is what others call '\(meaning)' in \(assignments.dialect.name)")
+  }
+
+  /// What the dialect's program means by a word of its config, where that is another word.
+  private func dialectMeaning(of word: String, _ key: ConfigKey, _ value: SourceConfig.Value) -> String? {
+    value.wasObserved ? nil : assignments.dialect.meanings[key.name]?[word]
+  }
+
+  func meaning(of word: String, _ key: ConfigKey, _ value: SourceConfig.Value) -> String {
+    dialectMeaning(of: word, key, value) ?? word
   }
 }
 

@@ -49,11 +49,12 @@ public struct Mapper: Sendable {
   }
 
   /// All that is known of these tensors without reading them, whether or not they make a model. `configFile` is the name
-  /// that the config has in sentences.
+  /// that the config has in sentences; `observed` is what else shows settings of the model.
   public func outline(
-    of tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], config: JSON?, configFile: String? = nil
+    of tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], observed: [ObservedSetting] = [],
+    config: JSON?, configFile: String? = nil
   ) -> ModelOutline {
-    let config = sourceConfig(config, configFile, metadata)
+    let config = sourceConfig(config, configFile, metadata, observed)
     let modules = SentenceModules(tensors, config: config.json)
     let match = recognizer.match(modules.modelTensors, config)
     let recognition = recognition(match, config.values)
@@ -66,16 +67,16 @@ public struct Mapper: Sendable {
     return ModelOutline(recognition: recognition, report: report, draft: draft, of: tensors, modules: modules)
   }
 
-  /// The way to convert these tensors, with `metadata` next to them.
+  /// The way to convert these tensors, with `metadata` next to them and settings that something else shows.
   ///
   /// Throws `FormatError` with every reason against it: tensors that no rule knows, that are missing or of a wrong
   /// shape, and a config that contradicts them. With `allowsMissing` missing tensors are no reason; the report lists
   /// them: such a plan is for looking, not for converting.
   public func plan(
-    for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], file: String, config: JSON?,
-    configFile: String?, allowUnexpected: [String], allowsMissing: Bool = false
+    for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], observed: [ObservedSetting] = [],
+    file: String, config: JSON?, configFile: String?, allowUnexpected: [String], allowsMissing: Bool = false
   ) throws -> MappingPlan {
-    let config = sourceConfig(config, configFile, metadata)
+    let config = sourceConfig(config, configFile, metadata, observed)
     let modules = SentenceModules(tensors, config: config.json)
     let source: MatchedSource
     switch recognizer.match(modules.modelTensors, config, ignoring: allowUnexpected) {
@@ -101,9 +102,11 @@ public struct Mapper: Sendable {
   }
 
   private func sourceConfig(
-    _ config: JSON?, _ file: String?, _ metadata: [(key: String, value: String)]
+    _ config: JSON?, _ file: String?, _ metadata: [(key: String, value: String)], _ observed: [ObservedSetting]
   ) -> SourceConfig {
-    SourceConfig(json: config, name: file ?? "the config", values: SourceValues(metadata, config: config))
+    SourceConfig(
+      json: config, name: file ?? "the config", values: SourceValues(metadata, config: config),
+      observed: observed + ModuleSettings(metadata).observed)
   }
 
   private func draft(_ source: MatchedSource, _ config: SourceConfig, allowed: [Glob]) -> PlanDraft {

@@ -10,6 +10,8 @@ struct SourceConfig {
     let json: JSON
     /// The file, or the checkpoint, that contains it.
     let origin: String
+    /// Whether it is an ``ObservedSetting``, which is in the words of `transformers` whatever the dialect.
+    var wasObserved = false
 
     var text: String { json.text() }
     /// A subject for a sentence: "hidden_size of config.json is 768".
@@ -20,6 +22,8 @@ struct SourceConfig {
   /// What the config is called in sentences.
   let name: String
   let values: SourceValues
+  /// What the checkpoint shows of the model's settings besides.
+  var observed: [ObservedSetting] = []
 
   /// What the config has for a key, under any of its names; `null` counts as absent.
   func value(of key: ConfigKey) -> Value? {

@@ -20,6 +20,8 @@ struct StateFlattener {
   private var copies: [String: Int] = [:]
   /// The nodes on the way from the root: a value that holds itself is not followed.
   private var open: Set<Int> = []
+  /// The nodes of configs that were visited.
+  private var described: Set<Int> = []
   private var work = 0
   private var nameBytes = 0
   private var leftOut = false
@@ -201,6 +203,7 @@ struct StateFlattener {
       return note(path, value)
     }
     if machine.value("_parameters", in: object.state) != nil, machine.value("_modules", in: object.state) != nil {
+      if !path.isEmpty, isFunction(type, object.state) { note(path, object.type) }
       return try visitModule(object.state, path, depth)
     }
     // Attributes: a dict, or a dict and one of slots.
@@ -210,6 +213,15 @@ struct StateFlattener {
     for dict in dicts { try visitPairs(dict, path, depth) }
     if !object.items.isEmpty { try visitItems(object.items[...], value, path, depth) }
     if !object.pairs.isEmpty { try visitPairs(object.pairs, path, depth) }
+  }
+
+  /// Whether a module holds nothing and so is no more than a function, as activations are; dropout and the like are not
+  /// worth a line.
+  private func isFunction(_ type: String, _ state: PickleValue) -> Bool {
+    guard !type.hasPrefix("torch.") || type.hasPrefix("torch.nn.modules.activation.") else { return false }
+    return ["_parameters", "_buffers", "_modules"].allSatisfy { part in
+      machine.value(part, in: state).flatMap { machine.dict($0) }?.isEmpty ?? true
+    }
   }
 
   private mutating func visitModule(_ state: PickleValue, _ path: String, _ depth: Int) throws(FormatError) {
@@ -228,11 +240,30 @@ struct StateFlattener {
     guard let attributes = machine.dict(state) else { return }
     for (key, value) in try lastOfEach(attributes, path) where !key.hasPrefix("_") && key != "training" {
       switch value {
-      case .node:
-        if case .string = machine.node(value) { note(try join(path, key, of: value), value) }
+      case .node(let index):
+        switch machine.node(value) {
+        case .string, .global: note(try join(path, key, of: value), value)
+        case .object(let number) where key == "config":
+          // One object for all modules.
+          guard described.insert(index).inserted else { break }
+          try visitConfig(machine.objects[number].state, try join(path, key, of: value))
+        default: break
+        }
       case .none: break
       default: note(try join(path, key, of: value), value)
       }
+    }
+  }
+
+  /// The words and numbers of the object that a model was made by.
+  private mutating func visitConfig(_ state: PickleValue, _ path: String) throws(FormatError) {
+    guard let attributes = machine.dict(state) else { return }
+    work += attributes.count
+    for (key, value) in try lastOfEach(attributes, path) where value != .none {
+      if case .node = value {
+        guard case .string = machine.node(value) else { continue }
+      }
+      note(try join(path, key, of: value), value)
     }
   }
 }

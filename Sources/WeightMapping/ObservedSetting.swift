@@ -1,0 +1,57 @@
+import ModelFamilies
+import TensorIO
+
+/// A setting that neither a config nor a tensor gives, and something else in the checkpoint shows: the graph that computes
+/// the model, the layers of a Keras model, the attributes of a pickled module.
+public struct ObservedSetting: Sendable, Equatable {
+  public let setting: ConfigSetting
+  /// In the words of `transformers`.
+  public let value: JSON
+  /// The size of the model that the value goes with, where a checkpoint may have several models: heads times the size of a
+  /// head.
+  public let size: Int?
+  /// Where it was seen, in the words of a sentence: "the graph in bert_model.ckpt.meta".
+  public let origin: String
+
+  public init(_ setting: ConfigSetting, _ value: JSON, size: Int? = nil, origin: String) {
+    self.setting = setting
+    self.value = value
+    self.size = size
+    self.origin = origin
+  }
+}
+
+/// The observed value of a key, taken only where all that was observed agrees.
+extension ConfigBuilder {
+  func observedValue(of key: ConfigKey) -> SourceConfig.Value? {
+    guard let setting = key.setting else { return nil }
+    let found = source.observed.filter { $0.setting == setting && fits($0, key) }
+    guard let first = found.first,
+      found.allSatisfy({ SourceValues.isSame($0.value.text(), first.value.text()) })
+    else { return nil }
+    return SourceConfig.Value(
+      name: key.name, json: first.value, origin: first.origin, wasObserved: true)
+  }
+
+  private func fits(_ observed: ObservedSetting, _ key: ConfigKey) -> Bool {
+    guard let size = observed.size, case .heads(let whole, _) = key.inference, let found = dimensions.values[whole]
+    else { return true }
+    return size == found
+  }
+
+  /// Whether the two are one function, whatever it is called.
+  func isSameActivation(_ key: ConfigKey, _ a: SourceConfig.Value, _ b: SourceConfig.Value) -> Bool {
+    guard key.setting == .activation, let x = a.json.stringValue, let y = b.json.stringValue,
+      let function = table.model.activation(named: meaning(of: x, key, a))
+    else { return false }
+    return function == table.model.activation(named: meaning(of: y, key, b))
+  }
+
+  /// Whether programs mean two functions by the config's word, and what was observed is one of them.
+  func settlesWord(_ observed: SourceConfig.Value, _ config: SourceConfig.Value, of key: ConfigKey) -> Bool {
+    guard observed.wasObserved, key.setting == .activation, config.json.stringValue == "gelu",
+      let word = observed.json.stringValue, let function = table.model.activation(named: word)
+    else { return false }
+    return function == .gelu || function == .geluTanh
+  }
+}
