@@ -16,7 +16,10 @@ struct PathResolution {
 
   func resolve(_ path: String) throws(FormatError) -> Result {
     switch FileSystem.kind(of: path) {
-    case .file: return Result(path: try index(forDataFile: path) ?? shapes(forShard: path) ?? path)
+    case .file:
+      if let index = try index(forDataFile: path) { return Result(path: index) }
+      if let checkpoint = try checkpoint(ofStateFile: path) { return Result(path: checkpoint) }
+      return Result(path: shapes(forShard: path) ?? variables(ofSavedModel: path) ?? path)
     case .folder: return try resolveFolder(path)
     case .other:
       throw FormatError(
@@ -54,6 +57,33 @@ struct PathResolution {
     return FileSystem.isFile(shapes) ? shapes : nil
   }
 
+  /// The checkpoint that the state file `checkpoint` names; `nil` for other files.
+  private func checkpoint(ofStateFile path: String) throws(FormatError) -> String? {
+    guard FileSystem.baseName(path) == Self.stateFile, (FileSystem.size(of: path) ?? 0) < 1 << 20,
+      let name = try? stateFileChoice(path)
+    else { return nil }
+    let prefix = FileSystem.join(FileSystem.folder(of: path), name)
+    guard let file = checkpoint(ofPrefix: prefix) else {
+      throw FormatError(
+        .unreadable, "the state file names a checkpoint that is not in its folder", file: path, found: name,
+        advice: "Put the checkpoint's .index and .data files next to it, or give another checkpoint.")
+    }
+    return file
+  }
+
+  /// The file to open for a TensorFlow prefix.
+  private func checkpoint(ofPrefix prefix: String) -> String? {
+    if FileSystem.isFile(prefix + BundleFiles.indexSuffix) { return prefix + BundleFiles.indexSuffix }
+    return FileSystem.isFile(prefix) ? prefix : firstV1Part(prefix)
+  }
+
+  /// The variables of a SavedModel, given its graph; `nil` for other files, and for a graph without variables.
+  private func variables(ofSavedModel path: String) -> String? {
+    guard FileSystem.baseName(path) == Self.savedModel else { return nil }
+    let variables = FileSystem.join(FileSystem.folder(of: path), Self.variables)
+    return FileSystem.isFile(variables) ? variables : nil
+  }
+
   private func missingIndex(_ prefix: String, data: String) -> FormatError {
     FormatError(
       .unreadable, "the index of the checkpoint is missing", file: prefix + BundleFiles.indexSuffix,
@@ -81,50 +111,77 @@ struct PathResolution {
 
   private func accepts(_ other: CheckpointKind) -> Bool { kind == nil || kind == other }
 
+  private static let stateFile = "checkpoint", savedModel = "saved_model.pb"
+  private static let variables = "variables/variables.index"
+
   private func resolveFolder(_ folder: String) throws(FormatError) -> Result {
     let names = try FileSystem.names(inFolder: folder)
     var warnings: [String] = []
     if accepts(.tensorFlow) {
-      let variables = FileSystem.join(folder, "variables/variables.index")
-      if FileSystem.isFile(variables) { return Result(path: variables) }
-      if names.contains("checkpoint") {
-        let state = FileSystem.join(folder, "checkpoint")
+      if let path = tensorFlowCheckpoint(in: folder, names) { return Result(path: path) }
+      if names.contains(Self.stateFile) {
+        let state = FileSystem.join(folder, Self.stateFile)
         if let name = try stateFileChoice(state) {
-          let prefix = FileSystem.join(folder, name)
-          if FileSystem.isFile(prefix + BundleFiles.indexSuffix) {
-            return Result(path: prefix + BundleFiles.indexSuffix)
-          }
-          if FileSystem.isFile(prefix) { return Result(path: prefix) }
-          if let part = firstV1Part(prefix) { return Result(path: part) }
+          if let path = checkpoint(ofPrefix: FileSystem.join(folder, name)) { return Result(path: path) }
           warnings.append("the state file \(state) names '\(name)', which does not exist")
         }
       }
     }
-    for candidate in [CheckpointKind.safetensors, .pyTorch, .flax, .numPy] where accepts(candidate) {
+    for candidate in [CheckpointKind.safetensors, .pyTorch, .flax] where accepts(candidate) {
       for name in candidate.usualNames where names.contains(name) {
         return Result(path: FileSystem.join(folder, name), warnings: warnings)
       }
     }
-    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .flax, .numPy, .keras] where accepts(candidate)
-    {
-      let found = names.filter { name in candidate.suffixes.contains { name.hasSuffix($0) } }
-      if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
-      if found.count > 1 {
-        throw FormatError(
-          .unreadable, "the folder contains several checkpoints", file: folder,
-          found: found.prefix(12).map {
-            candidate == .tensorFlow ? String($0.dropLast(BundleFiles.indexSuffix.count)) : $0
-          }.joined(
-            separator: ", "),
-          advice: "Give one of them instead of the folder.")
+    let weights = names.filter { !TrainingFiles.isTrainingState($0) }
+    // Arrays come last: next to a checkpoint they are inputs, embeddings or reference outputs.
+    for candidate in [CheckpointKind.tensorFlow, .safetensors, .pyTorch, .flax, .keras, .numPy]
+    where accepts(candidate) {
+      if candidate == .numPy, let name = candidate.usualNames.first(where: names.contains) {
+        return Result(path: FileSystem.join(folder, name), warnings: warnings)
       }
+      let found = weights.filter { name in candidate.suffixes.contains { name.hasSuffix($0) } }
+      if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
+      if found.count > 1 { throw severalCheckpoints(found, candidate, in: folder) }
     }
     if accepts(.tensorFlow), let data = names.first(where: { BundleFiles.prefix(ofShard: $0) != nil }) {
       throw missingIndex(FileSystem.join(folder, BundleFiles.prefix(ofShard: data) ?? ""), data: data)
     }
-    throw FormatError(
-      .unrecognized, "the folder contains no checkpoint" + (kind.map { " for this route (\($0.title))" } ?? ""),
-      file: folder,
+    throw noCheckpoint(in: folder, names, warnings)
+  }
+
+  /// The variables of a SavedModel: of the folder itself, or of its only version.
+  private func tensorFlowCheckpoint(in folder: String, _ names: [String]) -> String? {
+    let versions = names.filter(NearbyFiles.isVersion).map { FileSystem.join(folder, $0) }.filter {
+      FileSystem.isFile(FileSystem.join($0, Self.savedModel))
+    }
+    for model in [folder] + (versions.count == 1 ? versions : []) {
+      let variables = FileSystem.join(model, Self.variables)
+      if FileSystem.isFile(variables) { return variables }
+    }
+    return nil
+  }
+
+  private func severalCheckpoints(_ found: [String], _ candidate: CheckpointKind, in folder: String) -> FormatError {
+    let shown = found.prefix(12).map {
+      candidate == .tensorFlow ? String($0.dropLast(BundleFiles.indexSuffix.count)) : $0
+    }
+    return FormatError(
+      .unreadable, "the folder contains several checkpoints", file: folder, found: shown.joined(separator: ", "),
+      advice: "Give one of them instead of the folder.")
+  }
+
+  private func noCheckpoint(in folder: String, _ names: [String], _ warnings: [String]) -> FormatError {
+    let route = kind.map { " for this route (\($0.title))" } ?? ""
+    let training = names.filter(TrainingFiles.isTrainingState)
+    guard training.isEmpty || !warnings.isEmpty else {
+      return FormatError(
+        .unrecognized, "there are no weights in the folder\(route), only training state", file: folder,
+        found: training.prefix(12).joined(separator: ", "),
+        expected: "model.safetensors, pytorch_model.bin or another checkpoint",
+        advice: "Training state cannot be converted: copy the file with the weights into the folder as well.")
+    }
+    return FormatError(
+      .unrecognized, "the folder contains no checkpoint" + route, file: folder,
       found: names.isEmpty ? "an empty folder" : names.prefix(12).joined(separator: ", "),
       advice: warnings.isEmpty ? "Give the checkpoint's file or prefix." : .sentence(warnings.joined(separator: "; ")))
   }
@@ -148,6 +205,20 @@ struct PathResolution {
       return FileSystem.isPlainName(name) ? name : nil
     }
     return nil
+  }
+}
+
+/// The files that training programs write next to the weights: settings, optimizers, schedules and random numbers.
+enum TrainingFiles {
+  private static let names: Set = [
+    "training_args.bin", "optimizer.pt", "optimizer.bin", "optimizer.pth", "optimizer.safetensors", "scheduler.pt",
+    "scheduler.bin", "scaler.pt", "trainer_state.pt", "rng_state.pth", "rng_state.pt", "loss_scaler.pt",
+  ]
+  private static let beginnings = ["rng_state_", "random_states_", "optimizer_", "scheduler_"]
+  private static let endings = ["_optim_states.pt", "_optimizer.pt", "_optimizer.bin", "training_args.bin"]
+
+  static func isTrainingState(_ name: String) -> Bool {
+    names.contains(name) || beginnings.contains(where: name.hasPrefix) || endings.contains(where: name.hasSuffix)
   }
 }
 

@@ -9,7 +9,8 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
   var usualNames: [String] {
     switch self {
     case .safetensors: ["model.safetensors.index.json", "model.safetensors"]
-    case .pyTorch: ["pytorch_model.bin.index.json", "pytorch_model.bin"]
+    // The last is FARM's, next to a file for each of its heads.
+    case .pyTorch: ["pytorch_model.bin.index.json", "pytorch_model.bin", "language_model.bin"]
     case .flax: ["flax_model.msgpack.index.json", "flax_model.msgpack"]
     case .numPy: [NpyShardsSource.shapesName]
     case .tensorFlow, .keras: []
@@ -96,10 +97,20 @@ public struct CheckpointOpener: Sendable {
   /// For a folder of sentence-transformers the source contains the tensors of the modules too, as `SentenceModule` names
   /// them.
   public func open(_ path: String, kind: CheckpointKind? = nil) throws(FormatError) -> OpenedCheckpoint {
-    if SentenceTransformersFolder.isOne(path) { return try openSentenceTransformer(path, kind: kind) }
+    if SentenceTransformersFolder.isOne(path) {
+      if let folder = try SentenceTransformersFolder.staticEmbeddings(in: path) {
+        return try openAlone(folder, kind: kind).adding(warnings: [
+          "\(path)/modules.json lists static embeddings (as Model2Vec makes them): a vector for each token, without a transformer; "
+            + "they are listed here, and not converted"
+        ])
+      }
+      return try openSentenceTransformer(path, kind: kind)
+    }
     let opened = try openAlone(path, kind: kind)
     let folder = FileSystem.folder(of: opened.path)
-    guard opened.source.format != .native, SentenceTransformersFolder.isOne(folder) else { return opened }
+    guard opened.source.format != .native, SentenceTransformersFolder.isOne(folder),
+      try SentenceTransformersFolder.staticEmbeddings(in: folder) == nil
+    else { return opened }
     return opened.adding(warnings: [
       "this is the transformer alone: give the folder to include the modules that \(folder)/modules.json lists"
     ])
@@ -137,10 +148,10 @@ public struct CheckpointOpener: Sendable {
         expected: "a format of \(kind.title)",
         advice: .openAs(kind: CheckpointKind(source.format).shortName, title: CheckpointKind(source.format).title))
     }
-    let folder = FileSystem.folder(of: resolved.path)
+    let nearby = NearbyFiles(of: resolved.path)
     return OpenedCheckpoint(
-      source: source, path: resolved.path, configPath: Self.config(near: folder),
-      vocabularyPath: Self.vocabulary(near: folder), sentenceModules: nil,
+      source: source, path: resolved.path, configPath: nearby.configPath, vocabularyPath: nearby.vocabularyPath,
+      sentenceModules: nil,
       warnings: resolved.warnings + source.warnings)
   }
 
@@ -216,18 +227,5 @@ public struct CheckpointOpener: Sendable {
       }
     return FormatError(
       .unrecognized, "the file has an unknown format", file: path, offset: 0, found: hexadecimal(head), advice: guess)
-  }
-
-  private static func config(near folder: String) -> String? {
-    let fixed = ["bert_config.json", "config.json"].map { FileSystem.join(folder, $0) }.first(where: FileSystem.isFile)
-    if let fixed { return fixed }
-    let others = ((try? FileSystem.names(inFolder: folder)) ?? []).filter { $0.hasSuffix("_config.json") }
-      .filter { !["tokenizer_config.json", "generation_config.json", "preprocessor_config.json"].contains($0) }
-    return others.count == 1 ? FileSystem.join(folder, others[0]) : nil
-  }
-
-  private static func vocabulary(near folder: String) -> String? {
-    ["vocab.txt", "assets/vocab.txt", "../assets/vocab.txt"].map { FileSystem.join(folder, $0) }
-      .first(where: FileSystem.isFile)
   }
 }

@@ -16,7 +16,7 @@ public struct CheckpointInspection: Sendable {
   public let checkpoint: OpenedCheckpoint
   /// Family, dialect, parts and ties, and what happens to each tensor in a conversion.
   public let outline: ModelOutline
-  /// The config of the checkpoint; `nil` also for one that cannot be used.
+  /// The config of the checkpoint; `nil` also for one that cannot be used, and for tensors that no table recognizes.
   public let config: JSON?
   public let configState: ConfigState
   /// `nil` where there is none.
@@ -71,12 +71,14 @@ public struct CheckpointInspection: Sendable {
     } catch {
       warnings.append(.config("\(error)"))
     }
-    config = found?.json
-    configState = Self.state(checkpoint, config: config)
     outline = Self.outline(checkpoint.source, mapper: mapper, config: found)
+    // What lies next to a file says nothing of it where its tensors are not those of a model that is known.
+    let isModel = outline.recognition.description != nil || checkpoint.source.format == .native
+    config = isModel ? found?.json : nil
+    configState = isModel ? Self.state(checkpoint, config: config) : .none
     total = TensorTotal(checkpoint.source.tensors)
     (types, parts) = Self.totals(checkpoint.source.tensors, outline.parts)
-    vocabulary = InspectedVocabulary(checkpoint)
+    vocabulary = isModel ? InspectedVocabulary(checkpoint) : nil
     warnings += vocabulary?.warnings(config: outline.config ?? config) ?? []
     self.warnings = warnings
   }

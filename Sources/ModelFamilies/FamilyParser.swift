@@ -5,7 +5,7 @@ package struct FamilyParser {
   /// The keys of a family's file.
   package static let keys = [
     "family", "description", "model_type", "more_model_types", "base", "config", "config_leaves_out", "sizes",
-    "labels", "architectures", "computation", "heads", "lists", "tensors", "signatures",
+    "labels", "architectures", "computation", "heads", "lists", "tensors", "signatures", "possible_signatures",
   ]
 
   let root: YAMLValue
@@ -61,7 +61,8 @@ package struct FamilyParser {
       configKeys: keys, configKeysLeftOut: try parseLeftOutKeys(fields["config_leaves_out"]), sizes: sizes,
       labels: try fields["labels"].map(parseLabels),
       architectures: try fields["architectures"].map(parseArchitectures) ?? [], groups: groups, tensors: tensors,
-      signatures: try fields["signatures"].map(FamilySignature.parseAll) ?? [])
+      signatures: try fields["signatures"].map(FamilySignature.parseAll) ?? [],
+      possibleSignatures: try fields["possible_signatures"].map(FamilySignature.parseAll) ?? [])
   }
 
   // MARK: Heads and computation

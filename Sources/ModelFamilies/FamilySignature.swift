@@ -2,34 +2,68 @@ import TensorIO
 
 /// Names, and shapes where names do not decide, that checkpoints of one family have and others do not.
 package struct FamilySignature: Sendable {
+  /// A dimension that a shape may have.
+  enum Size: Sendable, Equatable {
+    case any
+    case exactly(Int)
+    /// `2^k+2`: a power of two of positions, counted from behind a padding id of 1.
+    case powerOfTwoAndTwo
+
+    func fits(_ size: Int) -> Bool {
+      switch self {
+      case .any: true
+      case .exactly(let wanted): size == wanted
+      case .powerOfTwoAndTwo: size >= 18 && (size - 2) & (size - 3) == 0
+      }
+    }
+  }
+
   /// Each must match a name. Names are compared with every number in them written as 0.
   let names: [Glob]
-  /// Each must match a name of that shape; `nil` is any size.
-  let shapes: [(name: Glob, shape: [Int?])]
+  /// Each must match a name of that shape.
+  let shapes: [(name: Glob, shape: [Size])]
+  /// Where it is not empty, every name must match one of these or of ``names``: there is nothing else in such a file.
+  let only: [Glob]
+  /// Values that the config must have.
+  let config: [(key: String, value: JSON)]
 
   /// Reads a list of signatures, any of which will do.
   package static func parseAll(_ value: YAMLValue) throws(FormatError) -> [FamilySignature] {
     var result: [FamilySignature] = []
     for item in try value.list("signatures") {
-      let fields = try item.fields("a signature", ["all", "shapes"])
-      var shapes: [(name: Glob, shape: [Int?])] = []
+      let fields = try item.fields("a signature", ["all", "shapes", "only", "config"])
+      var shapes: [(name: Glob, shape: [Size])] = []
       for (name, entry) in try fields["shapes"]?.map("shapes") ?? [] {
-        var shape: [Int?] = []
-        for size in try entry.list("a shape") { shape.append(size.isNull ? nil : try size.int("a dimension")) }
+        var shape: [Size] = []
+        for size in try entry.list("a shape") { shape.append(try parseSize(size)) }
         shapes.append((Glob(name), shape))
       }
       let names = try fields["all"]?.strings("all") ?? []
       guard !names.isEmpty else { throw item.fail("a signature needs 'all'") }
-      result.append(FamilySignature(names: names.map { Glob($0) }, shapes: shapes))
+      let only = try fields["only"]?.strings("only") ?? []
+      var config: [(key: String, value: JSON)] = []
+      for (key, entry) in try fields["config"]?.map("config") ?? [] { config.append((key, try entry.json("a value"))) }
+      result.append(
+        FamilySignature(names: names.map { Glob($0) }, shapes: shapes, only: only.map { Glob($0) }, config: config))
     }
     return result
   }
 
-  package func matches(_ names: SignatureNames) -> Bool {
-    self.names.allSatisfy { glob in names.entries.contains { glob.matches($0.pattern) } }
+  private static func parseSize(_ value: YAMLValue) throws(FormatError) -> Size {
+    if value.isNull { return .any }
+    if case .scalar("2^k+2", _) = value.content { return .powerOfTwoAndTwo }
+    return .exactly(try value.int("a dimension"))
+  }
+
+  /// Whether names, shapes and config are those of the signature.
+  package func matches(_ names: SignatureNames, config: JSON?) -> Bool {
+    self.config.allSatisfy { key, value in config?[key] == value }
+      && self.names.allSatisfy { glob in names.entries.contains { glob.matches($0.pattern) } }
+      && (only.isEmpty
+        || names.entries.allSatisfy { entry in (self.names + only).contains { $0.matches(entry.pattern) } })
       && shapes.allSatisfy { wanted in
         names.entries.contains { entry in
-          entry.shape.count == wanted.shape.count && zip(entry.shape, wanted.shape).allSatisfy { $1 == nil || $0 == $1 }
+          entry.shape.count == wanted.shape.count && zip(entry.shape, wanted.shape).allSatisfy { $1.fits($0) }
             && wanted.name.matches(entry.pattern)
         }
       }

@@ -27,6 +27,8 @@ public struct ModelFamily: Sendable {
   package let tensors: [CanonicalTensor]
   /// What tells its checkpoints from those of families with the same names, or names it where no dialect fits.
   package let signatures: [FamilySignature]
+  /// What checkpoints of another family rarely have: where nothing else decides, the model may be of either.
+  package let possibleSignatures: [FamilySignature]
   /// Indices into ``tensors``, in their order; several where a tensor may be kept under two names.
   private let tensorsByRole: [TensorRole: [Int]]
   private let parts: Set<ModelPart>
@@ -36,7 +38,7 @@ public struct ModelFamily: Sendable {
     name: String, description: String, modelTypes: [String], basePrefix: String, computation: Computation,
     configKeys: [ConfigKey], configKeysLeftOut: Set<String>, sizes: [(name: String, choices: [Dimension])],
     labels: Labels?, architectures: [Architecture], groups: [TensorGroup], tensors: [CanonicalTensor],
-    signatures: [FamilySignature] = []
+    signatures: [FamilySignature] = [], possibleSignatures: [FamilySignature] = []
   ) {
     self.name = name
     self.description = description
@@ -51,6 +53,7 @@ public struct ModelFamily: Sendable {
     self.groups = groups
     self.tensors = tensors
     self.signatures = signatures
+    self.possibleSignatures = possibleSignatures
     var byRole: [TensorRole: [Int]] = [:]
     for (index, tensor) in tensors.enumerated() {
       if let role = tensor.role { byRole[role, default: []].append(index) }
@@ -91,6 +94,11 @@ public struct ModelFamily: Sendable {
   }
 
   public var modelType: String { modelTypes[0] }
+
+  /// Whether `architecture` is a class of the family, as `RobertaModel` is.
+  public func hasArchitecture(_ architecture: String) -> Bool {
+    architectures.contains { $0.name == architecture || $0.others.contains(architecture) }
+  }
 
   public func isOf(modelType type: String?) -> Bool { type.map(modelTypes.contains) ?? false }
 

@@ -45,6 +45,10 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     case giveCheckpointWithConfig
     /// Give a mapping table.
     case giveTable
+    /// Say of which of these families the model is.
+    case chooseFamily([String])
+    /// The file is an adapter: give its base model, and the adapter with it.
+    case giveBaseModel
     /// Convert the checkpoint to a native file first.
     case convertFirst
     /// The checkpoint is of another format than was asked for: `kind` is its short name, `title` what people call it.
@@ -75,6 +79,8 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
       case .giveConfig: "Give the config that belongs to these weights."
       case .giveCheckpointWithConfig: "If this is a config, give the checkpoint, and this file as its config."
       case .giveTable: "Give a mapping table that describes these tensors."
+      case .chooseFamily(let families): "Choose the family: \(families.joined(separator: " or "))."
+      case .giveBaseModel: "Give its base model, and this folder as the adapter."
       case .convertFirst: "Convert the checkpoint to a native file first."
       case .openAs(_, let title): "It is a \(title) checkpoint, whatever its name suggests: open it as one."
       case .allowUnexpected(let glob): "Unexpected tensors can be left out on request: allow '\(glob)'."

@@ -61,6 +61,10 @@ struct ConfigBuilder {
   mutating func checkSource() {
     if let json = source.json, json.members == nil { conflict(.family, "\(source.name) is not a JSON object") }
     guard let type = source.modelType, !table.model.isOf(modelType: type) else { return }
+    guard !source.isFamilyChosen else {
+      note(.familyChosen, "model_type of \(source.name) is '\(type)': read as \(table.description), as was asked for")
+      return
+    }
     conflict(
       .family, "model_type of \(source.name) is '\(type)', but the tensors are named like \(table.description)'s")
   }

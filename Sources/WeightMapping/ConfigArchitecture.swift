@@ -57,8 +57,17 @@ extension ConfigBuilder {
       copyLabels()
       return
     }
-    let given = source.json?["id2label"]?.members
-    let wanted = given?.count ?? source.json?[labels.dimension]?.intValue
+    var given = source.json?["id2label"]?.members
+    let stated = source.json?[labels.dimension]?.intValue
+    if let names = given, names.count != count, stated == count, Self.areDefaultNames(names) {
+      // transformers 2 wrote the names of two labels into configs of any number of them.
+      note(
+        .unnamedLabels,
+        "id2label of \(source.name) has only the \(names.count) default names, but \(labels.dimension) is \(count), as the head has"
+      )
+      given = nil
+    }
+    let wanted = given?.count ?? stated
     if let wanted, wanted != count {
       let witness = dimensions.witness[labels.dimension].map { assignments.tensors[$0] }
       let key = given == nil ? labels.dimension : "id2label"
@@ -71,6 +80,11 @@ extension ConfigBuilder {
     } else {
       nameLabels(count)
     }
+  }
+
+  /// Whether the names are those that `transformers` makes up: LABEL_0, LABEL_1.
+  private static func areDefaultNames(_ names: [JSON.Member]) -> Bool {
+    names.allSatisfy { $0.value.stringValue == "LABEL_\($0.key)" }
   }
 
   private mutating func copyLabels() {
@@ -86,6 +100,10 @@ extension ConfigBuilder {
     }
     config.set("id2label", .object((0..<count).map { JSON.Member("\($0)", .string("LABEL_\($0)")) }))
     config.set("label2id", .object((0..<count).map { JSON.Member("LABEL_\($0)", .int($0)) }))
-    note(.unnamedLabels, "the config names no labels: using LABEL_0 to LABEL_\(count - 1)")
+    note(
+      .unnamedLabels,
+      count == 1
+        ? "the config does not name the label: using LABEL_0"
+        : "the config names no labels: using LABEL_0 to LABEL_\(count - 1)")
   }
 }

@@ -15,11 +15,29 @@ public struct Recognition: Sendable {
 public struct Mapper: Sendable {
   public let tables: [MappingTable]
   let recognizer: Recognizer
+  private let isFamilyChosen: Bool
 
   /// Earlier tables win where several know the same number of tensors; a user's own go first.
-  public init(tables: [MappingTable]) {
+  public init(tables: [MappingTable]) { self.init(tables: tables, isFamilyChosen: false) }
+
+  private init(tables: [MappingTable], isFamilyChosen: Bool) {
     self.tables = tables
-    recognizer = Recognizer(tables: tables)
+    self.isFamilyChosen = isFamilyChosen
+    recognizer = Recognizer(tables: tables, isFamilyChosen: isFamilyChosen)
+  }
+
+  /// The same for models of one family alone, whatever their config says.
+  ///
+  /// - Throws: `FormatError` of kind `input` where no table is of that family
+  public func restricted(to family: String) throws(FormatError) -> Mapper {
+    let chosen = tables.filter { $0.family == family || $0.model.isOf(modelType: family) }
+    guard !chosen.isEmpty else {
+      let families = tables.map(\.family)
+      throw FormatError(
+        .input, "there is no table of the family", found: family, expected: families.joined(separator: ", "),
+        advice: nearestName(to: family, among: families).map { .didYouMean($0) })
+    }
+    return Mapper(tables: chosen, isFamilyChosen: true)
   }
 
   /// What family and dialect the names are of. Cheap: no data is read.
@@ -44,6 +62,9 @@ public struct Mapper: Sendable {
       return Recognition(
         family: source.table.family, dialect: source.dialect.isAllowed(by: values) ? source.dialect.name : nil,
         description: source.table.description, matched: source.match.count)
+    case .ambiguous(let tables):
+      let descriptions = tables.map(\.description).joined(separator: " or ")
+      return Recognition(family: nil, dialect: nil, description: descriptions, matched: 0)
     case .unknown: return Recognition(family: nil, dialect: nil, description: nil, matched: 0)
     }
   }
@@ -80,8 +101,9 @@ public struct Mapper: Sendable {
     let modules = SentenceModules(tensors, config: config.json)
     let source: MatchedSource
     switch recognizer.match(modules.modelTensors, config, ignoring: allowUnexpected) {
-    case .known(let family): throw notConvertible(family, file)
-    case .unknown: throw unknown(tensors, file)
+    case .known(let family): throw notConvertible(family, config, file)
+    case .ambiguous(let tables): throw ambiguous(tables, config, file)
+    case .unknown: throw unknown(tensors, config, file)
     case .matched(let matched): source = matched
     }
     let allowed = allowUnexpected.map { Glob($0) }
@@ -89,7 +111,7 @@ public struct Mapper: Sendable {
     var report = draft.report
     let moduleTargets = modules.targets(after: draft.config.json, allowed: allowed, report: &report)
     let isEnough = allowsMissing && report.problemCount == report.missing.count && !draft.targets.isEmpty
-    guard report.isComplete || isEnough else { throw problems(report, file) }
+    guard report.isComplete || isEnough else { throw problems(report, draft, config, file) }
     var plan = MappingPlan(
       family: source.table.family, dialect: source.dialect.name, config: draft.config.json, targets: draft.targets,
       report: report, notes: draft.notes, copies: draft.copies,
@@ -106,7 +128,7 @@ public struct Mapper: Sendable {
   ) -> SourceConfig {
     SourceConfig(
       json: config, name: file ?? "the config", values: SourceValues(metadata, config: config),
-      observed: observed + ModuleSettings(metadata).observed)
+      observed: observed + ModuleSettings(metadata).observed, isFamilyChosen: isFamilyChosen)
   }
 
   private func draft(_ source: MatchedSource, _ config: SourceConfig, allowed: [Glob]) -> PlanDraft {
@@ -124,9 +146,12 @@ public struct Mapper: Sendable {
   /// The report of tensors that no table converts.
   private func unmappableReport(_ tensors: [TensorInfo], _ match: TableMatch) -> MappingReport {
     var report = MappingReport()
-    if case .known(let family) = match {
+    switch match {
+    case .known(let family):
       report.family = family.family
       report.description = family.description
+    case .ambiguous(let tables): report.description = tables.map(\.description).joined(separator: " or ")
+    default: break
     }
     report.unexpected = tensors.map { .init(name: $0.name, nearest: nil, hint: nil) }
     return report
@@ -134,7 +159,7 @@ public struct Mapper: Sendable {
 
   /// A config that has none of the sizes of `table`'s family and several of another's.
   private func conflictWithOtherFamily(_ config: SourceConfig, table: MappingTable) -> MappingConflict? {
-    guard let members = config.json?.members else { return nil }
+    guard let members = config.json?.members, !isFamilyChosen else { return nil }
     let keys = Set(members.map(\.key))
     guard keys.isDisjoint(with: table.model.sizeKeys) else { return nil }
     let other = tables.map { (table: $0, keys: $0.model.sizeKeys.intersection(keys)) }.max {
@@ -145,67 +170,5 @@ public struct Mapper: Sendable {
       .family,
       "\(config.name) has the keys of \(other.table.description) (\(other.keys.sorted().joined(separator: ", "))) "
         + "and none of \(table.description), which the tensors are named like")
-  }
-}
-
-// MARK: Errors
-
-extension Mapper {
-  /// How many lines of problems an error shows at most, and how many of each kind at least: one kind must not hide the
-  /// others.
-  private static let maxProblemLines = 20, leastOfEachKind = 4
-
-  private var convertible: String {
-    "a model of \(tables.map(\.family).joined(separator: ", ")) in names that a table has"
-  }
-
-  private func notConvertible(_ family: KnownFamily, _ file: String) -> FormatError {
-    FormatError(
-      .unrecognized,
-      recognizer.hasTable(family)
-        ? "this is \(family.description), but in a dialect that no table describes"
-        : "this is \(family.description): no table converts '\(family.family)' models",
-      file: file, expected: convertible, advice: .giveTable)
-  }
-
-  private func unknown(_ tensors: [TensorInfo], _ file: String) -> FormatError {
-    let first = tensors.prefix(3).map { printable($0.name) }.joined(separator: ", ")
-    return FormatError(
-      .unrecognized, tensors.isEmpty ? "there are no tensors in it" : "no table knows these tensors", file: file,
-      found: "\(grouped(tensors.count)) tensors" + (tensors.isEmpty ? "" : ", the first named \(first)"),
-      expected: convertible, advice: .giveTable)
-  }
-
-  private func problems(_ report: MappingReport, _ file: String) -> FormatError {
-    let counts: [(Int, String)] = [
-      (report.conflicts.count, "in conflict with the config"), (report.misshapen.count, "wrong shape"),
-      (report.missing.count, "missing"), (report.unexpected.count, "unexpected"),
-    ]
-    var text = "the tensors do not make \(report.description ?? "a model") (dialect \(report.dialect ?? "?")): "
-    text += counts.filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ")
-    let kinds = report.problemsByKind
-    let total = kinds.reduce(0) { $0 + $1.count }
-    var left = Self.maxProblemLines
-    for (index, lines) in kinds.enumerated() {
-      let later = kinds[(index + 1)...].reduce(0) { $0 + min(Self.leastOfEachKind, $1.count) }
-      let shown = lines.prefix(left - later)
-      left -= shown.count
-      for line in shown { text += "\n  " + line }
-    }
-    if total > Self.maxProblemLines { text += "\n  … and \(grouped(total - Self.maxProblemLines)) more" }
-    return FormatError(
-      .mismatch, text, file: file, advice: advice(for: report, isCut: total > Self.maxProblemLines))
-  }
-
-  private func advice(for report: MappingReport, isCut: Bool) -> FormatError.Advice {
-    var advice: [FormatError.Advice] = []
-    if isCut { advice.append(.listUnmapped) }
-    if !report.conflicts.isEmpty { advice.append(.giveConfig) }
-    if !report.unexpected.isEmpty {
-      advice.append(.allowUnexpected(report.unexpected.count == 1 ? report.unexpected[0].name : "GLOB"))
-    }
-    if !report.missing.isEmpty { advice.append("A model cannot be made without the tensors that are missing.") }
-    if advice.isEmpty { advice.append("Check that the file is the right one.") }
-    return .all(advice)
   }
 }

@@ -14,6 +14,8 @@ public struct MappingNote: Sendable, Equatable {
     case padded(key: String)
     /// A word of the config has another meaning in the dialect's program.
     case reworded(key: String)
+    /// The user chose the family, and the config names another.
+    case familyChosen
     /// The architecture that was taken is not the config's, or one of several.
     case architecture
     /// A part is missing that outputs of the architecture go through.

@@ -6,6 +6,8 @@ enum TableMatch {
   /// A family that is known by a few names, and whose tensors no table has a dialect for.
   case known(KnownFamily)
   case matched(MatchedSource)
+  /// The names fit these families alike, which compute different things, and nothing decides between them.
+  case ambiguous([MappingTable])
   case unknown
 }
 
@@ -16,10 +18,15 @@ struct Recognizer: Sendable {
   private let knownFamilies: [KnownFamily]
   private let families: Set<String>
 
-  init(tables: [MappingTable]) {
+  /// With `isFamilyChosen` the tables are those of one family that the user has chosen: nothing else is recognized.
+  init(tables: [MappingTable], isFamilyChosen: Bool = false) {
     self.tables = tables
     let families = Set(tables.map(\.family))
     self.families = families
+    guard !isFamilyChosen else {
+      knownFamilies = []
+      return
+    }
     // The file is part of the program, and a test reads it.
     let known = (try? KnownFamily.builtIn()) ?? []
     knownFamilies =
@@ -37,30 +44,56 @@ struct Recognizer: Sendable {
     return self.match(tensors, names: tensors.map { $0.fullName ?? $0.name }, config, ignoring)
   }
 
+  /// The table of the family that the config names: by its `model_type`, else by its `architectures`.
+  private func namedTable(_ config: SourceConfig) -> MappingTable? {
+    if let type = config.modelType { return tables.first { $0.model.isOf(modelType: type) } }
+    return config.architectures.lazy.compactMap { name in tables.first { $0.model.hasArchitecture(name) } }.first
+  }
+
   /// The first family whose signature the names have; of several the one that the config names.
-  private func knownFamily(_ names: SignatureNames, _ modelType: String?) -> KnownFamily? {
-    let found = knownFamilies.filter { $0.signatures.contains { $0.matches(names) } }
-    let named = tables.first { $0.model.isOf(modelType: modelType) }
+  private func knownFamily(_ names: SignatureNames, _ config: SourceConfig, named: MappingTable?) -> KnownFamily? {
+    let found = knownFamilies.filter { $0.signatures.contains { $0.matches(names, config: config.json) } }
     return found.first { $0.family == named?.family } ?? found.first
   }
 
   private func match(
     _ tensors: [TensorInfo], names: [String], _ config: SourceConfig, _ ignoring: [String]
   ) -> TableMatch {
-    let known = knownFamily(SignatureNames(names, of: tensors), config.modelType)
+    let named = namedTable(config)
+    let signatureNames = SignatureNames(names, of: tensors)
+    let known = knownFamily(signatureNames, config, named: named)
     if let known, !hasTable(known) { return .known(known) }
     // The names decide before the config does: a model must not be taken for another of the same tensors.
-    let type = known.flatMap { known in
-      let table = tables.first { $0.family == known.family }
-      return table?.model.isOf(modelType: config.modelType) == true ? config.modelType : table?.model.modelType
-    }
+    let table = known.flatMap { known in tables.first { $0.family == known.family } } ?? named
+    let type = table?.model.isOf(modelType: config.modelType) == true ? config.modelType : table?.model.modelType
     let matcher = DialectMatcher(tables: tables, names: names, values: config.values, ignoring: ignoring)
     if let match = matcher.best(modelType: type ?? config.modelType, architectures: config.architectures),
-      match.isCredible, known == nil || tables[match.table].family == known?.family
+      match.isCredible, isSubstantial(match), known == nil || tables[match.table].family == known?.family
     {
-      return .matched(MatchedSource(table: tables[match.table], match: match, tensors: tensors, names: names))
+      let matched = tables[match.table]
+      if known == nil, named == nil, match.scope.isBare {
+        let others = possibleTables(signatureNames, config, besides: matched)
+        if !others.isEmpty { return .ambiguous([matched] + others) }
+      }
+      return .matched(MatchedSource(table: matched, match: match, tensors: tensors, names: names))
     }
     // A family that has a table, but in a dialect that the table lacks.
     return known.map { .known($0) } ?? .unknown
+  }
+
+  /// Other families that the tensors may be of. A padding id in the config has decided.
+  private func possibleTables(
+    _ names: SignatureNames, _ config: SourceConfig, besides matched: MappingTable
+  ) -> [MappingTable] {
+    guard config.json?["pad_token_id"] == nil else { return [] }
+    return tables.filter { table in
+      table.family != matched.family
+        && table.model.possibleSignatures.contains { $0.matches(names, config: config.json) }
+    }
+  }
+
+  /// Whether enough of the model is there to claim its family: a layer, or half of the names.
+  private func isSubstantial(_ match: DialectMatch) -> Bool {
+    match.matches.contains { $0?.layer != nil } || 2 * max(match.count, match.copies) >= match.matches.count
   }
 }

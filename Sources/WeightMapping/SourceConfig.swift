@@ -24,6 +24,8 @@ struct SourceConfig {
   let values: SourceValues
   /// What the checkpoint shows of the model's settings besides.
   var observed: [ObservedSetting] = []
+  /// Whether the user has said of which family the model is, whatever the config says.
+  var isFamilyChosen = false
 
   /// What the config has for a key, under any of its names; `null` counts as absent.
   func value(of key: ConfigKey) -> Value? {

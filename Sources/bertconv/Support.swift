@@ -41,6 +41,8 @@ extension FormatError.Advice {
     case .giveConfig: "Give the config that belongs to these weights with --config."
     case .giveCheckpointWithConfig: "If this is a config, give the checkpoint, and this file with --config."
     case .giveTable: "Give a mapping table of your own with --table."
+    case .chooseFamily(let families): "Choose the family with --family \(families.joined(separator: " or --family "))."
+    case .giveBaseModel: "Give its base model, and this folder with --adapter."
     case .convertFirst: "Convert it with 'bertconv convert' first."
     case .openAs(let kind, let title):
       "It is a checkpoint of \(title), whatever its name says: use \(kind)-to-native or auto-to-native."

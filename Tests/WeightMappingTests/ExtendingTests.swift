@@ -202,7 +202,7 @@ import WeightMapping
     #expect(plan.config["vocab_size"]?.intValue == 6 && plan.notes.contains { $0.kind == .padded(key: "vocab_size") })
     #expect(problem(toy(), config: #"{"hidden": 9}"#).contains("hidden of config.json is 9, but the weights have 8"))
     #expect(problem(toy(), config: #"{"depth": 3}"#).contains("the layers found are 2"))
-    #expect(problem(toy(), config: #"{"model_type": "bert"}"#).contains("model_type of config.json is 'bert'"))
+    #expect(problem(toy(), config: #"{"model_type": "bert"}"#).contains("config.json says that this is a 'bert' model"))
     #expect(problem(toy(), config: #"{"activation": 7}"#).contains("not a word"))
     var classes = toy()
     classes.add("out/c", [8, 3])

@@ -13,7 +13,11 @@ import WeightMapping
     #expect(text.contains("nearest known name: bert/encoder/layer_1/attention/self/query/kernel"))
     let error = formatError { _ = try plan(source) }
     #expect(error?.kind == .mismatch)
-    #expect(error?.advice == .all([.allowUnexpected("bert/encoder/layer_1/attention/self/querry/kernel")]))
+    // Weights of the layers are not to be left out.
+    #expect(error?.advice?.text.contains("part of a computation that is not a BERT's") == true)
+    source.add("cls/other/kernel", [2, Size.hidden])
+    source.remove("bert/encoder/layer_1/attention/self/querry/kernel")
+    #expect(formatError { _ = try plan(source) }?.advice == .all([.allowUnexpected("cls/other/kernel")]))
   }
 
   @Test func unexpectedTensorsAreDroppedOnRequest() throws {

@@ -25,6 +25,14 @@ struct SentenceTransformersFolder {
 
   static func isOne(_ folder: String) -> Bool { FileSystem.isFile(FileSystem.join(folder, listName)) }
 
+  /// The folder with the table of a model whose first module looks vectors up, without a transformer; `nil` for others.
+  static func staticEmbeddings(in folder: String) throws(FormatError) -> String? {
+    let list = FileSystem.join(folder, listName)
+    let json = try JSON.parse(try FileSystem.text(list, limit: 1 << 20), file: list)
+    guard let first = json.elements?.first, className(first) == "StaticEmbedding" else { return nil }
+    return try path(first, in: folder, list: list)
+  }
+
   init(_ folder: String) throws(FormatError) {
     let list = FileSystem.join(folder, Self.listName)
     let json = try JSON.parse(try FileSystem.text(list, limit: 1 << 20), file: list)
@@ -93,17 +101,16 @@ struct SentenceTransformersFolder {
     guard let path = entry["path"]?.stringValue else {
       throw FormatError(.damaged, "a module has no path", file: list, found: entry.text())
     }
-    if path.isEmpty { return folder }
-    let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-    // "1_Pooling/" is as good as "1_Pooling".
-    let named = parts.last == "" && parts.count > 1 ? Array(parts.dropLast()) : parts
-    guard named.allSatisfy(FileSystem.isPlainName), !path.contains("\\") else {
+    // "1_Pooling/" and "./1_Pooling" are as good as "1_Pooling", and "." as the empty path.
+    let parts = path.split(separator: "/").map(String.init).filter { $0 != "." }
+    if parts.isEmpty, !path.hasPrefix("/") { return folder }
+    guard parts.allSatisfy(FileSystem.isPlainName), !path.hasPrefix("/"), !path.contains("\\") else {
       throw FormatError(
         .dangerous, "a module's path is outside the model's folder", file: list, found: path,
         expected: "a folder in it, as 1_Pooling",
         advice: "A list that points elsewhere is not followed.")
     }
-    return FileSystem.join(folder, named.joined(separator: "/"))
+    return FileSystem.join(folder, parts.joined(separator: "/"))
   }
 
   private mutating func add(_ entry: JSON, _ index: Int, in folder: String, list: String) throws(FormatError) {

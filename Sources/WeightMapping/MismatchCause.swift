@@ -1,0 +1,133 @@
+import ModelFamilies
+import TensorIO
+
+/// What explains all or most of the problems of a source: the model was stored, or changed, in a way that is not converted.
+enum MismatchCause: Equatable {
+  /// Empty tensors stand for weights that lie elsewhere, as DeepSpeed's ZeRO stage 3 leaves them.
+  case placeholders(count: Int, of: Int)
+  /// The weights are rounded to fewer bits by this method.
+  case quantized(method: String)
+  /// Layers lack some of their heads; `origin` says so.
+  case prunedHeads(origin: String)
+  /// Positions are relative, in a way that the family does not compute; the key of the config, and its file.
+  case relativePositions(key: String, config: String)
+  /// One of so many pieces of a model whose matrices are split.
+  case tensorParallelPiece(of: Int)
+}
+
+extension MismatchCause {
+  func error(_ file: String) -> FormatError {
+    switch self {
+    case .placeholders(let count, let total):
+      FormatError(
+        .unsupported,
+        "\(grouped(count)) of \(grouped(total)) tensors are empty placeholders, as DeepSpeed's ZeRO stage 3 leaves them: the "
+          + "weights are in the files of the processes", file: file,
+        advice:
+          "Join them first: zero_to_fp32.py, which DeepSpeed puts into the checkpoint's folder, writes the whole model."
+      )
+    case .quantized(let method):
+      FormatError(
+        .unsupported,
+        "the weights are quantized by \(printable(method)): rounded to fewer bits, in a form that is not read",
+        file: file,
+        advice: "Give the model that was quantized, or save this one dequantized with the library that made it.")
+    case .prunedHeads(let origin):
+      FormatError(
+        .unsupported, "attention heads were pruned (\(printable(origin))): such a model is not converted", file: file,
+        advice: "Give the model as it was before pruning.")
+    case .relativePositions(let key, let config):
+      FormatError(
+        .unsupported,
+        "\(printable(config)) asks for relative positions (\(printable(key))), as NEZHA and some others have them, which are not converted",
+        file: file)
+    case .tensorParallelPiece(let count):
+      FormatError(
+        .unsupported, "this is one of \(count) pieces of a model that was split for tensor parallelism", file: file,
+        advice: "Join the pieces first, with the program that wrote them.")
+    }
+  }
+}
+
+/// The cause of a source's problems, where one is plain.
+func mismatchCause(of draft: PlanDraft, _ report: MappingReport, _ config: SourceConfig) -> MismatchCause? {
+  let tensors = draft.assignments.tensors
+  let empty = tensors.count { $0.shape.contains(0) }
+  if empty * 2 > tensors.count { return .placeholders(count: empty, of: tensors.count) }
+  if let method = quantization(tensors, report, config) { return .quantized(method: method) }
+  if let key = relativePositions(config), !(report.missing.isEmpty && report.unexpected.isEmpty) {
+    return .relativePositions(key: key, config: config.name)
+  }
+  guard !report.misshapen.isEmpty || !report.conflicts.isEmpty else { return nil }
+  return headProblem(draft, config)
+}
+
+/// The method by which weights were quantized. Its name in the config is taken where tensors are there that only a
+/// quantized model has, or where weights are integers.
+private func quantization(_ tensors: [TensorInfo], _ report: MappingReport, _ config: SourceConfig) -> String? {
+  let endings: KeyValuePairs<String, String> = [
+    ".SCB": "bitsandbytes", ".quant_map": "bitsandbytes", ".nested_absmax": "bitsandbytes", ".absmax": "bitsandbytes",
+    ".qzeros": "GPTQ or AWQ", ".qweight": "GPTQ or AWQ", ".weight_packed": "compressed-tensors",
+    ".weight_scale": "compressed-tensors", "._data": "quanto", ".weight_scale_inv": "an FP8 scheme",
+    "._packed_params._packed_params": "torch", ".zero_point": "torch",
+  ]
+  let names = report.unexpected.map(\.name)
+  let known = endings.first { ending, _ in names.contains { $0.hasSuffix(ending) } }?.value
+  let integers: Set<ElementType> = [.i8, .u8]
+  let isInteger = tensors.contains { integers.contains($0.elementType) && $0.shape.count == 2 }
+  guard known != nil || isInteger else { return nil }
+  let method = config.json?["quantization_config"]?["quant_method"]?.stringValue
+  if let method { return method }
+  if config.json?["quantization_config"]?.members != nil { return known ?? "the method of its quantization_config" }
+  return known
+}
+
+/// The key by which a config asks for relative positions.
+private func relativePositions(_ config: SourceConfig) -> String? {
+  if let kind = config.json?["position_embedding_type"]?.stringValue, kind != "absolute" {
+    return "position_embedding_type \(kind)"
+  }
+  if config.json?["use_relative_position"]?.boolValue == true { return "use_relative_position" }
+  if let maximum = config.json?["max_relative_position"], maximum != .null { return "max_relative_position" }
+  return nil
+}
+
+/// Query matrices with fewer rows than the model is wide, and output matrices of as many columns: heads were pruned, or the
+/// matrices are split between processes.
+private func headProblem(_ draft: PlanDraft, _ config: SourceConfig) -> MismatchCause? {
+  let queries = draft.matrices(.query)
+  let outputs = draft.matrices(.attentionOutput)
+  guard let width = queries.first?.shape[1], queries.count == outputs.count,
+    zip(queries, outputs).allSatisfy({ $0.layer == $1.layer && $0.shape == $1.shape.reversed() && $0.shape[1] == width }
+    )
+  else { return nil }
+  let rows = Set(queries.map { $0.shape[0] })
+  guard let own = rows.min(), own > 0, own < width else { return nil }
+  if let pruned = config.json?["pruned_heads"]?.members, !pruned.isEmpty {
+    return .prunedHeads(origin: "pruned_heads of \(config.name)")
+  }
+  let found =
+    "query matrices of \(rows.sorted().map(String.init).joined(separator: ", ")) rows in a model of width \(width)"
+  guard rows.count == 1, width % own == 0 else { return .prunedHeads(origin: found) }
+  // All layers alike: pieces have the feed-forward network split as well, pruned models have it whole.
+  let inner = config.json?["intermediate_size"]?.intValue ?? 4 * width
+  let isSplit = draft.matrices(.feedForwardInput).allSatisfy { $0.shape[0] == inner / (width / own) }
+  return isSplit ? .tensorParallelPiece(of: width / own) : .prunedHeads(origin: found)
+}
+
+extension PlanDraft {
+  /// The shapes of the matrices of a part in the orientation of the family, by layer.
+  fileprivate func matrices(_ part: ModelPart) -> [(layer: Int, shape: [Int])] {
+    let tensors = assignments.table.tensors
+    return assignments.byTarget.compactMap { key, assignment -> (layer: Int, shape: [Int])? in
+      guard tensors[key.tensor].role == TensorRole(part), let layer = key.layer else { return nil }
+      let shape = assignments.tensors[assignment.sources[0]].shape
+      guard shape.count == 2 else { return nil }
+      switch assignment.operation {
+      case .rename, .alias: return (layer, shape)
+      case .transpose: return (layer, shape.reversed())
+      default: return nil
+      }
+    }.sorted { $0.layer < $1.layer }
+  }
+}
