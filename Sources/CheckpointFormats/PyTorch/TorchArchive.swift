@@ -15,6 +15,9 @@ package enum TorchArchive {
   package static let version = "version"
   package static let serializationID = ".data/serialization_id"
   package static let scriptConstants = "constants.pkl"
+  /// The folder of the constants' storages, and that of the code.
+  package static let constants = "constants/"
+  package static let code = "code/"
 
   /// The entry of the storage that has this key in the pickle.
   package static func storage(_ key: String) -> String { "data/" + key }

@@ -5,16 +5,17 @@ import TensorIO
 extension PickleMachine {
   /// A NumPy array, whose bytes are in the pickle, as a tensor.
   mutating func array(
-    _ bytes: [UInt8], _ type: (element: ElementType, isBigEndian: Bool), _ shape: [Int], isFortran: Bool
+    _ bytes: Bytes, _ type: (element: ElementType, isBigEndian: Bool), _ shape: [Int], isFortran: Bool
   ) throws(FormatError) -> Int {
     guard checkedByteCount(shape, type.element) == bytes.count else {
       throw fail(
         .damaged, "the data of an array does not match its shape", found: "\(bytes.count) bytes",
         expected: shapeText(shape))
     }
-    try chargeBytes(bytes.count)
+    // One array can be made again and again of the same bytes; long ones are not copied.
+    try chargeBytes(min(bytes.count, Self.maxNameLength))
     var storage = TorchStorage(key: "array \(storages.count)", elementType: type.element, byteCount: bytes.count)
-    storage.inline = Bytes(bytes, file: file)
+    storage.inline = bytes
     storage.isBigEndian = type.isBigEndian
     return add(
       TorchTensor(
@@ -42,7 +43,7 @@ extension PickleMachine {
       guard given.count == 2, let type = dataType(self[given, 0]), let bytes = bytes(self[given, 1]),
         bytes.count == type.element.size
       else { return nil }
-      return scalar(type.isBigEndian ? bytes.reversed() : bytes, type.element)
+      return scalar(type.isBigEndian ? bytes.array().reversed() : bytes.array(), type.element)
     default: return nil
     }
   }

@@ -23,17 +23,24 @@ struct PickleMachine {
   /// Bytes of the pickles that were run.
   private(set) var size = 0
   var outsideValues = OutsideValues.nothing
+  /// What precedes the keys of storages: another folder of the archive.
+  var storagePrefix = ""
   private(set) var nodes: [PickleNode] = []
   /// Of all tuples, one after the other.
   private(set) var elements: [PickleValue] = []
   /// The elements of lists and sets, and the keys and values of dicts.
   var containers: [[PickleValue]] = []
   var objects: [PickleObject] = []
+  /// Long bytes.
+  private(set) var slices: [Bytes] = []
   private(set) var storages: [TorchStorage] = []
   private(set) var tensors: [TorchTensor] = []
   var imports: [ImportedGlobal] = []
   private(set) var storageIndices: [String: Int] = [:]
   var importIndices: [String: Int] = [:]
+
+  /// Whether this machine reads bytes of another one's pickle.
+  let isNested: Bool
 
   var stack: [PickleValue] = []
   var marks: [Int] = []
@@ -49,7 +56,12 @@ struct PickleMachine {
   /// Bytes of the name of an import or a storage. One that is used a million times is compared as often.
   static let maxNameLength = 1024
 
-  init(file: String?) { self.file = file }
+  init(file: String?, isNested: Bool = false) {
+    self.file = file
+    self.isNested = isNested
+    // A storage has few values, and the same bytes may be loaded thousands of times.
+    if isNested { budget = 1 << 12 }
+  }
 
   // MARK: The arena
 
@@ -75,6 +87,12 @@ struct PickleMachine {
     try charge(1)
     nodes.append(node)
     return .node(nodes.count - 1)
+  }
+
+  /// Bytes as a value that refers to them.
+  mutating func make(_ bytes: Bytes) throws(FormatError) -> PickleValue {
+    slices.append(bytes)
+    return try make(.slice(slices.count - 1))
   }
 
   mutating func makeTuple(_ items: some Collection<PickleValue>) throws(FormatError) -> PickleValue {
@@ -124,6 +142,7 @@ struct PickleMachine {
 
   /// The storage with that key, made at its first use; every use must declare the same type and size.
   mutating func storage(_ key: String, _ type: ElementType?, byteCount: Int) throws(FormatError) -> Int {
+    let key = storagePrefix + key
     if let index = storageIndices[key] {
       guard storages[index].byteCount == byteCount, storages[index].elementType == type else {
         throw fail(
@@ -166,7 +185,7 @@ struct PickleMachine {
     defer { size += cursor.position - start }
     byteBudget = max(byteBudget, cursor.remaining)
     // Growing would move them all again and again. Memory that is not used costs nothing.
-    nodes.reserveCapacity(nodes.count + min(cursor.remaining / 8, 1 << 20))
+    nodes.reserveCapacity(nodes.count + min(cursor.remaining / 8, isNested ? 64 : 1 << 20))
     while true {
       offset = cursor.offsetInFile
       let byte = try cursor.byte("the pickle")

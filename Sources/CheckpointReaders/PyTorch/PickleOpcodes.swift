@@ -161,7 +161,12 @@ extension PickleMachine {
     guard module.utf8.count + name.utf8.count <= Self.maxNameLength else {
       throw fail(.limit, "an imported name is too long")
     }
-    let imported = PickleImports.canonical(module: module, name: name)
+    return try global(PickleImports.canonical(module: module, name: name))
+  }
+
+  /// The value of an imported name.
+  mutating func global(_ imported: String) throws(FormatError) -> PickleValue {
+    guard imported.utf8.count <= 2 * Self.maxNameLength else { throw fail(.limit, "an imported name is too long") }
     if let index = importIndices[imported] { return try make(.global(index)) }
     guard imports.count < 10_000 else { throw fail(.limit, "the pickle imports too many names") }
     importIndices[imported] = imports.count

@@ -60,7 +60,8 @@ extension PickleMachine {
   }
 
   private mutating func bytes(_ count: Int, _ cursor: inout ByteCursor) throws(FormatError) -> PickleValue {
-    try make(.bytes(try cursor.take(count, "a string").array()))
+    let bytes = try cursor.take(count, "a string")
+    return bytes.count > Self.maxNameLength ? try make(bytes) : try make(.bytes(bytes.array()))
   }
 
   /// A number in two's complement, lowest byte first.

@@ -15,6 +15,8 @@ enum PickleValue: Sendable, Equatable {
 enum PickleNode: Sendable {
   case string(String)
   case bytes([UInt8])
+  /// An index into the machine's `slices`: long bytes, which stay in the file.
+  case slice(Int)
   /// An integer that does not fit, in decimal.
   case integer(String)
   case tuple(PickleTuple)
@@ -89,11 +91,19 @@ extension PickleMachine {
     switch node(value) {
     case .string(let text): text.utf8.count <= limit ? text : nil
     case .bytes(let bytes): bytes.count <= limit ? String(fileText: bytes) : nil
+    case .slice(let index): slices[index].count <= limit ? slices[index].text() : nil
     default: nil
     }
   }
 
-  func bytes(_ value: PickleValue) -> [UInt8]? { if case .bytes(let bytes) = node(value) { bytes } else { nil } }
+  /// The bytes of a string, without a copy of long ones.
+  func bytes(_ value: PickleValue) -> Bytes? {
+    switch node(value) {
+    case .bytes(let bytes): Bytes(bytes, file: file)
+    case .slice(let index): slices[index]
+    default: nil
+    }
+  }
 
   func globalName(_ value: PickleValue) -> String? {
     if case .global(let index) = node(value) { imports[index].name } else { nil }
@@ -173,6 +183,7 @@ extension PickleMachine {
       switch nodes[index] {
       case .string(let text): return shortened(depth == 0 ? text : "'\(text)'")
       case .bytes(let bytes): return "\(bytes.count) bytes"
+      case .slice(let number): return "\(slices[number].count) bytes"
       case .integer(let text): return shortened(text)
       case .global(let number): return shortened(imports[number].name)
       case .storage(let number): return "storage \(shortened(storages[number].key))"

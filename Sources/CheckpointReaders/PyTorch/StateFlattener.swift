@@ -15,6 +15,8 @@ struct StateFlattener {
   private(set) var tensors: [Found] = []
   private(set) var texts: [(key: String, value: String)] = []
   private(set) var warnings: [String] = []
+  /// What is remarkable of tensors, and their names, in the order of the first.
+  private var remarks: [(text: String, names: [String], count: Int)] = []
   private var names: Set<String> = []
   /// The last number appended to tensors of one name.
   private var copies: [String: Int] = [:]
@@ -34,11 +36,24 @@ struct StateFlattener {
   /// Of all keys and paths together: one long key can be that of a million dictionaries.
   private var maxNameBytes: Int { (16 << 20) + 8 * machine.size }
 
-  init(_ root: PickleValue, of machine: PickleMachine) throws(FormatError) {
+  /// - Parameters:
+  ///   - constants: those of the code, which are the weights of a module that has no others
+  init(
+    _ root: PickleValue, of machine: PickleMachine, constants: PickleValue? = nil
+  ) throws(FormatError) {
     self.machine = machine
     names.reserveCapacity(machine.tensors.count)
     tensors.reserveCapacity(machine.tensors.count)
     try visit(root, "", depth: 0)
+    if let constants, tensors.isEmpty {
+      try visit(constants, "CONSTANTS", depth: 1)
+      if !tensors.isEmpty {
+        warnings.append(
+          "the TorchScript module is frozen: its weights are constants of its code, without the names of a model; save the "
+            + "state_dict of the module that it was made from")
+      }
+    }
+    warnings += remarks.map(Self.sentence)
     if leftOut { texts.append(("…", "more values, which are not shown")) }
   }
 
@@ -83,8 +98,26 @@ struct StateFlattener {
       warnings.append("two tensors have the name '\(path)': the second is listed as '\(name)'")
     }
     tensors.append(Found(name: name, tensor: tensor))
-    if let note = machine.tensors[tensor].note { warnings.append("the tensor '\(name)' \(note)") }
+    if let note = machine.tensors[tensor].note { remark(note, name) }
     if let obstacle = machine.tensors[tensor].obstacle { warnings.append("\(obstacle): '\(name)' cannot be read") }
+  }
+
+  /// Notes that a tensor "is" something: `text` goes on from there.
+  private mutating func remark(_ text: String, _ name: String) {
+    if let index = remarks.firstIndex(where: { $0.text == text }) {
+      remarks[index].count += 1
+      if remarks[index].names.count < 3 { remarks[index].names.append(name) }
+    } else if remarks.count < 100 {
+      remarks.append((text, [name], 1))
+    }
+  }
+
+  /// One sentence for all tensors that a remark is on.
+  private static func sentence(_ remark: (text: String, names: [String], count: Int)) -> String {
+    let names = remark.names.map { "'\(withoutMiddle($0))'" }.joined(separator: ", ")
+    if remark.count == 1 { return "the tensor \(names) is \(remark.text)" }
+    let rest = remark.count > remark.names.count ? ", …" : ""
+    return "\(grouped(remark.count)) tensors (\(names)\(rest)) are \(remark.text)"
   }
 
   private mutating func note(_ path: String, _ value: PickleValue) {
@@ -191,17 +224,7 @@ struct StateFlattener {
   ) throws(FormatError) {
     work += machine.dict(object.state)?.count ?? machine.tuple(object.state)?.count ?? 0
     let type = machine.globalName(object.type) ?? ""
-    if type == "torch._utils._rebuild_sparse_tensor" || type.hasPrefix("torch.sparse.") {
-      warnings.append("'\(path)' is a sparse tensor, which is not read")
-      return note(path, value)
-    }
-    if [
-      "torch._utils._rebuild_meta_tensor_no_storage", "torch._utils._rebuild_nested_tensor",
-      "torch._utils._rebuild_wrapper_subclass", "torch._utils._rebuild_tensor_v3",
-    ].contains(type) || type == "numpy.ndarray" {
-      warnings.append("'\(path)' is a tensor of a kind that is not read (\(machine.describe(value, depth: 2)))")
-      return note(path, value)
-    }
+    if try visitSpecialTensor(object, type, value, path, depth) { return }
     if machine.value("_parameters", in: object.state) != nil, machine.value("_modules", in: object.state) != nil {
       if !path.isEmpty, isFunction(type, object.state) { note(path, object.type) }
       return try visitModule(object.state, path, depth)
@@ -224,6 +247,76 @@ struct StateFlattener {
     }
   }
 
+  /// Visits a tensor that is made of others, or notes why it is not read; `false` for any other object.
+  private mutating func visitSpecialTensor(
+    _ object: PickleObject, _ type: String, _ value: PickleValue, _ path: String, _ depth: Int
+  ) throws(FormatError) -> Bool {
+    if type == "torch._utils._rebuild_sparse_tensor" || type.hasPrefix("torch.sparse.") {
+      remark("a sparse tensor, which is not read", path)
+    } else if type.hasPrefix("torch.distributed."),
+      ["DTensor", "ShardedTensor"].contains(where: { type.hasSuffix("." + $0) })
+    {
+      if let whole = wholeTensor(object) {
+        try add(whole, path)
+        return true
+      }
+      remark(
+        "one rank's part of a tensor (\(type.split(separator: ".").last ?? "")), which is not read: gather the whole state dict before "
+          + "saving (full_state_dict), or save it with torch.distributed.checkpoint and give that folder", path)
+    } else if isScriptObject(value) {
+      // What a class of C++ was saved as; a module of Python adds the name of the class.
+      let state = machine.tuple(object.state)
+      let content = state.flatMap { $0.count == 2 && machine.text(machine[$0, 1]) != nil ? machine[$0, 0] : nil }
+      try visit(content ?? object.state, path, depth: depth + 1)
+      return true
+    } else if [
+      "torch._utils._rebuild_meta_tensor_no_storage", "torch._utils._rebuild_nested_tensor",
+      "torch._utils._rebuild_wrapper_subclass", "torch._utils._rebuild_tensor_v3",
+    ].contains(type) || type == "numpy.ndarray" {
+      remark("of a kind that is not read (\(machine.describe(value, depth: 2)))", path)
+    } else {
+      return false
+    }
+    note(path, value)
+    return true
+  }
+
+  /// Whether a value is an object of a class of C++, such as packed weights.
+  private func isScriptObject(_ value: PickleValue) -> Bool {
+    guard let type = machine.object(value).flatMap({ machine.globalName($0.type) }) else { return false }
+    return type == "torch.ScriptObject" || type == "torch._C.ScriptObject" || type.hasPrefix("__torch__.torch.classes.")
+  }
+
+  /// The tensor of which a distributed one consists, if this rank has all of it.
+  private func wholeTensor(_ object: PickleObject) -> Int? {
+    guard let arguments = machine.tuple(object.arguments), arguments.count > 2,
+      let shape = machine.integers(machine[arguments, 2])
+    else { return nil }
+    var local = attribute("_local_tensor", of: object).flatMap { machine.tensor($0) }
+    if let spec = attribute("_spec", of: object).flatMap({ machine.object($0) }),
+      let placements = machine.value("placements", in: spec.state).flatMap({ machine.sequence($0) })
+    {
+      // Of a sum, each rank has a term.
+      let isSum = placements.contains {
+        machine.object($0).flatMap { machine.globalName($0.type) }?.hasSuffix("Partial") == true
+      }
+      if isSum { return nil }
+    }
+    if let state = machine.tuple(object.state), state.count > 0, let shards = machine.sequence(machine[state, 0]),
+      shards.count == 1, let shard = shards.first.flatMap({ machine.object($0) })
+    {
+      local = attribute("tensor", of: shard).flatMap { machine.tensor($0) }
+    }
+    guard let local, machine.tensors[local].shape == shape else { return nil }
+    return local
+  }
+
+  /// An attribute of an object: its state is a dict, or a tuple of a dict and of one of slots.
+  private func attribute(_ name: String, of object: PickleObject) -> PickleValue? {
+    let states = machine.tuple(object.state).map { machine.elements(of: $0) } ?? [object.state]
+    return states.lazy.compactMap { machine.value(name, in: $0) }.first
+  }
+
   private mutating func visitModule(_ state: PickleValue, _ path: String, _ depth: Int) throws(FormatError) {
     var transient: Set<String> = []
     if let set = machine.value("_non_persistent_buffers_set", in: state), case .set(let number) = machine.node(set) {
@@ -238,7 +331,12 @@ struct StateFlattener {
     }
     // Plain attributes are often settings of the model.
     guard let attributes = machine.dict(state) else { return }
-    for (key, value) in try lastOfEach(attributes, path) where !key.hasPrefix("_") && key != "training" {
+    let own = try lastOfEach(attributes, path)
+    // Packed weights are private attributes.
+    for (key, value) in own where isScriptObject(value) {
+      try visit(value, try join(path, key, of: value), depth: depth + 1)
+    }
+    for (key, value) in own where !key.hasPrefix("_") && key != "training" {
       switch value {
       case .node(let index):
         switch machine.node(value) {

@@ -27,41 +27,7 @@ enum TorchLegacy {
       guard case .integer(let number) = machine.node(first), number == magic else {
         return try bare(first, file, cursor, machine, path: path)
       }
-      let version = try machine.load(&cursor)
-      guard version == .int(1001) else {
-        throw FormatError(
-          .unsupported, "the protocol of the checkpoint is unknown", file: path, offset: cursor.offsetInFile,
-          found: machine.describe(version), expected: "1001")
-      }
-      _ = try machine.load(&cursor)
-      machine.outsideValues = .storages
-      let root = try machine.load(&cursor)
-      machine.outsideValues = .nothing
-      let keys = try machine.load(&cursor)
-      guard let keys = machine.sequence(keys) else {
-        throw FormatError(
-          .damaged, "the checkpoint has no list of its storages", file: path, offset: cursor.offsetInFile)
-      }
-      var contents = [TorchSource.Content?](repeating: nil, count: machine.storages.count)
-      for key in keys {
-        guard let name = machine.text(key) ?? machine.integer(key).map(String.init),
-          let index = machine.storageIndices[name]
-        else {
-          throw FormatError(
-            .damaged, "the file lists a storage that no tensor uses", file: path, offset: cursor.offsetInFile,
-            found: machine.describe(key))
-        }
-        guard contents[index] == nil, machine.storages[index].base == nil else {
-          throw FormatError(
-            .damaged, "the file lists a storage twice", file: path, offset: cursor.offsetInFile, found: name)
-        }
-        contents[index] = .bytes(try storage(machine.storages[index], &cursor))
-      }
-      for (index, storage) in machine.storages.enumerated() where storage.base == nil && storage.inline == nil {
-        guard contents[index] != nil else {
-          throw FormatError(.damaged, "a storage is not in the file", file: path, found: "'\(storage.key)'")
-        }
-      }
+      let (root, contents) = try stream(&cursor, &machine, path: path)
       var warnings: [String] = []
       let imports = trailing(cursor, machine, path: path, &warnings)
       return try TorchSource(
@@ -71,6 +37,62 @@ enum TorchLegacy {
     } catch {
       throw machine.explained(error.inFile(path))
     }
+  }
+
+  /// What follows the magic number: the object, and the bytes of its storages.
+  private static func stream(
+    _ cursor: inout ByteCursor, _ machine: inout PickleMachine, path: String?
+  ) throws(FormatError) -> (root: PickleValue, contents: [TorchSource.Content?]) {
+    let version = try machine.load(&cursor)
+    guard version == .int(1001) else {
+      throw FormatError(
+        .unsupported, "the protocol of the checkpoint is unknown", file: path, offset: cursor.offsetInFile,
+        found: machine.describe(version), expected: "1001")
+    }
+    _ = try machine.load(&cursor)
+    machine.outsideValues = .storages
+    let root = try machine.load(&cursor)
+    machine.outsideValues = .nothing
+    let keys = try machine.load(&cursor)
+    guard let keys = machine.sequence(keys) else {
+      throw FormatError(
+        .damaged, "the checkpoint has no list of its storages", file: path, offset: cursor.offsetInFile)
+    }
+    var contents = [TorchSource.Content?](repeating: nil, count: machine.storages.count)
+    for key in keys {
+      guard let name = machine.text(key) ?? machine.integer(key).map(String.init),
+        let index = machine.storageIndices[name]
+      else {
+        throw FormatError(
+          .damaged, "the file lists a storage that no tensor uses", file: path, offset: cursor.offsetInFile,
+          found: machine.describe(key))
+      }
+      guard contents[index] == nil, machine.storages[index].base == nil else {
+        throw FormatError(
+          .damaged, "the file lists a storage twice", file: path, offset: cursor.offsetInFile, found: name)
+      }
+      contents[index] = .bytes(try storage(machine.storages[index], &cursor))
+    }
+    for (index, storage) in machine.storages.enumerated() where storage.base == nil && storage.inline == nil {
+      guard contents[index] != nil else {
+        throw FormatError(.damaged, "a storage is not in the file", file: path, found: "'\(storage.key)'")
+      }
+    }
+    return (root, contents)
+  }
+
+  /// The one storage that `data` contains as a stream of its own, with its bytes; `nil` for a stream of anything else.
+  static func storage(
+    in data: Bytes, _ machine: inout PickleMachine
+  ) throws(FormatError) -> (storage: TorchStorage, bytes: Bytes)? {
+    var cursor = ByteCursor(data)
+    let first = try machine.load(&cursor)
+    guard case .integer(let number) = machine.node(first), number == magic else { return nil }
+    let (root, contents) = try stream(&cursor, &machine, path: data.file)
+    guard let index = machine.storage(root), machine.storages.count == 1, cursor.isAtEnd,
+      case .bytes(let bytes) = contents[index]
+    else { return nil }
+    return (machine.storages[index], bytes)
   }
 
   /// The number of elements and then the elements.
@@ -90,13 +112,13 @@ enum TorchLegacy {
   private static func trailing(
     _ cursor: ByteCursor, _ machine: PickleMachine, path: String, _ warnings: inout [String]
   ) -> [ImportedGlobal] {
-    guard !cursor.isAtEnd else { return machine.imports }
+    guard !cursor.isAtEnd else { return machine.judgedImports }
     warnings.append("\(cursor.remaining) bytes follow the end of the checkpoint; they are not used")
     var other = PickleMachine(file: path)
     other.collectImports(cursor)
     var imports = ImportList()
-    imports.add(machine.imports)
-    imports.add(other.imports)
+    imports.add(machine.judgedImports)
+    imports.add(other.judgedImports)
     return imports.items
   }
 

@@ -15,6 +15,7 @@ extension PickleMachine {
       if let result = try tensor(name, given, depth: depth) { return result }
       if let result = try container(name, given) { return result }
       if let result = try array(name, given, arguments) { return result }
+      if let result = try contextual(name, given) { return result }
     }
     return try object(function, arguments)
   }
@@ -47,6 +48,7 @@ extension PickleMachine {
       case .bytes(let bytes):
         try chargeBytes(bytes.count)
         return try make(.bytes(bytes))
+      case .slice: return self[given, 0]
       case .string(let text):
         // Protocol 2 has no bytes: they are written as the text of the same codes.
         guard given.count == 2, let encoding = self.text(self[given, 1]), ["latin1", "latin-1"].contains(encoding)
@@ -60,9 +62,12 @@ extension PickleMachine {
           }
           bytes.append(byte)
         }
-        return try make(.bytes(bytes))
+        return bytes.count > Self.maxNameLength ? try make(Bytes(bytes, file: file)) : try make(.bytes(bytes))
       default: return nil
       }
+    case "torch.jit._pickle.build_intlist", "torch.jit._pickle.build_tensorlist", "torch.jit._pickle.build_doublelist",
+      "torch.jit._pickle.build_boollist", "torch.jit._pickle.restore_type_tag":
+      return given.count > 0 ? self[given, 0] : nil
     case "copyreg._reconstructor":
       guard given.count == 3 else { return nil }
       return try object(self[given, 0], try makeTuple([]))
@@ -116,9 +121,7 @@ extension PickleMachine {
       }
       let value = try rebuilt(given, nil, metadata: nil)
       if let index = tensor(value) {
-        note(
-          "is quantized (\(describe(self[given, 4]))): its integers are read, not the numbers that they stand for",
-          tensor: index)
+        note("quantized: their integers are read, not the numbers that they represent", tensor: index)
       }
       return value
     case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
@@ -130,6 +133,10 @@ extension PickleMachine {
     case "torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type":
       guard given.count >= 3, globalName(self[given, 0])?.hasPrefix("torch._utils._rebuild_") == true else {
         return nil
+      }
+      if globalName(self[given, 0]) == "torch._utils._rebuild_wrapper_subclass", given.count >= 4 {
+        // A tensor of a class of its own, made of others: its state has them.
+        return try make(PickleObject(type: self[given, 1], arguments: self[given, 2], state: self[given, 3]))
       }
       return try call(self[given, 0], self[given, 2], depth: depth + 1)
     case "torch._utils._rebuild_device_tensor_from_numpy", "torch._utils._rebuild_device_tensor_from_cpu_tensor",

@@ -7,6 +7,7 @@ final class TorchSource: TensorSource {
   let tensors: [TensorInfo]
   let warnings: [String]
   let imports: [ImportedGlobal]
+  let code: [ContainedCode]
   let metadata: [(key: String, value: String)]
 
   /// Where the bytes of a storage are.
@@ -23,15 +24,18 @@ final class TorchSource: TensorSource {
   private let isBigEndian: Bool
 
   /// `contents` has an element for each of the machine's storages; `nil` for those that are views or have their own.
+  /// `constants` are those of TorchScript's code.
   init(
     format: FormatName, file: Bytes, path: String, root: PickleValue, machine: PickleMachine, contents: [Content?],
-    archive: ZipArchive? = nil, isBigEndian: Bool = false, imports: [ImportedGlobal]? = nil, warnings: [String] = [],
-    metadata: [(key: String, value: String)] = []
+    archive: ZipArchive? = nil, isBigEndian: Bool = false, imports: [ImportedGlobal]? = nil, code: [ContainedCode] = [],
+    warnings: [String] = [], metadata: [(key: String, value: String)] = [],
+    constants: PickleValue? = nil
   ) throws(FormatError) {
-    let found = try StateFlattener(root, of: machine)
+    let found = try StateFlattener(root, of: machine, constants: constants)
     self.format = format
     files = [SourceFile(path: path, size: UInt64(file.count))]
-    self.imports = imports ?? machine.imports
+    self.imports = imports ?? machine.judgedImports
+    self.code = code
     storages = machine.storages
     self.contents = contents
     self.archive = archive
@@ -68,16 +72,7 @@ final class TorchSource: TensorSource {
     self.warnings =
       warnings + found.warnings
       + expanded.prefix(3).map { "the tensor '\(infos[$0].name)' repeats the values of a smaller storage" }
-      + Self.verdictWarnings(self.imports)
-  }
-
-  private static func verdictWarnings(_ imports: [ImportedGlobal]) -> [String] {
-    let dangerous = imports.filter { $0.verdict == .dangerous }.map(\.name)
-    if dangerous.isEmpty { return [] }
-    return [
-      "the pickle imports \(dangerous.prefix(5).joined(separator: ", ")): loading it with Python could run code; "
-        + "nothing was run here"
-    ]
+      + PickleImports.warnings(self.imports) + ContainedCode.warnings(of: code)
   }
 
   /// A compressed storage is unpacked for each tensor in it. torch compresses none; thousands of tensors would take hours.
@@ -218,7 +213,7 @@ extension PickleMachine {
 
   /// An error of this pickle, with the dangerous names that it imported before.
   func explained(_ error: FormatError) -> FormatError {
-    let dangerous = imports.filter { $0.verdict == .dangerous }.map(\.name)
+    let dangerous = judgedImports.filter { $0.verdict == .dangerous }.map(\.name)
     guard !dangerous.isEmpty else { return error }
     var result = error
     result.advice = .sentence(

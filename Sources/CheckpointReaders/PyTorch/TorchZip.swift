@@ -24,8 +24,11 @@ enum TorchZip {
     var cursor = ByteCursor(try archive.bytes(ofEntryAt: pickle))
     let root: PickleValue
     do throws(FormatError) { root = try machine.load(&cursor) } catch { throw machine.explained(error) }
+    let isScript = archive.index(ofEntry: folder + TorchArchive.scriptConstants) != nil
+    let constants = isScript ? try scriptConstants(archive, folder, &machine) : nil
+    let script = isScript ? try scriptCode(archive, folder, &warnings) : nil
     var imports = ImportList()
-    imports.add(machine.imports)
+    imports.add(script == nil ? machine.judgedImports : machine.judgedImports.map(Self.ofScript))
     if !cursor.isAtEnd {
       warnings.append("\(cursor.remaining) bytes follow the end of the pickle; they are not used")
       imports.add(Self.imports(of: cursor, path: path))
@@ -36,14 +39,57 @@ enum TorchZip {
     return try TorchSource(
       format: .pyTorchZip, file: archive.file, path: path, root: root, machine: machine,
       contents: try contents(of: machine.storages, in: archive, folder, path: path), archive: archive,
-      isBigEndian: isBigEndian, imports: imports.items, warnings: warnings,
-      metadata: metadata + (isBigEndian ? [("byte order", "big-endian")] : []))
+      isBigEndian: isBigEndian, imports: imports.items, code: script ?? [], warnings: warnings,
+      metadata: metadata + (isBigEndian ? [("byte order", "big-endian")] : []), constants: constants)
+  }
+
+  // MARK: TorchScript
+
+  /// The constants of the code as a dictionary of the names that the code has for them: `c0`, `c1`, … Their storages are in
+  /// a folder of their own.
+  private static func scriptConstants(
+    _ archive: ZipArchive, _ folder: String, _ machine: inout PickleMachine
+  ) throws(FormatError) -> PickleValue? {
+    guard let index = archive.index(ofEntry: folder + TorchArchive.scriptConstants) else { return nil }
+    var cursor = ByteCursor(try archive.bytes(ofEntryAt: index))
+    machine.storagePrefix = TorchArchive.constants
+    defer { machine.storagePrefix = "" }
+    let constants: PickleValue
+    do throws(FormatError) { constants = try machine.load(&cursor) } catch { throw machine.explained(error) }
+    guard let items = machine.sequence(constants).map(Array.init) else { return nil }
+    var pairs: [PickleValue] = []
+    for (number, item) in items.enumerated() { pairs += [try machine.make(.string("c\(number)")), item] }
+    return try machine.makeDict(pairs)
+  }
+
+  /// What the code of the archive uses.
+  private static func scriptCode(
+    _ archive: ZipArchive, _ folder: String, _ warnings: inout [String]
+  ) throws(FormatError) -> [ContainedCode] {
+    var script = TorchScriptCode()
+    var remainingBytes = (64 << 20) + 16 * archive.file.count
+    for (index, entry) in archive.entries.enumerated()
+    where entry.name.hasPrefix(folder + TorchArchive.code) && entry.name.hasSuffix(".py") {
+      remainingBytes -= entry.size
+      guard remainingBytes >= 0 else {
+        warnings.append("'\(withoutMiddle(entry.name))' was not examined: it and others unpack to too many bytes")
+        break
+      }
+      script.read(try archive.bytes(ofEntryAt: index))
+    }
+    return script.finished()
+  }
+
+  /// A class that the archive's own code defines: that code is judged itself.
+  private static func ofScript(_ item: ImportedGlobal) -> ImportedGlobal {
+    item.name.hasPrefix("__torch__.") && item.verdict == .unknown
+      ? ImportedGlobal(name: item.name, verdict: .known) : item
   }
 
   private static func imports(of cursor: ByteCursor, path: String) -> [ImportedGlobal] {
     var machine = PickleMachine(file: path)
     machine.collectImports(cursor)
-    return machine.imports
+    return machine.judgedImports
   }
 
   /// Adds the imports of other pickles in the archive, which a loader might be made to run.
@@ -90,7 +136,8 @@ enum TorchZip {
         contents.append(nil)
         continue
       }
-      let name = TorchArchive.storage(storage.key)
+      let name =
+        storage.key.hasPrefix(TorchArchive.constants) ? storage.key : TorchArchive.storage(storage.key)
       guard let index = archive.index(ofEntry: folder + name) else {
         throw FormatError(
           .damaged, "a storage that the pickle refers to is not in the archive", file: path, found: name,
