@@ -32,6 +32,7 @@ fixtures=../Tests/Fixtures
 seeds() {
   case $1 in
     table | bundle) find $fixtures/tensorflow -name '*.index' -size -20k; find $fixtures/tensorflow/v1 -type f -size -20k ;;
+    graph) find $fixtures/tensorflow -name '*.pb' -size -60k ;;
     object-graph) find $fixtures/tensorflow/object-graph -type f ;;
     zip | torch) find $fixtures/torch $fixtures/sentence -name '*.pt' -size -40k -o -name '*.bin' -size -40k ;;
     pickle) find $fixtures/torch -type f -path '*legacy*' -size -40k ;;
@@ -71,7 +72,7 @@ fuzz() {
 
 parsers=("$@")
 [ ${#parsers[@]} -gt 0 ] ||
-  parsers=(table bundle object-graph zip pickle legacy tar torch safetensors native npy npz hdf5 keras flax yaml config fixture)
+  parsers=(table bundle object-graph graph zip pickle legacy tar torch safetensors native npy npz hdf5 keras flax yaml config fixture)
 mkdir -p found
 failed=0
 for parser in "${parsers[@]}"; do

@@ -46,7 +46,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
 
   public init(_ format: FormatName) {
     switch format {
-    case .tensorFlowBundle, .tensorFlowV1: self = .tensorFlow
+    case .tensorFlowBundle, .tensorFlowV1, .tensorFlowGraph: self = .tensorFlow
     case .pyTorchZip, .pyTorchLegacy, .pyTorchTar: self = .pyTorch
     case .safetensors, .native: self = .safetensors
     case .npz, .npyShards: self = .numPy
@@ -86,6 +86,7 @@ public struct CheckpointOpener: Sendable {
     HDF5Format(),
     TorchLegacyFormat(),
     FlaxFormat(),
+    FrozenGraphFormat(),
   ]
 
   private let formats: [any CheckpointFormat]

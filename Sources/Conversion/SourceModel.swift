@@ -47,7 +47,8 @@ public struct SourceModel: Sendable {
   /// The plan that makes a native model of this checkpoint, with tied tensors compared.
   public func plan(mapper: Mapper, allowUnexpected: [String] = []) throws -> MappingPlan {
     try mapper.plan(
-      for: tensors.tensors, metadata: tensors.metadata, file: checkpoint.path, config: config, configFile: configPath,
+      for: tensors.tensors, metadata: tensors.metadata, observed: checkpoint.observedSettings, file: checkpoint.path,
+      config: config, configFile: configPath,
       allowUnexpected: allowUnexpected
     ).resolvingTies(in: tensors)
   }

@@ -71,7 +71,7 @@ public struct CheckpointInspection: Sendable {
     } catch {
       warnings.append(.config("\(error)"))
     }
-    outline = Self.outline(checkpoint.source, mapper: mapper, config: found)
+    outline = Self.outline(checkpoint, mapper: mapper, config: found)
     // What lies next to a file says nothing of it where its tensors are not those of a model that is known.
     let isModel = outline.recognition.description != nil || checkpoint.source.format == .native
     config = isModel ? found?.json : nil
@@ -89,11 +89,15 @@ public struct CheckpointInspection: Sendable {
     return config == nil ? .unusable(path) : .file(path)
   }
 
-  private static func outline(_ source: any TensorSource, mapper: Mapper, config: ConfigFile?) -> ModelOutline {
+  private static func outline(
+    _ checkpoint: OpenedCheckpoint, mapper: Mapper, config: ConfigFile?
+  ) -> ModelOutline {
+    let source = checkpoint.source
     // Integers and their scales are one tensor of a model.
     let dequantized = DequantizedSource(source)
     var outline = mapper.outline(
-      of: dequantized?.tensors ?? source.tensors, metadata: source.metadata, config: config?.json,
+      of: dequantized?.tensors ?? source.tensors, metadata: source.metadata,
+      observed: checkpoint.observedSettings, config: config?.json,
       configFile: config?.path.map { FileSystem.baseName($0) })
     if let dequantized { outline.spread(from: dequantized.tensors, over: source.tensors) }
     return outline

@@ -60,6 +60,8 @@ public struct SourceFile: Sendable, Equatable {
 public enum FormatName: String, Sendable, CaseIterable {
   case tensorFlowBundle = "tensorflow-bundle"
   case tensorFlowV1 = "tensorflow-v1"
+  /// A frozen graph.
+  case tensorFlowGraph = "tensorflow-graph"
   case pyTorchZip = "pytorch-zip"
   case pyTorchLegacy = "pytorch-legacy"
   case pyTorchTar = "pytorch-tar"

@@ -34,9 +34,17 @@ extension ConfigBuilder {
   }
 
   private func fits(_ observed: ObservedSetting, _ key: ConfigKey) -> Bool {
+    // Most families have tensors of each layer, which are sure; a graph counts blocks of attention.
+    if observed.setting == .layerCount { return key.inference == .nothing && blocksPerLayer == 1 }
     guard let size = observed.size, case .heads(let whole, _) = key.inference, let found = dimensions.values[whole]
     else { return true }
     return size == found
+  }
+
+  private var blocksPerLayer: Int {
+    guard case .groups(let names)? = table.model.key(for: .blocksPerLayer)?.inference else { return 1 }
+    let present = Set(assignments.presentGroups.map { table.groups[$0].name })
+    return names.count(where: present.contains)
   }
 
   /// Whether the two are one function, whatever it is called.

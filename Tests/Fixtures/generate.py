@@ -26,6 +26,7 @@ from generators import FIXTURES, numpy_files, safetensors_files, sentence_models
 from generators import torch_files, transformers_heads  # noqa: E402, F401
 from generators import keras_files, other_models  # noqa: E402, F401
 from generators import flax_files, in_house, megatron_files, tensorflow_bundles, tensorflow_objects  # noqa: E402, F401
+from generators import tensorflow_graphs  # noqa: E402, F401
 
 
 def main():

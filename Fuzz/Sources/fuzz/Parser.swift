@@ -1,6 +1,7 @@
 import TensorIO
 
 @testable import CheckpointReaders
+@testable import Conversion
 @testable import Encoder
 @testable import NativeFormat
 @testable import Verification
@@ -10,6 +11,7 @@ import TensorIO
 enum Parser: String, CaseIterable {
   case table, bundle
   case objectGraph = "object-graph"
+  case graph
   case zip, pickle, legacy, tar, torch
   case safetensors, native, npy, npz, hdf5, keras, flax
   case yaml, config, fixture
@@ -24,6 +26,13 @@ enum Parser: String, CaseIterable {
     case .table: _ = try Table(file)
     case .bundle: try read(try TensorFlowFormat().open(file, path: "input.index"))
     case .objectGraph: _ = try objectGraphNames(file)
+    case .graph:
+      for message in [GraphReader.Message.metaGraph, .savedModel] {
+        if let graph = try? GraphReader.read(file, as: message, path: "input") { inspect(graph) }
+      }
+      let frozen = try FrozenGraph(file, path: "input")
+      if let graph = frozen.graph { inspect(graph) }
+      try read(frozen)
     case .zip:
       let archive = try ZipArchive(file)
       for (index, entry) in archive.entries.enumerated() where entry.size < Self.limit {
@@ -61,6 +70,11 @@ enum Parser: String, CaseIterable {
 
   /// What is read of one tensor: more would be slow and find nothing.
   private static let limit = 1 << 20
+
+  private func inspect(_ graph: TensorFlowGraph) {
+    _ = graph.code
+    _ = GraphSettings(graph).observed(origin: "input")
+  }
 
   private func read(_ source: any TensorSource) throws {
     for (index, tensor) in source.tensors.enumerated() where tensor.byteCount < Self.limit {

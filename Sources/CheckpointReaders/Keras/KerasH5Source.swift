@@ -11,6 +11,7 @@ public final class KerasH5Source: TensorSource {
   public let tensors: [TensorInfo]
   public let warnings: [String]
   public let metadata: [(key: String, value: String)]
+  public let code: [ContainedCode]
   private let datasets: [HDF5Dataset]
   private let file: HDF5File
 
@@ -40,13 +41,15 @@ public final class KerasH5Source: TensorSource {
     files = [source]
     datasets = walk.found.map(\.dataset)
     tensors = walk.found.map(\.info)
-    warnings = walk.allWarnings
-    metadata =
+    let metadata =
       leading
       + Self.wanted.compactMap { key in
         guard let value = walk.rootAttributes[key], value.count == 1 else { return nil }
         return (key, value[0])
       }
+    self.metadata = metadata
+    code = KerasCode.code(inConfigs: metadata.filter { $0.key.hasSuffix("_config") }.map(\.value))
+    warnings = walk.allWarnings + ContainedCode.warnings(of: code)
   }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {

@@ -2,7 +2,8 @@ import CTensorBundleProto
 import CheckpointFormats
 import TensorIO
 
-// The messages of a checkpoint, read with protobuf-c and copied into values at once: no pointer leaves this file.
+// The messages of a checkpoint, read with protobuf-c and copied into values at once: no pointer leaves this file
+// and `Graph/GraphMessages.swift`.
 //
 // Memory safety: `decode` owns a message while its body reads it, then frees it. protobuf-c allocates as many elements as
 // the field's count gives, each index stays below that count, and a message that was not in the bytes is a null pointer,
@@ -168,10 +169,10 @@ private func freeGraph(_ message: UnsafeMutablePointer<Bertconv__TrackableObject
 
 /// Calls `body` with the message that `unpack` makes of `bytes`; `free` frees such a message.
 @unsafe
-private func decode<Message, Result>(
+func decode<Message, Result>(
   _ bytes: Bytes, _ what: String,
   _ unpack: (UnsafeMutablePointer<ProtobufCAllocator>?, Int, UnsafePointer<UInt8>?) -> UnsafeMutablePointer<Message>?,
-  _ free: (UnsafeMutablePointer<Message>) -> Void,
+  _ free: (UnsafeMutablePointer<Message>) -> Void, advice: FormatError.Advice = "The index is damaged: fetch it again.",
   _ body: (UnsafeMutablePointer<Message>) throws(FormatError) -> Result
 ) throws(FormatError) -> Result {
   // protobuf-c wants an address even for an empty message.
@@ -180,19 +181,19 @@ private func decode<Message, Result>(
   guard let message = unsafe message else {
     throw FormatError(
       .damaged, "\(what) is not a valid protocol buffer", file: bytes.file, offset: bytes.offsetInFile,
-      advice: "The index is damaged: fetch it again.")
+      advice: advice)
   }
   defer { unsafe free(message) }
   return try unsafe body(message)
 }
 
 @unsafe
-private func array(_ data: ProtobufCBinaryData) -> [UInt8] {
+func array(_ data: ProtobufCBinaryData) -> [UInt8] {
   unsafe Array(UnsafeBufferPointer(start: data.data, count: data.len))
 }
 
 @unsafe
-private func shapeOf(_ message: UnsafeMutablePointer<Bertconv__TensorShape>?, _ bytes: Bytes) throws(FormatError)
+func shapeOf(_ message: UnsafeMutablePointer<Bertconv__TensorShape>?, _ bytes: Bytes) throws(FormatError)
   -> [Int]
 {
   guard let message = unsafe message else { return [] }
@@ -233,7 +234,7 @@ private func sliceOf(
 
 /// Brings the typed fields of a `TensorProto` into one little-endian form.
 @unsafe
-private func collect(
+func collect(
   _ tensor: UnsafeMutablePointer<Bertconv__Tensor>, _ type: ElementType, into values: inout SavedSlices.Values
 ) {
   func append<T: FixedWidthInteger>(_ value: T) {

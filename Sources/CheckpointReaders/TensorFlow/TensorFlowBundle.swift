@@ -8,12 +8,14 @@ import TensorIO
 ///
 /// An entry's checksum covers the bytes as they are stored. An entry with slices has no data of its own: its slices lie
 /// under keys that ``OrderedCode`` makes. Opening reads the index alone.
-final class TensorFlowBundle: TensorSource {
+final class TensorFlowBundle: GraphCarrier {
   let format = FormatName.tensorFlowBundle
   let files: [SourceFile]
   let tensors: [TensorInfo]
   let warnings: [String]
   let metadata: [(key: String, value: String)]
+  let graph: TensorFlowGraph?
+  let code: [ContainedCode]
 
   private let parts: [[BundlePart]]
   private let data: BundleData
@@ -30,7 +32,10 @@ final class TensorFlowBundle: TensorSource {
     tensors = entries.tensors(located: shards.fileIndices)
     parts = entries.parts
     files = [SourceFile(path: path, size: UInt64(file.count))] + shards.files
-    warnings = shards.warnings
+    let program = GraphFiles(ofCheckpoint: path)
+    graph = program.graph
+    code = program.code
+    warnings = shards.warnings + program.warnings
     metadata = [("shards", "\(shards.count)")] + (header.isBigEndian ? [("byte order", "big-endian")] : [])
   }
 

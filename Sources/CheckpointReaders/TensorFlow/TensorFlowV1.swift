@@ -8,10 +8,13 @@ import TensorIO
 ///     slice key → SavedTensorSlices with `data`: one slice as a TensorProto, its values in typed fields or raw
 ///
 /// Several files of one checkpoint each hold some of the slices, and each the metadata of its own.
-final class TensorFlowV1: TensorSource {
+final class TensorFlowV1: GraphCarrier {
   let format = FormatName.tensorFlowV1
   let files: [SourceFile]
   let tensors: [TensorInfo]
+  let graph: TensorFlowGraph?
+  let code: [ContainedCode]
+  let warnings: [String]
   private let slices: [[Slice]]
 
   /// A slice of a tensor: its record, and which part of the tensor it is.
@@ -27,6 +30,10 @@ final class TensorFlowV1: TensorSource {
     files = parts.map { SourceFile(path: $0.path, size: UInt64($0.file.count)) }
     tensors = collected.order.compactMap { collected.infos[$0] }
     slices = collected.order.map { collected.slices[$0] ?? [] }
+    let program = GraphFiles(ofCheckpoint: files[0].path)
+    graph = program.graph
+    code = program.code
+    warnings = program.warnings
     for (info, list) in zip(tensors, slices) {
       try SliceCover.check(list.map(\.part), info, file: files[0].path)
     }
