@@ -19,6 +19,9 @@ struct PathResolution {
     case .file:
       if let index = try index(forDataFile: path) { return Result(path: index) }
       if let checkpoint = try checkpoint(ofStateFile: path) { return Result(path: checkpoint) }
+      if path.hasSuffix(TorchDistributedFormat.suffix) {
+        return Result(path: try TorchDistributedFormat.metadata(ofChunks: path))
+      }
       return Result(path: shapes(forShard: path) ?? variables(ofSavedModel: path) ?? path)
     case .folder: return try resolveFolder(path)
     case .other:
@@ -114,6 +117,10 @@ struct PathResolution {
   private static let stateFile = "checkpoint", savedModel = "saved_model.pb"
   private static let variables = "variables/variables.index"
 
+  /// Names of pickles, and of what torch.save wrote for those who name it a tar. Next to a checkpoint they are label encoders
+  /// and the like.
+  private static let pickleSuffixes = [".pkl", ".pickle", ".joblib", ".pth.tar", ".pt.tar"]
+
   private func resolveFolder(_ folder: String) throws(FormatError) -> Result {
     let names = try FileSystem.names(inFolder: folder)
     var warnings: [String] = []
@@ -143,9 +150,18 @@ struct PathResolution {
       if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
       if found.count > 1 { throw severalCheckpoints(found, candidate, in: folder) }
     }
+    if accepts(.pyTorch) {
+      if let path = TorchDistributedFormat.metadata(inFolder: folder, names) {
+        return Result(path: path, warnings: warnings)
+      }
+      let found = weights.filter { name in Self.pickleSuffixes.contains { name.hasSuffix($0) } }
+      if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
+      if found.count > 1 { throw severalCheckpoints(found, .pyTorch, in: folder) }
+    }
     if accepts(.tensorFlow), let data = names.first(where: { BundleFiles.prefix(ofShard: $0) != nil }) {
       throw missingIndex(FileSystem.join(folder, BundleFiles.prefix(ofShard: data) ?? ""), data: data)
     }
+    if let error = UnknownFormat.error(forFolder: folder, names) { throw error }
     throw noCheckpoint(in: folder, names, warnings)
   }
 

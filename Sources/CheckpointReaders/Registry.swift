@@ -47,7 +47,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
   public init(_ format: FormatName) {
     switch format {
     case .tensorFlowBundle, .tensorFlowV1, .tensorFlowGraph: self = .tensorFlow
-    case .pyTorchZip, .pyTorchLegacy, .pyTorchTar: self = .pyTorch
+    case .pyTorchZip, .pyTorchLegacy, .pyTorchTar, .torchDistributed, .pickle, .joblib: self = .pyTorch
     case .safetensors, .native: self = .safetensors
     case .npz, .npyShards: self = .numPy
     case .kerasH5, .kerasZip: self = .keras
@@ -84,7 +84,9 @@ public struct CheckpointOpener: Sendable {
     ZipFormat(),
     NpyFormat(),
     HDF5Format(),
+    TorchDistributedFormat(),
     TorchLegacyFormat(),
+    CompressedPickleFormat(),
     FlaxFormat(),
     FrozenGraphFormat(),
   ]
@@ -162,6 +164,7 @@ public struct CheckpointOpener: Sendable {
     if let pointer = gitLFSPointer(file) { throw pointer }
     if path.hasSuffix(".json") {
       if NpyShardsSource.recognizes(file) { return try NpyShardsSource(shapes: path) }
+      if let error = UnknownFormat.error(forJSON: file, path: path) { throw error }
       let shards = try ShardedSource(index: path) { (shard) throws(FormatError) in try self.openFile(shard) }
       try Self.checkSize(shards, path)
       return shards
@@ -172,7 +175,7 @@ public struct CheckpointOpener: Sendable {
       try Self.checkNamesDiffer(source, path)
       return source
     }
-    throw Self.unknown(file, path)
+    throw UnknownFormat.error(for: file, path: path)
   }
 
   /// Deflate makes a thousand bytes of one, a view with strides of zero any number, and a hundred names may refer to one
@@ -205,28 +208,5 @@ public struct CheckpointOpener: Sendable {
         .unsupported, "two tensors have names that differ only in Unicode composition", file: path, tensor: tensor.name,
         found: hexadecimal(tensor.name.utf8), advice: "Save the checkpoint again with other names.")
     }
-  }
-
-  private static func unknown(_ file: Bytes, _ path: String) -> FormatError {
-    let head = file.slice(0, min(16, file.count))?.array() ?? []
-    if path.hasSuffix(BundleFiles.indexSuffix) {
-      do throws(FormatError) { _ = try Table(file) } catch { return error }
-    }
-    let guess: FormatError.Advice =
-      if file.isEmpty {
-        "The file is empty: it was not copied or downloaded whole."
-      } else if head.starts(with: [0x1F, 0x8B]) {
-        "It is a gzip archive: unpack it first (tar xf)."
-      } else if head.starts(with: Array("PK".utf8)) {
-        "It is a zip archive without a known checkpoint: unpack it first (unzip)."
-      } else if head.first == UInt8(ascii: "<") {
-        "It looks like a web page: the download did not return the file itself."
-      } else if head.first == UInt8(ascii: "{") {
-        .giveCheckpointWithConfig
-      } else {
-        "Give a TensorFlow, PyTorch, Keras, NumPy, Flax or safetensors checkpoint."
-      }
-    return FormatError(
-      .unrecognized, "the file has an unknown format", file: path, offset: 0, found: hexadecimal(head), advice: guess)
   }
 }

@@ -65,6 +65,9 @@ public enum FormatName: String, Sendable, CaseIterable {
   case pyTorchZip = "pytorch-zip"
   case pyTorchLegacy = "pytorch-legacy"
   case pyTorchTar = "pytorch-tar"
+  case torchDistributed = "torch-distributed"
+  case pickle
+  case joblib
   case safetensors
   case native
   case npz

@@ -136,7 +136,13 @@ struct SummaryText {
     }
     var lines = pairs.prefix(Self.maximumLines).map { Line("meta", printable("\($0.key): \($0.value)")) }
     if pairs.count > Self.maximumLines {
-      lines.append(Line("meta", "and \(grouped(pairs.count - Self.maximumLines)) more: --json lists them", .faint))
+      let more = grouped(pairs.count - Self.maximumLines)
+      // A reader that kept no more says so last.
+      let text =
+        source.metadata.last?.key == "…"
+        ? "and more than \(more) others: --json lists the first \(grouped(source.metadata.count - 1))"
+        : "and \(more) more: --json lists them"
+      lines.append(Line("meta", text, .faint))
     }
     return lines
   }

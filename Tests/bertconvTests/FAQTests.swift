@@ -63,7 +63,10 @@ struct FAQTests {
       try $0.bert("bert")
       try $0.copy("torch/other-models/fwd_wt103.h5", to: "fwd_wt103.h5")
     },
-    "Can I trust this `pytorch_model.bin`?": { try $0.copy("torch/hostile/system-zip.pt", to: "stranger.pt") },
+    "Can I trust this `pytorch_model.bin`?": {
+      try $0.copy("torch/hostile/system-zip.pt", to: "stranger.pt")
+      try $0.copy("torch/script-code/reads-a-file.pt", to: "script.pt")
+    },
     "The index without its data, or the data without its index": {
       try $0.bert("index-alone", without: ["bert_model.ckpt.data-00000-of-00001"])
       try $0.bert("data-alone", without: ["bert_model.ckpt.index"])

@@ -39,6 +39,10 @@ struct PickleMachine {
   private(set) var storageIndices: [String: Int] = [:]
   var importIndices: [String: Int] = [:]
 
+  /// Whether arrays were written by joblib.
+  var isJoblib = false
+  /// The depth of pickles inside this one.
+  var nesting = 0
   /// Whether this machine reads bytes of another one's pickle.
   let isNested: Bool
 
@@ -182,10 +186,11 @@ struct PickleMachine {
     marks = []
     memo = PickleMemo()
     let start = cursor.position
-    defer { size += cursor.position - start }
-    byteBudget = max(byteBudget, cursor.remaining)
+    let isOuter = nesting == 0
+    defer { if isOuter { size += cursor.position - start } }
+    if isOuter { byteBudget = max(byteBudget, cursor.remaining) }
     // Growing would move them all again and again. Memory that is not used costs nothing.
-    nodes.reserveCapacity(nodes.count + min(cursor.remaining / 8, isNested ? 64 : 1 << 20))
+    if isOuter { nodes.reserveCapacity(nodes.count + min(cursor.remaining / 8, isNested ? 64 : 1 << 20)) }
     while true {
       offset = cursor.offsetInFile
       let byte = try cursor.byte("the pickle")

@@ -146,6 +146,7 @@ extension PickleMachine {
     case .build:
       let state = try pop()
       try build(try top(), state: state)
+      try readJoblibArray(&cursor)
     case .persID: try push(try outside(try make(.string(try line(&cursor)))))
     case .binPersID: try push(try outside(try pop()))
     case .ext1, .ext2, .ext4:

@@ -45,7 +45,8 @@ struct StateFlattener {
     names.reserveCapacity(machine.tensors.count)
     tensors.reserveCapacity(machine.tensors.count)
     try visit(root, "", depth: 0)
-    if let constants, tensors.isEmpty {
+    if let title = PickledModels.title(root, machine) { warnings.append(title) }
+    if let constants, tensors.isEmpty, machine.dict(constants)?.isEmpty == false {
       try visit(constants, "CONSTANTS", depth: 1)
       if !tensors.isEmpty {
         warnings.append(
@@ -165,7 +166,12 @@ struct StateFlattener {
   private mutating func visitPairs(_ pairs: [PickleValue], _ path: String, _ depth: Int) throws(FormatError) {
     work += pairs.count
     if pairs.isEmpty, !path.isEmpty { note(path, .none) }
-    for (key, value) in try lastOfEach(pairs, path) {
+    for (key, pair) in try lastOfEach(pairs, path) {
+      // Paddle's tensors are pairs of a name of the program's and the tensor.
+      let parts = machine.tuple(pair).flatMap { $0.count == 2 ? machine.elements(of: $0) : nil }
+      let isNamed =
+        parts?.first.map { machine.text($0) != nil } == true && parts?.last.map { machine.tensor($0) != nil } == true
+      let value = isNamed ? parts?.last ?? pair : pair
       try visit(value, try join(path, key, of: value), depth: depth + 1)
     }
   }

@@ -16,22 +16,34 @@ enum TorchLegacy {
     guard let head = file.slice(0, min(27, file.count))?.array(), head.count >= 4 else { return false }
     if head[0] == 0x80, (2...5).contains(head[1]) { return true }
     // Protocols 0 and 1 write the magic number as text.
-    return head.starts(with: Array("L\(magic)".utf8))
+    return head.starts(with: Array("L\(magic)".utf8)) || isOldPickle(head, file)
   }
 
-  static func open(_ file: Bytes, path: String) throws(FormatError) -> TorchSource {
+  /// Whether a file begins and ends as a pickle of a container or an object in protocol 0 or 1, which have no signature.
+  private static func isOldPickle(_ head: [UInt8], _ file: Bytes) -> Bool {
+    guard file.byte(at: file.count - 1) == UInt8(ascii: ".") else { return false }
+    let beginnings = [
+      "(dp", "(lp", "(tp", "(ip", "}q\u{0}", "]q\u{0}", "ccopy_reg\n", "ccollections\n", "cnumpy", "c__main__\n",
+      "csklearn",
+    ]
+    return beginnings.contains { head.starts(with: Array($0.utf8)) }
+  }
+
+  /// `storedSize` is the size of the file, where `file` was unpacked from it.
+  static func open(_ file: Bytes, storedSize: Int? = nil, path: String) throws(FormatError) -> TorchSource {
     var machine = PickleMachine(file: path)
     var cursor = ByteCursor(file)
     do throws(FormatError) {
       let first = try machine.load(&cursor)
       guard case .integer(let number) = machine.node(first), number == magic else {
-        return try bare(first, file, cursor, machine, path: path)
+        return try bare(first, file, storedSize, cursor, machine, path: path)
       }
       let (root, contents) = try stream(&cursor, &machine, path: path)
       var warnings: [String] = []
       let imports = trailing(cursor, machine, path: path, &warnings)
       return try TorchSource(
-        format: .pyTorchLegacy, file: file, path: path, root: root, machine: machine, contents: contents,
+        format: .pyTorchLegacy, file: file, fileSize: storedSize, path: path, root: root, machine: machine,
+        contents: contents,
         imports: imports,
         warnings: warnings)
     } catch {
@@ -122,13 +134,15 @@ enum TorchLegacy {
     return imports.items
   }
 
+  /// A pickle that torch.save did not write: of pickle.dump or joblib.dump.
   private static func bare(
-    _ root: PickleValue, _ file: Bytes, _ cursor: ByteCursor, _ machine: PickleMachine, path: String
+    _ root: PickleValue, _ file: Bytes, _ storedSize: Int?, _ cursor: ByteCursor, _ machine: PickleMachine, path: String
   ) throws(FormatError) -> TorchSource {
-    var warnings = ["the file is a pickle, but not one of torch.save"]
+    var warnings = machine.isJoblib ? [] : ["the file is a pickle, but not one of torch.save"]
     let imports = trailing(cursor, machine, path: path, &warnings)
     return try TorchSource(
-      format: .pyTorchLegacy, file: file, path: path, root: root, machine: machine,
+      format: machine.isJoblib ? .joblib : .pickle, file: file, fileSize: storedSize, path: path, root: root,
+      machine: machine,
       contents: [TorchSource.Content?](repeating: nil, count: machine.storages.count), imports: imports,
       warnings: warnings)
   }

@@ -26,14 +26,15 @@ final class TorchSource: TensorSource {
   /// `contents` has an element for each of the machine's storages; `nil` for those that are views or have their own.
   /// `constants` are those of TorchScript's code.
   init(
-    format: FormatName, file: Bytes, path: String, root: PickleValue, machine: PickleMachine, contents: [Content?],
+    format: FormatName, file: Bytes, fileSize: Int? = nil, path: String, root: PickleValue, machine: PickleMachine,
+    contents: [Content?],
     archive: ZipArchive? = nil, isBigEndian: Bool = false, imports: [ImportedGlobal]? = nil, code: [ContainedCode] = [],
     warnings: [String] = [], metadata: [(key: String, value: String)] = [],
     constants: PickleValue? = nil
   ) throws(FormatError) {
     let found = try StateFlattener(root, of: machine, constants: constants)
     self.format = format
-    files = [SourceFile(path: path, size: UInt64(file.count))]
+    files = [SourceFile(path: path, size: UInt64(fileSize ?? file.count))]
     self.imports = imports ?? machine.judgedImports
     self.code = code
     storages = machine.storages
@@ -57,7 +58,8 @@ final class TorchSource: TensorSource {
       var info = TensorInfo(name: entry.name, elementType: view.elementType, shape: view.shape, byteCount: bytes)
       let root = Self.root(view.storage, machine.storages)
       if users[root] > 1 { info.sharedStorage = root }
-      if let offset = Self.location(of: view, machine.storages, contents, archive, isBigEndian) {
+      // Bytes that were unpacked lie nowhere in the file.
+      if fileSize == nil, let offset = Self.location(of: view, machine.storages, contents, archive, isBigEndian) {
         info.location = .init(file: 0, offset: offset)
       }
       infos.append(info)
@@ -142,6 +144,15 @@ final class TorchSource: TensorSource {
   }
 
   func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+    let bytes = try bytes(ofTensorAt: index)
+    let result = try bytes.withSpan { try body($0) }
+    try bytes.checkIntact()
+    bytes.releasePages()
+    return result
+  }
+
+  /// The contiguous little-endian bytes of a tensor: those of the file, where they are stored so.
+  func bytes(ofTensorAt index: Int) throws(FormatError) -> Bytes {
     let view = views[index]
     if let obstacle = view.obstacle {
       throw FormatError(
@@ -163,21 +174,19 @@ final class TorchSource: TensorSource {
         initializingWith: { target in
           used.withSpan { Layout.swapBytes($0, into: &target, unit: unit) }
         }) : used
-    let ready =
-      Strides.areRowMajor(view.strides, of: view.shape)
-      ? native
-      : Bytes(
-        count: tensors[index].byteCount, file: used.file,
-        initializingWith: { target in
-          native.withSpan {
-            StridedCopy.gather(
-              $0, offset: 0, shape: view.shape, strides: view.strides, elementSize: size, into: &target)
-          }
-        })
-    let result = try ready.withSpan { try body($0) }
+    if swaps { try used.checkIntact() }
+    if Strides.areRowMajor(view.strides, of: view.shape) { return native }
+    let ready = Bytes(
+      count: tensors[index].byteCount, file: used.file,
+      initializingWith: { target in
+        native.withSpan {
+          StridedCopy.gather(
+            $0, offset: 0, shape: view.shape, strides: view.strides, elementSize: size, into: &target)
+        }
+      })
     try used.checkIntact()
     used.releasePages()
-    return result
+    return ready
   }
 
   func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {

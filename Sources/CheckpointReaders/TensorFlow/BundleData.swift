@@ -173,7 +173,7 @@ struct BundleData: Sendable {
 
 /// Copies a contiguous slice into the whole tensor, a run of the innermost dimensions at a time.
 func copySlice(
-  _ source: RawSpan, _ part: BundlePart, of shape: [Int], elementSize: Int, into target: inout MutableRawSpan
+  _ source: RawSpan, _ part: some TensorRegion, of shape: [Int], elementSize: Int, into target: inout MutableRawSpan
 ) {
   guard !source.isEmpty else { return }
   // The run: the trailing dimensions that the slice has whole, and the one before them.

@@ -32,7 +32,7 @@ enum SliceCover {
   }
 
   /// The slices must contain every element exactly once: none overlaps another, and together they have as many elements.
-  static func check(_ parts: [BundlePart], _ tensor: TensorInfo, file: String) throws(FormatError) {
+  static func check(_ parts: [some TensorRegion], _ tensor: TensorInfo, file: String) throws(FormatError) {
     let filled = parts.filter { !$0.shape.contains(0) }
     if !isChain(filled, rank: tensor.shape.count) { try checkPairs(filled, tensor, file) }
     var sum = 0
@@ -46,7 +46,7 @@ enum SliceCover {
 
   /// Whether the slices follow one another along one axis without overlap, which is the usual case. It is found in less
   /// than quadratic time.
-  private static func isChain(_ parts: [BundlePart], rank: Int) -> Bool {
+  private static func isChain(_ parts: [some TensorRegion], rank: Int) -> Bool {
     guard parts.count > 1 else { return true }
     guard let axis = (0..<rank).first(where: { axis in Set(parts.map { $0.start[axis] }).count == parts.count }) else {
       return false
@@ -55,7 +55,8 @@ enum SliceCover {
     return zip(ordered, ordered.dropFirst()).allSatisfy { $0.start[axis] + $0.shape[axis] <= $1.start[axis] }
   }
 
-  private static func checkPairs(_ parts: [BundlePart], _ tensor: TensorInfo, _ file: String) throws(FormatError) {
+  private static func checkPairs(_ parts: [some TensorRegion], _ tensor: TensorInfo, _ file: String) throws(FormatError)
+  {
     guard parts.count <= maxSlices else {
       throw FormatError(
         .limit, "the tensor has too many slices", file: file, tensor: tensor.name, found: "\(parts.count)",

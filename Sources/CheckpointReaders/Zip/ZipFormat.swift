@@ -32,12 +32,7 @@ public struct ZipFormat: CheckpointFormat {
     do throws(FormatError) {
       let archive = try ZipArchive(file)
       for format in Self.builtIn where format.recognizes(archive) { return try format.open(archive, path: path) }
-      let names = archive.entries.prefix(3).map { "'\($0.name)'" }
-      throw FormatError(
-        .unrecognized, "the archive contains no checkpoint",
-        found: names.isEmpty ? "no files" : names.joined(separator: ", "),
-        expected: "a torch checkpoint (data.pkl), NumPy arrays (.npy) or a Keras model (config.json)",
-        advice: "If the checkpoint was packed into this archive, unpack it first.")
+      throw UnknownFormat.error(forZip: archive.entries.map(\.name), path: path)
     } catch {
       throw error.inFile(path)
     }
