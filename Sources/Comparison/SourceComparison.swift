@@ -18,13 +18,15 @@ extension ModelComparison {
   ///   - source: the opened checkpoint
   ///   - tables: paths of mapping tables, which take precedence over the built-in ones
   ///   - allowUnexpected: globs of the names that the conversion was allowed to leave out
+  ///   - takesAverages: whether the conversion took moving averages in place of weights
   ///   - tolerance: the largest difference of two values that counts as equal; `nil` for none
   ///   - progress: bytes compared and bytes to compare, called on this thread
   public static func compare(
     modelAt model: String, with source: SourceModel, tables: [String] = [], allowUnexpected: [String] = [],
-    tolerance: Double? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+    takesAverages: Bool = false, tolerance: Double? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> ModelComparison {
-    let plan = try source.plan(mapper: try Mapper(tablesAt: tables), allowUnexpected: allowUnexpected)
+    let plan = try source.plan(
+      mapper: try Mapper(tablesAt: tables), allowUnexpected: allowUnexpected, takesAverages: takesAverages)
     return try compare(
       plan, from: source.tensors, with: try CheckpointOpener().openFile(model), tolerance: tolerance,
       progress: progress)

@@ -33,7 +33,8 @@ public enum CheckpointConverter {
     try checkpoint.refuseReplacement(by: [output], others: [model.configPath, vocabularyPath].compactMap(\.self))
     if !options.overwrites, FileSystem.kind(of: output) == .file { throw Self.exists(output) }
     var plan = try model.plan(
-      mapper: try Mapper(tablesAt: options.tables), allowUnexpected: options.allowUnexpected)
+      mapper: try Mapper(tablesAt: options.tables), allowUnexpected: options.allowUnexpected,
+      takesAverages: options.takesAverages)
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
     let vocabulary = try Vocabulary(for: checkpoint, given: options.vocabulary)
     let native = try NativeWriter(

@@ -26,7 +26,7 @@ extension CheckpointConverter {
     try NativeModel.open(checkpoint.path).verifyChecksums()
     var plan = try exportPlan(model, as: format, tables: options.tables)
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
-    let outputs = try ExportOutputs(format, output, model, vocabulary: options.vocabulary)
+    let outputs = try ExportOutputs(format, output, model, config: plan.config, vocabulary: options.vocabulary)
     try checkpoint.refuseReplacement(by: outputs.all)
     if !options.overwrites, let other = outputs.all.first(where: { FileSystem.kind(of: $0) != nil }) {
       throw exists(other)
@@ -82,7 +82,9 @@ private struct ExportOutputs {
   var all: [String] { checkpoint + texts.map(\.path) }
 
   /// `vocabulary` is the path of the one to write; without it the model's own is written.
-  init(_ format: ExportFormat, _ output: String, _ model: SourceModel, vocabulary: String?) throws {
+  init(
+    _ format: ExportFormat, _ output: String, _ model: SourceModel, config: JSON, vocabulary: String?
+  ) throws {
     switch format {
     case .pyTorch:
       checkpoint = [output]
@@ -92,7 +94,7 @@ private struct ExportOutputs {
       let folder = FileSystem.folder(of: output)
       let tokens = try vocabulary.map { try FileSystem.text($0) } ?? Vocabulary.embedded(in: model.checkpoint.source)
       texts =
-        (model.config.map { [(FileSystem.join(folder, "bert_config.json"), $0.text(pretty: true) + "\n")] } ?? [])
+        [(FileSystem.join(folder, "bert_config.json"), config.text(pretty: true) + "\n")]
         + (tokens.map { [(FileSystem.join(folder, "vocab.txt"), $0)] } ?? [])
     }
   }

@@ -13,6 +13,9 @@ public struct ConversionOptions: Sendable {
   public var tables: [String] = []
   /// Globs of names: unexpected tensors that match one are left out, and reported.
   public var allowUnexpected: [String] = []
+  /// Whether the moving averages of weights are taken where a checkpoint has both; where it has nothing else they are taken
+  /// in any case.
+  public var takesAverages = false
   /// The type to store weights in; `nil` keeps each in its own.
   public var storageType: StorageType?
   /// Whether an output that exists is replaced.

@@ -45,11 +45,12 @@ public struct SourceModel: Sendable {
   }
 
   /// The plan that makes a native model of this checkpoint, with tied tensors compared.
-  public func plan(mapper: Mapper, allowUnexpected: [String] = []) throws -> MappingPlan {
+  ///
+  /// With `takesAverages` the moving averages of weights are taken where both are there.
+  public func plan(mapper: Mapper, allowUnexpected: [String] = [], takesAverages: Bool = false) throws -> MappingPlan {
     try mapper.plan(
       for: tensors.tensors, metadata: tensors.metadata, observed: checkpoint.observedSettings, file: checkpoint.path,
-      config: config, configFile: configPath,
-      allowUnexpected: allowUnexpected
+      config: config, configFile: configPath, allowUnexpected: allowUnexpected, takesAverages: takesAverages
     ).resolvingTies(in: tensors)
   }
 }

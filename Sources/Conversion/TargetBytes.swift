@@ -42,6 +42,10 @@ extension Converter {
     case .concatenate(let axis): try body(try computation.concatenate(axis: axis))
     case .takeHeads(let axis, let part, let layout):
       try body(try computation.takeHeads(axis: axis, part: part, layout))
+    case .zeros: try body(Bytes([UInt8](repeating: 0, count: target.info.byteCount)))
+    case .zerosBefore(let rows):
+      try body(Bytes([UInt8](repeating: 0, count: try computation.size(ofRows: rows))))
+      try source.streamBytes(ofTensorAt: target.sources[0]) { try body(Bytes($0.array())) }
     case .joinHeads(let axis, let layout): try body(try computation.joinHeads(axis: axis, layout))
     }
   }
@@ -62,6 +66,15 @@ private struct TargetComputation {
     self.source = source
     info = source.tensors[target.sources[0]]
     size = target.info.elementType.size ?? 1
+  }
+
+  /// The bytes that the target has more than the source, which must be those of `rows` rows.
+  func size(ofRows rows: Int) throws -> Int {
+    let count = target.info.byteCount - info.byteCount
+    guard info.shape.count == 2, target.info.shape.count == 2, count == rows * info.shape[1] * size else {
+      throw wrongSize(found: info.elementCount)
+    }
+    return count
   }
 
   /// Bytes of all dimensions after `axis`.

@@ -39,7 +39,10 @@ package struct TensorListing {
 
   /// The readable name of a line, where the checkpoint has one for all of it.
   package static func fullName(of group: NameGroup, _ tensors: [TensorInfo]) -> String? {
-    guard group.members.count > 1 else { return tensors[group.members[0]].fullName }
+    // HDF5 has the full name in the path.
+    let own = tensors[group.members[0]]
+    if let full = own.fullName, own.name.hasSuffix(full) || own.name.hasSuffix(full + ":0") { return nil }
+    guard group.members.count > 1 else { return own.fullName }
     let names = group.members.compactMap { tensors[$0].fullName }
     let whole = NameGroups.group(names) { _ in 0 }
     return names.count == group.members.count && whole.count == 1 ? whole[0].name : nil

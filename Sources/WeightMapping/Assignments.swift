@@ -7,15 +7,21 @@ struct MatchedSource {
   let dialect: Dialect
   let match: DialectMatch
   let tensors: [TensorInfo]
-  /// The names that were matched, one for each tensor: its own, or the one that an object graph gives it.
+  /// The names that were looked up, one for each tensor.
   let names: [String]
+  /// What the user is to know of the names.
+  let notes: [MappingNote]
+  /// The tensors that others replace, with the reason.
+  let replaced: [Int: MappingReport.Dropped]
 
-  init(table: MappingTable, match: DialectMatch, tensors: [TensorInfo], names: [String]) {
+  init(table: MappingTable, match: DialectMatch, tensors: [TensorInfo], source: SourceNames) {
     self.table = table
     dialect = table.dialects[match.dialect]
     self.match = match
     self.tensors = tensors
-    self.names = names
+    names = match.names
+    notes = source.notes
+    replaced = source.replaced
   }
 }
 
@@ -103,6 +109,8 @@ func assignments(of source: MatchedSource) -> Assignments {
     }
     result.assign(sources, by: entry.rule, layer: entry.layer)
   }
+  result.addRepeatedTensors()
+  result.addZeros()
   result.assignTiedTensorsToAbsentBases()
   return result
 }
@@ -154,6 +162,33 @@ extension Assignments {
     }
   }
 
+  /// Tensors that the dialect's program lacks, and which change nothing where they are zeros.
+  fileprivate mutating func addZeros() {
+    for (tensor, rows) in dialect.zeros {
+      let key = TargetKey(tensor: tensor, layer: nil)
+      guard byTarget[key] == nil,
+        let words = table.model.tensors.firstIndex(where: { $0.role == TensorRole(.wordEmbeddings) }),
+        let assignment = byTarget[TargetKey(tensor: words, layer: nil)]
+      else { continue }
+      byTarget[key] = Assignment(
+        operation: .zeros(rows: rows), sources: [assignment.sources[0]], part: 0, rule: assignment.rule,
+        sourceShape: nil)
+    }
+  }
+
+  /// Keras stores a weight that several layers share once for each of them, under one name.
+  fileprivate mutating func addRepeatedTensors() {
+    for (index, first) in source.match.duplicates.sorted(by: { $0.key < $1.key })
+    where source.names[index] == source.names[first] && tensors[index].shape == tensors[first].shape {
+      guard let match = source.match.matches[first], dialect.rules[match.source.rule].targets.count == 1 else {
+        continue
+      }
+      let key = TargetKey(tensor: dialect.rules[match.source.rule].targets[0], layer: match.layer)
+      guard byTarget[key] != nil else { continue }
+      copies.append(Copy(source: index, of: key))
+    }
+  }
+
   /// A tied tensor is used as its base where that is absent; otherwise the two are compared later.
   fileprivate mutating func assignTiedTensorsToAbsentBases() {
     for (index, tensor) in table.tensors.enumerated() {
@@ -177,6 +212,11 @@ extension Assignments {
     case .rename, .alias, .drop: return shape
     case .transpose: return shape.count == 2 ? [shape[1], shape[0]] : nil
     case .reshape, .joinHeads: return nil
+    case .zerosBefore(let rows):
+      guard shape.count == 2 else { return nil }
+      let (count, overflow) = shape[0].addingReportingOverflow(rows)
+      return overflow ? nil : [count, shape[1]]
+    case .zeros(let rows): return shape.count == 2 ? [rows, shape[1]] : nil
     case .splitTransposed:
       let parts = dialect.rules[assignment.rule].targets.count
       return shape.count == 2 && shape[1] % parts == 0 ? [shape[1] / parts, shape[0]] : nil

@@ -12,6 +12,7 @@ extension ConfigBuilder {
         "no shape gives \(key.name), and \(source.absence): the model cannot be computed without it")
     } else if let value = assignments.dialect.defaults[key.name] ?? key.defaultValue {
       config.set(key.name, value)
+      noteVariation(key, value)
       guard !key.isQuiet else { return }
       let cause = source.json == nil ? "no shape gives \(key.name)" : "\(key.name) is not in \(source.name)"
       note(.assumed(key: key.name), "\(cause): assumed \(value.stringValue ?? value.text())")
@@ -26,6 +27,7 @@ extension ConfigBuilder {
     }
     guard let word = given.json.stringValue, let meaning = dialectMeaning(of: word, key, given) else {
       config.set(key.name, given.json)
+      if !given.wasObserved { noteVariation(key, given.json) }
       return
     }
     config.set(key.name, .string(meaning))
@@ -41,6 +43,12 @@ extension ConfigBuilder {
 
   func meaning(of word: String, _ key: ConfigKey, _ value: SourceConfig.Value) -> String {
     dialectMeaning(of: word, key, value) ?? word
+  }
+
+  /// A word that has meant two things in the dialect's program.
+  private mutating func noteVariation(_ key: ConfigKey, _ value: JSON) {
+    guard let word = value.stringValue, let meanings = assignments.dialect.variations[key.name]?[word] else { return }
+    note(.twoMeanings(key: key.name), "\(key.name) '\(word)' is \(meanings)")
   }
 }
 

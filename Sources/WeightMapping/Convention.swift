@@ -10,6 +10,8 @@ struct Convention: Sendable {
   enum ModuleKind: Sendable { case embeddings, norm, dense }
 
   let separator: String
+  /// What stands before a number in place of the separator.
+  let numberSeparator: String
   /// The names of the parameters; an empty one is left out with its separator, so that the module's path is the name.
   let embeddingsWeight: String
   let normWeight: String
@@ -47,10 +49,19 @@ struct Convention: Sendable {
       for candidate in replacements where rest.starts(with: candidate.segments) {
         if candidate.segments.count > longest?.segments.count ?? 0 { longest = candidate }
       }
-      result.append(longest?.text ?? String(segments[index]))
+      let text = longest?.text ?? String(segments[index])
+      if longest == nil, index > segments.startIndex, Self.isNumber(text) {
+        result[result.count - 1] += numberSeparator + text
+      } else {
+        result.append(text)
+      }
       index += longest?.segments.count ?? 1
     }
     return result.joined(separator: separator)
+  }
+
+  private static func isNumber(_ segment: String) -> Bool {
+    segment == NamePattern.placeholder || !segment.isEmpty && segment.utf8.allSatisfy { (0x30...0x39).contains($0) }
   }
 
   /// The convention's name of a canonical tensor, and whether it is stored transposed.
@@ -124,13 +135,14 @@ extension Convention {
 
   private init(_ value: YAMLValue) throws(FormatError) {
     let fields = try value.fields(
-      "a convention", ["separator", "embeddings", "norm", "dense", "transposed", "tied", "replace"])
+      "a convention", ["separator", "numbers", "embeddings", "norm", "dense", "transposed", "tied", "replace"])
     let norm = try value.require("norm", in: fields).strings("norm")
     let dense = try value.require("dense", in: fields).strings("dense")
     guard norm.count == 2, dense.count == 2 else { throw value.fail("'norm' and 'dense' need a weight and a bias") }
     let embeddings = try value.require("embeddings", in: fields)
+    let separator = try value.require("separator", in: fields).string("separator")
     self.init(
-      separator: try value.require("separator", in: fields).string("separator"),
+      separator: separator, numberSeparator: try fields["numbers"]?.string("numbers") ?? separator,
       embeddingsWeight: embeddings.isNull ? "" : try embeddings.string("embeddings"), normWeight: norm[0],
       normBias: norm[1], denseWeight: dense[0], denseBias: dense[1],
       isTransposed: try fields["transposed"]?.bool("transposed") ?? false,

@@ -6,6 +6,8 @@ struct DialectMatch {
   let table: Int
   let dialect: Int
   let scope: Scope
+  /// The names as they were looked up.
+  let names: [String]
   /// What each tensor of the source is; `nil` for a name that the dialect does not know.
   let matches: [RuleMatch?]
   /// Tensors that match what another one matches already, with that one.
@@ -129,20 +131,36 @@ struct NamesByEnding {
 
 struct DialectMatcher {
   let tables: [MappingTable]
-  let names: [String]
-  /// The names that may show a scope: where a file holds two models, the user's patterns exclude one.
-  private let scopeNames: NamesByEnding
+  /// The names, and those of them that may show a scope: where a file holds two models, the user's patterns exclude one.
+  private struct Names {
+    let all: [String]
+    let scopeNames: NamesByEnding
+  }
+
+  private let names: Names
+  /// The names as dialects have them that count the layers of Keras anew, by the words that they count.
+  private let renumbered: [[String]: Names]
   private let values: SourceValues
 
   init(tables: [MappingTable], names: [String], values: SourceValues, ignoring patterns: [String] = []) {
     self.tables = tables
     self.values = values
-    self.names = names
     let globs = patterns.map { Glob($0) }
-    // Patterns that match everything exclude no model.
-    let others = globs.isEmpty ? names : names.filter { name in !globs.contains { $0.matches(name) } }
-    scopeNames = NamesByEnding(others.isEmpty ? names : others)
+    func made(_ names: [String]) -> Names {
+      // Patterns that match everything exclude no model.
+      let others = globs.isEmpty ? names : names.filter { name in !globs.contains { $0.matches(name) } }
+      return Names(all: names, scopeNames: NamesByEnding(others.isEmpty ? names : others))
+    }
+    self.names = made(names)
+    var renumbered: [[String]: Names] = [:]
+    for words in Set(tables.flatMap(\.dialects).map(\.renumbered)) where !words.isEmpty {
+      let other = SourceNames.renumbered(names, words)
+      renumbered[words] = other == names ? self.names : made(other)
+    }
+    self.renumbered = renumbered
   }
+
+  private func names(for dialect: Dialect) -> Names { renumbered[dialect.renumbered] ?? names }
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
@@ -153,7 +171,7 @@ struct DialectMatcher {
     var best: DialectMatch?
     for (t, table) in tables.enumerated() {
       let asked = table.dialects.filter { $0.variant != nil && $0.isOpen(to: architectures) }
-      let replaced = asked.filter { !$0.scopes(in: scopeNames).isEmpty }.compactMap { $0.variant?.of }
+      let replaced = asked.filter { !$0.scopes(in: names(for: $0).scopeNames).isEmpty }.compactMap { $0.variant?.of }
       for (d, dialect) in table.dialects.enumerated()
       where dialect.isOpen(to: architectures) && !replaced.contains(dialect.name) {
         for scope in scopes(of: dialect) {
@@ -179,6 +197,7 @@ struct DialectMatcher {
   }
 
   private func scopes(of dialect: Dialect) -> [Scope] {
+    let scopeNames = names(for: dialect).scopeNames
     let found = dialect.scopes(in: scopeNames)
     if !found.isEmpty { return found }
     // Where only copies of the weights are there (moving averages), the names they are copies of show the scope.
@@ -193,6 +212,7 @@ struct DialectMatcher {
 
   private func match(table: Int, dialect: Int, scope: Scope) -> DialectMatch {
     let known = tables[table].dialects[dialect]
+    let names = names(for: known).all
     var matches: [RuleMatch?] = []
     matches.reserveCapacity(names.count)
     var owner: [RuleMatch: Int] = [:]
@@ -224,7 +244,8 @@ struct DialectMatcher {
     }
     let inScope = zip(matches, names).count { $0 != nil && $1.hasPrefix(scope.prefix) }
     return DialectMatch(
-      table: table, dialect: dialect, scope: scope, matches: matches, duplicates: duplicates, count: count,
+      table: table, dialect: dialect, scope: scope, names: names, matches: matches, duplicates: duplicates,
+      count: count,
       countInScope: inScope, copies: copies)
   }
 }

@@ -3,7 +3,10 @@ import TensorIO
 
 /// Rules that a dialect does not write out: every canonical name for itself, or by the convention of a framework.
 extension DialectParser {
-  mutating func addConventionalRules(_ fields: [String: YAMLValue], at value: YAMLValue) throws(FormatError) {
+  /// Tensors in `others` need no rule.
+  mutating func addConventionalRules(
+    _ fields: [String: YAMLValue], at value: YAMLValue, except others: [Int]
+  ) throws(FormatError) {
     let isIdentity = try fields["identity"]?.bool("identity") == true
     let convention = try fields["convention"].map(Convention.named)
     guard !isIdentity || convention == nil else { throw value.fail("'identity' and 'convention' exclude each other") }
@@ -21,7 +24,7 @@ extension DialectParser {
       let heads = try fields["separate_heads"]?.bool("separate_heads") == true ? try headKey(value) : nil
       let prefix = try fields["below"]?.string("below") ?? ""
       for (index, tensor) in model.tensors.enumerated()
-      where groups.contains(tensor.group) && rules.ruleOfTensor[index] == nil
+      where groups.contains(tensor.group) && rules.ruleOfTensor[index] == nil && !others.contains(index)
         && (tensor.tiedTo == nil || convention.hasTiedTensors)
       {
         let (source, isTransposed) = convention.source(of: tensor, in: model, replacements)

@@ -30,8 +30,14 @@ extension DialectParser {
   }
 
   func parseDefaults(_ value: YAMLValue) throws(FormatError) -> [String: JSON] {
+    try parseValues(value, of: "defaults")
+  }
+
+  func parseFixed(_ value: YAMLValue) throws(FormatError) -> [String: JSON] { try parseValues(value, of: "fixed") }
+
+  private func parseValues(_ value: YAMLValue, of name: String) throws(FormatError) -> [String: JSON] {
     var result: [String: JSON] = [:]
-    for (key, assumed) in try value.settings("defaults", keys: configKeys.map(\.name)) {
+    for (key, assumed) in try value.settings(name, keys: configKeys.map(\.name)) {
       guard let known = configKeys.first(where: { $0.name == key }), known.defaultValue != nil else {
         throw value.fail("'\(key)' has no default that a dialect could change")
       }
@@ -39,6 +45,20 @@ extension DialectParser {
         throw value.fail("the default of '\(key)' is \(assumed.text()), not \(limits)")
       }
       result[key] = assumed
+    }
+    return result
+  }
+
+  func parseVariations(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
+    var result: [String: [String: String]] = [:]
+    for (key, entry) in try value.map("varies") {
+      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
+        throw entry.fail("'varies' names '\(key)', which is no key of the config that lists its words")
+      }
+      for (word, text) in try entry.map("the words of '\(key)'") {
+        guard known.words.contains(word) else { throw text.fail("'\(word)' is no word of '\(key)'") }
+        result[key, default: [:]][word] = try text.string("what the word has meant")
+      }
     }
     return result
   }

@@ -28,11 +28,12 @@ struct DialectParser {
     let firstLayer = try fields["first_layer"]?.int("first_layer") ?? 0
     guard (0...1000).contains(firstLayer) else { throw value.fail("'first_layer' is no number that layers begin with") }
     rules = DialectRules(dialect: name, model: model, firstLayer: firstLayer)
+    let zeros = try fields["zeros"].map(parseZeros) ?? []
     try addRules(fields)
-    try addConventionalRules(fields, at: value)
+    try addConventionalRules(fields, at: value, except: zeros.map(\.tensor))
     try addAliases(fields)
     let root = try parseRoot(fields["root"])
-    try rules.check(at: value, root: root)
+    try rules.check(at: value, root: root, made: zeros.map(\.tensor))
     let drops = try fields["drop"].map(DropLists.rules) ?? (rules: [], lists: [])
     return Dialect(
       name: name, root: root, anchors: try parseAnchors(fields["anchors"], at: value), rules: rules.rules,
@@ -42,16 +43,20 @@ struct DialectParser {
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
       spellings: try fields["spellings"].map(parseSpellings) ?? [],
       defaults: try fields["defaults"].map(parseDefaults) ?? [:],
-      meanings: try fields["means"].map(parseMeanings) ?? [:], note: try fields["note"]?.string("note"),
+      meanings: try fields["means"].map(parseMeanings) ?? [:],
+      variations: try fields["varies"].map(parseVariations) ?? [:], note: try fields["note"]?.string("note"),
       exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [],
-      firstLayer: firstLayer, repeatsLayer: rules.rules.contains { $0.sources.contains(where: \.repeatsLayer) })
+      firstLayer: firstLayer, repeatsLayer: rules.rules.contains { $0.sources.contains(where: \.repeatsLayer) },
+      renumbered: try fields["renumber"]?.strings("renumber") ?? [],
+      fixed: try fields["fixed"].map(parseFixed) ?? [:], zeros: zeros)
   }
 
   private static let keys = [
     "root", "anchors", "identity", "convention", "replace", "groups", "below", "separate_heads", "rename", "transpose",
     "reshape",
     "split", "concat", "alias", "also", "drop", "variant_of", "for", "when", "config", "spellings", "note",
-    "export_where", "first_layer", "defaults", "means",
+    "export_where", "first_layer", "defaults", "means", "varies", "renumber", "fixed",
+    "zeros", "zeros_before",
   ]
 
   // MARK: Where the names are found
@@ -110,6 +115,12 @@ struct DialectParser {
         try rules.add(operation, [source], [try tensor(target)], shape: try parseShape(shape), at: entry)
       }
     }
+    for (source, entry) in try fields["zeros_before"]?.map("zeros_before") ?? [] {
+      let parts = try entry.fields("zeros_before", ["to", "rows"])
+      let rows = try Self.rows(try entry.require("rows", in: parts))
+      try rules.add(
+        .zerosBefore(rows: rows), [source], [try tensor(try entry.require("to", in: parts))], at: entry)
+    }
     for (source, entry) in try fields["split"]?.map("split") ?? [] {
       let parts = try entry.fields("split", ["axis", "into", "heads", "order", "transposed", "shape"])
       var targets: [Int] = []
@@ -124,6 +135,25 @@ struct DialectParser {
       let index = try tensor(target, at: entry)
       try rules.add(.concat(axis: try parts["axis"]?.int("axis") ?? 0), sources, [index], at: entry)
     }
+  }
+
+  /// Tensors that are zeros, with the numbers of their rows.
+  private func parseZeros(_ value: YAMLValue) throws(FormatError) -> [(tensor: Int, rows: Int)] {
+    var result: [(tensor: Int, rows: Int)] = []
+    for (name, rows) in try value.map("zeros") {
+      let index = try tensor(name, at: rows)
+      guard tensors[index].shape.count == 2, !tensors[index].pattern.isPerLayer else {
+        throw rows.fail("'\(name)' is no table of rows")
+      }
+      result.append((index, try Self.rows(rows)))
+    }
+    return result
+  }
+
+  private static func rows(_ value: YAMLValue) throws(FormatError) -> Int {
+    let rows = try value.int("a number of rows")
+    guard (1...100).contains(rows) else { throw value.fail("no number of rows", expected: "1 to 100") }
+    return rows
   }
 
   private mutating func addAliases(_ fields: [String: YAMLValue]) throws(FormatError) {

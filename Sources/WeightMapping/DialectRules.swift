@@ -87,15 +87,18 @@ struct DialectRules {
       if case .splitHeads = operation, Set(targets.map { tensors[$0].shape[axis].text([:]) }).count > 1 {
         throw location.fail("targets whose rows lie by head must be of one size")
       }
+    case .zerosBefore, .zeros:
+      guard Set(ranks) == [2] else { throw location.fail("only a matrix has rows") }
     case .rename, .reshape, .alias, .drop: break
     }
   }
 
   // MARK: The rules as a whole
 
-  func check(at location: YAMLValue, root: String) throws(FormatError) {
+  /// `made` are the tensors that the dialect makes without a rule.
+  func check(at location: YAMLValue, root: String, made: [Int]) throws(FormatError) {
     for (index, tensor) in tensors.enumerated()
-    where model.groups[tensor.group].canBeRequired && tensor.tiedTo == nil {
+    where model.groups[tensor.group].canBeRequired && tensor.tiedTo == nil && !made.contains(index) {
       guard ruleOfTensor[index] != nil else {
         throw location.fail("no rule of the dialect '\(dialect)' makes the required '\(tensor.pattern.text)'")
       }

@@ -21,6 +21,7 @@ extension Mapper {
         .unsupported, "8-bit weights cannot be exported", file: file, tensor: small.name,
         advice: "Export the model that it was made from.")
     }
+    let (config, notes) = try dialect.config(config, ofExported: table.model, file: file)
     var builder = ExportBuilder(table: table, dialect: dialect, tensors: tensors, config: config)
     builder.findCanonicalTensors()
     builder.addTargets()
@@ -28,7 +29,62 @@ extension Mapper {
       let lines = builder.report.problemLines.prefix(20).map { "\n  " + $0 }.joined()
       throw FormatError(.unsupported, "the model cannot be written as \(dialect.name)\(lines)", file: file)
     }
-    return builder.plan
+    var plan = builder.plan
+    plan.notes += notes
+    return plan
+  }
+}
+
+extension Dialect {
+  /// The config of a model in the words of the dialect's program, and what the user is to know of it.
+  ///
+  /// Throws where the program has no word for a setting: it would compute something else.
+  fileprivate func config(
+    _ config: JSON, ofExported model: ModelFamily, file: String
+  ) throws(FormatError) -> (JSON, [MappingNote]) {
+    var result = config
+    var notes: [MappingNote] = []
+    for (key, meanings) in meanings.sorted(by: { $0.key < $1.key }) {
+      guard let word = config[key]?.stringValue else { continue }
+      let function = model.activation(named: word)
+      if let own = meanings.keys.sorted().first(where: {
+        meanings[$0] == word || function != nil && model.activation(named: meanings[$0] ?? "") == function
+      }) {
+        result.set(key, .string(own))
+        notes.append(MappingNote(.reworded(key: key), "\(key) '\(word)' is called '\(own)' in \(name)"))
+      } else if let other = meanings[word] {
+        throw FormatError(
+          .unsupported,
+          "\(name) has no word for \(key) '\(word)'\(Self.form(model, word)): what it calls so is '\(other)'\(Self.form(model, other))",
+          file: file, expected: "a model whose \(key) is \(meanings.values.sorted().joined(separator: " or "))",
+          advice: "Its program would compute other numbers than this model.")
+      }
+    }
+    for (key, variations) in variations.sorted(by: { $0.key < $1.key }) {
+      guard let word = config[key]?.stringValue else { continue }
+      if let text = variations[word] {
+        notes.append(MappingNote(.twoMeanings(key: key), "\(key) '\(word)' is \(text)"))
+      }
+    }
+    for (key, value) in fixed.sorted(by: { $0.key < $1.key }) {
+      guard let own = config[key], own != .null, own.doubleValue != value.doubleValue || own.doubleValue == nil else {
+        continue
+      }
+      notes.append(
+        MappingNote(
+          .fixedByProgram(key: key),
+          "\(key) is \(own.text()), but the program of \(name) always computes with \(value.text()): it will give other numbers"
+        ))
+    }
+    return (result, notes)
+  }
+
+  private static func form(_ model: ModelFamily, _ word: String) -> String {
+    switch model.activation(named: word) {
+    case .gelu: " (by erf)"
+    case .geluTanh: " (by tanh)"
+    default: ""
+    }
   }
 }
 

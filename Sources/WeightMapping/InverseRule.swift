@@ -21,7 +21,7 @@ struct InverseRule {
     case .concat(let axis): joined(axis: axis)
     case .split(let axis): split(axis: axis)
     case .joinHeads(let axis, let key, let order): joinedByHead(axis: axis, key: key, order: order)
-    case .splitHeads, .splitTransposed, .transpose, .reshape, .alias, .drop, nil: []
+    case .zerosBefore, .zeros, .splitHeads, .splitTransposed, .transpose, .reshape, .alias, .drop, nil: []
     }
   }
 

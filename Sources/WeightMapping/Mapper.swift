@@ -92,15 +92,19 @@ public struct Mapper: Sendable {
   ///
   /// Throws `FormatError` with every reason against it: tensors that no rule knows, that are missing or of a wrong
   /// shape, and a config that contradicts them. With `allowsMissing` missing tensors are no reason; the report lists
-  /// them: such a plan is for looking, not for converting.
+  /// them: such a plan is for looking, not for converting. With `takesAverages` the moving averages of weights are taken
+  /// where both are there.
   public func plan(
     for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], observed: [ObservedSetting] = [],
-    file: String, config: JSON?, configFile: String?, allowUnexpected: [String], allowsMissing: Bool = false
+    file: String, config: JSON?, configFile: String?, allowUnexpected: [String], allowsMissing: Bool = false,
+    takesAverages: Bool = false
   ) throws -> MappingPlan {
     let config = sourceConfig(config, configFile, metadata, observed)
     let modules = SentenceModules(tensors, config: config.json)
     let source: MatchedSource
-    switch recognizer.match(modules.modelTensors, config, ignoring: allowUnexpected) {
+    switch recognizer.match(
+      modules.modelTensors, config, ignoring: allowUnexpected, takesAverages: takesAverages)
+    {
     case .known(let family): throw notConvertible(family, config, file)
     case .ambiguous(let tables): throw ambiguous(tables, config, file)
     case .unknown: throw unknown(tensors, config, file)

@@ -16,6 +16,8 @@ public struct MappingNote: Sendable, Equatable {
     case reworded(key: String)
     /// The user chose the family, and the config names another.
     case familyChosen
+    /// A word of the config has had two meanings in the dialect's program; one of them is taken.
+    case twoMeanings(key: String)
     /// The architecture that was taken is not the config's, or one of several.
     case architecture
     /// A part is missing that outputs of the architecture go through.
@@ -26,6 +28,14 @@ public struct MappingNote: Sendable, Equatable {
     case untied(String)
     /// The config's word on tied weights was changed to what the weights are.
     case tieCorrected
+    /// Names were read without the parts that wrappers of modules add.
+    case wrappers
+    /// Second forms of weights are taken: copies in f32, moving averages.
+    case secondForms
+    /// The program that is to read an export has a fixed value of this config key, which is not the model's.
+    case fixedByProgram(key: String)
+    /// The tensor of this name is zeros: the dialect's program has none.
+    case zeros(String)
     /// A note that the dialect has for every source.
     case dialect
     /// A note of the program that made the plan.

@@ -35,16 +35,23 @@ public struct MappingTable: Sendable {
   static let dialectFiles: [(name: String, content: [UInt8])] = [
     ("bert.google-tf1.yaml", PackageResources.bert_google_tf1_yaml),
     ("bert.tf-garden.yaml", PackageResources.bert_tf_garden_yaml),
+    ("albert.tf-garden.yaml", PackageResources.albert_tf_garden_yaml),
     ("bert.keras-bert.yaml", PackageResources.bert_keras_bert_yaml),
     ("bert.bert-for-tf2.yaml", PackageResources.bert_bert_for_tf2_yaml),
     ("bert.BERT-keras.yaml", PackageResources.bert_BERT_keras_yaml),
     ("bert.keras-hub.yaml", PackageResources.bert_keras_hub_yaml),
+    ("albert.keras-hub.yaml", PackageResources.albert_keras_hub_yaml),
+    ("bert.bert4keras.yaml", PackageResources.bert_bert4keras_yaml),
     ("electra.google-tf1.yaml", PackageResources.electra_google_tf1_yaml),
     ("albert.google-tf1.yaml", PackageResources.albert_google_tf1_yaml),
     ("mobilebert.google-tf1.yaml", PackageResources.mobilebert_google_tf1_yaml),
     ("bert.transformers.yaml", PackageResources.bert_transformers_yaml),
     ("transformers.yaml", PackageResources.transformers_yaml),
     ("flax.yaml", PackageResources.flax_yaml),
+    ("transformers-tf.yaml", PackageResources.transformers_tf_yaml),
+    ("mobilebert.transformers-tf.yaml", PackageResources.mobilebert_transformers_tf_yaml),
+    ("albert.transformers-tf.yaml", PackageResources.albert_transformers_tf_yaml),
+    ("roberta.fairseq.yaml", PackageResources.roberta_fairseq_yaml),
     ("megatron-bert.megatron-lm.yaml", PackageResources.megatron_bert_megatron_lm_yaml),
     ("gpt.openai.yaml", PackageResources.gpt_openai_yaml),
     ("codertimo.bert-pytorch.yaml", PackageResources.codertimo_bert_pytorch_yaml),
@@ -129,6 +136,8 @@ struct Dialect: Sendable {
   var defaults: [String: JSON] = [:]
   /// Words of a config that mean another in this program, by key.
   var meanings: [String: [String: String]] = [:]
+  /// Words of a config that have had two meanings in this program, by key: what they are, and which is taken.
+  var variations: [String: [String: String]] = [:]
   /// A note for every source of the dialect.
   var note: String?
   /// Keys of the canonical config with values: only models that have all of them have these names.
@@ -137,6 +146,12 @@ struct Dialect: Sendable {
   var firstLayer = 0
   /// Whether a name has the number of its layer more than once.
   var repeatsLayer = false
+  /// Words of names whose numbers count anew within what precedes them.
+  var renumbered: [String] = []
+  /// Config keys whose value the dialect's program fixes, and which it does not read from a config.
+  var fixed: [String: JSON] = [:]
+  /// Tensors that the dialect's program lacks and that are rows of zeros.
+  var zeros: [(tensor: Int, rows: Int)] = []
 
   /// Whether the dialect may be taken for a source whose config names `architectures`.
   func isOpen(to architectures: [String]) -> Bool {
@@ -147,11 +162,23 @@ struct Dialect: Sendable {
     if let match = findAsWritten(name) { return match }
     var spelled = name
     for spelling in spellings {
-      if let range = spelled[...].firstRange(ofBytes: spelling.other) {
+      if let range = Self.range(of: spelling.other, in: spelled) {
         spelled.replaceSubrange(range, with: spelling.ours)
       }
     }
     return spelled == name ? nil : findAsWritten(spelled)
+  }
+
+  /// Where a spelling is in a name; `*` in it is one component of the name.
+  private static func range(of spelling: String, in name: String) -> Range<String.Index>? {
+    guard let star = spelling[...].firstRange(ofBytes: "*") else { return name[...].firstRange(ofBytes: spelling) }
+    let (start, end) = (String(spelling[..<star.lowerBound]), String(spelling[star.upperBound...]))
+    guard let first = name[...].firstRange(ofBytes: start),
+      let last = name[first.upperBound...].firstRange(ofBytes: end),
+      !name[first.upperBound..<last.lowerBound].contains(where: { $0 == "." || $0 == "/" }),
+      first.upperBound < last.lowerBound
+    else { return nil }
+    return first.lowerBound..<last.upperBound
   }
 
   private func findAsWritten(_ name: String) -> RuleMatch? {

@@ -13,6 +13,10 @@ public enum RuleOperation: Sendable, Equatable {
   case splitHeads(axis: Int, heads: String, order: HeadOrder)
   /// Several sources become one target, joined along `axis`.
   case concat(axis: Int)
+  /// The source with that many rows of zeros before its own.
+  case zerosBefore(rows: Int)
+  /// That many rows of zeros, as wide as the source.
+  case zeros(rows: Int)
   /// What ``splitHeads(axis:heads:order:)`` leads back by.
   case joinHeads(axis: Int, heads: String, order: HeadOrder)
   /// Another name of a tensor, taken where its own is absent.
@@ -23,7 +27,7 @@ public enum RuleOperation: Sendable, Equatable {
   /// What leads back from the targets to the sources; `nil` where nothing does.
   ///
   /// An alias has none since its target goes back to its own name, and what was dropped is gone; nothing joins
-  /// transposes.
+  /// transposes, and zeros that were added are left where they are.
   public var inverse: RuleOperation? {
     switch self {
     case .rename: .rename
@@ -33,7 +37,7 @@ public enum RuleOperation: Sendable, Equatable {
     case .concat(let axis): .split(axis: axis)
     case .splitHeads(let axis, let heads, let order): .joinHeads(axis: axis, heads: heads, order: order)
     case .joinHeads(let axis, let heads, let order): .splitHeads(axis: axis, heads: heads, order: order)
-    case .splitTransposed, .alias, .drop: nil
+    case .splitTransposed, .zerosBefore, .zeros, .alias, .drop: nil
     }
   }
 
@@ -44,6 +48,8 @@ public enum RuleOperation: Sendable, Equatable {
     case .reshape: "reshape"
     case .split, .splitHeads, .splitTransposed: "split"
     case .concat, .joinHeads: "concat"
+    case .zerosBefore: "zeros before"
+    case .zeros: "zeros"
     case .alias: "alias"
     case .drop: "drop"
     }
@@ -66,6 +72,10 @@ public enum Operation: Sendable, Equatable, CustomStringConvertible {
   case concatenate(axis: Int)
   /// One part of a source in which the rows of several lie by head.
   case takeHeads(axis: Int, part: Int, layout: HeadLayout)
+  /// The source with that many rows of zeros before its own.
+  case zerosBefore(rows: Int)
+  /// Zeros in place of the source.
+  case zeros
   /// The sources in order, as the parts of one whole whose rows lie by head.
   case joinHeads(axis: Int, layout: HeadLayout)
 
@@ -78,6 +88,8 @@ public enum Operation: Sendable, Equatable, CustomStringConvertible {
     case .slice(let axis, let start, let count): "slice \(start)..<\(start + count) of axis \(axis)"
     case .concatenate(let axis): "concatenate along axis \(axis)"
     case .takeHeads(let axis, let part, let layout): "part \(part) of \(layout.heads) heads along axis \(axis)"
+    case .zerosBefore(let rows): "\(rows) rows of zeros before it"
+    case .zeros: "zeros"
     case .joinHeads(let axis, let layout): "join by \(layout.heads) heads along axis \(axis)"
     }
   }

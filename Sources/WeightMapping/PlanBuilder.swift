@@ -5,7 +5,7 @@ import TensorIO
 struct PlanDraft {
   let assignments: Assignments
   let config: CanonicalConfig
-  let notes: [MappingNote]
+  fileprivate(set) var notes: [MappingNote]
   fileprivate(set) var report = MappingReport()
   /// In forward order, without what does not fit.
   fileprivate(set) var targets: [MappingPlan.Target] = []
@@ -27,7 +27,7 @@ func planDraft(
   let dialect = source.dialect
   var draft = PlanDraft(
     assignments: assignments, config: canonical,
-    notes: [dialect.note].compactMap { $0.map { MappingNote(.dialect, $0) } } + canonical.notes)
+    notes: source.notes + [dialect.note].compactMap { $0.map { MappingNote(.dialect, $0) } } + canonical.notes)
   draft.report.family = source.table.family
   draft.report.description = source.table.description
   draft.report.dialect = dialect.name
@@ -52,7 +52,13 @@ extension PlanDraft {
     for key in assignments.keys {
       guard let assignment = assignments.byTarget[key] else { continue }
       let name = table.name(key)
-      for source in assignment.sources { made[source, default: []].append((assignment.part, name)) }
+      if case .zeros(let rows) = assignment.operation {
+        notes.append(
+          MappingNote(
+            .zeros(name), "\(name) is \(rows == 1 ? "one row" : "\(rows) rows") of zeros: \(dialect.name) has none"))
+      } else {
+        for source in assignment.sources { made[source, default: []].append((assignment.part, name)) }
+      }
       let problems = shapes.problems(key, assignment)
       for (source, problem) in problems where misshapen.insert(source).inserted { report.misshapen.append(problem) }
       guard problems.isEmpty, let target = target(key, assignment) else { continue }
@@ -103,6 +109,8 @@ extension PlanDraft {
         let layout = HeadLayout(parts: parts, size: shape[axis], heads: heads, order: order)
       else { return nil }
       return .takeHeads(axis: axis, part: assignment.part, layout: layout)
+    case .zerosBefore(let rows): return .zerosBefore(rows: rows)
+    case .zeros: return .zeros
     case .joinHeads: return nil
     }
   }
@@ -171,8 +179,13 @@ extension PlanDraft {
   fileprivate mutating func addUnmatched(_ allowed: [Glob]) {
     let names = assignments.source.names
     lazy var known = Set(names)
-    for (index, info) in tensors.enumerated() where match.matches[index] == nil {
+    let copies = Set(assignments.copies.map(\.source))
+    for (index, info) in tensors.enumerated() where match.matches[index] == nil && !copies.contains(index) {
       let name = names[index]
+      if let entry = assignments.source.replaced[index] {
+        report.dropped.append(entry)
+        continue
+      }
       var hint: String?
       if let other = match.duplicates[index] {
         hint = "it would be the same tensor as \(tensors[other].name)"

@@ -37,11 +37,22 @@ struct Recognizer: Sendable {
   func hasTable(_ family: KnownFamily) -> Bool { families.contains(family.family) }
 
   /// What the tensors are. Names that match one of `ignoring` do not decide in which scope the model lies.
-  func match(_ tensors: [TensorInfo], _ config: SourceConfig, ignoring: [String] = []) -> TableMatch {
-    let match = match(tensors, names: tensors.map(\.name), config, ignoring)
-    // Object graphs have keys that say where a variable hangs, and next to them the names that it was given.
-    guard case .unknown = match, tensors.contains(where: { $0.fullName != nil }) else { return match }
-    return self.match(tensors, names: tensors.map { $0.fullName ?? $0.name }, config, ignoring)
+  ///
+  /// Of the names that the tensors have, those count that most tensors of a model are found by.
+  func match(
+    _ tensors: [TensorInfo], _ config: SourceConfig, ignoring: [String] = [], takesAverages: Bool = false
+  ) -> TableMatch {
+    var best: TableMatch?
+    for names in SourceNames.all(of: tensors, takesAverages: takesAverages) {
+      let match = match(tensors, names, config, ignoring)
+      switch (match, best) {
+      case (.known(let family), nil) where !hasTable(family): return match
+      case (.matched(let new), .matched(let old)): if new.match.count > old.match.count { best = match }
+      case (.matched, _), (_, nil), (.known, .unknown), (.ambiguous, .unknown), (.ambiguous, .known): best = match
+      case (.known, _), (.unknown, _), (.ambiguous, _): break
+      }
+    }
+    return best ?? .unknown
   }
 
   /// The table of the family that the config names: by its `model_type`, else by its `architectures`.
@@ -57,16 +68,16 @@ struct Recognizer: Sendable {
   }
 
   private func match(
-    _ tensors: [TensorInfo], names: [String], _ config: SourceConfig, _ ignoring: [String]
+    _ tensors: [TensorInfo], _ source: SourceNames, _ config: SourceConfig, _ ignoring: [String]
   ) -> TableMatch {
     let named = namedTable(config)
-    let signatureNames = SignatureNames(names, of: tensors)
+    let signatureNames = SignatureNames(source.names, of: tensors)
     let known = knownFamily(signatureNames, config, named: named)
     if let known, !hasTable(known) { return .known(known) }
     // The names decide before the config does: a model must not be taken for another of the same tensors.
     let table = known.flatMap { known in tables.first { $0.family == known.family } } ?? named
     let type = table?.model.isOf(modelType: config.modelType) == true ? config.modelType : table?.model.modelType
-    let matcher = DialectMatcher(tables: tables, names: names, values: config.values, ignoring: ignoring)
+    let matcher = DialectMatcher(tables: tables, names: source.names, values: config.values, ignoring: ignoring)
     if let match = matcher.best(modelType: type ?? config.modelType, architectures: config.architectures),
       match.isCredible, isSubstantial(match), known == nil || tables[match.table].family == known?.family
     {
@@ -75,7 +86,7 @@ struct Recognizer: Sendable {
         let others = possibleTables(signatureNames, config, besides: matched)
         if !others.isEmpty { return .ambiguous([matched] + others) }
       }
-      return .matched(MatchedSource(table: matched, match: match, tensors: tensors, names: names))
+      return .matched(MatchedSource(table: matched, match: match, tensors: tensors, source: source))
     }
     // A family that has a table, but in a dialect that the table lacks.
     return known.map { .known($0) } ?? .unknown

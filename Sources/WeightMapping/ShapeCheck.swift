@@ -54,6 +54,10 @@ struct ShapeCheck {
     case .rename, .alias, .drop, .transpose:
       let wanted = assignment.operation == .transpose ? shape.reversed() : shape
       return isEqual(found, wanted) ? nil : text(wanted)
+    case .zerosBefore(let rows):
+      let fits = assignments.foundShape(assignment) == shape.compactMap { $0.value(sizes) }
+      return fits ? nil : "\(text(shape)) less \(rows) rows"
+    case .zeros: return nil
     case .reshape:
       let count = checkedElementCount(shape.compactMap { $0.value(sizes) })
       return count != nil && count == checkedElementCount(found) ? nil : "as many elements as \(text(shape))"

@@ -80,6 +80,8 @@ struct Convert: ParsableCommand {
   @OptionGroup var tables: TableOptions
   @Option(help: "Leave out unexpected tensors whose names match; repeat to allow more.")
   var allowUnexpected: [String] = []
+  @Flag(help: "Take the moving averages of the weights where the checkpoint has both.")
+  var averages = false
   @Option(help: "Storage type of the weights (default: unchanged). int8 is not available for native-to-….")
   var dtype: StorageType?
   @Flag(help: "Replace the output if it exists.")
@@ -102,6 +104,7 @@ struct Convert: ParsableCommand {
     options.vocabulary = vocab
     options.tables = tables.table
     options.allowUnexpected = allowUnexpected
+    options.takesAverages = averages
     options.storageType = dtype
     options.overwrites = force
     return options

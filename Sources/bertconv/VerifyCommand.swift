@@ -35,6 +35,8 @@ struct Verify: ParsableCommand {
   @OptionGroup var tables: TableOptions
   @Option(help: "Leave out unexpected tensors of the source whose names match; repeat to allow more.")
   var allowUnexpected: [String] = []
+  @Flag(help: "The model was converted with --averages.")
+  var averages = false
   @Option(help: "Precision of matrix products; the resulting error is reported.")
   var precision = Precision.f32
   @Option(help: "Threads to use (default: one per core).")
@@ -116,7 +118,7 @@ struct Verify: ParsableCommand {
     return try ProgressBar.during("comparing") {
       try ModelComparison.compare(
         modelAt: model, with: source, tables: tables.table, allowUnexpected: allowUnexpected,
-        tolerance: fixtures == nil ? tolerance : nil, progress: $0)
+        takesAverages: averages, tolerance: fixtures == nil ? tolerance : nil, progress: $0)
     }
   }
 }

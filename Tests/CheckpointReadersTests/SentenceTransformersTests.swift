@@ -116,7 +116,7 @@ struct SentenceTransformersTests {
         SentenceTransformersTests.list.replacing("sentence_transformers.models.Pooling", with: "my.Pooling"),
         "my.Pooling"
       ),
-      ("sentence_bert_config.json", #"{"transformer_task": "fill-mask"}"#, "fill-mask"),
+      ("sentence_bert_config.json", #"{"transformer_task": "text-generation"}"#, "text-generation"),
       (
         "sentence_bert_config.json", #"{"modality_config": {"text": {"method_output_name": "pooler_output"}}}"#,
         "pooler_output"

@@ -50,7 +50,7 @@ import WeightMapping
     "BertModel", "BertForMaskedLM", "BertForNextSentencePrediction", "BertForSequenceClassification",
     "BertForTokenClassification", "BertForMultipleChoice", "BertForQuestionAnswering", "ElectraForPreTraining",
     "ElectraForMaskedLM", "AlbertModel", "AlbertForMaskedLM", "AlbertForPreTraining",
-    "AlbertForSequenceClassification",
+    "AlbertForSequenceClassification", "AlbertForQuestionAnswering",
   ]
 
   /// Some of those that it has none for.
@@ -58,7 +58,7 @@ import WeightMapping
     "DistilBertForMaskedLM", "DistilBertForSequenceClassification", "DistilBertForQuestionAnswering", "RobertaModel",
     "RobertaForMaskedLM", "RobertaForSequenceClassification", "RobertaForTokenClassification",
     "RobertaForQuestionAnswering", "ElectraForSequenceClassification", "ElectraForTokenClassification",
-    "ElectraForQuestionAnswering", "ElectraForMultipleChoice", "AlbertForQuestionAnswering",
+    "ElectraForQuestionAnswering", "ElectraForMultipleChoice",
   ]
 
   @Test func theFixturesAreThere() {

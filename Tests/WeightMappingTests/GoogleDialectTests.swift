@@ -112,10 +112,17 @@ import WeightMapping
     #expect(plan.targets.count == googleTensors().tensors.count)
   }
 
-  @Test func movingAveragesAloneAreNoWeights() {
-    let source = googleTensors().renamed { $0 + "/ExponentialMovingAverage" }
-    let text = failure(source)
-    #expect(text.contains("a moving average whose weight is not in the file"))
+  @Test func movingAveragesAloneAreTheWeights() throws {
+    let names = try plan(googleTensors()).names
+    let averages = try plan(googleTensors().renamed { $0 + "/ExponentialMovingAverage" })
+    #expect(averages.names == names)
+    #expect(averages.notes.contains { $0.kind == .secondForms && $0.text.contains("the file has no other weights") })
+  }
+
+  @Test func movingAveragesOfSomeWeightsAloneAreNoModel() {
+    var source = googleTensors().renamed { $0 + "/ExponentialMovingAverage" }
+    source.add("bert/pooler/dense/bias", [Size.hidden])
+    #expect(failure(source).contains("a moving average whose weight is not in the file"))
   }
 
   @Test func fineTunedHeads() throws {

@@ -4,7 +4,8 @@ import TensorIO
 /// keras/src/saving/saving_lib.py) or h5py anything else.
 ///
 /// A tensor's name is its path in the file without the first slash. Where Keras lists layers and weights (`layer_names`,
-/// `weight_names`) they come in that order.
+/// `weight_names`) they come in that order, and a weight's full name is the one in the list, without the number of its
+/// output: `bert/pooler/dense/kernel` of `bert/bert/pooler/dense/kernel:0`, as an object graph of TensorFlow has it.
 public final class KerasH5Source: TensorSource {
   public let format: FormatName
   public let files: [SourceFile]
@@ -37,6 +38,7 @@ public final class KerasH5Source: TensorSource {
       try walk.enter(file.rootAddress, path: "", depth: 0)
     } catch { throw error.inFile(source.path) }
     walk.order()
+    walk.setFullNames()
     self.format = format
     files = [source]
     datasets = walk.found.map(\.dataset)
@@ -113,6 +115,8 @@ private struct Walk {
   private(set) var rootAttributes: [String: [String]] = [:]
   /// The positions of paths in Keras' lists.
   private var ranks: [String: Int] = [:]
+  /// The names that variables had in the program, by path.
+  private var fullNames: [String: String] = [:]
   private var groups: Set<Int> = []
   private var remainingNameBytes: Int
   private let isInPlace: Bool
@@ -254,8 +258,20 @@ private struct Walk {
         let full = path.isEmpty ? name : path + "/" + name
         try charge(full)
         if ranks[full] == nil { ranks[full] = index }
+        if key == "weight_names" { fullNames[full] = Self.withoutOutput(name) }
       }
     }
+  }
+
+  /// A variable's name without the number of its output, `:0`.
+  private static func withoutOutput(_ name: String) -> String {
+    let number = name.utf8.reversed().prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }.count
+    guard number > 0, name.utf8.dropLast(number).last == UInt8(ascii: ":") else { return name }
+    return String(name.dropLast(number + 1))
+  }
+
+  mutating func setFullNames() {
+    for index in found.indices { found[index].info.fullName = fullNames[found[index].info.name] }
   }
 
   /// Sorts by the position of each part of the path in Keras' lists; paths that are in no list come last, in their order.

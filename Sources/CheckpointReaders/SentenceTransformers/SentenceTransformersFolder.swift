@@ -43,6 +43,7 @@ struct SentenceTransformersFolder {
         advice: "Give the transformer's own file to convert it alone.")
     }
     transformer = try Self.path(first, in: folder, list: list)
+    var hasHead = Self.className(first) == Self.maskedLMClass
     guard Self.transformerClasses.contains(Self.className(first)) else {
       throw FormatError(
         .unsupported, "the first module is not a transformer", file: list, found: first["type"]?.stringValue,
@@ -53,10 +54,19 @@ struct SentenceTransformersFolder {
     if FileSystem.isFile(settings) {
       let json = try JSON.parse(try FileSystem.text(settings, limit: 1 << 20), file: settings)
       maximumSequence = json["max_seq_length"]?.intValue
-      if let problem = Self.otherOutput(json) { modules.append(.unsupported(problem)) }
+      hasHead = hasHead || Self.tasksOfHeads.contains(json["transformer_task"]?.stringValue ?? "")
+      if !hasHead, let problem = Self.otherOutput(json) { modules.append(.unsupported(problem)) }
     }
-    for (index, entry) in entries.enumerated().dropFirst() { try add(entry, index, in: folder, list: list) }
-    if modules.isEmpty {
+    var rest = entries.enumerated().dropFirst()
+    // A model that computes logits is whole: what follows it has no weights.
+    if hasHead, let next = rest.first, Self.className(next.element) == "SpladePooling" {
+      rest = rest.dropFirst()
+      warnings.append(
+        "\(list) names SpladePooling, which is not converted: the model gives the logits of each token; the sparse embedding is the largest log(1 + relu(logit)) over the tokens"
+      )
+    }
+    for (index, entry) in rest { try add(entry, index, in: folder, list: list) }
+    if modules.isEmpty, !hasHead {
       warnings.append("\(list) lists no module after the transformer: there is no sentence embedding")
     }
   }
@@ -73,8 +83,12 @@ struct SentenceTransformersFolder {
 
   /// `Transformer`, and the names of it before 2020.
   private static let transformerClasses: Set = [
-    "Transformer", "BERT", "RoBERTa", "DistilBERT", "ALBERT", "XLMRoBERTa", "CamemBERT",
+    "Transformer", "BERT", "RoBERTa", "DistilBERT", "ALBERT", "XLMRoBERTa", "CamemBERT", maskedLMClass,
   ]
+  /// The transformer of a SPLADE model, with its masked LM head.
+  private static let maskedLMClass = "MLMTransformer"
+  /// Tasks of cross-encoders and of SPLADE models: the transformer's head is part of the model.
+  private static let tasksOfHeads: Set = ["sequence-classification", "fill-mask"]
 
   /// The last word of the library's own classes; empty for those of others, whatever they are called.
   private static func className(_ entry: JSON) -> String {
