@@ -37,6 +37,17 @@ seeds() {
     zip | torch) find $fixtures/torch $fixtures/sentence -name '*.pt' -size -40k -o -name '*.bin' -size -40k ;;
     pickle) find $fixtures/torch -type f -path '*legacy*' -size -40k ;;
     legacy) find $fixtures/torch -type f -path '*legacy*' -size -40k; find $fixtures/torch/other-models -name '*.h5' ;;
+    joblib) find $fixtures/numpy/joblib $fixtures/torch/pickles -name '*.joblib' -o -name '*.pkl' ;;
+    distributed) find $fixtures/torch/distributed -name .metadata ;;
+    unknown) find $fixtures -name '*.json' -size -2k; find $fixtures/numpy/joblib -name '*.joblib' ;;
+    script-code)
+      # The code of the archives, each file of it.
+      mkdir -p .corpus/script
+      for archive in "$fixtures"/torch/script-code/*.pt "$fixtures"/torch/quantized/traced.pt; do
+        unzip -qqo "$archive" '*/code/*' -d ".corpus/script/$(basename "$archive")"
+      done
+      find .corpus/script -name '*.py'
+      ;;
     tar) find $fixtures/torch/tar -name '*.pt' ;;
     safetensors | native) find $fixtures -name '*.safetensors' -size -20k ;;
     npy) find $fixtures -name '*.npy' -size -8k ;;
@@ -72,7 +83,7 @@ fuzz() {
 
 parsers=("$@")
 [ ${#parsers[@]} -gt 0 ] ||
-  parsers=(table bundle object-graph graph zip pickle legacy tar torch safetensors native npy npz hdf5 keras flax yaml config fixture)
+  parsers=(table bundle object-graph graph zip pickle legacy tar torch joblib distributed script-code unknown safetensors native npy npz hdf5 keras flax yaml config fixture)
 mkdir -p found
 failed=0
 for parser in "${parsers[@]}"; do

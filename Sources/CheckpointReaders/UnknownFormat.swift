@@ -52,7 +52,7 @@ enum UnknownFormat {
       return Kind("a zip archive without a known checkpoint", unpack("unzip", path))
     }
     if isTar(head) {
-      return Kind("a tar archive", unpack("tar xf", path))
+      return Kind(path.hasSuffix(".nemo") ? "a model of NeMo" : "a tar archive", unpack("tar xf", path))
     }
     if CompressedPickleFormat.isGzip(file) {
       let content = Deflate.beginning(file, count: 512)
@@ -124,6 +124,15 @@ enum UnknownFormat {
     if begins("TFL3", at: 4) {
       return Kind("a TensorFlow Lite model", .sentence("It is made for one purpose and rounded. \(original.text)"))
     }
+    // Maps of MessagePack, by their first key.
+    if head.dropFirst().starts(with: [0xA5] + Array("nodes".utf8)) {
+      return Kind("the weights of a spaCy pipeline", spacyAdvice)
+    }
+    if head.starts(with: [0x82, 0xA7] + Array("version".utf8)), contains("optimizer", in: head) {
+      return Kind(
+        "a checkpoint of T5X",
+        "Restore it with t5x and save the parameters with flax.serialization.to_bytes (.msgpack).")
+    }
     if isCTranslate2(head) { return Kind("a model of CTranslate2", original) }
     let folder = FileSystem.folder(of: path)
     let base = FileSystem.baseName(path)
@@ -136,8 +145,12 @@ enum UnknownFormat {
     if base.hasSuffix(".pdparams") || base.hasSuffix(".pdiparams") || base.hasSuffix(".pdmodel") {
       return Kind("a model of Paddle", .sentence("Save its state with paddle.save as NumPy arrays. \(original.text)"))
     }
-    if begins("NEMO") || base.hasSuffix(".nemo") { return Kind("a model of NeMo", unpack("tar xf", path)) }
     return nil
+  }
+
+  private static func contains(_ word: String, in head: [UInt8]) -> Bool {
+    let bytes = Array(word.utf8)
+    return head.indices.contains { head[$0...].starts(with: bytes) }
   }
 
   /// The head of CTranslate2's model.bin: a version in four bytes, and the name of a specification with its length in two.

@@ -50,6 +50,26 @@ struct ContainerTests {
     #expect(try CheckpointOpener().open(folder.path).source.format == .safetensors)
   }
 
+  @Test("Pickles of protocol 0 and 1 have no signature")
+  func oldPickles() throws {
+    let hostile = Array("(X\u{4}\0\0\0echoiposix\nsystem\n.".utf8)
+    #expect(try TorchLegacyFormat().open(Bytes(hostile), path: "a.pkl").imports.map(\.verdict) == [.dangerous])
+    for text in ["cat sat on a mat.", "(a text in brackets).", "]", ".", "}p0\n."] {
+      let isPickle = TorchLegacyFormat().recognizes(Bytes(Array(text.utf8)), path: "a")
+      #expect(isPickle == text.hasPrefix("}"))
+    }
+  }
+
+  @Test func checkpointsOfPaddleAreNamed() throws {
+    typealias P = TestPickle
+    let state = P.dict(
+      P.text("a.weight"), P.tuple(P.text("linear_0.w_0"), P.tensor(P.storage("0", count: 2, view: nil), [2], [1])),
+      P.text("StructuredToParameterName@@"), P.dict())
+    let bytes = P.zip(state, [("0", [UInt8](repeating: 0, count: 8))])
+    let source = try ZipFormat().open(Bytes(bytes), path: "m.pdparams")
+    #expect(source.tensors.map(\.name) == ["a.weight"] && source.warnings.contains { $0.contains("Paddle") })
+  }
+
   // MARK: joblib
 
   @Test(arguments: ["arrays", "arrays-zlib", "arrays-gzip"])
@@ -231,6 +251,8 @@ struct UnknownFormatTests {
       "a.pb", "frozen graph of TensorFlow",
       [0x0A, 30, 0x0A, 5] + Array("input".utf8) + [0x12, 11] + Array("Placeholder".utf8) + zeros
     ),
+    ("model", "spaCy", [0x84, 0xA5] + Array("nodes".utf8) + zeros),
+    ("a.msgpack", "T5X", [0x82, 0xA7] + Array("version".utf8) + [3, 0xA9] + Array("optimizer".utf8) + zeros),
     ("a.pdiparams", "Paddle", [1, 2, 3, 4] + zeros),
     ("openvino.xml", "OpenVINO", Array("<?xml version=\"1.0\"?>\n<net name=\"b\" version=\"11\">".utf8)),
     ("vocab.txt", "vocabulary", Array("[PAD]\n[UNK]\n".utf8)), ("a.txt", "a text", Array("hello\n".utf8)),

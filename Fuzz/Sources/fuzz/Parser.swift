@@ -12,7 +12,8 @@ enum Parser: String, CaseIterable {
   case table, bundle
   case objectGraph = "object-graph"
   case graph
-  case zip, pickle, legacy, tar, torch
+  case zip, pickle, legacy, tar, torch, joblib, distributed, unknown
+  case scriptCode = "script-code"
   case safetensors, native, npy, npz, hdf5, keras, flax
   case yaml, config, fixture
 
@@ -50,6 +51,22 @@ enum Parser: String, CaseIterable {
       guard TorchTar.recognizes(file) else { return }
       try read(try TorchTar.open(file, path: "input"))
     case .torch: try read(try TorchZipFormat().open(file, path: "input"))
+    case .joblib:
+      if CompressedPickleFormat().recognizes(file, path: "input") {
+        try read(try CompressedPickleFormat().open(file, path: "input"))
+      } else if TorchLegacy.recognizes(file) {
+        try read(try TorchLegacy.open(file, path: "input"))
+      }
+    case .distributed: _ = try DistributedMetadata(file, path: "input")
+    case .scriptCode:
+      var code = TorchScriptCode()
+      code.read(file)
+      _ = ContainedCode.warnings(of: code.finished())
+    case .unknown:
+      for name in ["input.bin", "input.onnx", "input.joblib", "input.index"] {
+        _ = UnknownFormat.error(for: file, path: name).description
+      }
+      _ = UnknownFormat.error(forJSON: file, path: "input.json")
     case .safetensors: try read(try SafetensorsFormat().open(file, path: "input"))
     case .native:
       let model = try NativeModel(file, path: "input")

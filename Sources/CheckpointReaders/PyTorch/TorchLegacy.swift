@@ -19,14 +19,19 @@ enum TorchLegacy {
     return head.starts(with: Array("L\(magic)".utf8)) || isOldPickle(head, file)
   }
 
-  /// Whether a file begins and ends as a pickle of a container or an object in protocol 0 or 1, which have no signature.
+  /// Whether a file is a pickle of protocol 0 or 1, which have no signature: it begins with a container, a mark or a name,
+  /// ends with STOP, and can be evaluated.
   private static func isOldPickle(_ head: [UInt8], _ file: Bytes) -> Bool {
-    guard file.byte(at: file.count - 1) == UInt8(ascii: ".") else { return false }
+    guard file.byte(at: file.count - 1) == UInt8(ascii: "."), Array("(c]}".utf8).contains(head[0]) else { return false }
+    // Long ones are known by what writers begin with.
     let beginnings = [
-      "(dp", "(lp", "(tp", "(ip", "}q\u{0}", "]q\u{0}", "ccopy_reg\n", "ccollections\n", "cnumpy", "c__main__\n",
-      "csklearn",
+      "(dp", "(lp", "(tp", "}q\u{0}", "]q\u{0}", "ccopy_reg\n", "ccollections\n", "cnumpy", "c__main__\n",
     ]
-    return beginnings.contains { head.starts(with: Array($0.utf8)) }
+    if beginnings.contains(where: { head.starts(with: Array($0.utf8)) }) { return true }
+    guard file.count <= 4 << 20 else { return false }
+    var machine = PickleMachine(file: file.file)
+    var cursor = ByteCursor(file)
+    return (try? machine.load(&cursor)) != nil
   }
 
   /// `storedSize` is the size of the file, where `file` was unpacked from it.
