@@ -16,6 +16,7 @@ import warnings
 import numpy
 import stdlib_list
 import torch
+import torch.nn.utils.prune
 
 warnings.simplefilter("ignore")
 
@@ -62,8 +63,13 @@ def torch_classes():
          "torch.nn.parallel"], torch.nn.Module)
     observers = classes(["torch.ao.quantization", "torch.quantization"], torch.nn.Module)
     optimizers = classes(["torch.optim"], (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler))
+    utilities = classes(["torch.nn.utils"], (torch.nn.Module, torch.nn.utils.prune.BasePruningMethod))
+    utilities |= classes(["torch.optim.swa_utils"], torch.nn.Module)
+    distributions = classes(
+        ["torch.distributions"],
+        (torch.distributions.Distribution, torch.distributions.Transform, torch.distributions.constraints.Constraint))
     datasets = classes(["torch.utils.data"], (torch.utils.data.Dataset, torch.utils.data.Sampler))
-    found = modules | observers | optimizers | datasets
+    found = modules | observers | optimizers | utilities | distributions | datasets
     # Graph modules carry code and compile it; pipes of data read files.
     return {name for name in found if not any(part in name for part in (".fx.", ".datapipes.", "._numeric_suite"))}
 

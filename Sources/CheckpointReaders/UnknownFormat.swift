@@ -290,7 +290,7 @@ enum UnknownFormat {
   }
 
   private static let spacyAdvice: FormatError.Advice =
-    "Load it with spaCy and save the transformer in it as transformers does: nlp.get_pipe(\"transformer\").model.transformer.save_pretrained(FOLDER)."
+    "Load it with spaCy, take the transformer out of nlp.get_pipe(\"transformer\").model and save it with its save_pretrained."
 
   // MARK: Folders
 

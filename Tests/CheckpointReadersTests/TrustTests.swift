@@ -126,6 +126,17 @@ struct TrustTests {
     #expect(try imports(dotted)["builtins.getattr"] == .dangerous)
   }
 
+  @Test func typesAndTheirWordsAreKnown() throws {
+    let none = try imports(P.call(P.global("__builtin__", "type"), P.none))
+    #expect(none["builtins.type"] == .known)
+    let optional = P.call(P.global("_operator", "getitem"), P.global("typing", "Optional"), P.global("builtins", "int"))
+    #expect(try imports(optional)["_operator.getitem"] == .known)
+    let made = P.call(P.global("__builtin__", "type"), P.text("A"), P.tuple(), P.dict())
+    #expect(try imports(made)["builtins.type"] == .dangerous)
+    let item = P.call(P.global("_operator", "getitem"), P.global("sys", "modules"), P.text("os"))
+    #expect(try imports(item)["_operator.getitem"] == .dangerous)
+  }
+
   @Test func bytesThatAreNoStorageAreNotLoaded() throws {
     let bytes = P.call(P.global("_codecs", "encode"), P.text("cos\nsystem\n."), P.text("latin1"))
     let load = P.call(P.global("torch.storage", "_load_from_bytes"), bytes)

@@ -129,6 +129,13 @@ struct PageTests {
     #expect(summary["imports"]?.elements?.contains { $0["name"] == .string("posix.system") } == true)
   }
 
+  @Test func codeInACheckpointIsOnThePage() throws {
+    let summary = try inspect(fixture("torch/script-code/writes-a-file.pt"))("summary")
+    #expect(summary["checks"]?.elements?[0]["level"] == .string("bad"))
+    let code = summary["code"]?.elements?.first { $0["name"] == .string("aten::save") }
+    #expect(code?["verdict"] == .string("dangerous") && code?["kind"] == .string("torchscript"))
+  }
+
   /// Names with markup are data in the page and nothing else.
   @Test(arguments: ["<script>alert(1)</script>", "</script><b>", "\" onclick=\"alert(1)", "a\u{2028}b\u{1B}[31m"])
   func namesCannotInjectMarkup(name: String) throws {

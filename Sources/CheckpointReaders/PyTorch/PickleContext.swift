@@ -1,10 +1,13 @@
 import TensorIO
 
 // Functions that are as harmless as what they are called with. `getattr` is how Python writes members of enumerations and
-// methods, and `_load_from_bytes` how torch writes a storage into a pickle that is not its own. Where every call of one is
-// understood, it is known; what it was called with is judged itself.
+// methods, `type` how it writes the type of None, `getitem` how it writes `Optional[int]`, and `_load_from_bytes` how torch
+// writes a storage into a pickle that is not its own. Where every call of one is understood, it is known; what it was called
+// with is judged itself.
 extension PickleMachine {
-  private static let contextual: Set<String> = ["builtins.getattr", "torch.storage._load_from_bytes"]
+  private static let contextual: Set<String> = [
+    "builtins.getattr", "builtins.type", "operator.getitem", "_operator.getitem", "torch.storage._load_from_bytes",
+  ]
 
   /// The imports with their verdicts, those of functions whose calls were all understood among them.
   var judgedImports: [ImportedGlobal] {
@@ -37,6 +40,9 @@ extension PickleMachine {
 
   mutating func contextual(_ name: String, _ given: PickleTuple) throws(FormatError) -> PickleValue? {
     switch name {
+    case "builtins.type" where given.count == 1 && self[given, 0] == .none: try global("builtins.NoneType")
+    case "operator.getitem", "_operator.getitem":
+      if given.count == 2, globalName(self[given, 0])?.hasPrefix("typing.") == true { self[given, 0] } else { nil }
     case "builtins.getattr" where given.count == 2: try attribute(of: self[given, 0], named: self[given, 1])
     case "torch.storage._load_from_bytes" where given.count == 1:
       if let data = bytes(self[given, 0]) { try nestedStorage(data) } else { nil }

@@ -122,26 +122,66 @@ enum GeneratedNames {
     ao.quantization.observer.PlaceholderObserver ao.quantization.observer.RecordingObserver
     ao.quantization.observer.ReuseInputObserver ao.quantization.observer.UniformQuantizationObserverBase
     ao.quantization.stubs.DeQuantStub ao.quantization.stubs.QuantStub ao.quantization.stubs.QuantWrapper
-    nn.intrinsic.modules.fused.BNReLU2d nn.intrinsic.modules.fused.BNReLU3d nn.intrinsic.modules.fused.ConvBn1d
-    nn.intrinsic.modules.fused.ConvBn2d nn.intrinsic.modules.fused.ConvBn3d nn.intrinsic.modules.fused.ConvBnReLU1d
-    nn.intrinsic.modules.fused.ConvBnReLU2d nn.intrinsic.modules.fused.ConvBnReLU3d
-    nn.intrinsic.modules.fused.ConvReLU1d nn.intrinsic.modules.fused.ConvReLU2d nn.intrinsic.modules.fused.ConvReLU3d
-    nn.intrinsic.modules.fused.LinearBn1d nn.intrinsic.modules.fused.LinearReLU nn.intrinsic.modules.fused._FusedModule
-    nn.intrinsic.qat.modules.conv_fused.ConvBn1d nn.intrinsic.qat.modules.conv_fused.ConvBn2d
-    nn.intrinsic.qat.modules.conv_fused.ConvBn3d nn.intrinsic.qat.modules.conv_fused.ConvBnReLU1d
-    nn.intrinsic.qat.modules.conv_fused.ConvBnReLU2d nn.intrinsic.qat.modules.conv_fused.ConvBnReLU3d
-    nn.intrinsic.qat.modules.conv_fused.ConvReLU1d nn.intrinsic.qat.modules.conv_fused.ConvReLU2d
-    nn.intrinsic.qat.modules.conv_fused.ConvReLU3d nn.intrinsic.qat.modules.linear_fused.LinearBn1d
-    nn.intrinsic.qat.modules.linear_relu.LinearReLU nn.intrinsic.quantized.dynamic.modules.linear_relu.LinearReLU
-    nn.intrinsic.quantized.modules.bn_relu.BNReLU2d nn.intrinsic.quantized.modules.bn_relu.BNReLU3d
-    nn.intrinsic.quantized.modules.conv_relu.ConvReLU1d nn.intrinsic.quantized.modules.conv_relu.ConvReLU2d
-    nn.intrinsic.quantized.modules.conv_relu.ConvReLU3d nn.intrinsic.quantized.modules.linear_relu.LinearReLU
-    nn.modules.activation.CELU nn.modules.activation.ELU nn.modules.activation.GELU nn.modules.activation.GLU
-    nn.modules.activation.Hardshrink nn.modules.activation.Hardsigmoid nn.modules.activation.Hardswish
-    nn.modules.activation.Hardtanh nn.modules.activation.LeakyReLU nn.modules.activation.LogSigmoid
-    nn.modules.activation.LogSoftmax nn.modules.activation.Mish nn.modules.activation.MultiheadAttention
-    nn.modules.activation.PReLU nn.modules.activation.RReLU nn.modules.activation.ReLU nn.modules.activation.ReLU6
-    nn.modules.activation.SELU nn.modules.activation.SiLU nn.modules.activation.Sigmoid nn.modules.activation.Softmax
+    distributions.bernoulli.Bernoulli distributions.beta.Beta distributions.binomial.Binomial
+    distributions.categorical.Categorical distributions.cauchy.Cauchy distributions.chi2.Chi2
+    distributions.constraints.Constraint distributions.constraints.MixtureSameFamilyConstraint
+    distributions.constraints._Boolean distributions.constraints._Cat distributions.constraints._CorrCholesky
+    distributions.constraints._Dependent distributions.constraints._DependentProperty
+    distributions.constraints._GreaterThan distributions.constraints._GreaterThanEq
+    distributions.constraints._HalfOpenInterval distributions.constraints._IndependentConstraint
+    distributions.constraints._IntegerGreaterThan distributions.constraints._IntegerInterval
+    distributions.constraints._IntegerLessThan distributions.constraints._Interval distributions.constraints._LessThan
+    distributions.constraints._LowerCholesky distributions.constraints._LowerTriangular
+    distributions.constraints._Multinomial distributions.constraints._OneHot distributions.constraints._PositiveDefinite
+    distributions.constraints._PositiveSemidefinite distributions.constraints._Real distributions.constraints._Simplex
+    distributions.constraints._Square distributions.constraints._Stack distributions.constraints._Symmetric
+    distributions.continuous_bernoulli.ContinuousBernoulli distributions.dirichlet.Dirichlet
+    distributions.distribution.Distribution distributions.exp_family.ExponentialFamily
+    distributions.exponential.Exponential distributions.fishersnedecor.FisherSnedecor distributions.gamma.Gamma
+    distributions.generalized_pareto.GeneralizedPareto distributions.geometric.Geometric distributions.gumbel.Gumbel
+    distributions.half_cauchy.HalfCauchy distributions.half_normal.HalfNormal distributions.independent.Independent
+    distributions.inverse_gamma.InverseGamma distributions.kumaraswamy.Kumaraswamy distributions.laplace.Laplace
+    distributions.lkj_cholesky.LKJCholesky distributions.log_normal.LogNormal
+    distributions.logistic_normal.LogisticNormal distributions.lowrank_multivariate_normal.LowRankMultivariateNormal
+    distributions.mixture_same_family.MixtureSameFamily distributions.multinomial.Multinomial
+    distributions.multivariate_normal.MultivariateNormal distributions.negative_binomial.NegativeBinomial
+    distributions.normal.Normal distributions.one_hot_categorical.OneHotCategorical
+    distributions.one_hot_categorical.OneHotCategoricalStraightThrough distributions.pareto.Pareto
+    distributions.poisson.Poisson distributions.relaxed_bernoulli.LogitRelaxedBernoulli
+    distributions.relaxed_bernoulli.RelaxedBernoulli distributions.relaxed_categorical.ExpRelaxedCategorical
+    distributions.relaxed_categorical.RelaxedOneHotCategorical distributions.studentT.StudentT
+    distributions.transformed_distribution.TransformedDistribution distributions.transforms.AbsTransform
+    distributions.transforms.AffineTransform distributions.transforms.CatTransform
+    distributions.transforms.ComposeTransform distributions.transforms.CorrCholeskyTransform
+    distributions.transforms.CumulativeDistributionTransform distributions.transforms.ExpTransform
+    distributions.transforms.IndependentTransform distributions.transforms.LowerCholeskyTransform
+    distributions.transforms.PositiveDefiniteTransform distributions.transforms.PowerTransform
+    distributions.transforms.ReshapeTransform distributions.transforms.SigmoidTransform
+    distributions.transforms.SoftmaxTransform distributions.transforms.SoftplusTransform
+    distributions.transforms.StackTransform distributions.transforms.StickBreakingTransform
+    distributions.transforms.TanhTransform distributions.transforms.Transform distributions.transforms._InverseTransform
+    distributions.uniform.Uniform distributions.von_mises.VonMises distributions.weibull.Weibull
+    distributions.wishart.Wishart nn.intrinsic.modules.fused.BNReLU2d nn.intrinsic.modules.fused.BNReLU3d
+    nn.intrinsic.modules.fused.ConvBn1d nn.intrinsic.modules.fused.ConvBn2d nn.intrinsic.modules.fused.ConvBn3d
+    nn.intrinsic.modules.fused.ConvBnReLU1d nn.intrinsic.modules.fused.ConvBnReLU2d
+    nn.intrinsic.modules.fused.ConvBnReLU3d nn.intrinsic.modules.fused.ConvReLU1d nn.intrinsic.modules.fused.ConvReLU2d
+    nn.intrinsic.modules.fused.ConvReLU3d nn.intrinsic.modules.fused.LinearBn1d nn.intrinsic.modules.fused.LinearReLU
+    nn.intrinsic.modules.fused._FusedModule nn.intrinsic.qat.modules.conv_fused.ConvBn1d
+    nn.intrinsic.qat.modules.conv_fused.ConvBn2d nn.intrinsic.qat.modules.conv_fused.ConvBn3d
+    nn.intrinsic.qat.modules.conv_fused.ConvBnReLU1d nn.intrinsic.qat.modules.conv_fused.ConvBnReLU2d
+    nn.intrinsic.qat.modules.conv_fused.ConvBnReLU3d nn.intrinsic.qat.modules.conv_fused.ConvReLU1d
+    nn.intrinsic.qat.modules.conv_fused.ConvReLU2d nn.intrinsic.qat.modules.conv_fused.ConvReLU3d
+    nn.intrinsic.qat.modules.linear_fused.LinearBn1d nn.intrinsic.qat.modules.linear_relu.LinearReLU
+    nn.intrinsic.quantized.dynamic.modules.linear_relu.LinearReLU nn.intrinsic.quantized.modules.bn_relu.BNReLU2d
+    nn.intrinsic.quantized.modules.bn_relu.BNReLU3d nn.intrinsic.quantized.modules.conv_relu.ConvReLU1d
+    nn.intrinsic.quantized.modules.conv_relu.ConvReLU2d nn.intrinsic.quantized.modules.conv_relu.ConvReLU3d
+    nn.intrinsic.quantized.modules.linear_relu.LinearReLU nn.modules.activation.CELU nn.modules.activation.ELU
+    nn.modules.activation.GELU nn.modules.activation.GLU nn.modules.activation.Hardshrink
+    nn.modules.activation.Hardsigmoid nn.modules.activation.Hardswish nn.modules.activation.Hardtanh
+    nn.modules.activation.LeakyReLU nn.modules.activation.LogSigmoid nn.modules.activation.LogSoftmax
+    nn.modules.activation.Mish nn.modules.activation.MultiheadAttention nn.modules.activation.PReLU
+    nn.modules.activation.RReLU nn.modules.activation.ReLU nn.modules.activation.ReLU6 nn.modules.activation.SELU
+    nn.modules.activation.SiLU nn.modules.activation.Sigmoid nn.modules.activation.Softmax
     nn.modules.activation.Softmax2d nn.modules.activation.Softmin nn.modules.activation.Softplus
     nn.modules.activation.Softshrink nn.modules.activation.Softsign nn.modules.activation.Tanh
     nn.modules.activation.Tanhshrink nn.modules.activation.Threshold nn.modules.adaptive.AdaptiveLogSoftmaxWithLoss
@@ -230,7 +270,11 @@ enum GeneratedNames {
     nn.quantized.modules.normalization.GroupNorm nn.quantized.modules.normalization.InstanceNorm1d
     nn.quantized.modules.normalization.InstanceNorm2d nn.quantized.modules.normalization.InstanceNorm3d
     nn.quantized.modules.normalization.LayerNorm nn.quantized.modules.rnn.LSTM
-    nn.quantized.modules.utils.WeightedQuantizedModule optim.Adafactor optim.Muon optim.adadelta.Adadelta
+    nn.quantized.modules.utils.WeightedQuantizedModule nn.utils.parametrizations._Orthogonal
+    nn.utils.parametrizations._SpectralNorm nn.utils.parametrizations._WeightNorm
+    nn.utils.parametrize.ParametrizationList nn.utils.prune.BasePruningMethod nn.utils.prune.CustomFromMask
+    nn.utils.prune.Identity nn.utils.prune.L1Unstructured nn.utils.prune.LnStructured nn.utils.prune.PruningContainer
+    nn.utils.prune.RandomStructured nn.utils.prune.RandomUnstructured optim.Adafactor optim.Muon optim.adadelta.Adadelta
     optim.adagrad.Adagrad optim.adam.Adam optim.adamax.Adamax optim.adamw.AdamW optim.asgd.ASGD optim.lbfgs.LBFGS
     optim.lr_scheduler.ChainedScheduler optim.lr_scheduler.ConstantLR optim.lr_scheduler.CosineAnnealingLR
     optim.lr_scheduler.CosineAnnealingWarmRestarts optim.lr_scheduler.CyclicLR optim.lr_scheduler.ExponentialLR
@@ -239,11 +283,12 @@ enum GeneratedNames {
     optim.lr_scheduler.PolynomialLR optim.lr_scheduler.ReduceLROnPlateau optim.lr_scheduler.SequentialLR
     optim.lr_scheduler.StepLR optim.lr_scheduler._LRScheduler optim.nadam.NAdam optim.optimizer.Optimizer
     optim.radam.RAdam optim.rmsprop.RMSprop optim.rprop.Rprop optim.sgd.SGD optim.sparse_adam.SparseAdam
-    optim.swa_utils.SWALR quantization.fake_quantize.FakeQuantize quantization.fake_quantize.FakeQuantizeBase
-    quantization.fake_quantize.FixedQParamsFakeQuantize quantization.fake_quantize.FusedMovingAvgObsFakeQuantize
-    quantization.observer.HistogramObserver quantization.observer.MinMaxObserver
-    quantization.observer.MovingAverageMinMaxObserver quantization.observer.MovingAveragePerChannelMinMaxObserver
-    quantization.observer.NoopObserver quantization.observer.ObserverBase quantization.observer.PerChannelMinMaxObserver
+    optim.swa_utils.AveragedModel optim.swa_utils.SWALR quantization.fake_quantize.FakeQuantize
+    quantization.fake_quantize.FakeQuantizeBase quantization.fake_quantize.FixedQParamsFakeQuantize
+    quantization.fake_quantize.FusedMovingAvgObsFakeQuantize quantization.observer.HistogramObserver
+    quantization.observer.MinMaxObserver quantization.observer.MovingAverageMinMaxObserver
+    quantization.observer.MovingAveragePerChannelMinMaxObserver quantization.observer.NoopObserver
+    quantization.observer.ObserverBase quantization.observer.PerChannelMinMaxObserver
     quantization.observer.PlaceholderObserver quantization.observer.RecordingObserver quantization.stubs.DeQuantStub
     quantization.stubs.QuantStub quantization.stubs.QuantWrapper utils.data.dataloader._InfiniteConstantSampler
     utils.data.dataset.ChainDataset utils.data.dataset.ConcatDataset utils.data.dataset.Dataset

@@ -134,6 +134,12 @@ enum HarmlessNames {
       + " typing.Any typing.Union typing.Optional typing.List typing.Dict typing.Tuple typing.Callable typing.Set "
       + " typing.Type typing.Literal typing.Generic typing.Sequence typing.Mapping typing.Iterable typing.Text "
       + " inspect._empty dataclasses._MISSING_TYPE dataclasses._FIELD dataclasses.Field dataclasses.InitVar "
+      // Functions of numbers and of lengths, and clocks, which schedules and timers keep.
+      + " math.exp math.log math.sqrt math.cos math.sin math.tanh math.floor math.ceil math.pow builtins.len builtins.abs "
+      + " builtins.round time.time time.perf_counter time.monotonic operator.add operator.sub operator.mul "
+      + " operator.truediv operator.eq operator.ne operator.lt operator.le operator.gt operator.ge _operator.add "
+      + " _operator.sub _operator.mul _operator.truediv _operator.eq _operator.ne _operator.lt _operator.le "
+      + " _operator.gt _operator.ge types.GenericAlias "
       // What iterates over a container.
       + " itertools.count itertools.chain itertools.cycle itertools.repeat builtins.iter builtins.reversed "
       + " builtins.enumerate builtins.zip")
