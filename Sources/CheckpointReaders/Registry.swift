@@ -68,6 +68,13 @@ public struct OpenedCheckpoint: Sendable {
   /// Decisions made while opening, and the source's own warnings.
   public let warnings: [String]
 
+  /// The same files with other tensors, made of its own.
+  package func replacing(source: any TensorSource) -> OpenedCheckpoint {
+    OpenedCheckpoint(
+      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
+      sentenceModules: sentenceModules, warnings: warnings)
+  }
+
   func adding(warnings others: [String]) -> OpenedCheckpoint {
     OpenedCheckpoint(
       source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,

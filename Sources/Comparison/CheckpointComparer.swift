@@ -8,6 +8,7 @@ extension ModelDifference {
     let source: any TensorSource
     let name: String
     let config: JSON?
+    private(set) var takesAverages = false
 
     /// `name` is what notes call it.
     public init(_ source: any TensorSource, name: String, config: JSON?) {
@@ -17,7 +18,10 @@ extension ModelDifference {
       self.config = config
     }
 
-    public init(_ model: SourceModel, name: String) { self.init(model.tensors, name: name, config: model.config) }
+    public init(_ model: SourceModel, name: String) {
+      self.init(model.tensors, name: name, config: model.config)
+      takesAverages = model.options.takesAverages
+    }
   }
 
   /// Compares `a` with `b`.

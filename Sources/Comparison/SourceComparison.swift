@@ -8,27 +8,23 @@ extension ModelComparison {
   /// Compares the converted model in the file at `model` with the checkpoint that it was made of.
   ///
   /// ```swift
-  /// let source = try SourceModel("bert/bert_model.ckpt")
+  /// let options = try SourceOptions().completed(byModelAt: "model.safetensors")
+  /// let source = try SourceModel("bert/bert_model.ckpt", options: options)
   /// let comparison = try ModelComparison.compare(modelAt: "model.safetensors", with: source)
   /// print(comparison.differences.isEmpty)
   /// ```
   ///
   /// - Parameters:
   ///   - model: path of the native file
-  ///   - source: the opened checkpoint
-  ///   - tables: paths of mapping tables, which take precedence over the built-in ones
-  ///   - allowUnexpected: globs of the names that the conversion was allowed to leave out
-  ///   - takesAverages: whether the conversion took moving averages in place of weights
+  ///   - source: the opened checkpoint, with the options that its conversion had
   ///   - tolerance: the largest difference of two values that counts as equal; `nil` for none
   ///   - progress: bytes compared and bytes to compare, called on this thread
   public static func compare(
-    modelAt model: String, with source: SourceModel, tables: [String] = [], allowUnexpected: [String] = [],
-    takesAverages: Bool = false, tolerance: Double? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+    modelAt model: String, with source: SourceModel, tolerance: Double? = nil,
+    progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> ModelComparison {
-    let plan = try source.plan(
-      mapper: try Mapper(tablesAt: tables), allowUnexpected: allowUnexpected, takesAverages: takesAverages)
-    return try compare(
-      plan, from: source.tensors, with: try CheckpointOpener().openFile(model), tolerance: tolerance,
+    try compare(
+      try source.plan(), from: source.tensors, with: try CheckpointOpener().openFile(model), tolerance: tolerance,
       progress: progress)
   }
 

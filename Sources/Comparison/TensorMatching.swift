@@ -49,7 +49,7 @@ struct TensorMatching {
   private static func plan(_ input: ModelDifference.Input, _ mapper: Mapper) throws -> MappingPlan {
     try mapper.plan(
       for: input.source.tensors, metadata: input.source.metadata, file: input.name, config: input.config,
-      configFile: nil, allowUnexpected: ["*"], allowsMissing: true
+      configFile: nil, allowUnexpected: ["*"], allowsMissing: true, takesAverages: input.takesAverages
     ).resolvingTies(in: input.source)
   }
 

@@ -27,28 +27,27 @@ public enum CheckpointConverter {
     _ source: String, to output: String, options: ConversionOptions = ConversionOptions(),
     progress: ConversionProgress? = nil
   ) throws -> ConversionResult {
-    let model = try SourceModel(source, kind: options.kind, config: options.config)
+    let model = try SourceModel(source, kind: options.kind, config: options.config, options: options.source)
     let checkpoint = model.checkpoint
     let vocabularyPath = options.vocabulary ?? checkpoint.vocabularyPath
     try checkpoint.refuseReplacement(by: [output], others: [model.configPath, vocabularyPath].compactMap(\.self))
     if !options.overwrites, FileSystem.kind(of: output) == .file { throw Self.exists(output) }
-    var plan = try model.plan(
-      mapper: try Mapper(tablesAt: options.tables), allowUnexpected: options.allowUnexpected,
-      takesAverages: options.takesAverages)
+    var plan = try model.plan()
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
     let vocabulary = try Vocabulary(for: checkpoint, given: options.vocabulary)
     let native = try NativeWriter(
       path: output, overwrites: options.overwrites, config: plan.config, vocabulary: vocabulary?.text,
-      source: Provenance.placeholder(checkpoint, plan: plan))
+      source: Provenance.placeholder(model, plan: plan))
     let reducing = options.storageType.map { ReducingSink(native, type: $0) }
     try write(plan, from: model, to: reducing ?? native, progress: progress) {
       // While the disk is still busy with the data.
-      try native.setSource(try Provenance.make(checkpoint, plan: plan))
+      try native.setSource(try Provenance.make(model, plan: plan))
     }
     let findings = (vocabulary?.findings(config: plan.config) ?? []) + (vocabulary?.tokenizerFindings ?? [])
     return ConversionResult(
       format: checkpoint.source.format, family: plan.family, dialect: plan.dialect, report: plan.report,
-      config: plan.config, outputs: [output], tensorCount: plan.targets.count, byteCount: plan.byteCount,
+      config: plan.config, assumed: plan.assumed, outputs: [output], tensorCount: plan.targets.count,
+      byteCount: plan.byteCount,
       storageType: options.storageType,
       notes: plan.notes.map { .mapping($0) } + findings.filter { !$0.isWarning }.map { .vocabulary($0) },
       warnings: checkpoint.warnings.map { .source($0) } + findings.filter(\.isWarning).map { .vocabulary($0) }

@@ -21,10 +21,10 @@ extension CheckpointConverter {
         .unsupported, "other programs' checkpoints have no form of 8-bit weights",
         advice: .chooseStorageType(["f32", "f16", "bf16"]))
     }
-    let model = try SourceModel(source, kind: .safetensors, config: options.config)
+    let model = try SourceModel(source, kind: .safetensors, config: options.config, options: options.source)
     let checkpoint = model.checkpoint
     try NativeModel.open(checkpoint.path).verifyChecksums()
-    var plan = try exportPlan(model, as: format, tables: options.tables)
+    var plan = try exportPlan(model, as: format)
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
     let outputs = try ExportOutputs(format, output, model, config: plan.config, vocabulary: options.vocabulary)
     try checkpoint.refuseReplacement(by: outputs.all)
@@ -41,15 +41,16 @@ extension CheckpointConverter {
     }
     return ConversionResult(
       format: checkpoint.source.format, family: plan.family, dialect: plan.dialect, report: plan.report,
-      config: plan.config, outputs: outputs.all, tensorCount: plan.targets.count, byteCount: plan.byteCount,
+      config: plan.config, assumed: plan.assumed, outputs: outputs.all, tensorCount: plan.targets.count,
+      byteCount: plan.byteCount,
       storageType: options.storageType, notes: plan.notes.map { .mapping($0) },
       warnings: checkpoint.warnings.map { .source($0) } + (reducing?.warnings ?? []))
   }
 
   private static func exportPlan(
-    _ model: SourceModel, as format: ExportFormat, tables: [String]
+    _ model: SourceModel, as format: ExportFormat
   ) throws -> MappingPlan {
-    let mapper = try Mapper(tablesAt: tables)
+    let mapper = try model.options.mapper()
     let file = model.checkpoint.path
     guard let family = mapper.recognize(model.tensors.tensors).family else {
       throw FormatError(.unrecognized, "no table matches these tensors", file: file, advice: .giveTable)

@@ -9,13 +9,8 @@ public struct ConversionOptions: Sendable {
   public var config: String?
   /// Path of the vocabulary; `nil` takes the one in the folder of the checkpoint or in the checkpoint.
   public var vocabulary: String?
-  /// Paths of mapping tables, which take precedence over the built-in ones.
-  public var tables: [String] = []
-  /// Globs of names: unexpected tensors that match one are left out, and reported.
-  public var allowUnexpected: [String] = []
-  /// Whether the moving averages of weights are taken where a checkpoint has both; where it has nothing else they are taken
-  /// in any case.
-  public var takesAverages = false
+  /// Tables, family, renamings, adapter, averages, and what may be left out.
+  public var source = SourceOptions()
   /// The type to store weights in; `nil` keeps each in its own.
   public var storageType: StorageType?
   /// Whether an output that exists is replaced.

@@ -11,6 +11,8 @@ public struct ConversionResult: Sendable {
   public let report: MappingReport
   /// The canonical config.
   public let config: JSON
+  /// Config keys whose values rest on an assumption, with these values.
+  public let assumed: [(key: String, value: JSON)]
   /// The files that were written.
   public let outputs: [String]
   public let tensorCount: Int

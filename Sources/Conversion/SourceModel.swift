@@ -14,6 +14,10 @@ public struct SourceModel: Sendable {
   public let config: JSON?
   /// `nil` for a config that the checkpoint itself carries, and where there is none.
   public let configPath: String?
+  /// How the tensors are read.
+  public let options: SourceOptions
+  /// What the options changed, in sentences.
+  package let optionNotes: [String]
 
   /// What to do with a pickle that imports something dangerous. Nothing of it is run in any case.
   public enum DangerousContent: Sendable {
@@ -28,30 +32,39 @@ public struct SourceModel: Sendable {
   ///   - path: the checkpoint
   ///   - kind: the only kind of format that is accepted; `nil` accepts all
   ///   - config: path of the config; `nil` takes the one in the checkpoint or in its folder
+  ///   - options: what changes the tensors or their meaning
   ///   - dangerousContent: what to do with a pickle that imports something dangerous
   /// - Throws: `FormatError`, of kind `dangerous` where the checkpoint contains code and that is refused
   public init(
-    _ path: String, kind: CheckpointKind? = nil, config: String? = nil, dangerousContent: DangerousContent = .refused
+    _ path: String, kind: CheckpointKind? = nil, config: String? = nil, options: SourceOptions = SourceOptions(),
+    dangerousContent: DangerousContent = .refused
   ) throws {
-    let checkpoint = try CheckpointOpener().open(path, kind: kind)
-    if dangerousContent == .refused { try checkpoint.refuseDangerousContent() }
+    let opened = try CheckpointOpener().open(path, kind: kind)
+    if dangerousContent == .refused {
+      try opened.refuseDangerousContent()
+      if options.adapter == nil { try opened.refuseAdapterAlone() }
+    }
+    let applied = try opened.applying(options)
+    checkpoint = applied.checkpoint
     let found = try ConfigFile(for: checkpoint, given: config)
     let dequantized = DequantizedSource(checkpoint.source)
-    self.checkpoint = checkpoint
     tensors = dequantized ?? checkpoint.source
     quantizedCount = dequantized?.count ?? 0
-    self.config = found.json
+    self.config = applied.adjusted(found.json)
     configPath = found.path
+    self.options = options
+    optionNotes = applied.notes
   }
 
-  /// The plan that makes a native model of this checkpoint, with tied tensors compared.
-  ///
-  /// With `takesAverages` the moving averages of weights are taken where both are there.
-  public func plan(mapper: Mapper, allowUnexpected: [String] = [], takesAverages: Bool = false) throws -> MappingPlan {
-    try mapper.plan(
+  /// The plan that makes a native model of this checkpoint as its options ask, with tied tensors compared.
+  public func plan() throws -> MappingPlan {
+    var plan = try options.mapper().plan(
       for: tensors.tensors, metadata: tensors.metadata, observed: checkpoint.observedSettings, file: checkpoint.path,
-      config: config, configFile: configPath, allowUnexpected: allowUnexpected, takesAverages: takesAverages
+      config: config, configFile: configPath, allowUnexpected: options.allowUnexpected,
+      takesAverages: options.takesAverages
     ).resolvingTies(in: tensors)
+    for note in optionNotes { plan.note(note) }
+    return plan
   }
 }
 
@@ -100,6 +113,14 @@ package struct ConfigFile {
     }
     json = config
   }
+
+  private init(json: JSON?, path: String?) {
+    self.json = json
+    self.path = path
+  }
+
+  /// The same file with another content.
+  package func replacing(_ change: (JSON?) -> JSON?) -> ConfigFile { ConfigFile(json: change(json), path: path) }
 
   /// A file that contains one JSON object.
   package static func read(_ path: String) throws -> JSON {

@@ -48,9 +48,15 @@ public struct Vocabulary: Sendable {
   public func findings(config: JSON) -> [VocabularyFinding] {
     let tokens = tokenCount
     guard let rows = config["vocab_size"]?.intValue, tokens != rows else { return [] }
-    return [
-      tokens < rows ? .fewerTokensThanRows(tokens: tokens, rows: rows) : .moreTokensThanRows(tokens: tokens, rows: rows)
-    ]
+    guard tokens < rows else { return [.moreTokensThanRows(tokens: tokens, rows: rows)] }
+    let added = AddedTokens(nextTo: path).ids.count { (tokens..<rows).contains($0) }
+    return tokens + added < rows ? [.fewerTokensThanRows(tokens: tokens, added: added, rows: rows)] : []
+  }
+
+  /// The number of tokens that files in its folder add behind its own.
+  public var addedTokenCount: Int {
+    let own = tokenCount
+    return AddedTokens(nextTo: path).ids.count { $0 >= own }
   }
 
   /// Where the vocabulary contradicts the `tokenizer_config.json` in its folder: whether text is made lower-case before it
@@ -81,7 +87,8 @@ public struct Vocabulary: Sendable {
 
 /// What is notable about a vocabulary.
 public enum VocabularyFinding: Sendable, Equatable {
-  case fewerTokensThanRows(tokens: Int, rows: Int)
+  /// `added` are named by other files than the vocabulary.
+  case fewerTokensThanRows(tokens: Int, added: Int, rows: Int)
   case moreTokensThanRows(tokens: Int, rows: Int)
   /// `tokenizer_config.json` cannot be read, for this reason.
   case unreadableTokenizerConfig(String)
@@ -101,8 +108,9 @@ public enum VocabularyFinding: Sendable, Equatable {
       "\(grouped(capitals)) of \(grouped(tokens)) tokens have a capital"
     }
     switch self {
-    case .fewerTokensThanRows(let tokens, let rows):
-      return "the vocabulary has \(grouped(tokens)) tokens and the model \(grouped(rows)) rows: the rest is padding"
+    case .fewerTokensThanRows(let tokens, let added, let rows):
+      let named = grouped(tokens) + " tokens" + (added > 0 ? ", \(grouped(added)) are added," : "")
+      return "the vocabulary has \(named) and the model \(grouped(rows)) rows: the rest is padding"
     case .moreTokensThanRows(let tokens, let rows):
       return "the vocabulary has \(grouped(tokens)) tokens but the model only \(grouped(rows)) rows: "
         + "it may belong to another model"
@@ -122,7 +130,30 @@ public enum VocabularyFinding: Sendable, Equatable {
   }
 }
 
-/// The tokens of a vocabulary counted by the case of their letters, without those in brackets ([CLS], <s>).
+/// The ids of tokens that are kept apart from a vocabulary: `added_tokens.json` (`{"token": id}`), and `added_tokens` of
+/// `tokenizer.json`. A file that cannot be read adds none.
+private struct AddedTokens {
+  private(set) var ids: Set<Int> = []
+
+  init(nextTo vocabulary: String?) {
+    guard let vocabulary else { return }
+    let folder = FileSystem.folder(of: vocabulary)
+    for member in Self.json(folder, "added_tokens.json")?.members ?? [] {
+      if let id = member.value.intValue { ids.insert(id) }
+    }
+    for token in Self.json(folder, "tokenizer.json")?["added_tokens"]?.elements ?? [] {
+      if let id = token["id"]?.intValue { ids.insert(id) }
+    }
+  }
+
+  private static func json(_ folder: String, _ name: String) -> JSON? {
+    let path = FileSystem.join(folder, name)
+    guard FileSystem.isFile(path), let text = try? FileSystem.text(path, limit: 256 << 20) else { return nil }
+    return try? JSON.parse(text, file: path)
+  }
+}
+
+/// The tokens of a vocabulary counted by the case of their letters, without the special ones.
 private struct CasedTokens {
   /// Tokens with a capital.
   private(set) var capitals = 0
@@ -131,8 +162,7 @@ private struct CasedTokens {
   private(set) var count = 0
 
   init(_ text: String) {
-    for token in text.utf8.split(separator: UInt8(ascii: "\n")) {
-      if let first = token.first, first == UInt8(ascii: "[") || first == UInt8(ascii: "<") { continue }
+    for token in text.utf8.split(separator: UInt8(ascii: "\n")) where !Self.isSpecial(token) {
       count += 1
       var hasCapital = false
       var hasLetter = false
@@ -143,18 +173,38 @@ private struct CasedTokens {
         isASCII = isASCII && byte < 0x80
       }
       if !isASCII, !hasCapital {
-        for scalar in String(decoding: token, as: UTF8.self).unicodeScalars
-        where !scalar.isASCII && scalar.properties.isCased {
-          if scalar.properties.isUppercase { hasCapital = true } else { hasLetter = true }
+        for scalar in String(decoding: token, as: UTF8.self).unicodeScalars where !scalar.isASCII {
+          // A capital is what lower-casing changes: the double-struck ℝ of mathematics stays as it is.
+          let lower = scalar.properties.lowercaseMapping.unicodeScalars
+          if !lower.elementsEqual(CollectionOfOne(scalar)) {
+            hasCapital = true
+          } else if scalar.properties.isLowercase {
+            hasLetter = true
+          }
         }
       }
       if hasCapital { capitals += 1 } else if hasLetter { small += 1 }
     }
   }
 
-  /// Fewer than one in a hundred is a slip, and shows nothing.
+  private static let special: Set = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[BOS]", "[EOS]", "[BLANK]", "<pad>", "<unk>", "<s>", "</s>",
+    "<mask>",
+    "<cls>", "<sep>", "<S>", "<T>", "<PAD>", "<UNK>", "<MASK>",
+  ]
+  private static let reserved = ["[unused", "[UNUSED", "<unused", "<extra_id_"]
+
+  /// `[CLS]` and the like, and places that are kept free; `[C@H]` is a token of a chemist's language.
+  private static func isSpecial(_ token: Substring.UTF8View.SubSequence) -> Bool {
+    guard let first = token.first, first == UInt8(ascii: "[") || first == UInt8(ascii: "<") else { return false }
+    let text = String(decoding: token, as: UTF8.self)
+    let trimmed = text.hasSuffix("\r") ? String(text.dropLast()) : text
+    return special.contains(trimmed) || reserved.contains { trimmed.hasPrefix($0) }
+  }
+
+  /// Fewer capitals than one in a thousand tokens are slips; between that and one in a hundred they show nothing.
   var casing: Vocabulary.Casing? {
-    if capitals > 0 { return capitals * 100 >= count ? .cased : nil }
+    if capitals > 0, capitals * 1000 >= count { return capitals * 100 >= count ? .cased : nil }
     return small > 0 && small * 100 >= count ? .uncased : nil
   }
 }

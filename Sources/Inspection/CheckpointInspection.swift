@@ -57,21 +57,22 @@ public struct CheckpointInspection: Sendable {
     }
   }
 
-  /// Opens and inspects the checkpoint at `path`, by the built-in tables and those at `tables`.
-  public init(_ path: String, tables: [String] = []) throws {
-    self.init(try CheckpointOpener().open(path), mapper: try Mapper(tablesAt: tables))
+  /// Opens and inspects the checkpoint at `path`, its tensors read as `options` ask.
+  public init(_ path: String, options: SourceOptions = SourceOptions()) throws {
+    self.init(try CheckpointOpener().open(path).applying(options), mapper: try options.mapper())
   }
 
-  public init(_ checkpoint: OpenedCheckpoint, mapper: Mapper) {
+  private init(_ applied: AppliedOptions, mapper: Mapper) {
+    let checkpoint = applied.checkpoint
     self.checkpoint = checkpoint
     var warnings = checkpoint.warnings.map { Warning.source($0) }
     var found: ConfigFile?
     do {
-      found = try ConfigFile(for: checkpoint, given: nil)
+      found = try ConfigFile(for: checkpoint, given: nil).replacing { applied.adjusted($0) }
     } catch {
       warnings.append(.config("\(error)"))
     }
-    outline = Self.outline(checkpoint, mapper: mapper, config: found)
+    outline = Self.outline(checkpoint, mapper: mapper, config: found, takesAverages: applied.takesAverages)
     // What lies next to a file says nothing of it where its tensors are not those of a model that is known.
     let isModel = outline.recognition.description != nil || checkpoint.source.format == .native
     config = isModel ? found?.json : nil
@@ -90,7 +91,7 @@ public struct CheckpointInspection: Sendable {
   }
 
   private static func outline(
-    _ checkpoint: OpenedCheckpoint, mapper: Mapper, config: ConfigFile?
+    _ checkpoint: OpenedCheckpoint, mapper: Mapper, config: ConfigFile?, takesAverages: Bool
   ) -> ModelOutline {
     let source = checkpoint.source
     // Integers and their scales are one tensor of a model.
@@ -98,7 +99,7 @@ public struct CheckpointInspection: Sendable {
     var outline = mapper.outline(
       of: dequantized?.tensors ?? source.tensors, metadata: source.metadata,
       observed: checkpoint.observedSettings, config: config?.json,
-      configFile: config?.path.map { FileSystem.baseName($0) })
+      configFile: config?.path.map { FileSystem.baseName($0) }, takesAverages: takesAverages)
     if let dequantized { outline.spread(from: dequantized.tensors, over: source.tensors) }
     return outline
   }

@@ -24,6 +24,9 @@ public struct NativeModel: Sendable {
     public let bytes: Bytes
   }
 
+  /// Where the tensors come from, as the conversion wrote it; `nil` where the file does not say.
+  public var source: JSON? { header.value(NativeKey.source).flatMap { try? JSON.parse($0, file: path) } }
+
   public var tensorNames: [String] { header.entries.map(\.name) }
 
   public func tensor(_ name: String) -> Tensor? {

@@ -47,6 +47,8 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     case giveTable
     /// Say of which of these families the model is.
     case chooseFamily([String])
+    /// Give the adapter that was merged.
+    case giveAdapter
     /// The file is an adapter: give its base model, and the adapter with it.
     case giveBaseModel
     /// Convert the checkpoint to a native file first.
@@ -80,6 +82,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
       case .giveCheckpointWithConfig: "If this is a config, give the checkpoint, and this file as its config."
       case .giveTable: "Give a mapping table that describes these tensors."
       case .chooseFamily(let families): "Choose the family: \(families.joined(separator: " or "))."
+      case .giveAdapter: "Give the folder of that adapter too."
       case .giveBaseModel: "Give its base model, and this folder as the adapter."
       case .convertFirst: "Convert the checkpoint to a native file first."
       case .openAs(_, let title): "It is a \(title) checkpoint, whatever its name suggests: open it as one."

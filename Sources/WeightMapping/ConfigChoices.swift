@@ -10,6 +10,14 @@ extension ConfigBuilder {
       conflict(
         .missingValue(key: key.name),
         "no shape gives \(key.name), and \(source.absence): the model cannot be computed without it")
+    } else if let (value, program) = programDefault(of: key) {
+      config.set(key.name, value)
+      noteVariation(key, value)
+      guard !key.isQuiet else { return }
+      note(
+        .programDefault(key: key.name),
+        "\(source.json == nil ? "no config gives \(key.name)" : "\(key.name) is not in \(source.name)"): "
+          + "\(value.stringValue ?? value.text()), as \(program) computes then")
     } else if let value = assignments.dialect.defaults[key.name] ?? key.defaultValue {
       config.set(key.name, value)
       noteVariation(key, value)
@@ -17,6 +25,18 @@ extension ConfigBuilder {
       let cause = source.json == nil ? "no shape gives \(key.name)" : "\(key.name) is not in \(source.name)"
       note(.assumed(key: key.name), "\(cause): assumed \(value.stringValue ?? value.text())")
     }
+  }
+
+  /// What the program of origin computes where a config lacks the key; `nil` where that is not known.
+  private func programDefault(of key: ConfigKey) -> (value: JSON, program: String)? {
+    if let value = assignments.dialect.fixed[key.name] { return (value, assignments.dialect.name) }
+    guard source.json != nil else { return nil }
+    if let value = assignments.dialect.defaults[key.name] { return (value, assignments.dialect.name) }
+    // Only transformers writes a model_type.
+    guard table.model.isOf(modelType: source.modelType), let value = key.absentValue ?? key.defaultValue else {
+      return nil
+    }
+    return (value, "transformers")
   }
 
   private mutating func addGivenChoice(_ key: ConfigKey, _ given: SourceConfig.Value) {

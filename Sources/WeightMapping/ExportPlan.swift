@@ -95,9 +95,10 @@ extension MappingTable {
     let variant = dialects.first { $0.variant?.of == name && $0.isOpen(to: architectures) }
     guard let dialect = variant ?? dialects.first(where: { $0.name == name }) else {
       throw FormatError(
-        .unsupported, "the family '\(family)' has no dialect '\(name)': it cannot be exported in this format",
+        .unsupported, "no program reads \(description) in the names of \(name): it cannot be exported in this format",
         file: file,
-        expected: dialectNames.joined(separator: ", "))
+        advice: dialectNames.contains("transformers") && name != "transformers"
+          ? "Export it for PyTorch, in the names of transformers." : nil)
     }
     if let (key, value) = dialect.exportSettings.first(where: { config[$0.key] != $0.value }) {
       throw FormatError(

@@ -73,11 +73,11 @@ public struct Mapper: Sendable {
   /// that the config has in sentences; `observed` is what else shows settings of the model.
   public func outline(
     of tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], observed: [ObservedSetting] = [],
-    config: JSON?, configFile: String? = nil
+    config: JSON?, configFile: String? = nil, takesAverages: Bool = false
   ) -> ModelOutline {
     let config = sourceConfig(config, configFile, metadata, observed)
     let modules = SentenceModules(tensors, config: config.json)
-    let match = recognizer.match(modules.modelTensors, config)
+    let match = recognizer.match(modules.modelTensors, config, takesAverages: takesAverages)
     let recognition = recognition(match, config.values)
     guard case .matched(let source) = match else {
       return ModelOutline(recognition: recognition, report: unmappableReport(tensors, match))

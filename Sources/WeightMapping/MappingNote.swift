@@ -4,6 +4,8 @@ public struct MappingNote: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
     /// A config key whose value nothing gives.
     case assumed(key: String)
+    /// A key that the config lacks, for which the program that it was written for has a value of its own.
+    case programDefault(key: String)
     /// Config keys whose values the shapes of the tensors give.
     case inferred(keys: [String])
     /// Config keys whose values the checkpoint itself gives.

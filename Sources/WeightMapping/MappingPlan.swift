@@ -40,6 +40,16 @@ public struct MappingPlan: Sendable {
   /// Names of the targets that are tied to others as a rule, of heads that are there.
   package var tiedTargets: Set<String> = []
 
+  /// Config keys whose values rest on an assumption, with these values.
+  public var assumed: [(key: String, value: JSON)] {
+    var result: [(key: String, value: JSON)] = []
+    for note in notes {
+      guard case .assumed(let key) = note.kind, !result.contains(where: { $0.key == key }) else { continue }
+      result.append((key, config[key] ?? .null))
+    }
+    return result
+  }
+
   /// Whether tensors that may be copies of others are still undecided.
   public var hasUnresolvedTies: Bool { !copies.isEmpty }
 

@@ -30,7 +30,15 @@ enum Console {
     return writeAll(bytes, to: descriptor)
   }
 
-  static func warn(_ warnings: [String]) { for warning in warnings { error("warning: \(printable(warning))") } }
+  /// Each warning once, with its count where it is repeated.
+  static func warn(_ warnings: [String]) {
+    var counts: [String: Int] = [:]
+    for warning in warnings { counts[warning, default: 0] += 1 }
+    for warning in warnings {
+      guard let count = counts.removeValue(forKey: warning) else { continue }
+      error("warning: \(printable(warning))" + (count > 1 ? " (\(grouped(count)) times)" : ""))
+    }
+  }
 
   static var showsProgress: Bool { isatty(2) == 1 }
 

@@ -77,11 +77,8 @@ struct Convert: ParsableCommand {
   var config: String?
   @Option(help: "The vocabulary, if it is not in the same folder as the checkpoint.", completion: .file())
   var vocab: String?
-  @OptionGroup var tables: TableOptions
-  @Option(help: "Leave out unexpected tensors whose names match; repeat to allow more.")
-  var allowUnexpected: [String] = []
-  @Flag(help: "Take the moving averages of the weights where the checkpoint has both.")
-  var averages = false
+  @OptionGroup var reading: ReadingOptions
+  @OptionGroup var leavingOut: LeavingOutOptions
   @Option(help: "Storage type of the weights (default: unchanged). int8 is not available for native-to-….")
   var dtype: StorageType?
   @Flag(help: "Replace the output if it exists.")
@@ -102,9 +99,8 @@ struct Convert: ParsableCommand {
     options.kind = route.kind
     options.config = config
     options.vocabulary = vocab
-    options.tables = tables.table
-    options.allowUnexpected = allowUnexpected
-    options.takesAverages = averages
+    options.source = reading.source
+    options.source.allowUnexpected = leavingOut.allowUnexpected
     options.storageType = dtype
     options.overwrites = force
     return options
@@ -142,6 +138,7 @@ struct Convert: ParsableCommand {
     Console.warn(warnings)
     for note in result.notes { Console.error("note: \(printable(note.text))") }
     Console.error(result.report.text(ruleText: \.commandRule))
+    if !result.assumed.isEmpty { Console.error(result.assumed.assumptionText + "\n") }
     let dtype = result.storageType?.rawValue
     let size = isExport || dtype == nil ? UInt64(result.byteCount) : result.fileSize
     let names = isExport ? "as \(result.dialect)" : "from \(result.dialect) (\(result.format.rawValue))"
@@ -160,6 +157,7 @@ struct Convert: ParsableCommand {
     if !isExport { object.set("file_bytes", .int(result.fileSize)) }
     if let dtype = result.storageType { object.set("dtype", .string(dtype.rawValue)) }
     if !isExport { object.set("config", result.config) }
+    object.set("assumed", .object(result.assumed.map { JSON.Member($0.key, $0.value) }))
     object.set("notes", .strings(result.notes.map(\.text)))
     object.set("warnings", .strings(warnings))
     return object
@@ -173,12 +171,4 @@ extension StorageType: ExpressibleByArgument {
       int8.rawValue: "8-bit integers with one scale per row",
     ]
   }
-}
-
-/// The option for mapping tables, which several commands have.
-struct TableOptions: ParsableArguments {
-  @Option(
-    help: "A mapping table of your own; takes precedence over built-in tables. Repeat to give more.",
-    completion: .tables)
-  var table: [String] = []
 }

@@ -35,7 +35,7 @@ struct Inspect: ParsableCommand {
   var values: Int?
   @Flag(help: "Show the tensors that no mapping table matches, with the nearest known name.")
   var unmapped = false
-  @OptionGroup var tables: TableOptions
+  @OptionGroup var reading: ReadingOptions
   @Option(
     help: """
       Read the tensors and write an HTML report too: sizes, a histogram of every tensor, norms by layer and the mapping of \
@@ -60,10 +60,10 @@ struct Inspect: ParsableCommand {
   }
 
   private func inspect() throws {
-    let inspection = try CheckpointInspection(source, tables: tables.table)
+    let inspection = try CheckpointInspection(source, options: reading.source)
     let source = inspection.checkpoint.source
     let indices = shown.selection.indices(of: source.tensors)
-    let page = try html.map { try PageFile($0, inputs: inspection.inputs + tables.table) }
+    let page = try html.map { try PageFile($0, inputs: inspection.inputs + reading.inputs) }
     let readings =
       stats || html != nil
       ? try ProgressBar.during("reading") { try TensorReading.read(source, indices, progress: $0) } : [:]

@@ -76,7 +76,9 @@ struct SummaryText {
     guard let contents = vocabulary.contents, let count = vocabulary.tokenCount else {
       return file + ", which cannot be read"
     }
-    return "\(file), \(grouped(count)) tokens" + (contents.casing.map { ", \($0.rawValue)" } ?? "")
+    let added = contents.addedTokenCount
+    return "\(file), \(grouped(count)) tokens" + (added > 0 ? " and \(grouped(added)) added ones" : "")
+      + (contents.casing.map { ", \($0.rawValue)" } ?? "")
   }
 
   /// Whether a conversion accounts for every tensor; `nil` where no table matches.

@@ -42,6 +42,7 @@ extension FormatError.Advice {
     case .giveCheckpointWithConfig: "If this is a config, give the checkpoint, and this file with --config."
     case .giveTable: "Give a mapping table of your own with --table."
     case .chooseFamily(let families): "Choose the family with --family \(families.joined(separator: " or --family "))."
+    case .giveAdapter: "Give the folder of that adapter with --adapter."
     case .giveBaseModel: "Give its base model, and this folder with --adapter."
     case .convertFirst: "Convert it with 'bertconv convert' first."
     case .openAs(let kind, let title):

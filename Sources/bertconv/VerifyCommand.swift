@@ -32,11 +32,8 @@ struct Verify: ParsableCommand {
   var tolerance: Double?
   @Option(help: "The model's config, if the file has none.", completion: .configs)
   var config: String?
-  @OptionGroup var tables: TableOptions
-  @Option(help: "Leave out unexpected tensors of the source whose names match; repeat to allow more.")
-  var allowUnexpected: [String] = []
-  @Flag(help: "The model was converted with --averages.")
-  var averages = false
+  @OptionGroup var reading: ReadingOptions
+  @OptionGroup var leavingOut: LeavingOutOptions
   @Option(help: "Precision of matrix products; the resulting error is reported.")
   var precision = Precision.f32
   @Option(help: "Threads to use (default: one per core).")
@@ -60,7 +57,7 @@ struct Verify: ParsableCommand {
 
   private func verify() throws {
     let native = try NativeModel.open(model)
-    let page = try html.map { try PageFile($0, inputs: [model, fixtures, config] + tables.table) }
+    let page = try html.map { try PageFile($0, inputs: [model, fixtures, config] + reading.inputs) }
     var outputs: VerificationReport?
     try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) }
     var result = JSON.object([])
@@ -74,6 +71,7 @@ struct Verify: ParsableCommand {
       Console.warn(["\(model) is a plain safetensors file, not a native file: it has no checksums to verify"])
       text.append("\(printable(model)): a plain safetensors file, \(native.tensorNames.count) tensors, no checksums")
     }
+    let assumed = (native.source?["assumed"]?.members ?? []).map { (key: $0.key, value: $0.value) }
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
       let report = try ModelConfig(native, model, given: config).use { config in
@@ -96,9 +94,11 @@ struct Verify: ParsableCommand {
       text += comparison.text(source: against)
     }
     result.set("passed", .bool(passed))
+    result.set("assumed", .object(assumed.map { JSON.Member($0.key, $0.value) }))
     if result["outputs"] == nil { result.set("outputs", .array([])) }
     if result["first_divergence"] == nil { result.set("first_divergence", .null) }
     if let page, let outputs { try page.write(pageBytes(outputs, verdicts: text, passed: passed)) }
+    if !assumed.isEmpty { text.append("\(printable(model)): \(assumed.assumptionText)") }
     Console.result(json ? result.text(pretty: true) : text.joined(separator: "\n"))
     if !passed { throw ExitCode(1) }
   }
@@ -112,13 +112,14 @@ struct Verify: ParsableCommand {
   }
 
   private func compare(_ native: NativeModel, _ path: String) throws -> ModelComparison {
-    let source = try SourceModel(path, config: config)
+    var options = reading.source
+    options.allowUnexpected = leavingOut.allowUnexpected
+    let source = try SourceModel(path, config: config, options: options.completed(byModelAt: model))
     if let html { try PageFile.refuse(html, toReplace: source.checkpoint.source.files.map(\.path)) }
     // With fixtures the tolerance is for what the model computes: its tensors stay exact.
     return try ProgressBar.during("comparing") {
       try ModelComparison.compare(
-        modelAt: model, with: source, tables: tables.table, allowUnexpected: allowUnexpected,
-        takesAverages: averages, tolerance: fixtures == nil ? tolerance : nil, progress: $0)
+        modelAt: model, with: source, tolerance: fixtures == nil ? tolerance : nil, progress: $0)
     }
   }
 }

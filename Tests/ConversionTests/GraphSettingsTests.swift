@@ -34,7 +34,7 @@ import WeightMapping
 
   @Test func aConversionTakesThem() throws {
     let model = try SourceModel(fixture("tensorflow/graph-v1/model.ckpt"))
-    let plan = try model.plan(mapper: Mapper(tables: MappingTable.builtIn()))
+    let plan = try model.plan()
     #expect(plan.config["num_attention_heads"] == .int(4))
     #expect(plan.config["hidden_act"] == .string("gelu_new"))
     #expect(plan.config["layer_norm_eps"]?.doubleValue == 1e-5)
@@ -43,11 +43,12 @@ import WeightMapping
 
   /// The frozen graph has the same weights, and a constant of the test's own.
   @Test func theConstantsOfAFrozenGraphAreItsWeights() throws {
-    let frozen = try SourceModel(fixture("tensorflow/graph-v1/frozen.pb"))
+    var options = SourceOptions()
+    options.allowUnexpected = ["ones"]
+    let frozen = try SourceModel(fixture("tensorflow/graph-v1/frozen.pb"), options: options)
     let checkpoint = try SourceModel(fixture("tensorflow/graph-v1/model.ckpt"))
-    let mapper = Mapper(tables: try MappingTable.builtIn())
-    let plan = try frozen.plan(mapper: mapper, allowUnexpected: ["ones"])
-    #expect(plan.targets.map(\.info.name) == (try checkpoint.plan(mapper: mapper)).targets.map(\.info.name))
+    let plan = try frozen.plan()
+    #expect(plan.targets.map(\.info.name) == (try checkpoint.plan()).targets.map(\.info.name))
     for tensor in checkpoint.tensors.tensors {
       let index = try #require(frozen.tensors.index(ofTensor: tensor.name))
       let own = try #require(checkpoint.tensors.index(ofTensor: tensor.name))

@@ -95,7 +95,7 @@ import WeightMapping
     } catch let error as FormatError {
       let reason =
         ["distilbert", "roberta"].contains(family)
-        ? "the family '\(family)' has no dialect 'google-tf1': it cannot be exported in this format"
+        ? "in the names of google-tf1: it cannot be exported in this format"
         : "has no name for it"
       #expect(error.description.contains(reason), "\(error)")
     }

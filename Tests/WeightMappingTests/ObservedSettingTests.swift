@@ -36,7 +36,7 @@ import WeightMapping
   @Test func valuesThatDisagreeAreNotTaken() throws {
     let other = ObservedSetting(.layerNormEpsilon, .double(1e-3), origin: "another place")
     let plan = try plan(settings + [other], config: nil)
-    #expect(plan.notes.contains { $0.kind == .assumed(key: "layer_norm_eps") })
+    #expect(plan.notes.contains { $0.kind == .programDefault(key: "layer_norm_eps") })
   }
 
   /// A checkpoint may hold two models, as ELECTRA's generator and discriminator.

@@ -1,0 +1,51 @@
+import TensorIO
+import TestSupport
+import Testing
+
+@Suite("Adapters and renamed names, end to end") struct AdapterTests {
+  /// The merged model computes what PEFT's does, and is compared with the base and the adapter.
+  @Test(arguments: ["lora", "rank-stabilized", "dora"]) func aMergedAdapterComputesWhatPEFTComputes(name: String) throws
+  {
+    let folder = TemporaryFolder()
+    let output = folder.file("out.safetensors")
+    let base = fixture("adapters/\(name)/base")
+    let adapter = ["--adapter", fixture("adapters/\(name)/adapter")]
+    let converted = try Program.run(["convert", "auto-to-native", base, "-o", output] + adapter)
+    #expect(converted.status == 0 && converted.both.contains("merged the adapter"), "\(converted.both)")
+    let verified = try Program.run(
+      ["verify", output, "--fixtures", fixture("adapters/\(name)/reference.npz"), "--tolerance", "1e-5"])
+    #expect(verified.status == 0, "\(verified.both)")
+    #expect(try Program.run(["verify", output, "--against", base] + adapter).status == 0)
+    let alone = try Program.run(["verify", output, "--against", base])
+    #expect(alone.status == 2 && alone.both.contains("--adapter"), "\(alone.both)")
+    #expect(try Program.run(["diff", base, output] + adapter).status == 0)
+    #expect(try Program.run(["inspect", base] + adapter).both.contains("every tensor is accounted for"))
+  }
+
+  @Test func anAdapterAloneAsksForItsBase() throws {
+    let folder = TemporaryFolder()
+    let adapter = fixture("adapters/lora/adapter")
+    let result = try Program.run(["convert", "auto-to-native", adapter, "-o", folder.file("x")])
+    #expect(result.status == 2 && result.both.contains("LoRA adapter") && result.both.contains("--adapter"))
+    #expect(try Program.run(["inspect", adapter]).both.contains("lora"))
+  }
+
+  /// What a conversion was asked for is in the file, so that a comparison needs not be told again.
+  @Test func whatWasAskedForIsKept() throws {
+    let folder = TemporaryFolder()
+    let output = folder.file("out.safetensors")
+    let source = fixture("heads/BertForTokenClassification")
+    let options = ["--rename", "encoder=middle", "--rename", "middle=encoder", "--allow-unexpected", "classifier.*"]
+    let converted = try Program.run(["convert", "auto-to-native", source, "-o", output, "--family", "bert"] + options)
+    #expect(converted.status == 0 && converted.both.contains("renamed on request: encoder=middle"), "\(converted.both)")
+    #expect(try Program.run(["verify", output, "--against", source]).status == 0)
+    for (arguments, word) in [
+      (["--rename", "nothing=x"], "no tensor's name has the part"), (["--family", "berd"], "no table of the family"),
+      (["--adapter", source], "adapter_config.json"),
+    ] {
+      let result = try Program.run(["convert", "auto-to-native", source, "-o", folder.file("x")] + arguments)
+      #expect(result.status == 2 && result.both.contains(word), "\(result.both)")
+    }
+    #expect(try Program.run(["inspect", source, "--rename", "x"]).status == 64)
+  }
+}
