@@ -133,7 +133,7 @@ struct DialectMatcher {
   let tables: [MappingTable]
   /// The names, and those of them that may show a scope: where a file holds two models, the user's patterns exclude one.
   private struct Names {
-    let all: [String]
+    let all: NameCatalog
     let scopeNames: NamesByEnding
   }
 
@@ -149,7 +149,7 @@ struct DialectMatcher {
     func made(_ names: [String]) -> Names {
       // Patterns that match everything exclude no model.
       let others = globs.isEmpty ? names : names.filter { name in !globs.contains { $0.matches(name) } }
-      return Names(all: names, scopeNames: NamesByEnding(others.isEmpty ? names : others))
+      return Names(all: NameCatalog(names), scopeNames: NamesByEnding(others.isEmpty ? names : others))
     }
     self.names = made(names)
     var renumbered: [[String]: Names] = [:]
@@ -212,14 +212,16 @@ struct DialectMatcher {
 
   private func match(table: Int, dialect: Int, scope: Scope) -> DialectMatch {
     let known = tables[table].dialects[dialect]
-    let names = names(for: known).all
+    let catalog = names(for: known).all
+    let names = catalog.names
+    let found = known.find(allOf: catalog, in: scope)
     var matches: [RuleMatch?] = []
     matches.reserveCapacity(names.count)
     var owner: [RuleMatch: Int] = [:]
     var duplicates: [Int: Int] = [:]
     var count = 0
     for (index, name) in names.enumerated() {
-      var match = known.find(name, in: scope)
+      var match = found[index]
       if let found = match {
         if let first = owner[found] {
           // The one inside the scope is the model's own.

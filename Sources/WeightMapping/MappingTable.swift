@@ -160,13 +160,19 @@ struct Dialect: Sendable {
 
   func find(_ name: String) -> RuleMatch? {
     if let match = findAsWritten(name) { return match }
+    let spelled = spelled(name)
+    return spelled == name ? nil : findAsWritten(spelled)
+  }
+
+  /// The name with the parts that some programs write otherwise as the rules have them.
+  func spelled(_ name: String) -> String {
     var spelled = name
     for spelling in spellings {
       if let range = Self.range(of: spelling.other, in: spelled) {
         spelled.replaceSubrange(range, with: spelling.ours)
       }
     }
-    return spelled == name ? nil : findAsWritten(spelled)
+    return spelled
   }
 
   /// Where a spelling is in a name; `*` in it is one component of the name.
