@@ -161,8 +161,18 @@ struct PathResolution {
     if accepts(.tensorFlow), let data = names.first(where: { BundleFiles.prefix(ofShard: $0) != nil }) {
       throw missingIndex(FileSystem.join(folder, BundleFiles.prefix(ofShard: data) ?? ""), data: data)
     }
+    if accepts(.tensorFlow), let frozen = frozenGraph(names) {
+      return Result(path: FileSystem.join(folder, frozen), warnings: warnings)
+    }
     if let error = UnknownFormat.error(forFolder: folder, names) { throw error }
     throw noCheckpoint(in: folder, names, warnings)
+  }
+
+  /// The only graph that is no part of a SavedModel.
+  private func frozenGraph(_ names: [String]) -> String? {
+    let ofSavedModels = [Self.savedModel, "keras_metadata.pb", "fingerprint.pb"]
+    let graphs = names.filter { $0.hasSuffix(".pb") && !ofSavedModels.contains($0) }
+    return graphs.count == 1 ? graphs[0] : nil
   }
 
   /// The variables of a SavedModel: of the folder itself, or of its only version.

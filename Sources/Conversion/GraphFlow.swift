@@ -244,14 +244,16 @@ extension GraphFlow {
 
   /// Whether what is averaged are squares, so that the mean is a variance.
   private func isOfSquares(_ node: Int) -> Bool {
-    reaches(inputs[node].first ?? nil, steps: 2, through: { Self.passing.contains(operation($0)) }) { source in
-      switch operation(source) {
-      case "SquaredDifference", "Square": return true
-      case "Pow": return scalar(self.source(source, 1)) == 2
-      case "Mul": return inputs[source].count == 2 && inputs[source][0] == inputs[source][1]
-      default: return false
-      }
-    }
+    reaches(
+      inputs[node].first ?? nil, steps: 2, through: { Self.passing.contains(operation($0)) },
+      { source in
+        switch operation(source) {
+        case "SquaredDifference", "Square": return true
+        case "Pow": return scalar(self.source(source, 1)) == 2
+        case "Mul": return inputs[source].count == 2 && inputs[source][0] == inputs[source][1]
+        default: return false
+        }
+      })
   }
 }
 

@@ -58,13 +58,29 @@ public struct SourceModel: Sendable {
 
   /// The plan that makes a native model of this checkpoint as its options ask, with tied tensors compared.
   public func plan() throws -> MappingPlan {
-    var plan = try options.mapper().plan(
-      for: tensors.tensors, metadata: tensors.metadata, observed: checkpoint.observedSettings, file: checkpoint.path,
-      config: config, configFile: configPath, allowUnexpected: options.allowUnexpected,
-      takesAverages: options.takesAverages
-    ).resolvingTies(in: tensors)
-    for note in optionNotes { plan.note(note) }
-    return plan
+    do {
+      var plan = try options.mapper().plan(
+        for: tensors.tensors, metadata: tensors.metadata, observed: checkpoint.observedSettings, file: checkpoint.path,
+        config: config, configFile: configPath, allowUnexpected: options.allowUnexpected,
+        takesAverages: options.takesAverages
+      ).resolvingTies(in: tensors)
+      for note in optionNotes { plan.note(note) }
+      return plan
+    } catch let error as FormatError where tensors.format == .tensorFlowGraph {
+      throw error.ofFrozenGraph
+    }
+  }
+}
+
+extension FormatError {
+  /// The same error with what it means for a frozen graph: TensorFlow 2 names the constants after the operations that read
+  /// them, and no longer after the variables that they were.
+  fileprivate var ofFrozenGraph: FormatError {
+    let sentence: Advice =
+      "These are the constants of a frozen graph. Where freezing has renamed them, convert the checkpoint or the SavedModel that was frozen."
+    var copy = self
+    copy.advice = .all([advice, sentence].compactMap(\.self))
+    return copy
   }
 }
 

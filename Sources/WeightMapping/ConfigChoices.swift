@@ -58,7 +58,7 @@ extension ConfigBuilder {
 
   /// What the dialect's program means by a word of its config, where that is another word.
   private func dialectMeaning(of word: String, _ key: ConfigKey, _ value: SourceConfig.Value) -> String? {
-    value.wasObserved ? nil : assignments.dialect.meanings[key.name]?[word]
+    value.isCanonical ? nil : assignments.dialect.meanings[key.name]?[word]
   }
 
   func meaning(of word: String, _ key: ConfigKey, _ value: SourceConfig.Value) -> String {

@@ -130,9 +130,20 @@ public struct Mapper: Sendable {
   private func sourceConfig(
     _ config: JSON?, _ file: String?, _ metadata: [(key: String, value: String)], _ observed: [ObservedSetting]
   ) -> SourceConfig {
-    SourceConfig(
-      json: config, name: file ?? "the config", values: SourceValues(metadata, config: config),
-      observed: observed + ModuleSettings(metadata).observed, isFamilyChosen: isFamilyChosen)
+    let name = file ?? "the config"
+    var observed = observed + ModuleSettings(metadata).observed
+    if let text = metadata.first(where: { $0.key == "model_config" })?.value, let json = try? JSON.parse(text) {
+      observed += KerasSettings(json).observed(origin: "the layers in the checkpoint's Keras config")
+    }
+    var json = config
+    // Its keys are those of Keras' objects, and no config of a model.
+    if let config, KerasSettings.isOne(config) {
+      observed += KerasSettings(config).observed(origin: name)
+      json = .object([JSON.Member]())
+    }
+    return SourceConfig(
+      json: json, name: name, values: SourceValues(metadata, config: config), observed: observed,
+      isFamilyChosen: isFamilyChosen)
   }
 
   private func draft(_ source: MatchedSource, _ config: SourceConfig, allowed: [Glob]) -> PlanDraft {

@@ -5,17 +5,22 @@ import TensorIO
 /// the model, the layers of a Keras model, the attributes of a pickled module.
 public struct ObservedSetting: Sendable, Equatable {
   public let setting: ConfigSetting
-  /// In the words of `transformers`.
+  /// In the words of `transformers`, but for ``isDialectWord``.
   public let value: JSON
+  /// Whether the value is a word of the program that wrote the checkpoint, which may mean another function by it.
+  public let isDialectWord: Bool
   /// The size of the model that the value goes with, where a checkpoint may have several models: heads times the size of a
   /// head.
   public let size: Int?
   /// Where it was seen, in the words of a sentence: "the graph in bert_model.ckpt.meta".
   public let origin: String
 
-  public init(_ setting: ConfigSetting, _ value: JSON, size: Int? = nil, origin: String) {
+  public init(
+    _ setting: ConfigSetting, _ value: JSON, size: Int? = nil, isDialectWord: Bool = false, origin: String
+  ) {
     self.setting = setting
     self.value = value
+    self.isDialectWord = isDialectWord
     self.size = size
     self.origin = origin
   }
@@ -25,12 +30,17 @@ public struct ObservedSetting: Sendable, Equatable {
 extension ConfigBuilder {
   func observedValue(of key: ConfigKey) -> SourceConfig.Value? {
     guard let setting = key.setting else { return nil }
-    let found = source.observed.filter { $0.setting == setting && fits($0, key) }
+    let found = source.observed.filter { $0.setting == setting && fits($0, key) }.map {
+      SourceConfig.Value(
+        name: key.name, json: $0.value, origin: $0.origin, wasObserved: true, isCanonical: !$0.isDialectWord)
+    }
     guard let first = found.first,
-      found.allSatisfy({ SourceValues.isSame($0.value.text(), first.value.text()) })
+      found.allSatisfy({ value in
+        isSameActivation(key, value, first)
+          || value.isCanonical == first.isCanonical && SourceValues.isSame(value.text, first.text)
+      })
     else { return nil }
-    return SourceConfig.Value(
-      name: key.name, json: first.value, origin: first.origin, wasObserved: true)
+    return first
   }
 
   private func fits(_ observed: ObservedSetting, _ key: ConfigKey) -> Bool {

@@ -10,8 +10,10 @@ struct SourceConfig {
     let json: JSON
     /// The file, or the checkpoint, that contains it.
     let origin: String
-    /// Whether it is an ``ObservedSetting``, which is in the words of `transformers` whatever the dialect.
+    /// Whether it is an ``ObservedSetting``.
     var wasObserved = false
+    /// Whether it is in the words of `transformers` whatever the dialect.
+    var isCanonical = false
 
     var text: String { json.text() }
     /// A subject for a sentence: "hidden_size of config.json is 768".

@@ -94,6 +94,45 @@ import WeightMapping
     #expect(plan.config["hidden_act"] == .string("gelu_new"))
   }
 
+  // MARK: Keras
+
+  private func plan(layers: String, config: JSON? = nil) throws -> MappingPlan {
+    try mapper().plan(
+      for: source.tensors, metadata: [("model_config", layers)], file: "model.h5", config: config, configFile: nil,
+      allowUnexpected: [])
+  }
+
+  @Test func theLayersOfAKerasModelAreItsSettings() throws {
+    let layers = """
+      {"class_name": "Functional", "config": {"layers": [
+        {"class_name": "LayerNormalization", "config": {"name": "norm", "epsilon": 1e-05}},
+        {"class_name": "MultiHeadAttention", "config": {"heads": 2, "head_size": 3, "activation": "linear"}},
+        {"class_name": "FeedForward", "config": {"units": 10, "activation": ["gelu_tanh"]}}]}}
+      """
+    let made = try plan(layers: layers)
+    #expect(made.config["num_attention_heads"] == .int(2))
+    #expect(made.config["layer_norm_eps"]?.doubleValue == 1e-5)
+    #expect(made.config["hidden_act"] == .string("gelu_new"))
+    // A word that programs mean two functions by stays one of the dialect's.
+    let word = try plan(layers: layers.replacing("gelu_tanh", with: "gelu"))
+    #expect(word.config["hidden_act"] == .string("gelu"))
+    // Layers that disagree, and one whose epsilon is its program's own, show nothing.
+    let other = try plan(
+      layers: layers.replacing("1e-05", with: "null").replacing("\"head_size\": 3", with: "\"num_heads\": 3"))
+    #expect(other.notes.contains { $0.kind == .assumed(key: "num_attention_heads") })
+    #expect(other.notes.contains { $0.kind == .assumed(key: "layer_norm_eps") })
+  }
+
+  @Test func aConfigOfKerasHubIsNoConfigOfTransformers() throws {
+    let config = try JSON.parse(
+      #"{"module": "keras_hub.src.models.bert.bert_backbone", "class_name": "BertBackbone", "config": {"num_heads": 2}}"#
+    )
+    let made = try mapper().plan(
+      for: source.tensors, file: "model.h5", config: config, configFile: "config.json", allowUnexpected: [])
+    #expect(made.config["num_attention_heads"] == .int(2))
+    #expect(made.config["class_name"] == nil && made.config["config"] == nil)
+  }
+
   @Test func aFunctionOfAnUnknownProgramIsNotTaken() throws {
     let plan = try plan(attributes: [
       ("encoder.layer.0.intermediate.intermediate_act_fn", "my_model.gelu"),
