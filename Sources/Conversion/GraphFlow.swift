@@ -161,17 +161,22 @@ extension GraphFlow {
   }
 
   /// How many layers of attention follow one another on the longest way through the body: a graph may run one model twice,
-  /// or two models. 0 also for a body with a loop.
-  var attentionDepth: Int {
+  /// or two models. `depth` is that of a function that a node calls. 0 also for a body with a loop.
+  func attentionDepth(depth called: (String) -> Int = { _ in 0 }) -> Int {
     let attentions = attentions
-    guard !attentions.isEmpty else { return 0 }
+    let calls = Dictionary(
+      uniqueKeysWithValues: nodes(["PartitionedCall", "StatefulPartitionedCall"]).compactMap { node in
+        nodes[node].function("f").map(called).flatMap { $0 > 0 ? (node, $0) : nil }
+      })
+    guard !attentions.isEmpty || !calls.isEmpty else { return 0 }
     var depth = [Int](repeating: 0, count: nodes.count)
     var missing = inputs.map { $0.count { $0 != nil } }
     var ready = nodes.indices.filter { missing[$0] == 0 }
     var done = 0
     while let node = ready.popLast() {
       done += 1
-      if attentions.contains(node) { depth[node] += 1 }
+      // A graph cannot be so deep; a function that calls itself twice could make any number.
+      depth[node] = min(depth[node] + (attentions.contains(node) ? 1 : calls[node] ?? 0), 10_000)
       for consumer in consumers[node] {
         depth[consumer] = max(depth[consumer], depth[node])
         missing[consumer] -= 1

@@ -19,15 +19,15 @@ import WeightMapping
 struct GraphSettings {
   /// By the width that the heads make together; `nil` where several numbers make it.
   private var heads: [Int: Int?] = [:]
-  /// Layers of attention, of each body that has some.
-  private var depths: Set<Int> = []
+  /// Layers of attention; 0 where there is none.
+  private var layers = 0
   private var epsilons: Set<Double> = []
   /// The activations that each body with attention shows; `nil` for one that is not certain.
   private var activations: Set<String?> = []
 
   init(_ graph: TensorFlowGraph) {
-    for body in graph.bodies {
-      let flow = GraphFlow(body)
+    let flows = graph.bodies.map { (function: $0.function, flow: GraphFlow($0)) }
+    for (_, flow) in flows {
       for (heads, size) in flow.headShapes {
         let (width, overflow) = heads.multipliedReportingOverflow(by: size)
         guard !overflow else { continue }
@@ -37,13 +37,33 @@ struct GraphSettings {
           self.heads[width] = heads
         }
       }
-      let layers = flow.attentionDepth
+      let layers = flow.attentionDepth()
       guard layers > 0 else { continue }
-      depths.insert(layers)
       epsilons.formUnion(flow.epsilons)
       activations.insert(flow.activation(layers: layers))
     }
+    if !activations.isEmpty { layers = Self.layers(of: flows) }
   }
+
+  /// The layers of the deepest body, with the functions that it calls: the others are single layers.
+  private static func layers(of flows: [(function: String?, flow: GraphFlow)]) -> Int {
+    let byName = Dictionary(
+      flows.compactMap { entry in entry.function.map { ($0, entry.flow) } }, uniquingKeysWith: { first, _ in first })
+    var known: [String: Int] = [:]
+    var open: Set<String> = []
+    func depth(_ name: String) -> Int {
+      if let depth = known[name] { return depth }
+      // A chain of calls could be as long as a file.
+      guard open.count < maxCalls, let flow = byName[name], open.insert(name).inserted else { return 0 }
+      let depth = flow.attentionDepth(depth: depth)
+      open.remove(name)
+      known[name] = depth
+      return depth
+    }
+    return flows.map { entry in entry.function.map(depth) ?? entry.flow.attentionDepth(depth: depth) }.max() ?? 0
+  }
+
+  private static let maxCalls = 32
 
   func observed(origin: String) -> [ObservedSetting] {
     var result: [ObservedSetting] = []
@@ -51,7 +71,7 @@ struct GraphSettings {
       guard let heads else { continue }
       result.append(ObservedSetting(.headCount, .int(heads), size: width, origin: origin))
     }
-    if depths.count == 1, let layers = depths.first {
+    if layers > 0 {
       result.append(ObservedSetting(.layerCount, .int(layers), origin: origin))
     }
     if epsilons.count == 1, let epsilon = epsilons.first {

@@ -33,7 +33,7 @@ public struct TensorFlowGraph: Sendable {
 extension TensorFlowGraph.Node {
   /// The keys of attributes that are kept.
   static let keptKeys: Set<String> = [
-    "value", "shape", "epsilon", "equation", "output_stream", "debug_urls", "descriptor_source",
+    "value", "epsilon", "equation", "output_stream", "f",
   ]
 
   func attribute(_ key: String) -> AttributeValue? {
@@ -55,6 +55,16 @@ extension TensorFlowGraph.Node {
       return nil
     }
     return tensor.strings.map { String(decodingFileText: $0) }
+  }
+
+  /// The function that a node calls, under the key `f`.
+  public func function(_ key: String) -> String? {
+    guard let value = attributes.first(where: { $0.key == key })?.value else { return nil }
+    do throws(FormatError) {
+      // AttrValue 10: NameAttrList (1: name).
+      guard let list = try ProtoFields.first(10, in: value, "a function's name") else { return nil }
+      return try ProtoFields.first(1, in: list, "a function's name")?.utf8String()
+    } catch { return nil }
   }
 
   public func number(_ key: String) -> Double? {
