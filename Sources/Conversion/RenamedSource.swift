@@ -1,7 +1,8 @@
+import CheckpointReaders
 import TensorIO
 
 /// A checkpoint whose tensors have other names, as the user asked for.
-struct RenamedSource: TensorSource {
+struct RenamedSource: GraphCarrier {
   let tensors: [TensorInfo]
   /// A sentence for each renaming.
   let notes: [String]
@@ -50,6 +51,7 @@ struct RenamedSource: TensorSource {
   var warnings: [String] { base.warnings }
   var imports: [ImportedGlobal] { base.imports }
   var code: [ContainedCode] { base.code }
+  var graph: TensorFlowGraph? { (base as? any GraphCarrier)?.graph }
   var metadata: [(key: String, value: String)] { base.metadata }
 
   func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {

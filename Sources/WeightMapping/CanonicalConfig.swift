@@ -91,8 +91,12 @@ struct ConfigBuilder {
       taken.append((key.name, own))
       return own
     }
-    if SourceValues.isSame(own.text, other.text) && !own.wasObserved || isSameActivation(key, own, other) {
-      return other
+    if SourceValues.isSame(own.text, other.text) && !own.wasObserved { return other }
+    if isSameActivation(key, own, other) {
+      // A graph settles what the config's word means.
+      var settled = other
+      settled.wasObserved = own.wasObserved
+      return settled
     }
     if settlesWord(own, other, of: key) {
       note(

@@ -120,7 +120,7 @@ import WeightMapping
     let other = try plan(
       layers: layers.replacing("1e-05", with: "null").replacing("\"head_size\": 3", with: "\"num_heads\": 3"))
     #expect(other.notes.contains { $0.kind == .assumed(key: "num_attention_heads") })
-    #expect(other.notes.contains { $0.kind == .assumed(key: "layer_norm_eps") })
+    #expect(other.config["layer_norm_eps"]?.doubleValue == 1e-12)
   }
 
   @Test func aConfigOfKerasHubIsNoConfigOfTransformers() throws {
