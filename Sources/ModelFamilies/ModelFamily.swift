@@ -90,6 +90,7 @@ public struct ModelFamily: Sendable {
       ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
       ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
       ("mpnet.yaml", PackageResources.mpnet_yaml), ("ernie.yaml", PackageResources.ernie_yaml),
+      ("uer.yaml", PackageResources.uer_yaml),
     ]
   }
 

@@ -167,9 +167,10 @@ struct DialectMatcher {
   /// Of dialects that differ in what they require next to the names, the one of which most is there. Some may still be
   /// missing: ``MappingTable/conflicts(with:_:)`` reports it.
   /// A variant is looked at only where a config asks for it, and then goes before what it stands for.
-  func best(modelType: String?, architectures: [String] = []) -> DialectMatch? {
+  /// With `family` no other is looked at.
+  func best(modelType: String?, architectures: [String] = [], family: String? = nil) -> DialectMatch? {
     var best: DialectMatch?
-    for (t, table) in tables.enumerated() {
+    for (t, table) in tables.enumerated() where family == nil || table.family == family {
       let asked = table.dialects.filter { $0.variant != nil && $0.isOpen(to: architectures) }
       let replaced = asked.filter { !$0.scopes(in: names(for: $0).scopeNames).isEmpty }.compactMap { $0.variant?.of }
       for (d, dialect) in table.dialects.enumerated()

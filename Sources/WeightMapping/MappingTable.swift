@@ -41,6 +41,9 @@ public struct MappingTable: Sendable {
     ("bert.BERT-keras.yaml", PackageResources.bert_BERT_keras_yaml),
     ("bert.keras-hub.yaml", PackageResources.bert_keras_hub_yaml),
     ("albert.keras-hub.yaml", PackageResources.albert_keras_hub_yaml),
+    ("electra.keras-hub.yaml", PackageResources.electra_keras_hub_yaml),
+    ("distilbert.keras-hub.yaml", PackageResources.distilbert_keras_hub_yaml),
+    ("roberta.keras-hub.yaml", PackageResources.roberta_keras_hub_yaml),
     ("bert.bert4keras.yaml", PackageResources.bert_bert4keras_yaml),
     ("electra.google-tf1.yaml", PackageResources.electra_google_tf1_yaml),
     ("albert.google-tf1.yaml", PackageResources.albert_google_tf1_yaml),
@@ -55,6 +58,7 @@ public struct MappingTable: Sendable {
     ("megatron-bert.megatron-lm.yaml", PackageResources.megatron_bert_megatron_lm_yaml),
     ("gpt.openai.yaml", PackageResources.gpt_openai_yaml),
     ("codertimo.bert-pytorch.yaml", PackageResources.codertimo_bert_pytorch_yaml),
+    ("uer.uer-py.yaml", PackageResources.uer_uer_py_yaml),
     ("ulmfit.fastai.yaml", PackageResources.ulmfit_fastai_yaml),
   ]
 

@@ -78,7 +78,8 @@ struct Recognizer: Sendable {
     let table = known.flatMap { known in tables.first { $0.family == known.family } } ?? named
     let type = table?.model.isOf(modelType: config.modelType) == true ? config.modelType : table?.model.modelType
     let matcher = DialectMatcher(tables: tables, names: source.names, values: config.values, ignoring: ignoring)
-    if let match = matcher.best(modelType: type ?? config.modelType, architectures: config.architectures),
+    if let match = matcher.best(
+      modelType: type ?? config.modelType, architectures: config.architectures, family: config.kerasFamily),
       match.isCredible, isSubstantial(match), known == nil || tables[match.table].family == known?.family
     {
       let matched = tables[match.table]

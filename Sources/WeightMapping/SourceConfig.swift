@@ -49,6 +49,17 @@ struct SourceConfig {
   var modelType: String? { json?["model_type"]?.stringValue }
   var architectures: [String] { json?["architectures"]?.elements?.compactMap(\.stringValue) ?? [] }
 
+  /// The family whose class of KerasHub the model is, where Keras has recorded the class.
+  var kerasFamily: String? {
+    guard let name = values.value("class_name"), ["Backbone", "Classifier", "MaskedLM"].contains(where: name.hasSuffix)
+    else { return nil }
+    let families: KeyValuePairs = [
+      "DistilBert": "distilbert", "XLMRoberta": "roberta", "Roberta": "roberta", "Albert": "albert",
+      "Electra": "electra", "Bert": "bert",
+    ]
+    return families.first { name.hasPrefix($0.key) }?.value
+  }
+
   /// Why it has no value for a key.
   var absence: String { json == nil ? "no config was given" : "\(name) has none" }
 }

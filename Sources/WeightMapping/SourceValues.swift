@@ -10,6 +10,11 @@ struct SourceValues {
     // Keras says there how each layer was made.
     if let text = own[Self.modelConfigKey], let json = try? JSON.parse(text) {
       Self.collect(json, Self.modelConfigKey, into: &own)
+      if own["class_name"] == nil, let name = json["class_name"]?.stringValue { own["class_name"] = name }
+    }
+    // A config that Keras wrote has the arguments of the class inside.
+    if config?["class_name"]?.stringValue != nil, let inner = config?["config"] {
+      Self.collect(inner, "config", into: &own)
     }
     self.own = own
     self.config = config

@@ -119,7 +119,10 @@ extension PredictionHead {
       dense: TransformWeights(
         dense: try loader.dense(.predictionTransform, width, hidden),
         activation: heads.predictionActivation ?? config.activation),
-      norm: try loader.norm(.predictionNorm, width, .variance(epsilon: config.layerNormEpsilon))
+      // Norms of layers may only scale and shift; the head's divides by a deviation in any case.
+      norm: try loader.norm(
+        .predictionNorm, width,
+        config.takesStatistics ? config.normalization() : .variance(epsilon: config.layerNormEpsilon))
     )
   }
 }

@@ -1,0 +1,227 @@
+"""Checkpoints of programs whose names no other fixture has: each program in a container that its users have, with what it computes.
+
+The Keras classes of transformers need tf-keras, TF Garden tf-models-official, and KerasHub and bert4keras keras-hub and bert4keras:
+`Tests/Interop/test_garden.py` and `test_keras_models.py` say how they are installed. A program that cannot be imported is left out.
+"""
+
+import json
+import os
+import shutil
+
+import numpy as np
+
+from . import fixture
+
+SIZES = {"vocab_size": 31, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12,
+         "max_position_embeddings": 12, "type_vocab_size": 2}  # fmt: skip
+IDS = np.array([[2, 7, 9, 11, 3, 0, 0], [2, 8, 10, 12, 13, 14, 3]])
+TYPES = np.array([[0, 0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1, 1]])
+OUTPUTS = ["last_hidden_state", "pooler_output", "logits", "prediction_logits", "seq_relationship_logits", "sop_logits",
+           "start_logits", "end_logits"]  # fmt: skip
+
+
+def randomize(model, rng):
+    """Large weights, so that a mistake shows; normalizations near 1 and 0."""
+    made = []
+    for value, variable in zip(model.get_weights(), model.weights):
+        name = getattr(variable, "path", variable.name).lower()
+        scale = 0.1 if "norm" in name else 0.3
+        made.append((value * ("norm" in name) + rng.normal(0, scale, value.shape)).astype("f4"))
+    model.set_weights(made)
+
+
+def inputs(padding=0, types=True):
+    ids = np.where(IDS == 0, padding, IDS)
+    mask = (IDS != 0).astype("i8")
+    return {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": TYPES} if types else {})
+
+
+def write(folder, config, given, outputs):
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    arrays = {name: np.asarray(value) for name, value in (given | outputs).items()}
+    np.savez(folder / "reference.npz", **arrays)
+
+
+@fixture("programs/transformers", alone=True)
+def transformers_classes(folder):
+    os.environ["TF_USE_LEGACY_KERAS"] = os.environ["USE_TF"] = "1"
+    import tensorflow as tf
+    import transformers
+
+    forms = {"BertForPreTraining": "h5", "AlbertForPreTraining": "h5", "RobertaForSequenceClassification": "checkpoint",
+             "ElectraForMaskedLM": "checkpoint", "DistilBertForQuestionAnswering": "checkpoint", "MobileBertForMaskedLM": "checkpoint",
+             "MPNetForTokenClassification": "checkpoint", "BertForTokenClassification": "training"}  # fmt: skip
+    other = {"Albert": {"embedding_size": 6}, "Electra": {"embedding_size": 6},
+             "Roberta": {"type_vocab_size": 1, "pad_token_id": 1, "max_position_embeddings": 14}, "MPNet": {"pad_token_id": 1},
+             "DistilBert": {"dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 12},
+             "MobileBert": {"embedding_size": 4, "intra_bottleneck_size": 4, "true_hidden_size": 4, "num_feedforward_networks": 2}}  # fmt: skip
+    for seed, (name, form) in enumerate(forms.items()):
+        family = name.split("For")[0]
+        rng = np.random.default_rng(900 + seed)
+        config = getattr(transformers, family + "Config")(**{**SIZES, **other.get(family, {})}, num_labels=3 if "Classification" in name else 2)
+        model = getattr(transformers, "TF" + name)(config)
+        given = inputs(config.pad_token_id or 0, family not in ("Roberta", "MPNet", "DistilBert"))
+        model(given)
+        randomize(model, rng)
+        outputs = model(given)
+        target = folder / f"{form}-{name}"
+        target.mkdir()
+        found = {key: getattr(outputs, key) for key in OUTPUTS if getattr(outputs, key, None) is not None}
+        write(target, {**config.to_diff_dict(), "architectures": [name]}, given, found)
+        if form == "h5":
+            model.save_weights(target / "tf_model.h5")
+        elif form == "checkpoint":
+            model.save_weights(str(target / "weights"), save_format="tf")
+        else:
+            optimizer = tf.keras.optimizers.legacy.Adam(1e-9)
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(model(given).logits)
+            optimizer.apply_gradients(
+                (g, v) for g, v in zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables) if g is not None
+            )
+            tf.train.Checkpoint(model=model, optimizer=optimizer).write(str(target / "ckpt-1"))
+            outputs = model(given)
+            write(target, {**config.to_diff_dict(), "architectures": [name]}, given, {"logits": outputs.logits})
+        (target / "checkpoint").unlink(missing_ok=True)
+
+
+@fixture("programs/garden", alone=True)
+def garden(folder):
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import tensorflow as tf
+    from official.nlp.modeling import networks
+
+    sizes = {"vocab_size": 31, "hidden_size": 8, "num_attention_heads": 2, "max_sequence_length": 12, "type_vocab_size": 2}
+    config = {key: value for key, value in SIZES.items()} | {"hidden_act": "gelu"}
+    given = inputs()
+    words = {"input_word_ids": given["input_ids"], "input_mask": given["attention_mask"], "input_type_ids": TYPES}
+    bert = networks.BertEncoder(**sizes, num_layers=1, intermediate_size=12, dropout_rate=0.0, attention_dropout_rate=0.0)
+    randomize(bert, np.random.default_rng(931))
+    hidden, pooled = bert([words["input_word_ids"], words["input_mask"], words["input_type_ids"]])
+    target = folder / "h5-bert"
+    target.mkdir()
+    bert.save_weights(target / "bert.h5")
+    write(target, config, given, {"last_hidden_state": hidden, "pooler_output": pooled})
+    albert = networks.AlbertEncoder(**sizes, embedding_width=6, num_layers=3, intermediate_size=12, dropout_rate=0.0, attention_dropout_rate=0.0)
+    randomize(albert, np.random.default_rng(932))
+    hidden, pooled = albert([words["input_word_ids"], words["input_mask"], words["input_type_ids"]])
+    target = folder / "checkpoint-albert"
+    target.mkdir()
+    tf.train.Checkpoint(encoder=albert).write(str(target / "bert_model.ckpt-1"))
+    albert_config = config | {"num_hidden_layers": 3, "embedding_size": 6, "num_hidden_groups": 1, "inner_group_num": 1}
+    write(target, albert_config, given, {"last_hidden_state": hidden, "pooler_output": pooled})
+
+
+@fixture("programs/keras-hub", alone=True)
+def keras_hub_backbones(folder):
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        import keras_hub
+        from keras_hub.src.models.electra.electra_backbone import ElectraBackbone
+    except ImportError:
+        return
+    models = keras_hub.models
+    sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 12, "dropout": 0.0, "max_sequence_length": 12}
+    kinds = [
+        ("h5-bert", models.BertBackbone, {"vocabulary_size": 31}),
+        ("weights-albert", models.AlbertBackbone, {"vocabulary_size": 31, "embedding_dim": 6, "num_layers": 3}),
+        ("h5-electra", ElectraBackbone, {"vocab_size": 31, "embedding_dim": 6}),
+        ("weights-electra", ElectraBackbone, {"vocab_size": 31, "embedding_dim": 6}),
+        ("weights-distilbert", models.DistilBertBackbone, {"vocabulary_size": 31}),
+        ("weights-roberta", models.RobertaBackbone, {"vocabulary_size": 31}),
+        ("h5-roberta", models.RobertaBackbone, {"vocabulary_size": 31}),
+    ]
+    import keras
+
+    for seed, (name, kind, more) in enumerate(kinds):
+        keras.utils.clear_session()
+        model = kind(**{**sizes, **more})
+        randomize(model, np.random.default_rng(940 + seed))
+        has_types = "roberta" not in name and "distilbert" not in name
+        given = inputs(types=has_types)
+        words = {"token_ids": given["input_ids"], "padding_mask": given["attention_mask"]}
+        outputs = model(words | ({"segment_ids": TYPES} if has_types else {}))
+        found = {"last_hidden_state": outputs["sequence_output"] if isinstance(outputs, dict) else outputs}
+        if name.endswith("bert") and isinstance(outputs, dict):
+            found["pooler_output"] = outputs["pooled_output"]
+        target = folder / name
+        target.mkdir()
+        write(target, keras.saving.serialize_keras_object(model), given, found)
+        if name.startswith("h5"):
+            # What keras-hub's users have: the weights alone.
+            model.save(target / "whole.h5")
+            shutil.move(target / "whole.h5", target / "model.h5")
+        else:
+            model.save_weights(target / "model.weights.h5")
+
+
+@fixture("programs/bert4keras", alone=True)
+def bert4keras_models(folder):
+    os.environ["TF_KERAS"] = os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    try:
+        import tensorflow as tf
+        import tf_keras
+
+        # It asks for the version there.
+        tf.keras.__version__ = tf_keras.__version__
+        from bert4keras.models import build_transformer_model
+    except ImportError:
+        return
+    config = SIZES | {"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "initializer_range": 0.02}
+    target = folder / "h5-mlm"
+    target.mkdir()
+    (target / "config.json").write_text(json.dumps(config))
+    model = build_transformer_model(str(target / "config.json"), with_mlm=True, with_pool=True)
+    randomize(model, np.random.default_rng(960))
+    model.save_weights(target / "best_model.h5")
+    # Without padding, which it masks by a special id.
+    ids, types = IDS[1:], TYPES[1:]
+    outputs = model.predict([ids, types])
+    given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
+    write(target, config, given, {} if not isinstance(outputs, list) else {"pooler_output": outputs[0]})
+
+
+@fixture("programs/uer", alone=True)
+def uer_models(folder):
+    """UER-py is no package: its folder must be the current one and on the path."""
+    try:
+        from uer.embeddings import Embedding, str2embedding
+        from uer.encoders import str2encoder
+        from uer.models.model import Model
+        from uer.targets import Target, str2target
+    except (ImportError, FileNotFoundError):
+        return
+    import types
+
+    import torch
+
+    config = {"emb_size": 8, "hidden_size": 8, "feedforward_size": 12, "hidden_act": "gelu", "heads_num": 2, "layers_num": 2,
+              "max_seq_length": 12, "dropout": 0.0, "mask": "fully_visible", "embedding": ["word", "pos", "seg"],
+              "encoder": "transformer", "target": ["mlm", "sp"], "tie_weights": True}  # fmt: skip
+    usual = {"parameter_sharing": False, "factorized_embedding_parameterization": False, "layernorm_positioning": "post",
+             "relative_position_embedding": False, "has_residual_attention": False, "remove_transformer_bias": False,
+             "remove_attention_scale": False, "remove_embedding_layernorm": False, "feed_forward": "dense", "layernorm": "normal"}  # fmt: skip
+    arguments = types.SimpleNamespace(**config, **usual)
+    torch.manual_seed(970)
+    embedding, target = Embedding(arguments), Target()
+    for name in arguments.embedding:
+        embedding.update(str2embedding[name](arguments, 31), name)
+    for name in arguments.target:
+        target.update(str2target[name](arguments, 31), name)
+    model = Model(arguments, embedding, str2encoder["transformer"](arguments), None, None, target).eval()
+    for name, parameter in model.named_parameters():
+        torch.nn.init.normal_(parameter, 1.0 if "gamma" in name else 0.0, 0.1 if "norm" in name else 0.3)
+    segments = np.where(IDS == 0, 0, TYPES + 1)
+    with torch.no_grad():
+        seg = torch.tensor(segments)
+        hidden = model.encoder(model.embedding(torch.tensor(IDS), seg), seg)
+        mlm, sp = model.target.mlm, model.target.sp
+        words = mlm.linear_2(mlm.layer_norm(mlm.act(mlm.linear_1(hidden))))
+        pooled = torch.tanh(sp.linear_1(hidden[:, 0]))
+        pairs = sp.linear_2(pooled)
+    here = folder / "torch-mlm-sp"
+    here.mkdir()
+    torch.save(model.state_dict(), here / "model.bin")
+    given = {"input_ids": IDS, "attention_mask": (IDS != 0).astype("i8"), "token_type_ids": segments}
+    outputs = {"last_hidden_state": hidden, "pooler_output": pooled, "prediction_logits": words, "seq_relationship_logits": pairs}
+    write(here, config, given, outputs)

@@ -1,0 +1,34 @@
+import TensorIO
+import TestSupport
+import Testing
+
+/// Every program in the containers that its users have, each file by the real writer: it converts, and the model computes what the
+/// program computed.
+@Suite("Programs in their containers")
+struct ProgramsTests {
+  private static let cases: [String] = {
+    let root = fixture("programs")
+    let programs = ((try? FileSystem.names(inFolder: root)) ?? []).sorted()
+    return programs.flatMap { program in
+      ((try? FileSystem.names(inFolder: "\(root)/\(program)")) ?? []).sorted().map { "\(program)/\($0)" }
+    }
+  }()
+
+  @Test func theFixturesAreThere() { #expect(Self.cases.count >= 16) }
+
+  @Test(arguments: cases)
+  func computesWhatTheProgramComputed(_ name: String) throws {
+    let folder = TemporaryFolder()
+    let source = fixture("programs/\(name)")
+    let checkpoint = try #require(
+      try FileSystem.names(inFolder: source).first { name in
+        [".h5", ".index", ".bin"].contains { name.hasSuffix($0) }
+      })
+    let output = folder.file("model.safetensors")
+    let made = try Program.run(
+      "convert", "auto-to-native", "\(source)/\(checkpoint)", "-o", output, "--config", "\(source)/config.json")
+    #expect(made.status == 0, "\(made.both)")
+    let verified = try Program.run("verify", output, "--fixtures", "\(source)/reference.npz", "--tolerance", "2e-5")
+    #expect(verified.status == 0, "\(verified.both)")
+  }
+}
