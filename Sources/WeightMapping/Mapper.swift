@@ -49,8 +49,9 @@ public struct Mapper: Sendable {
   {
     let config = SourceConfig(json: config, name: "", values: SourceValues(metadata, config: config))
     let model = SentenceModules(tensors, config: nil).modelTensors
-    // The values of the config count, and not what it names: a config may be of another model.
-    let match = recognizer.match(model, SourceConfig(json: nil, name: "", values: config.values))
+    // The values of the config count, and not what it names, unless nothing else decides: a config may be of another model.
+    var match = recognizer.match(model, SourceConfig(json: nil, name: "", values: config.values))
+    if case .ambiguous = match { match = recognizer.match(model, config) }
     return recognition(match, config.values)
   }
 

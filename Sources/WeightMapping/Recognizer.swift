@@ -84,7 +84,11 @@ struct Recognizer: Sendable {
     {
       let matched = tables[match.table]
       if known == nil, named == nil, match.scope.isBare {
-        let others = possibleTables(signatureNames, config, besides: matched)
+        let others = possibleTables(signatureNames, config, besides: matched).filter { table in
+          // It must know the names as well as the one that was found.
+          let matcher = DialectMatcher(tables: [table], names: source.names, values: config.values, ignoring: ignoring)
+          return matcher.best(modelType: table.model.modelType).map { $0.count >= match.count } == true
+        }
         if !others.isEmpty { return .ambiguous([matched] + others) }
       }
       return .matched(MatchedSource(table: matched, match: match, tensors: tensors, source: source))

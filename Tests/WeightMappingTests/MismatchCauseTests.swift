@@ -1,3 +1,4 @@
+import CheckpointReaders
 import ModelSupport
 import TensorIO
 import TestSupport
@@ -131,6 +132,15 @@ import WeightMapping
 
   @Test func aPlainBERTNeedsNoDecision() throws {
     #expect(try plan(bare(positions: 512, types: 2), nil).family == "bert")
+    // A RoBERTa has no such head.
+    var source = bare(positions: 514, types: 2)
+    for part in ["weight", "bias"] { source.add("cls.seq_relationship.\(part)", part == "bias" ? [2] : [2, h]) }
+    #expect(try plan(source, nil).family == "bert")
+    // Where the names leave it open, recognition asks the config.
+    let roberta = JSON.object([.init("model_type", .string("roberta"))])
+    #expect(try mapper().recognize(bare(positions: 40, types: 1).tensors, config: roberta).family == "roberta")
+    let mpnet = try CheckpointOpener().open(fixture("heads/MPNetModel")).source.tensors
+    #expect(try mapper().recognize(mpnet).family == "mpnet")
   }
 
   @Test func aChosenFamilyIsTakenWhateverTheConfigSays() throws {
