@@ -15,7 +15,8 @@ import json
 import numpy as np, tensorflow as tf
 from official.nlp.modeling import models, networks
 folder, layout, head, seed, sizes = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), json.loads(sys.argv[5])
-gelu = lambda x: tf.keras.activations.gelu(x, approximate=False)
+# Garden's own gelu: official/modeling/activations/gelu.py.
+gelu = lambda x: tf.keras.activations.gelu(x, approximate=True)
 old = {} if layout.endswith("V2") else {"dict_outputs": True}
 encoder = getattr(networks, layout)(inner_activation=gelu, type_vocab_size=2, **sizes, **old)
 rng = np.random.default_rng(seed)
