@@ -271,7 +271,22 @@ private struct Walk {
   }
 
   mutating func setFullNames() {
-    for index in found.indices { found[index].info.fullName = fullNames[found[index].info.name] }
+    for index in found.indices {
+      let name = found[index].info.name
+      found[index].info.fullName = fullNames[name] ?? Self.repeatedName(in: name)
+    }
+  }
+
+  /// The variable's name in a path that no list has: Keras' groups are called as the layer, and so are the variables in them, as in
+  /// `layer_0/c_fc/layer_0/c_fc/kernel:0`. `nil` where nothing is repeated.
+  private static func repeatedName(in path: String) -> String? {
+    let parts = path.split(separator: "/")
+    guard parts.last?.utf8.contains(UInt8(ascii: ":")) == true, parts.count <= 64 else { return nil }
+    for count in 1..<max(2, (parts.count + 1) / 2)
+    where 2 * count < parts.count && parts[..<count] == parts[count..<2 * count] {
+      return withoutOutput(parts[count...].joined(separator: "/"))
+    }
+    return nil
   }
 
   /// Sorts by the position of each part of the path in Keras' lists; paths that are in no list come last, in their order.
