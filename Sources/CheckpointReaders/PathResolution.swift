@@ -164,7 +164,10 @@ struct PathResolution {
     if accepts(.tensorFlow), let frozen = frozenGraph(names) {
       return Result(path: FileSystem.join(folder, frozen), warnings: warnings)
     }
-    if let error = UnknownFormat.error(forFolder: folder, names) { throw error }
+    if !names.contains(where: TrainingFiles.isTrainingState), let error = UnknownFormat.error(forFolder: folder, names)
+    {
+      throw error
+    }
     throw noCheckpoint(in: folder, names, warnings)
   }
 

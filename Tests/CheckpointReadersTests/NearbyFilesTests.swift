@@ -1,0 +1,82 @@
+import CheckpointReaders
+import TensorIO
+import TestSupport
+import Testing
+
+/// What is opened for a path, and which config and vocabulary belong to it.
+@Suite("Files near a checkpoint") struct NearbyFilesTests {
+  private let folder = TemporaryFolder()
+
+  /// A SavedModel in a version folder, with files at these paths.
+  private func savedModel(_ others: [String]) throws {
+    for name in ["m", "m/assets", "m/7", "m/7/assets", "m/7/assets.extra", "m/7/variables"] { folder.makeFolder(name) }
+    for name in ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"] {
+      _ = try folder.copy(fixture("tensorflow/graph-v2/\(name)"), as: "m/7/\(name)")
+    }
+    for name in others { _ = try folder.write(Array("{}".utf8), name) }
+  }
+
+  @Test(arguments: [
+    "m/7/bert_config.json", "m/7/assets/bert_config.json", "m/7/assets.extra/config.json", "m/bert_config.json",
+    "m/assets/my_config.json",
+  ])
+  func theConfigOfASavedModel(name: String) throws {
+    try savedModel([name])
+    for path in ["m", "m/7", "m/7/saved_model.pb", "m/7/variables", "m/7/variables/variables.index"] {
+      let opened = try CheckpointOpener().open(folder.file(path))
+      #expect(opened.path.hasSuffix("variables/variables.index"))
+      let config = try #require(opened.configPath, "\(path)")
+      #expect(FileSystem.isSameFile(config, folder.file(name)), "\(config)")
+    }
+  }
+
+  @Test func theNearestGoesFirst() throws {
+    try savedModel(["m/bert_config.json", "m/7/config.json", "m/7/assets/vocab.txt", "m/vocab.txt"])
+    let opened = try CheckpointOpener().open(folder.file("m"))
+    #expect(FileSystem.isSameFile(try #require(opened.configPath), folder.file("m/7/config.json")))
+    #expect(FileSystem.isSameFile(try #require(opened.vocabularyPath), folder.file("m/7/assets/vocab.txt")))
+  }
+
+  /// FARM's folder: the model, its heads in files of their own, and a config for each.
+  @Test func aConfigOfTheFilesOwnName() throws {
+    _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "language_model.bin")
+    _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "prediction_head_0.bin")
+    for name in ["language_model", "prediction_head_0", "processor", "tokenizer"] {
+      _ = try folder.write(Array("{}".utf8), "\(name)_config.json")
+    }
+    let opened = try CheckpointOpener().open(folder.path)
+    #expect(FileSystem.baseName(opened.path) == "language_model.bin")
+    #expect(opened.configPath.map(FileSystem.baseName) == "language_model_config.json")
+    let head = try CheckpointOpener().open(folder.file("prediction_head_0.bin"))
+    #expect(head.configPath.map(FileSystem.baseName) == "prediction_head_0_config.json")
+  }
+
+  @Test func theStateFileLeadsToItsCheckpoint() throws {
+    for name in ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"] {
+      _ = try folder.copy(fixture("tensorflow/bert-tiny/\(name)"))
+    }
+    let state = try folder.write(Array("model_checkpoint_path: \"/elsewhere/bert_model.ckpt\"\n".utf8), "checkpoint")
+    #expect(FileSystem.baseName(try CheckpointOpener().open(state).path) == "bert_model.ckpt.index")
+    _ = try folder.write(Array("model_checkpoint_path: \"other\"\n".utf8), "checkpoint")
+    let error = formatError { _ = try CheckpointOpener().open(state) }
+    #expect(error?.kind == .unreadable && error?.found == "other")
+  }
+
+  @Test func trainingStateIsNoCheckpoint() throws {
+    let names = ["training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state_0.pth"]
+    for name in names { _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: name) }
+    _ = try folder.write(Array("{}".utf8), "config.json")
+    _ = try folder.write(Array("[PAD]\n".utf8), "vocab.txt")
+    let error = formatError { _ = try CheckpointOpener().open(folder.path) }
+    #expect(error?.kind == .unrecognized && error?.problem.contains("only training state") == true)
+    _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "weights.bin")
+    #expect(FileSystem.baseName(try CheckpointOpener().open(folder.path).path) == "weights.bin")
+  }
+
+  @Test func arraysNextToACheckpointAreNone() throws {
+    _ = try folder.copy(fixture("tensorflow/bert-tiny/reference.npz"))
+    #expect(FileSystem.baseName(try CheckpointOpener().open(folder.path).path) == "reference.npz")
+    _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "model.pt")
+    #expect(FileSystem.baseName(try CheckpointOpener().open(folder.path).path) == "model.pt")
+  }
+}
