@@ -17,6 +17,8 @@ def write(folder, config, class_name="BertForSequenceClassification", base_class
     base = micro_model(base_class, seed)
     base.save_pretrained(folder / "base")
     model = getattr(transformers, class_name).from_pretrained(folder / "base")
+    # PEFT writes where the base was loaded from, which would be a path of this machine.
+    model.name_or_path = "base"
     wrapped = peft.get_peft_model(model, config)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed + 1)
