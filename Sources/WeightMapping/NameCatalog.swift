@@ -56,12 +56,15 @@ extension Dialect {
     guard !repeatsLayer, !spellings.contains(where: { $0.other.utf8.contains(where: LayerNumber.isDigit) }) else {
       return catalog.names.map { find($0, in: scope) }
     }
-    var lookup = CatalogLookup(dialect: self, scope: scope, catalog: catalog)
-    return catalog.names.indices.map { lookup.match(ofNameAt: $0) }
+    var inside = CatalogLookup(self, scope, catalog, isInside: true)
+    lazy var outside = CatalogLookup(self, scope, catalog, isInside: false)
+    return catalog.names.enumerated().map { index, name in
+      name.hasPrefix(scope.prefix) ? inside.match(ofNameAt: index) : outside.match(ofNameAt: index)
+    }
   }
 }
 
-/// The lookup of a catalog's names in one dialect under one scope.
+/// The lookup of a catalog's names in one dialect: of those that are inside a scope, or of those that are not.
 private struct CatalogLookup {
   /// What a name or a pattern leads to, and at which attempt: a name as it is comes before one that is spelled otherwise.
   private struct Found {
@@ -72,102 +75,82 @@ private struct CatalogLookup {
   private let dialect: Dialect
   private let scope: Scope
   private let catalog: NameCatalog
-  /// By pattern, for names inside the scope and outside of it; `nil` is not known yet.
-  private var foundInside: [Found??]
-  private var foundOutside: [Found??]
-  /// By shape, whether a name of that shape can be one that a rule has as it is.
-  private var mayBeLiteralInside: [Bool?]
-  private var mayBeLiteralOutside: [Bool?]
-  /// Whether names of a shape are looked up one by one: spelled as the rules have them they have other numbers.
-  private var isSingleInside: [Bool?]
-  private var isSingleOutside: [Bool?]
+  /// What is taken off the names, and its shape; empty for names outside of the scope.
+  private let prefix: String
+  private let prefixShape: String
+  /// What names may lack: nothing, or the dialect's root.
+  private let roots: [String]
   private let addsNumbers: Bool
   private let literalShapes: Set<String>
-  private let prefixShape: String
+  /// By pattern; `nil` is not known yet.
+  private var found: [Found??]
+  /// By shape, whether a name of that shape can be one that a rule has as it is.
+  private var mayBeLiteral: [Bool?]
+  /// By shape, whether its names are looked up one by one: spelled as the rules have them they have other numbers.
+  private var isSingle: [Bool?]
 
-  init(dialect: Dialect, scope: Scope, catalog: NameCatalog) {
+  init(_ dialect: Dialect, _ scope: Scope, _ catalog: NameCatalog, isInside: Bool) {
     self.dialect = dialect
     self.scope = scope
     self.catalog = catalog
-    foundInside = Array(repeating: nil, count: catalog.patterns.count)
-    foundOutside = foundInside
-    mayBeLiteralInside = Array(repeating: nil, count: catalog.shapes.count)
-    mayBeLiteralOutside = mayBeLiteralInside
-    isSingleInside = mayBeLiteralInside
-    isSingleOutside = mayBeLiteralInside
+    prefix = isInside ? scope.prefix : ""
+    prefixShape = NamePattern.withoutNumbers(prefix)
+    roots = isInside && scope.isBare ? ["", dialect.root] : [""]
     addsNumbers = dialect.spellings.contains { $0.ours.utf8.contains(where: LayerNumber.isDigit) }
     literalShapes = Set(dialect.literals.keys.map(NamePattern.withoutNumbers))
-    prefixShape = NamePattern.withoutNumbers(scope.prefix)
+    found = Array(repeating: nil, count: catalog.patterns.count)
+    mayBeLiteral = Array(repeating: nil, count: catalog.shapes.count)
+    isSingle = mayBeLiteral
   }
 
   mutating func match(ofNameAt index: Int) -> RuleMatch? {
     let name = catalog.names[index]
-    let isInside = scope.prefix.isEmpty || name.hasPrefix(scope.prefix)
-    if addsNumbers, isSingle(shape: catalog.shapeOfName[index], isInside: isInside) {
-      return dialect.find(name, in: scope)
-    }
+    let shape = catalog.shapeOfName[index]
+    if addsNumbers, isSingle(shape: shape) { return dialect.find(name, in: scope) }
     var best: (attempt: Int, match: RuleMatch)?
-    if mayBeLiteral(shape: catalog.shapeOfName[index], isInside: isInside),
-      let found = first(in: dialect.literals, local(name, isInside: isInside), isInside: isInside)
-    {
+    if mayBeLiteral(shape: shape), let found = first(in: dialect.literals, name.dropFirst(prefix.count)) {
       best = (found.attempt, RuleMatch(source: found.source, layer: nil))
     }
     for candidate in catalog.candidates[catalog.starts[index]..<catalog.starts[index + 1]]
     where candidate.layer >= dialect.firstLayer {
-      guard let found = found(pattern: candidate.pattern, isInside: isInside),
-        best.map({ found.attempt < $0.attempt }) != false
-      else { continue }
+      guard let found = found(pattern: candidate.pattern), best.map({ found.attempt < $0.attempt }) != false else {
+        continue
+      }
       best = (found.attempt, RuleMatch(source: found.source, layer: candidate.layer - dialect.firstLayer))
     }
     return best?.match
   }
 
-  /// What a name is without the scope's prefix.
-  private func local(_ name: String, isInside: Bool) -> String {
-    isInside ? String(name.dropFirst(scope.prefix.count)) : name
-  }
-
-  private mutating func found(pattern: Int, isInside: Bool) -> Found? {
-    if let known = isInside ? foundInside[pattern] : foundOutside[pattern] { return known }
+  private mutating func found(pattern: Int) -> Found? {
+    if let known = found[pattern] { return known }
     let text = catalog.patterns[pattern]
     // A number of the prefix is no layer's.
-    let isWhole = !isInside || scope.prefix.isEmpty || text.hasPrefix(scope.prefix)
-    let found = isWhole ? first(in: dialect.patterns, local(text, isInside: isInside), isInside: isInside) : nil
-    if isInside { foundInside[pattern] = .some(found) } else { foundOutside[pattern] = .some(found) }
-    return found
-  }
-
-  /// A name of that shape without the scope's prefix.
-  private func local(shape: Int, isInside: Bool) -> String {
-    isInside ? String(catalog.shapes[shape].dropFirst(prefixShape.count)) : catalog.shapes[shape]
-  }
-
-  private mutating func isSingle(shape: Int, isInside: Bool) -> Bool {
-    if let known = isInside ? isSingleInside[shape] : isSingleOutside[shape] { return known }
-    let own = local(shape: shape, isInside: isInside)
-    let result =
-      dialect.spelled(own) != own || scope.isBare && dialect.spelled(dialect.root + own) != dialect.root + own
-    if isInside { isSingleInside[shape] = result } else { isSingleOutside[shape] = result }
+    let result = text.hasPrefix(prefix) ? first(in: dialect.patterns, text.dropFirst(prefix.count)) : nil
+    found[pattern] = .some(result)
     return result
   }
 
-  private mutating func mayBeLiteral(shape: Int, isInside: Bool) -> Bool {
-    if let known = isInside ? mayBeLiteralInside[shape] : mayBeLiteralOutside[shape] { return known }
-    let result = attempts(local(shape: shape, isInside: isInside), isInside: isInside).contains {
-      literalShapes.contains(NamePattern.withoutNumbers($0))
-    }
-    if isInside { mayBeLiteralInside[shape] = result } else { mayBeLiteralOutside[shape] = result }
+  private mutating func isSingle(shape: Int) -> Bool {
+    if let known = isSingle[shape] { return known }
+    let own = catalog.shapes[shape].dropFirst(prefixShape.count)
+    let result = roots.contains { dialect.spelled($0 + own) != $0 + own }
+    isSingle[shape] = result
+    return result
+  }
+
+  private mutating func mayBeLiteral(shape: Int) -> Bool {
+    if let known = mayBeLiteral[shape] { return known }
+    let own = catalog.shapes[shape].dropFirst(prefixShape.count)
+    let result = attempts(own).contains { literalShapes.contains(NamePattern.withoutNumbers($0)) }
+    mayBeLiteral[shape] = result
     return result
   }
 
   /// The forms in which a name is looked up: as it is, spelled as the rules have it, and the same below the root.
-  private func attempts(_ local: String, isInside: Bool) -> [String] {
-    let forms = scope.isBare && isInside ? [local, dialect.root + local] : [local]
-    return forms.flatMap { [$0, dialect.spelled($0)] }
-  }
+  private func attempts(_ local: Substring) -> [String] { roots.flatMap { [$0 + local, dialect.spelled($0 + local)] } }
 
-  private func first(in rules: [String: RuleSource], _ local: String, isInside: Bool) -> Found? {
-    for (attempt, form) in attempts(local, isInside: isInside).enumerated() {
+  private func first(in rules: [String: RuleSource], _ local: Substring) -> Found? {
+    for (attempt, form) in attempts(local).enumerated() {
       if let source = rules[form] { return Found(attempt: attempt, source: source) }
     }
     return nil
