@@ -138,7 +138,9 @@ let package = Package(
       exclude: ["Listings"], swiftSettings: strict),
     .testTarget(
       name: "ConversionTests",
-      dependencies: ["Conversion", "WeightMapping", "CheckpointReaders", "TestSupport", "ModelSupport"],
+      dependencies: [
+        "Conversion", "NativeFormat", "WeightMapping", "CheckpointReaders", "TestSupport", "ModelSupport",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ComparisonTests",

@@ -8,7 +8,7 @@ extension ModelComparison {
   /// Compares the converted model in the file at `model` with the checkpoint that it was made of.
   ///
   /// ```swift
-  /// let options = try SourceOptions().completed(byModelAt: "model.safetensors")
+  /// let options = try SourceOptions().completed(by: try NativeModel.open("model.safetensors"))
   /// let source = try SourceModel("bert/bert_model.ckpt", options: options)
   /// let comparison = try ModelComparison.compare(modelAt: "model.safetensors", with: source)
   /// print(comparison.differences.isEmpty)

@@ -1,5 +1,5 @@
-import CheckpointFormats
 import CheckpointReaders
+import NativeFormat
 import TensorIO
 import WeightMapping
 
@@ -14,6 +14,8 @@ public struct SourceOptions: Sendable, Equatable {
   public var renamings: [Renaming] = []
   /// Folder of a LoRA adapter (PEFT) that is merged into the weights.
   public var adapter: String?
+  /// Whether native files keep their names and weights: renamings and adapter are for checkpoints as they were.
+  public var sparesNativeFiles = false
   /// Whether the moving averages of weights are taken where a checkpoint has both; where it has nothing else they are taken
   /// in any case.
   public var takesAverages = false
@@ -42,11 +44,8 @@ public struct SourceOptions: Sendable, Equatable {
   /// The same with what a native file says of its conversion in place of what is not given.
   ///
   /// - Throws: `FormatError` of kind `input` where an adapter was merged and none is given: its folder is not known
-  public func completed(byModelAt path: String) throws -> SourceOptions {
-    let source = try CheckpointOpener().openFile(path)
-    guard let text = source.metadata.first(where: { $0.key == NativeKey.source })?.value,
-      let recorded = (try? JSON.parse(text))?["options"]
-    else { return self }
+  public func completed(by model: NativeModel) throws(FormatError) -> SourceOptions {
+    guard let recorded = model.source?["options"] else { return self }
     var result = self
     result.family = family ?? recorded["family"]?.stringValue
     result.takesAverages = takesAverages || recorded["averages"]?.boolValue == true
@@ -58,7 +57,8 @@ public struct SourceOptions: Sendable, Equatable {
     }
     if adapter == nil, recorded["adapter"]?.boolValue == true {
       throw FormatError(
-        .input, "an adapter was merged into this model, and its folder is not given", file: path, advice: .giveAdapter)
+        .input, "an adapter was merged into this model, and its folder is not given", file: model.path,
+        advice: .giveAdapter)
     }
     return result
   }
@@ -123,6 +123,7 @@ extension OpenedCheckpoint {
   package func applying(_ options: SourceOptions) throws -> AppliedOptions {
     var applied = AppliedOptions(checkpoint: self)
     applied.takesAverages = options.takesAverages
+    if options.sparesNativeFiles, source.format == .native { return applied }
     if !options.renamings.isEmpty {
       let renamed = try RenamedSource(source, options.renamings, file: path)
       applied.notes.append(contentsOf: renamed.notes)

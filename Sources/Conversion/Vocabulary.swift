@@ -44,19 +44,29 @@ public struct Vocabulary: Sendable {
 
   public enum Casing: String, Sendable { case cased, uncased }
 
-  /// Where the vocabulary contradicts the config: their sizes.
-  public func findings(config: JSON) -> [VocabularyFinding] {
+  /// Where the vocabulary contradicts the config: their sizes. `added` are the ids of ``addedTokens()``, where they are known
+  /// already.
+  public func findings(config: JSON, added: Set<Int>? = nil) -> [VocabularyFinding] {
     let tokens = tokenCount
     guard let rows = config["vocab_size"]?.intValue, tokens != rows else { return [] }
     guard tokens < rows else { return [.moreTokensThanRows(tokens: tokens, rows: rows)] }
-    let added = AddedTokens(nextTo: path).ids.count { (tokens..<rows).contains($0) }
+    let added = (added ?? addedTokens()).count { $0 < rows }
     return tokens + added < rows ? [.fewerTokensThanRows(tokens: tokens, added: added, rows: rows)] : []
   }
 
-  /// The number of tokens that files in its folder add behind its own.
-  public var addedTokenCount: Int {
+  /// The ids of the tokens that files in its folder add behind its own, which are read for it: `added_tokens.json`
+  /// (`{"token": id}`), and `added_tokens` of `tokenizer.json`. A file that cannot be read adds none.
+  public func addedTokens() -> Set<Int> {
+    guard let path else { return [] }
+    func json(_ name: String) -> JSON? {
+      let file = FileSystem.join(FileSystem.folder(of: path), name)
+      guard FileSystem.isFile(file), let text = try? FileSystem.text(file, limit: 256 << 20) else { return nil }
+      return try? JSON.parse(text, file: file)
+    }
+    let listed = (json("added_tokens.json")?.members ?? []).map(\.value.intValue)
+    let ofTokenizer = (json("tokenizer.json")?["added_tokens"]?.elements ?? []).map { $0["id"]?.intValue }
     let own = tokenCount
-    return AddedTokens(nextTo: path).ids.count { $0 >= own }
+    return Set((listed + ofTokenizer).compactMap(\.self).filter { $0 >= own })
   }
 
   /// Where the vocabulary contradicts the `tokenizer_config.json` in its folder: whether text is made lower-case before it
@@ -127,29 +137,6 @@ public enum VocabularyFinding: Sendable, Equatable {
         "the vocabulary is cased (\(share(capitals, tokens))): tokenize with do_lower_case set to false, which is not "
         + "the default of BERT tokenizers"
     }
-  }
-}
-
-/// The ids of tokens that are kept apart from a vocabulary: `added_tokens.json` (`{"token": id}`), and `added_tokens` of
-/// `tokenizer.json`. A file that cannot be read adds none.
-private struct AddedTokens {
-  private(set) var ids: Set<Int> = []
-
-  init(nextTo vocabulary: String?) {
-    guard let vocabulary else { return }
-    let folder = FileSystem.folder(of: vocabulary)
-    for member in Self.json(folder, "added_tokens.json")?.members ?? [] {
-      if let id = member.value.intValue { ids.insert(id) }
-    }
-    for token in Self.json(folder, "tokenizer.json")?["added_tokens"]?.elements ?? [] {
-      if let id = token["id"]?.intValue { ids.insert(id) }
-    }
-  }
-
-  private static func json(_ folder: String, _ name: String) -> JSON? {
-    let path = FileSystem.join(folder, name)
-    guard FileSystem.isFile(path), let text = try? FileSystem.text(path, limit: 256 << 20) else { return nil }
-    return try? JSON.parse(text, file: path)
   }
 }
 

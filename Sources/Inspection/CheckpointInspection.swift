@@ -156,6 +156,8 @@ public struct InspectedVocabulary: Sendable {
   /// `nil` where it cannot be read.
   public let contents: Vocabulary?
   public let tokenCount: Int?
+  /// The ids of the tokens that other files add to them.
+  public let addedTokens: Set<Int>
 
   /// `nil` where there is none.
   init?(_ checkpoint: OpenedCheckpoint) {
@@ -167,11 +169,12 @@ public struct InspectedVocabulary: Sendable {
       return nil
     }
     tokenCount = contents?.tokenCount
+    addedTokens = contents?.addedTokens() ?? []
   }
 
   func warnings(config: JSON?) -> [CheckpointInspection.Warning] {
     guard let contents else { return path.map { [.unreadableVocabulary($0)] } ?? [] }
-    let findings = (config.map(contents.findings) ?? []) + contents.tokenizerFindings
+    let findings = (config.map { contents.findings(config: $0, added: addedTokens) } ?? []) + contents.tokenizerFindings
     return findings.filter(\.isWarning).map { .vocabulary($0) }
   }
 }

@@ -82,10 +82,11 @@ extension DialectParser {
 
   func parseSpellings(_ value: YAMLValue) throws(FormatError) -> [(other: String, ours: String)] {
     var result: [(other: String, ours: String)] = []
+    let names = rules.sourceNames
     for (other, ours) in try value.map("spellings") {
       guard !other.isEmpty else { throw ours.fail("a spelling of nothing") }
       // A name of the rules that was respelled would lead to another rule, or to none.
-      let taken = rules.sourceNames.filter { $0[...].firstRange(ofBytes: other) != nil }
+      let taken = names.filter { $0[...].firstRange(ofBytes: other) != nil }
       if let known = taken.min() {
         throw ours.fail("'\(other)' is a part of '\(known)', which a rule takes as it is")
       }

@@ -52,6 +52,7 @@ enum DropLists {
   static func rules(of drop: YAMLValue) throws(FormatError) -> (rules: [DropRule], lists: [String]) {
     var result: [DropRule] = []
     var names: [String] = []
+    var patterns: Set<String> = []
     for item in try drop.list("drop") {
       var added: [DropRule] = []
       if item.isScalar {
@@ -60,13 +61,13 @@ enum DropLists {
       } else {
         added = [try DropRule(item, cause: nil)]
       }
-      // Lists of two frameworks have some rules in common.
-      let isKnown = { (rule: DropRule) in item.isScalar && result.contains { $0.glob.pattern == rule.glob.pattern } }
-      for rule in added where !isKnown(rule) {
-        guard !result.contains(where: { $0.glob.pattern == rule.glob.pattern }) else {
+      for rule in added {
+        if patterns.insert(rule.glob.pattern).inserted {
+          result.append(rule)
+        } else if !item.isScalar {
+          // Lists of two frameworks have some rules in common; a rule of its own is there once.
           throw item.fail("two drop rules have the glob '\(rule.glob.pattern)'")
         }
-        result.append(rule)
       }
     }
     return (result, names)

@@ -103,8 +103,8 @@ extension Mapper {
     var advice: [FormatError.Advice] = []
     if isCut { advice.append(.listUnmapped) }
     if report.conflicts.contains(where: \.isMendedByOtherConfig) { advice.append(.giveConfig) }
-    let inLayers = report.unexpected.count { draft.isInsideLayers($0.name) }
-    if inLayers > 0 {
+    let beginnings = draft.beginningsOfLayers
+    if report.unexpected.contains(where: { entry in beginnings.contains(where: entry.name.hasPrefix) }) {
       advice.append(
         .sentence(
           "Unexpected tensors inside the layers are part of a computation that is not \(report.description ?? "this family")'s: "
@@ -129,17 +129,15 @@ extension MappingConflict {
 }
 
 extension PlanDraft {
-  /// Whether a name that no rule knows has the number of one of the layers in the model's scope.
-  func isInsideLayers(_ name: String) -> Bool {
+  /// What stands before the number of a layer in the model's names.
+  fileprivate var beginningsOfLayers: Set<String> {
     let dialect = assignments.dialect
     let scope = assignments.source.match.scope
-    guard name.hasPrefix(scope.prefix) else { return false }
-    // What stands before the layer's number in the names of the dialect.
-    let beginnings = Set(
-      dialect.rules.flatMap(\.sources).filter(\.isPerLayer).compactMap { pattern -> String? in
-        let known = scope.qualified(pattern.text, root: dialect.root)
-        return known.split(separator: "{", maxSplits: 1).first.map(String.init)
-      })
-    return beginnings.contains { name.hasPrefix($0) }
+    return Set(
+      dialect.rules.flatMap(\.sources).filter(\.isPerLayer).compactMap { pattern in
+        let name = scope.qualified(pattern.text, root: dialect.root)
+        return name[...].firstRange(ofBytes: NamePattern.placeholder).map { String(name[..<$0.lowerBound]) }
+      }
+    ).subtracting([""])
   }
 }

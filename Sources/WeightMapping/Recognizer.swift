@@ -45,6 +45,8 @@ struct Recognizer: Sendable {
     var best: TableMatch?
     for names in SourceNames.all(of: tensors, takesAverages: takesAverages) {
       let match = match(tensors, names, config, ignoring)
+      // No other names can show more of a model than all tensors.
+      if case .matched(let source) = match, source.match.count == tensors.count { return match }
       switch (match, best) {
       case (.known(let family), nil) where !hasTable(family): return match
       case (.matched(let new), .matched(let old)): if new.match.count > old.match.count { best = match }

@@ -157,7 +157,7 @@ struct Convert: ParsableCommand {
     if !isExport { object.set("file_bytes", .int(result.fileSize)) }
     if let dtype = result.storageType { object.set("dtype", .string(dtype.rawValue)) }
     if !isExport { object.set("config", result.config) }
-    object.set("assumed", .object(result.assumed.map { JSON.Member($0.key, $0.value) }))
+    object.set("assumed", result.assumed.json)
     object.set("notes", .strings(result.notes.map(\.text)))
     object.set("warnings", .strings(warnings))
     return object

@@ -1,5 +1,4 @@
 import ArgumentParser
-import CheckpointReaders
 import Comparison
 import Conversion
 import TensorIO
@@ -35,25 +34,17 @@ struct Diff: ParsableCommand {
     try reportingErrors(compare)
   }
 
-  /// Renamings and adapter are for checkpoints as they were, not for what was made of them.
-  private func options(for path: String) throws -> SourceOptions {
-    var options = reading.source
-    if (try? CheckpointOpener().open(path).source.format) == .native {
-      options.renamings = []
-      options.adapter = nil
-    }
-    return options
-  }
-
   private func compare() throws {
+    var options = reading.source
+    options.sparesNativeFiles = true
     let inputs = try [a, b].map { path in
-      let model = try SourceModel(path, options: options(for: path), dangerousContent: .tolerated)
+      let model = try SourceModel(path, options: options, dangerousContent: .tolerated)
       Console.warn(model.checkpoint.warnings)
       return ModelDifference.Input(model, name: path)
     }
     let result = try ProgressBar.during("comparing") {
       try ModelDifference.between(
-        inputs[0], inputs[1], mapper: reading.source.mapper(), tolerance: tolerance, progress: $0)
+        inputs[0], inputs[1], mapper: options.mapper(), tolerance: tolerance, progress: $0)
     }
     if !json { for note in result.notes { Console.error("note: \(printable(note.text))") } }
     Console.result(json ? result.json().text(pretty: true) : DifferenceText(result).text)

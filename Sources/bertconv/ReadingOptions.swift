@@ -45,6 +45,8 @@ extension Renaming: ExpressibleByArgument {
 }
 
 extension [(key: String, value: JSON)] {
+  var json: JSON { .object(map { JSON.Member($0.key, $0.value) }) }
+
   /// A sentence on config keys whose values were assumed.
   var assumptionText: String {
     "rests on \(count == 1 ? "an assumption" : "assumptions"): "

@@ -76,7 +76,7 @@ struct SummaryText {
     guard let contents = vocabulary.contents, let count = vocabulary.tokenCount else {
       return file + ", which cannot be read"
     }
-    let added = contents.addedTokenCount
+    let added = vocabulary.addedTokens.count
     return "\(file), \(grouped(count)) tokens" + (added > 0 ? " and \(grouped(added)) added ones" : "")
       + (contents.casing.map { ", \($0.rawValue)" } ?? "")
   }

@@ -94,7 +94,7 @@ struct Verify: ParsableCommand {
       text += comparison.text(source: against)
     }
     result.set("passed", .bool(passed))
-    result.set("assumed", .object(assumed.map { JSON.Member($0.key, $0.value) }))
+    result.set("assumed", assumed.json)
     if result["outputs"] == nil { result.set("outputs", .array([])) }
     if result["first_divergence"] == nil { result.set("first_divergence", .null) }
     if let page, let outputs { try page.write(pageBytes(outputs, verdicts: text, passed: passed)) }
@@ -114,7 +114,7 @@ struct Verify: ParsableCommand {
   private func compare(_ native: NativeModel, _ path: String) throws -> ModelComparison {
     var options = reading.source
     options.allowUnexpected = leavingOut.allowUnexpected
-    let source = try SourceModel(path, config: config, options: options.completed(byModelAt: model))
+    let source = try SourceModel(path, config: config, options: options.completed(by: native))
     if let html { try PageFile.refuse(html, toReplace: source.checkpoint.source.files.map(\.path)) }
     // With fixtures the tolerance is for what the model computes: its tensors stay exact.
     return try ProgressBar.during("comparing") {

@@ -1,5 +1,6 @@
 import CheckpointReaders
 import Conversion
+import NativeFormat
 import TensorIO
 import TestSupport
 import Testing
@@ -56,7 +57,7 @@ import Testing
     #expect(result.config["architectures"]?.elements?.first?.stringValue == "BertForSequenceClassification")
     #expect(result.notes.contains { $0.text.hasPrefix("merged the adapter") })
     // The provenance names it: a comparison needs it too.
-    let error = formatError { _ = try SourceOptions().completed(byModelAt: output) }
+    let error = formatError { _ = try SourceOptions().completed(by: try NativeModel.open(output)) }
     #expect(error?.advice == .giveAdapter)
   }
 
