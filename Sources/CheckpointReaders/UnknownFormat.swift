@@ -90,9 +90,8 @@ enum UnknownFormat {
   /// An error for a zip archive that is no checkpoint itself: the checkpoints in it are named.
   static func error(forZip names: [String], path: String) -> FormatError {
     let suffixes = CheckpointKind.allCases.flatMap(\.suffixes) + [".pickle", ".joblib", "saved_model.pb"]
-    let others = ["training_args.bin", "optimizer.pt", "scheduler.pt", "optimizer.bin"]
     let models = names.filter { name in
-      suffixes.contains { name.hasSuffix($0) } && !others.contains(FileSystem.baseName(name))
+      suffixes.contains { name.hasSuffix($0) } && !TrainingFiles.isTrainingState(FileSystem.baseName(name))
         && !name.hasPrefix("__MACOSX/")
     }
     let shown = (models.isEmpty ? names : models).prefix(3).map { "'\(withoutMiddle($0))'" }

@@ -4,16 +4,16 @@ import TensorIO
 /// How values flow in one body of a graph, and the patterns in it.
 struct GraphFlow {
   private let nodes: [TensorFlowGraph.Node]
-  private let indices: [String: Int]
   /// The nodes whose values each node takes; `nil` for an argument of the function.
   private let inputs: [[Int?]]
   private let consumers: [[Int]]
+  /// The nodes that normalize scores of attention, one a layer.
+  private var attentions: Set<Int> = []
 
   init(_ body: TensorFlowGraph.Body) {
     nodes = body.nodes
     let indices = Dictionary(
       body.nodes.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
-    self.indices = indices
     inputs = body.nodes.map { node in
       node.inputs.filter { !$0.hasPrefix("^") }.map { indices[TensorFlowGraph.nodeName($0)] }
     }
@@ -22,6 +22,7 @@ struct GraphFlow {
       for source in sources { if let source { consumers[source].append(index) } }
     }
     self.consumers = consumers
+    attentions = findAttentions()
   }
 
   /// Operators that hand on the values that they take.
@@ -163,7 +164,6 @@ extension GraphFlow {
   /// How many layers of attention follow one another on the longest way through the body: a graph may run one model twice,
   /// or two models. `depth` is that of a function that a node calls. 0 also for a body with a loop.
   func attentionDepth(depth called: (String) -> Int = { _ in 0 }) -> Int {
-    let attentions = attentions
     let calls = Dictionary(
       uniqueKeysWithValues: nodes(["PartitionedCall", "StatefulPartitionedCall"]).compactMap { node in
         nodes[node].function("f").map(called).flatMap { $0 > 0 ? (node, $0) : nil }
@@ -186,8 +186,7 @@ extension GraphFlow {
     return done == nodes.count ? depth.max() ?? 0 : 0
   }
 
-  /// The nodes that normalize scores of attention, one a layer.
-  private var attentions: Set<Int> {
+  private func findAttentions() -> Set<Int> {
     let found = nodes(["Softmax"]).filter { node in
       reaches(
         inputs[node].first ?? nil, steps: 6,

@@ -12,7 +12,7 @@ import TensorIO
 ///       base_model.model.MODULE.lora_magnitude_vector [out]      of DoRA (Liu et al. 2024): each row gets this length
 ///       base_model.model.MODULE.weight      of modules_to_save: stands in place of the base's
 ///
-/// scale is lora_alpha / r, or lora_alpha / √r with use_rslora. Source: PEFT 0.17, tuners/lora and utils/save_and_load.py.
+/// scale is lora_alpha / r, or lora_alpha / √r with use_rslora. Source: PEFT 0.21, tuners/lora and utils/save_and_load.py.
 struct LoRAAdapter {
   /// The change of one weight.
   struct Update {
@@ -37,6 +37,8 @@ struct LoRAAdapter {
   private let configFile: String
 
   static let configName = "adapter_config.json"
+  private static let mergeWithPEFT: FormatError.Advice =
+    "Merge it with PEFT (merge_and_unload), save the model, and convert that."
 
   init(_ folder: String) throws(FormatError) {
     guard FileSystem.isFolder(folder) else {
@@ -78,7 +80,7 @@ struct LoRAAdapter {
       FormatError(
         .unsupported, "the adapter is of a kind that is not merged", file: configFile, found: setting,
         expected: "a LoRA, rank-stabilized LoRA or DoRA adapter",
-        advice: "Merge it with PEFT (merge_and_unload), save the model, and convert that.")
+        advice: Self.mergeWithPEFT)
     }
     guard let type = config["peft_type"]?.stringValue, type == "LORA" else {
       throw refuse("peft_type \(config["peft_type"]?.text() ?? "not given")")
@@ -124,7 +126,7 @@ struct LoRAAdapter {
     guard !key.unicodeScalars.contains(where: { "*+?[](){}|\\$".unicodeScalars.contains($0) }) else {
       throw FormatError(
         .unsupported, "alpha_pattern of the adapter has a regular expression, which is not read", file: configFile,
-        found: key, advice: "Merge it with PEFT (merge_and_unload), save the model, and convert that.")
+        found: key, advice: Self.mergeWithPEFT)
     }
     return key.hasPrefix("^") ? module == key.dropFirst() : module == key || module.hasSuffix("." + key)
   }
@@ -181,7 +183,7 @@ struct LoRAAdapter {
     guard !name.split(separator: ".").contains(where: { $0.hasPrefix("lora_") || $0 == "token_adapter" }) else {
       throw FormatError(
         .unsupported, "the adapter has a tensor that is not merged", file: file, tensor: tensor.name,
-        advice: "Merge it with PEFT (merge_and_unload), save the model, and convert that.")
+        advice: Self.mergeWithPEFT)
     }
     // Written by older versions as MODULE.modules_to_save.default.weight, next to the original.
     if name[...].firstRange(ofBytes: ".original_module.") != nil { return }

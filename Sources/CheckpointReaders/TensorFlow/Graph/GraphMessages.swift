@@ -64,29 +64,20 @@ struct GraphTensor {
 
   /// The values of a small tensor of numbers.
   var numbers: [Double]? {
-    guard let type, let size = type.size, let count = checkedElementCount(shape), count <= 64,
-      content.count.isMultiple(of: size)
+    guard let type, Self.numberTypes.contains(type), let decode = type.numberDecoder, let size = type.size,
+      let count = checkedElementCount(shape), count <= 64, content.count.isMultiple(of: size),
+      content.count / size <= count
     else { return nil }
-    var values = stride(from: 0, to: content.count, by: size).compactMap { number(at: $0, type) }
-    guard values.count == content.count / size, values.count <= count else { return nil }
+    var values = Bytes(content).withSpan { bytes in
+      (0..<content.count / size).map { decode(bytes, $0 * size) }
+    }
+    if type == .f32 { values = values.map { shortest(Float($0)) } }
     let last = values.last ?? 0
     while values.count < count { values.append(last) }
     return values
   }
 
-  private func number(at offset: Int, _ type: ElementType) -> Double? {
-    var bits: UInt64 = 0
-    for byte in content[offset..<(offset + (type.size ?? 0))].reversed() { bits = bits << 8 | UInt64(byte) }
-    switch type {
-    case .f32: return shortest(Float(bitPattern: UInt32(truncatingIfNeeded: bits)))
-    case .f64: return Double(bitPattern: bits)
-    case .bf16: return Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits) << 16))
-    case .f16: return Double(Float(Float16(bitPattern: UInt16(truncatingIfNeeded: bits))))
-    case .i32: return Double(Int32(truncatingIfNeeded: bits))
-    case .i64: return Double(Int64(bitPattern: bits))
-    default: return nil
-    }
-  }
+  private static let numberTypes: Set<ElementType> = [.f16, .bf16, .f32, .f64, .i32, .i64]
 }
 
 /// The number that the shortest decimal of a float is.
