@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build stage install uninstall check-install demo demo-real check test lint format interop examples docs \
+.PHONY: help deps build stage install uninstall check-install demo demo-real check test lint index format interop examples docs \
 	sanitize fuzz bench bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
@@ -102,6 +102,10 @@ lint: ## check the format, the comments that unsafe code needs, and that no work
 	swift format lint --strict -r $(SOURCES)
 	@Scripts/check_unsafe.sh
 	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts Benchmarks; then echo 'lint: the lines above mark work as left to do' >&2; exit 1; fi
+
+# The next build takes the new index into the program.
+index: deps ## write the index of families and dialects anew, after a change of their files
+	BERTCONV_RECORD=1 swift test --filter TableIndexTests/theIndex
 
 format: ## format all Swift files in place
 	swift format -i -r $(SOURCES)

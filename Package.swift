@@ -133,7 +133,8 @@ let package = Package(
     .testTarget(
       name: "WeightMappingTests",
       dependencies: [
-        "WeightMapping", "Conversion", "NativeFormat", "CheckpointReaders", "TestSupport", "ModelSupport",
+        "ModelFamilies", "WeightMapping", "Conversion", "NativeFormat", "CheckpointReaders", "TestSupport",
+        "ModelSupport",
       ],
       exclude: ["Listings"], swiftSettings: strict),
     .testTarget(

@@ -62,10 +62,10 @@ public struct EncoderConfig: Sendable {
 
   /// Reads and checks a config; `file` is its origin, for messages.
   public init(_ json: JSON, file: String? = nil) throws(FormatError) {
-    try self.init(json, file: file, families: ModelFamily.builtIn())
+    try self.init(json, file: file, families: FamilyCatalog.builtIn())
   }
 
-  package init(_ json: JSON, file: String?, families: [ModelFamily]) throws(FormatError) {
+  package init(_ json: JSON, file: String?, families: FamilyCatalog) throws(FormatError) {
     guard json.members != nil else { throw FormatError(.config, "the config is not a JSON object", file: file) }
     let (family, modelType) = try Self.family(of: json, file: file, among: families)
     let settings = SettingReader(json: json, family: family, file: file)
@@ -156,20 +156,20 @@ extension ModelFamily {
 extension EncoderConfig {
   /// The family that `model_type` names, and that name; the first where it is absent.
   private static func family(
-    of json: JSON, file: String?, among families: [ModelFamily]
+    of json: JSON, file: String?, among families: FamilyCatalog
   ) throws(FormatError) -> (ModelFamily, String) {
     let given = json["model_type"].flatMap { $0 == .null ? nil : $0 }
     if let given, given.stringValue == nil {
       throw FormatError(
         .config, "the config's model_type is not usable", file: file, found: given.text(), expected: "a string")
     }
-    let type = given?.stringValue ?? families.first?.modelType ?? ""
-    guard let family = families.first(where: { $0.isOf(modelType: type) }) else {
+    let type = given?.stringValue ?? families.entries.first?.identity.modelType ?? ""
+    guard let entry = families.entries.first(where: { $0.identity.isOf(modelType: type) }) else {
       throw FormatError(
         .unsupported, "the encoder does not run models of this family", file: file, found: "model_type '\(type)'",
-        expected: families.flatMap(\.modelTypes).map { "'\($0)'" }.joined(separator: " or "))
+        expected: families.entries.flatMap(\.identity.modelTypes).map { "'\($0)'" }.joined(separator: " or "))
     }
-    return (family, type)
+    return (entry.family, type)
   }
 
   /// Settings that change what is computed, and that no block computes.

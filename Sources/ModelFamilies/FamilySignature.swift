@@ -89,3 +89,67 @@ package struct SignatureNames: Sendable {
     self.entries = entries
   }
 }
+
+// MARK: Signatures in an index
+
+extension IndexEncoder {
+  package mutating func add(_ signatures: [FamilySignature]) {
+    add(signatures) { encoder, signature in
+      encoder.add(signature.names.map(\.pattern))
+      encoder.add(signature.shapes) { encoder, wanted in
+        encoder.add(wanted.name.pattern)
+        encoder.add(wanted.shape) { $0.add($1) }
+      }
+      encoder.add(signature.only.map(\.pattern))
+      encoder.add(signature.config) { encoder, entry in
+        encoder.add(entry.key)
+        encoder.add(entry.value.text())
+      }
+    }
+  }
+
+  private mutating func add(_ size: FamilySignature.Size) {
+    switch size {
+    case .any: add(0)
+    case .powerOfTwoAndTwo: add(1)
+    case .exactly(let size): add(2 + size)
+    }
+  }
+}
+
+extension IndexDecoder {
+  package mutating func signatures() throws(Failure) -> [FamilySignature] {
+    var signatures: [FamilySignature] = []
+    for _ in 0..<(try count()) { signatures.append(try signature()) }
+    return signatures
+  }
+
+  private mutating func signature() throws(Failure) -> FamilySignature {
+    let names = try globs()
+    var shapes: [(name: Glob, shape: [FamilySignature.Size])] = []
+    for _ in 0..<(try count()) {
+      let name = Glob(try text())
+      var shape: [FamilySignature.Size] = []
+      for _ in 0..<(try count()) { shape.append(try size()) }
+      shapes.append((name, shape))
+    }
+    let only = try globs()
+    var config: [(key: String, value: JSON)] = []
+    for _ in 0..<(try count()) {
+      let key = try text()
+      guard let value = try? JSON.parse(try text()) else { throw Failure() }
+      config.append((key, value))
+    }
+    return FamilySignature(names: names, shapes: shapes, only: only, config: config)
+  }
+
+  private mutating func globs() throws(Failure) -> [Glob] { try texts().map { Glob($0) } }
+
+  private mutating func size() throws(Failure) -> FamilySignature.Size {
+    switch try number() {
+    case 0: .any
+    case 1: .powerOfTwoAndTwo
+    case let size: .exactly(size - 2)
+    }
+  }
+}

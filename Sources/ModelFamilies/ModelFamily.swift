@@ -4,12 +4,8 @@ import TensorIO
 ///
 /// Mapping, encoder, exporters and summaries read this value. It is made of one YAML file a family (`Families/`);
 /// `docs/EXTENDING.md` specifies what such a file may say.
-public struct ModelFamily: Sendable {
-  public let name: String
-  /// The family with its article, as in "a BERT".
-  public let description: String
-  /// Values of `model_type` that mean this model, the canonical one first.
-  public let modelTypes: [String]
+public final class ModelFamily: Sendable {
+  package let identity: FamilyIdentity
   /// What the canonical names of the base model begin with, as in `bert.`; files of a bare model may lack it.
   public let basePrefix: String
   public let computation: Computation
@@ -25,10 +21,6 @@ public struct ModelFamily: Sendable {
   package let groups: [TensorGroup]
   /// In forward order; those with `{layer}` that follow one another repeat together.
   package let tensors: [CanonicalTensor]
-  /// What tells its checkpoints from those of families with the same names, or names it where no dialect fits.
-  package let signatures: [FamilySignature]
-  /// What checkpoints of another family rarely have: where nothing else decides, the model may be of either.
-  package let possibleSignatures: [FamilySignature]
   /// Indices into ``tensors``, in their order; several where a tensor may be kept under two names.
   private let tensorsByRole: [TensorRole: [Int]]
   private let parts: Set<ModelPart>
@@ -40,9 +32,10 @@ public struct ModelFamily: Sendable {
     labels: Labels?, architectures: [Architecture], groups: [TensorGroup], tensors: [CanonicalTensor],
     signatures: [FamilySignature] = [], possibleSignatures: [FamilySignature] = []
   ) {
-    self.name = name
-    self.description = description
-    self.modelTypes = modelTypes
+    identity = FamilyIdentity(
+      name: name, description: description, modelTypes: modelTypes,
+      architectures: architectures.flatMap { [$0.name] + $0.others }, signatures: signatures,
+      possibleSignatures: possibleSignatures)
     self.basePrefix = basePrefix
     self.computation = computation
     self.configKeys = configKeys
@@ -52,8 +45,6 @@ public struct ModelFamily: Sendable {
     self.architectures = architectures
     self.groups = groups
     self.tensors = tensors
-    self.signatures = signatures
-    self.possibleSignatures = possibleSignatures
     var byRole: [TensorRole: [Int]] = [:]
     for (index, tensor) in tensors.enumerated() {
       if let role = tensor.role { byRole[role, default: []].append(index) }
@@ -65,43 +56,17 @@ public struct ModelFamily: Sendable {
       uniquingKeysWith: { first, _ in first })
   }
 
-  /// The families that are built into the program, parsed once.
-  public static func builtIn() throws(FormatError) -> [ModelFamily] { try parsed.get() }
-
-  private static let parsed = Result { () throws(FormatError) -> [ModelFamily] in
-    let shared = try SharedDefinitions.builtIn()
-    var families: [ModelFamily] = []
-    for (file, content) in files {
-      let root = try YAMLValue.parse(String(decoding: content, as: UTF8.self), file: file)
-      families.append(try FamilyParser.parse(root, shared: shared))
-    }
-    return families
-  }
-
-  /// In the order in which they are asked; one whose names another has as well comes before it. A new family is one line
-  /// here and its file.
-  private static var files: [(name: String, content: [UInt8])] {
-    [
-      ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
-      ("xlm-roberta-xl.yaml", PackageResources.xlm_roberta_xl_yaml),
-      ("roberta.yaml", PackageResources.roberta_yaml), ("data2vec-text.yaml", PackageResources.data2vec_text_yaml),
-      ("electra.yaml", PackageResources.electra_yaml), ("albert.yaml", PackageResources.albert_yaml),
-      ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
-      ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
-      ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
-      ("mpnet.yaml", PackageResources.mpnet_yaml), ("ernie.yaml", PackageResources.ernie_yaml),
-      ("uer.yaml", PackageResources.uer_yaml),
-    ]
-  }
-
-  public var modelType: String { modelTypes[0] }
+  public var name: String { identity.name }
+  /// The family with its article, as in "a BERT".
+  public var description: String { identity.description }
+  /// Values of `model_type` that mean this model, the canonical one first.
+  public var modelTypes: [String] { identity.modelTypes }
+  public var modelType: String { identity.modelType }
 
   /// Whether `architecture` is a class of the family, as `RobertaModel` is.
-  public func hasArchitecture(_ architecture: String) -> Bool {
-    architectures.contains { $0.name == architecture || $0.others.contains(architecture) }
-  }
+  public func hasArchitecture(_ architecture: String) -> Bool { identity.hasArchitecture(architecture) }
 
-  public func isOf(modelType type: String?) -> Bool { type.map(modelTypes.contains) ?? false }
+  public func isOf(modelType type: String?) -> Bool { identity.isOf(modelType: type) }
 
   /// Whether models of the family can have weights of that part.
   public func has(_ part: ModelPart) -> Bool { parts.contains(part) }
@@ -116,20 +81,6 @@ public struct ModelFamily: Sendable {
 
   /// The key of the config that gives a setting; `nil` where the family has none.
   package func key(for setting: ConfigSetting) -> ConfigKey? { keysBySetting[setting].map { configKeys[$0] } }
-
-  /// The keys under which configs of any of the built-in families give a setting, those of the first families first.
-  public static func keys(of setting: ConfigSetting) -> [String] { keysOfSettings[setting] ?? [] }
-
-  private static let keysOfSettings: [ConfigSetting: [String]] = {
-    var result: [ConfigSetting: [String]] = [:]
-    for key in ((try? builtIn()) ?? []).flatMap(\.configKeys) {
-      guard let setting = key.setting else { continue }
-      for name in [key.name] + key.otherNames where result[setting]?.contains(name) != true {
-        result[setting, default: []].append(name)
-      }
-    }
-    return result
-  }()
 
   /// What a word of the activation setting means; `nil` for a word that is not known, or whose function is not computed.
   public func activation(named word: String) -> Activation? {

@@ -61,14 +61,26 @@ package struct NamePattern: Sendable, Equatable {
 
   /// `name` with every number in it written as 0.
   package static func withoutNumbers(_ name: String) -> String {
-    guard name.utf8.contains(where: LayerNumber.isDigit) else { return name }
+    guard hasOtherNumbers(name.utf8.span) else { return name }
     var bytes: [UInt8] = []
+    bytes.reserveCapacity(name.utf8.count)
     var wasDigit = false
     for byte in name.utf8 {
       if !LayerNumber.isDigit(byte) { bytes.append(byte) } else if !wasDigit { bytes.append(UInt8(ascii: "0")) }
       wasDigit = LayerNumber.isDigit(byte)
     }
     return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Whether a number is there that is not a single 0.
+  private static func hasOtherNumbers(_ name: borrowing Span<UInt8>) -> Bool {
+    var wasDigit = false
+    for index in name.indices {
+      let isDigit = LayerNumber.isDigit(name[index])
+      if isDigit, wasDigit || name[index] != UInt8(ascii: "0") { return true }
+      wasDigit = isDigit
+    }
+    return false
   }
 }
 

@@ -28,30 +28,43 @@ public struct Glob: Sendable, Equatable {
   }
 
   private static func finalBytes(_ alternatives: [[Element]]) -> [Bool] {
-    (0...UInt8.max).map { byte in alternatives.contains { $0.last.map { accepts($0, byte) } ?? false } }
+    var result = [Bool](repeating: false, count: 256)
+    for last in alternatives.compactMap(\.last) {
+      switch last {
+      case .literal(let byte): result[Int(byte)] = true
+      case .anyRun, .anyOne: return [Bool](repeating: true, count: 256)
+      case .set: for byte in UInt8.min...UInt8.max where accepts(last, byte) { result[Int(byte)] = true }
+      }
+    }
+    return result
   }
 
   private static func expandBraces(_ pattern: [UInt8]) -> [[UInt8]] {
     var results: [[UInt8]] = [[]]
+    // What no brace has changed yet begins here.
+    var start = 0
     var index = 0
-    while index < pattern.count {
-      if pattern[index] == UInt8(ascii: "{"), let end = pattern[index...].firstIndex(of: UInt8(ascii: "}")) {
-        let options = pattern[(index + 1)..<end].split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-        // A pattern that multiplies out beyond reason keeps its braces as letters.
-        if results.count * options.count <= 256 {
-          results = results.flatMap { start in options.map { start + $0 } }
-          index = end + 1
-          continue
-        }
-      }
-      for i in results.indices { results[i].append(pattern[index]) }
-      index += 1
+    func append(upTo end: Int, to results: inout [[UInt8]]) {
+      guard start < end else { return }
+      for i in results.indices { results[i] += pattern[start..<end] }
     }
+    while let open = pattern[index...].firstIndex(of: UInt8(ascii: "{")) {
+      index = open + 1
+      guard let end = pattern[open...].firstIndex(of: UInt8(ascii: "}")) else { break }
+      let options = pattern[(open + 1)..<end].split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+      // A pattern that multiplies out beyond reason keeps its braces as letters.
+      guard results.count * options.count <= 256 else { continue }
+      append(upTo: open, to: &results)
+      results = results.flatMap { beginning in options.map { beginning + $0 } }
+      (start, index) = (end + 1, end + 1)
+    }
+    append(upTo: pattern.count, to: &results)
     return results
   }
 
   private static func compile(_ pattern: [UInt8]) -> [Element] {
     var elements: [Element] = []
+    elements.reserveCapacity(pattern.count)
     var index = 0
     while index < pattern.count {
       let byte = pattern[index]

@@ -15,8 +15,8 @@ struct MatchedSource {
   let replaced: [Int: MappingReport.Dropped]
 
   init(table: MappingTable, match: DialectMatch, tensors: [TensorInfo], source: SourceNames) {
-    self.table = table
-    dialect = table.dialects[match.dialect]
+    self.table = table.loaded
+    dialect = table.dialects[match.dialect].loaded
     self.match = match
     self.tensors = tensors
     names = match.names
@@ -156,7 +156,7 @@ extension Assignments {
         continue
       }
       // An alias is stored as the tensor's own name is.
-      guard let main = isAlias ? dialect.ruleOfTensor[target] : rule else { continue }
+      guard let main = isAlias ? dialect.content.ruleOfTensor[target] : rule else { continue }
       byTarget[key] = Assignment(
         operation: rules[main].operation, sources: sources, part: part, rule: rule, sourceShape: rules[main].shape)
     }
@@ -164,7 +164,7 @@ extension Assignments {
 
   /// Tensors that the dialect's program lacks, and which change nothing where they are zeros.
   fileprivate mutating func addZeros() {
-    for (tensor, rows) in dialect.zeros {
+    for (tensor, rows) in dialect.content.zeros {
       let key = TargetKey(tensor: tensor, layer: nil)
       guard byTarget[key] == nil,
         let words = table.model.tensors.firstIndex(where: { $0.role == TensorRole(.wordEmbeddings) }),

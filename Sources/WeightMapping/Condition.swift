@@ -14,7 +14,7 @@ struct Condition: Sendable, Equatable {
   }
 }
 
-extension Dialect {
+extension DialectNames {
   func isAllowed(by source: SourceValues) -> Bool { unmetCount(source) == 0 }
 
   /// How many of the conditions do not hold.
@@ -24,7 +24,7 @@ extension Dialect {
 extension MappingTable {
   /// The reasons against reading a source in `dialect`.
   func conflicts(with dialect: Dialect, _ source: SourceValues) -> [MappingConflict] {
-    dialect.conditions.compactMap { condition in
+    dialect.names.conditions.compactMap { condition in
       conflict(with: condition, source).map { MappingConflict(.condition(key: condition.key), $0) }
     }
   }
@@ -36,7 +36,7 @@ extension MappingTable {
       return "\(key) is \(own) in the checkpoint, but \(other) in the config"
     }
     guard !condition.holds(source) else { return nil }
-    let known = dialects.flatMap(\.conditions).filter { $0.key == key }.flatMap(\.values)
+    let known = dialects.flatMap(\.names.conditions).filter { $0.key == key }.flatMap(\.values)
     let list = Set(known).sorted { (Double($0) ?? 0, $0) < (Double($1) ?? 0, $1) }.joined(separator: ", ")
     guard let value = source.value(key) else {
       return

@@ -18,7 +18,7 @@ extension ConfigBuilder {
         .programDefault(key: key.name),
         "\(source.json == nil ? "no config gives \(key.name)" : "\(key.name) is not in \(source.name)"): "
           + "\(value.stringValue ?? value.text()), as \(program) computes then")
-    } else if let value = assignments.dialect.defaults[key.name] ?? key.defaultValue {
+    } else if let value = assignments.dialect.content.defaults[key.name] ?? key.defaultValue {
       config.set(key.name, value)
       noteVariation(key, value)
       guard !key.isQuiet else { return }
@@ -29,9 +29,9 @@ extension ConfigBuilder {
 
   /// What the program of origin computes where a config lacks the key; `nil` where that is not known.
   private func programDefault(of key: ConfigKey) -> (value: JSON, program: String)? {
-    if let value = assignments.dialect.fixed[key.name] { return (value, assignments.dialect.name) }
+    if let value = assignments.dialect.content.fixed[key.name] { return (value, assignments.dialect.name) }
     guard source.json != nil else { return nil }
-    if let value = assignments.dialect.defaults[key.name] { return (value, assignments.dialect.name) }
+    if let value = assignments.dialect.content.defaults[key.name] { return (value, assignments.dialect.name) }
     // Only transformers writes a model_type.
     guard table.model.isOf(modelType: source.modelType), let value = key.absentValue ?? key.defaultValue else {
       return nil
@@ -58,7 +58,7 @@ extension ConfigBuilder {
 
   /// What the dialect's program means by a word of its config, where that is another word.
   private func dialectMeaning(of word: String, _ key: ConfigKey, _ value: SourceConfig.Value) -> String? {
-    value.isCanonical ? nil : assignments.dialect.meanings[key.name]?[word]
+    value.isCanonical ? nil : assignments.dialect.content.meanings[key.name]?[word]
   }
 
   func meaning(of word: String, _ key: ConfigKey, _ value: SourceConfig.Value) -> String {
@@ -67,7 +67,9 @@ extension ConfigBuilder {
 
   /// A word that has meant two things in the dialect's program.
   private mutating func noteVariation(_ key: ConfigKey, _ value: JSON) {
-    guard let word = value.stringValue, let meanings = assignments.dialect.variations[key.name]?[word] else { return }
+    guard let word = value.stringValue, let meanings = assignments.dialect.content.variations[key.name]?[word] else {
+      return
+    }
     note(.twoMeanings(key: key.name), "\(key.name) '\(word)' is \(meanings)")
   }
 }

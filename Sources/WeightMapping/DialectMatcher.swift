@@ -35,25 +35,25 @@ struct Scope: Equatable, Hashable {
   }
 }
 
-extension Dialect {
+extension DialectNames {
   /// The scopes that the anchors show, those of the first anchor that is there.
   ///
   /// A model inside a model (`discriminator/bert/…` next to `generator/bert/…`) shows several: a few are tried. What a
   /// drop rule matches (`adam/mu/bert/…`) is no model and shows none, except where it is the only one.
   func scopes(in names: NamesByEnding) -> [Scope] {
-    let scopes = scopes(in: names, unless: drops.filter { $0.beside == nil })
-    guard scopes.isEmpty, drops.contains(where: \.isModel) else { return scopes }
-    return self.scopes(in: names, unless: drops.filter { $0.beside == nil && !$0.isModel })
+    let scopes = scopes(in: names, dropsModels: true)
+    guard scopes.isEmpty, drops.haveModels else { return scopes }
+    return self.scopes(in: names, dropsModels: false)
   }
 
-  private func scopes(in names: NamesByEnding, unless drops: [DropRule]) -> [Scope] {
+  private func scopes(in names: NamesByEnding, dropsModels: Bool) -> [Scope] {
     for anchor in anchors {
       let ending = root.isEmpty || !anchor.hasPrefix(root) ? anchor : String(anchor.dropFirst(root.count))
       var found: [Scope] = []
       for name in names.names(endingIn: ending) {
         var prefix = String(name.dropLast(ending.count))
         guard prefix.isEmpty || Self.isBoundary(prefix) else { continue }
-        guard !drops.contains(where: { $0.matches(name) }) else { continue }
+        guard !drops.drop(name, evenModels: dropsModels) else { continue }
         var isBare = false
         if ending != anchor {
           isBare = !prefix.hasSuffix(root)
@@ -153,14 +153,14 @@ struct DialectMatcher {
     }
     self.names = made(names)
     var renumbered: [[String]: Names] = [:]
-    for words in Set(tables.flatMap(\.dialects).map(\.renumbered)) where !words.isEmpty {
+    for words in Set(tables.flatMap(\.dialects).map(\.names.renumbered)) where !words.isEmpty {
       let other = SourceNames.renumbered(names, words)
       renumbered[words] = other == names ? self.names : made(other)
     }
     self.renumbered = renumbered
   }
 
-  private func names(for dialect: Dialect) -> Names { renumbered[dialect.renumbered] ?? names }
+  private func names(for dialect: DialectNames) -> Names { renumbered[dialect.renumbered] ?? names }
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
@@ -171,9 +171,10 @@ struct DialectMatcher {
   func best(modelType: String?, architectures: [String] = [], family: String? = nil) -> DialectMatch? {
     var best: DialectMatch?
     for (t, table) in tables.enumerated() where family == nil || table.family == family {
-      let asked = table.dialects.filter { $0.variant != nil && $0.isOpen(to: architectures) }
+      let dialects = table.dialects.map(\.names)
+      let asked = dialects.filter { $0.variant != nil && $0.isOpen(to: architectures) }
       let replaced = asked.filter { !$0.scopes(in: names(for: $0).scopeNames).isEmpty }.compactMap { $0.variant?.of }
-      for (d, dialect) in table.dialects.enumerated()
+      for (d, dialect) in dialects.enumerated()
       where dialect.isOpen(to: architectures) && !replaced.contains(dialect.name) {
         for scope in scopes(of: dialect) {
           let match = self.match(table: t, dialect: d, scope: scope)
@@ -182,13 +183,13 @@ struct DialectMatcher {
             continue
           }
           let isPreferred =
-            table.model.isOf(modelType: modelType) && !tables[current.table].model.isOf(modelType: modelType)
+            table.identity.isOf(modelType: modelType) && !tables[current.table].identity.isOf(modelType: modelType)
           // A copy of some of the weights in a scope of its own must not pass for the model.
           let isFuller =
             match.table == current.table && match.dialect == current.dialect
             && match.countInScope > current.countInScope
           let unmet = dialect.unmetCount(values)
-          let currentUnmet = tables[current.table].dialects[current.dialect].unmetCount(values)
+          let currentUnmet = tables[current.table].dialects[current.dialect].names.unmetCount(values)
           let wins = unmet < currentUnmet || unmet == currentUnmet && (isPreferred || isFuller)
           if match.count > current.count || (match.count == current.count && wins) { best = match }
         }
@@ -197,12 +198,12 @@ struct DialectMatcher {
     return best
   }
 
-  private func scopes(of dialect: Dialect) -> [Scope] {
+  private func scopes(of dialect: DialectNames) -> [Scope] {
     let scopeNames = names(for: dialect).scopeNames
     let found = dialect.scopes(in: scopeNames)
     if !found.isEmpty { return found }
     // Where only copies of the weights are there (moving averages), the names they are copies of show the scope.
-    let copies = dialect.drops.compactMap(\.beside).flatMap { ending in
+    let copies = dialect.drops.endingsOfCopies.flatMap { ending in
       scopeNames.indices(endingIn: ending).map { (index: $0, length: ending.count) }
     }
     let originals = copies.sorted { $0.index < $1.index }.map { copy in
@@ -212,7 +213,7 @@ struct DialectMatcher {
   }
 
   private func match(table: Int, dialect: Int, scope: Scope) -> DialectMatch {
-    let known = tables[table].dialects[dialect]
+    let known = tables[table].dialects[dialect].names
     let catalog = names(for: known).all
     let names = catalog.names
     let found = known.find(allOf: catalog, in: scope)
@@ -241,7 +242,7 @@ struct DialectMatcher {
       }
       matches.append(match)
     }
-    let endings = count < 3 ? known.drops.compactMap(\.beside) : []
+    let endings = count < 3 ? known.drops.endingsOfCopies : []
     let copies = names.count { name in
       endings.contains { name.hasSuffix($0) && known.find(String(name.dropLast($0.count)), in: scope) != nil }
     }

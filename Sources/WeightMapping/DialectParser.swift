@@ -35,20 +35,22 @@ struct DialectParser {
     let root = try parseRoot(fields["root"])
     try rules.check(at: value, root: root, made: zeros.map(\.tensor))
     let drops = try fields["drop"].map(DropLists.rules) ?? (rules: [], lists: [])
-    return Dialect(
-      name: name, root: root, anchors: try parseAnchors(fields["anchors"], at: value), rules: rules.rules,
-      drops: drops.rules, dropLists: drops.lists, literals: rules.literals, patterns: rules.patterns,
-      ruleOfTensor: rules.ruleOfTensor, variant: try parseVariant(fields, at: value),
-      conditions: try fields["when"].map(parseConditions) ?? [],
+    let names = DialectNames(
+      name: name, root: root, anchors: try parseAnchors(fields["anchors"], at: value), drops: DropRules(drops.rules),
+      rules: .parsed(.init(literals: rules.literals, patterns: rules.patterns)),
+      variant: try parseVariant(fields, at: value), conditions: try fields["when"].map(parseConditions) ?? [],
+      spellings: try fields["spellings"].map(parseSpellings) ?? [], firstLayer: firstLayer,
+      repeatsLayer: rules.rules.contains { $0.sources.contains(where: \.repeatsLayer) },
+      renumbered: try fields["renumber"]?.strings("renumber") ?? [])
+    let content = DialectContent(
+      rules: rules.rules, ruleOfTensor: rules.ruleOfTensor, dropLists: drops.lists,
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
-      spellings: try fields["spellings"].map(parseSpellings) ?? [],
       defaults: try fields["defaults"].map(parseDefaults) ?? [:],
       meanings: try fields["means"].map(parseMeanings) ?? [:],
       variations: try fields["varies"].map(parseVariations) ?? [:], note: try fields["note"]?.string("note"),
       exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [],
-      firstLayer: firstLayer, repeatsLayer: rules.rules.contains { $0.sources.contains(where: \.repeatsLayer) },
-      renumbered: try fields["renumber"]?.strings("renumber") ?? [],
       fixed: try fields["fixed"].map(parseFixed) ?? [:], zeros: zeros)
+    return Dialect(names: names, content: .made(content))
   }
 
   private static let keys = [

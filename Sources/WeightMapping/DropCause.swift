@@ -42,12 +42,21 @@ extension DropCause {
     ("other_model", .otherModel), ("no_tensor", .noTensor),
   ]
 
+  /// What a table's author calls it; `nil` for a cause that no rule gives.
+  var word: String? { Self.words.first { $0.cause == self }?.word }
+
+  /// `nil` for a word that is none.
+  init?(word: String) {
+    guard let entry = Self.words.first(where: { $0.word == word }) else { return nil }
+    self = entry.cause
+  }
+
   /// The cause that a table's author calls `word`.
   init(_ word: String, at value: YAMLValue) throws(FormatError) {
-    guard let entry = Self.words.first(where: { $0.word == word }) else {
+    guard let cause = DropCause(word: word) else {
       throw value.fail("unknown cause '\(word)'", expected: Self.words.map(\.word).joined(separator: ", "))
     }
-    self = entry.cause
+    self = cause
   }
 
   /// Whether the tensor is the user's choice to leave out, and not a rule's.

@@ -2,8 +2,8 @@ import ModelFamilies
 import TensorIO
 
 /// Names that a dialect leaves out, with the reason.
-struct DropRule: Sendable {
-  let glob: Glob
+final class DropRule: Sendable {
+  let pattern: String
   let reason: String
   let cause: DropCause
   /// The rule holds only when the name without this ending is there too.
@@ -12,25 +12,58 @@ struct DropRule: Sendable {
   let hint: String?
   /// Whether the names that it matches can be a whole model, which is converted where the source has no other.
   let isModel: Bool
+  /// Most rules are of dialects that are not the source's.
+  private let glob: Lazy<Glob>
 
   init(pattern: String, reason: String, cause: DropCause, beside: String?, hint: String?, isModel: Bool) {
-    glob = Glob(pattern)
+    self.pattern = pattern
     self.reason = reason
     self.cause = cause
     self.beside = beside
     self.hint = hint
     self.isModel = isModel
+    glob = Lazy { Glob(pattern) }
   }
 
-  func matches(_ name: String) -> Bool { glob.matches(name) }
+  func matches(_ name: String) -> Bool { glob.value.matches(name) }
+}
+
+extension DropRule: Equatable {
+  static func == (a: DropRule, b: DropRule) -> Bool {
+    a.pattern == b.pattern && a.reason == b.reason && a.cause == b.cause && a.beside == b.beside && a.hint == b.hint
+      && a.isModel == b.isModel
+  }
+}
+
+/// The drop rules of a dialect, and what recognition asks of them.
+struct DropRules: Sendable {
+  let all: [DropRule]
+  let haveModels: Bool
+  /// The endings of copies, as of moving averages, whose names are those of weights without them.
+  let endingsOfCopies: [String]
+
+  init(_ rules: [DropRule]) {
+    all = rules
+    haveModels = rules.contains(where: \.isModel)
+    endingsOfCopies = rules.compactMap(\.beside)
+  }
+
+  /// Whether a name is no model's, whatever else is there.
+  func drop(_ name: String, evenModels: Bool) -> Bool {
+    all.contains { $0.beside == nil && (evenModels || !$0.isModel) && $0.matches(name) }
+  }
 }
 
 /// Drop rules that several dialects have in common: what the programs of one framework write next to the weights.
 enum DropLists {
   /// The lists of `training-state.yaml` by name.
-  static func builtIn() throws(FormatError) -> [String: [DropRule]] { try parsed.get() }
+  static func builtIn() throws(FormatError) -> [String: [DropRule]] { try loaded.get() }
 
-  private static let parsed = Result { () throws(FormatError) in
+  private static let loaded = Result { () throws(FormatError) -> [String: [DropRule]] in
+    if let index = TableIndex.builtIn { index.dropLists } else { try parsedBuiltIn() }
+  }
+
+  static func parsedBuiltIn() throws(FormatError) -> [String: [DropRule]] {
     try parse(String(decoding: PackageResources.training_state_yaml, as: UTF8.self), file: "training-state.yaml")
   }
 
@@ -62,11 +95,11 @@ enum DropLists {
         added = [try DropRule(item, cause: nil)]
       }
       for rule in added {
-        if patterns.insert(rule.glob.pattern).inserted {
+        if patterns.insert(rule.pattern).inserted {
           result.append(rule)
         } else if !item.isScalar {
           // Lists of two frameworks have some rules in common; a rule of its own is there once.
-          throw item.fail("two drop rules have the glob '\(rule.glob.pattern)'")
+          throw item.fail("two drop rules have the glob '\(rule.pattern)'")
         }
       }
     }
@@ -88,7 +121,7 @@ enum DropLists {
 
 extension DropRule {
   /// Reads a rule; `cause` is that of the list it is in.
-  fileprivate init(_ value: YAMLValue, cause: DropCause?) throws(FormatError) {
+  fileprivate convenience init(_ value: YAMLValue, cause: DropCause?) throws(FormatError) {
     let fields = try value.fields(
       "a drop rule", ["glob", "reason", "beside", "hint", "is_model"] + (cause == nil ? ["cause"] : []))
     guard let glob = fields["glob"], let reason = fields["reason"] else {

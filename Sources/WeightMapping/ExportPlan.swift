@@ -44,7 +44,7 @@ extension Dialect {
   ) throws(FormatError) -> (JSON, [MappingNote]) {
     var result = config
     var notes: [MappingNote] = []
-    for (key, meanings) in meanings.sorted(by: { $0.key < $1.key }) {
+    for (key, meanings) in content.meanings.sorted(by: { $0.key < $1.key }) {
       guard let word = config[key]?.stringValue else { continue }
       let function = model.activation(named: word)
       if let own = meanings.keys.sorted().first(where: {
@@ -60,13 +60,13 @@ extension Dialect {
           advice: "Its program would compute other numbers than this model.")
       }
     }
-    for (key, variations) in variations.sorted(by: { $0.key < $1.key }) {
+    for (key, variations) in content.variations.sorted(by: { $0.key < $1.key }) {
       guard let word = config[key]?.stringValue else { continue }
       if let text = variations[word] {
         notes.append(MappingNote(.twoMeanings(key: key), "\(key) '\(word)' is \(text)"))
       }
     }
-    for (key, value) in fixed.sorted(by: { $0.key < $1.key }) {
+    for (key, value) in content.fixed.sorted(by: { $0.key < $1.key }) {
       guard let own = config[key], own != .null, own.doubleValue != value.doubleValue || own.doubleValue == nil else {
         continue
       }
@@ -92,7 +92,7 @@ extension MappingTable {
   /// The dialect of that name, or the variant of it that the config's architecture asks for.
   fileprivate func dialectForExport(named name: String, config: JSON, file: String) throws(FormatError) -> Dialect {
     let architectures = config["architectures"]?.elements?.compactMap(\.stringValue) ?? []
-    let variant = dialects.first { $0.variant?.of == name && $0.isOpen(to: architectures) }
+    let variant = dialects.first { $0.names.variant?.of == name && $0.names.isOpen(to: architectures) }
     guard let dialect = variant ?? dialects.first(where: { $0.name == name }) else {
       throw FormatError(
         .unsupported, "no program reads \(description) in the names of \(name): it cannot be exported in this format",
@@ -100,7 +100,7 @@ extension MappingTable {
         advice: dialectNames.contains("transformers") && name != "transformers"
           ? "Export it for PyTorch, in the names of transformers." : nil)
     }
-    if let (key, value) = dialect.exportSettings.first(where: { config[$0.key] != $0.value }) {
+    if let (key, value) = dialect.content.exportSettings.first(where: { config[$0.key] != $0.value }) {
       throw FormatError(
         .unsupported,
         "the dialect '\(dialect.name)' has other names for the tensors of such a model: it cannot be exported in this format",
@@ -133,8 +133,8 @@ private struct ExportBuilder {
   private var tied: [(source: Int, base: TargetKey)] = []
 
   init(table: MappingTable, dialect: Dialect, tensors: [TensorInfo], config: JSON) {
-    self.table = table
-    self.dialect = dialect
+    self.table = table.loaded
+    self.dialect = dialect.loaded
     self.tensors = tensors
     self.config = config
     report.family = table.family
@@ -175,7 +175,7 @@ private struct ExportBuilder {
     var done: Set<TargetKey> = []
     for key in table.expanded(layers: layers) where !done.contains(key) {
       guard let source = indices[key] else { continue }
-      guard let rule = dialect.ruleOfTensor[key.tensor].map({ dialect.rules[$0] }) else {
+      guard let rule = dialect.content.ruleOfTensor[key.tensor].map({ dialect.rules[$0] }) else {
         addUnnamed(key, source)
         continue
       }

@@ -11,6 +11,10 @@ struct KnownFamily: Sendable {
 
   /// The families of `known-families.yaml`, which have no table.
   static func builtIn() throws(FormatError) -> [KnownFamily] {
+    if let index = TableIndex.builtIn { index.knownFamilies } else { try parsedBuiltIn() }
+  }
+
+  static func parsedBuiltIn() throws(FormatError) -> [KnownFamily] {
     try parse(String(decoding: PackageResources.known_families_yaml, as: UTF8.self), file: "known-families.yaml")
   }
 

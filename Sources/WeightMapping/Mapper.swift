@@ -30,7 +30,7 @@ public struct Mapper: Sendable {
   ///
   /// - Throws: `FormatError` of kind `input` where no table is of that family
   public func restricted(to family: String) throws(FormatError) -> Mapper {
-    let chosen = tables.filter { $0.family == family || $0.model.isOf(modelType: family) }
+    let chosen = tables.filter { $0.family == family || $0.identity.isOf(modelType: family) }
     guard !chosen.isEmpty else {
       let families = tables.map(\.family)
       throw FormatError(
@@ -61,7 +61,7 @@ public struct Mapper: Sendable {
       return Recognition(family: family.family, dialect: nil, description: family.description, matched: 0)
     case .matched(let source):
       return Recognition(
-        family: source.table.family, dialect: source.dialect.isAllowed(by: values) ? source.dialect.name : nil,
+        family: source.table.family, dialect: source.dialect.names.isAllowed(by: values) ? source.dialect.name : nil,
         description: source.table.description, matched: source.match.count)
     case .ambiguous(let tables):
       let descriptions = tables.map(\.description).joined(separator: " or ")

@@ -59,12 +59,12 @@ extension Mapper {
   /// The error for a config of a model of no family here; `nil` for other configs.
   private func otherModel(_ config: SourceConfig, _ file: String) -> FormatError? {
     guard let type = config.modelType, !config.isFamilyChosen,
-      !tables.contains(where: { $0.model.isOf(modelType: type) })
+      !tables.contains(where: { $0.identity.isOf(modelType: type) })
     else { return nil }
     return FormatError(
       .unrecognized, "\(printable(config.name)) says that this is a '\(printable(type))' model, which is not converted",
       file: file,
-      expected: "a model_type of \(tables.map(\.model.modelType).joined(separator: ", "))")
+      expected: "a model_type of \(tables.map(\.identity.modelType).joined(separator: ", "))")
   }
 
   func problems(_ report: MappingReport, _ draft: PlanDraft, _ config: SourceConfig, _ file: String) -> FormatError {

@@ -70,7 +70,7 @@ public struct MappingReport: Sendable {
 
 extension MappingReport.Dropped {
   init(name: String, rule: DropRule) {
-    self.init(name: name, cause: rule.cause, rule: rule.glob.pattern, reason: rule.reason)
+    self.init(name: name, cause: rule.cause, rule: rule.pattern, reason: rule.reason)
   }
 }
 

@@ -49,7 +49,7 @@ struct NameCatalog {
   }
 }
 
-extension Dialect {
+extension DialectNames {
   /// What each of the names is under `scope`, as `find(_:in:)` says of it alone.
   func find(allOf catalog: NameCatalog, in scope: Scope) -> [RuleMatch?] {
     // Where a name's other numbers decide, or where they are a part of what is spelled otherwise, each is looked up by itself.
@@ -72,7 +72,7 @@ private struct CatalogLookup {
     let source: RuleSource
   }
 
-  private let dialect: Dialect
+  private let dialect: DialectNames
   private let scope: Scope
   private let catalog: NameCatalog
   /// What is taken off the names, and its shape; empty for names outside of the scope.
@@ -81,7 +81,6 @@ private struct CatalogLookup {
   /// What names may lack: nothing, or the dialect's root.
   private let roots: [String]
   private let addsNumbers: Bool
-  private let literalShapes: Set<String>
   /// By pattern; `nil` is not known yet.
   private var found: [Found??]
   /// By shape, whether a name of that shape can be one that a rule has as it is.
@@ -89,7 +88,7 @@ private struct CatalogLookup {
   /// By shape, whether its names are looked up one by one: spelled as the rules have them they have other numbers.
   private var isSingle: [Bool?]
 
-  init(_ dialect: Dialect, _ scope: Scope, _ catalog: NameCatalog, isInside: Bool) {
+  init(_ dialect: DialectNames, _ scope: Scope, _ catalog: NameCatalog, isInside: Bool) {
     self.dialect = dialect
     self.scope = scope
     self.catalog = catalog
@@ -97,7 +96,6 @@ private struct CatalogLookup {
     prefixShape = NamePattern.withoutNumbers(prefix)
     roots = isInside && scope.isBare ? ["", dialect.root] : [""]
     addsNumbers = dialect.spellings.contains { $0.ours.utf8.contains(where: LayerNumber.isDigit) }
-    literalShapes = Set(dialect.literals.keys.map(NamePattern.withoutNumbers))
     found = Array(repeating: nil, count: catalog.patterns.count)
     mayBeLiteral = Array(repeating: nil, count: catalog.shapes.count)
     isSingle = mayBeLiteral
@@ -108,7 +106,7 @@ private struct CatalogLookup {
     let shape = catalog.shapeOfName[index]
     if addsNumbers, isSingle(shape: shape) { return dialect.find(name, in: scope) }
     var best: (attempt: Int, match: RuleMatch)?
-    if mayBeLiteral(shape: shape), let found = first(in: dialect.literals, name.dropFirst(prefix.count)) {
+    if mayBeLiteral(shape: shape), let found = first(name.dropFirst(prefix.count), dialect.rules.source(ofName:)) {
       best = (found.attempt, RuleMatch(source: found.source, layer: nil))
     }
     for candidate in catalog.candidates[catalog.starts[index]..<catalog.starts[index + 1]]
@@ -125,7 +123,7 @@ private struct CatalogLookup {
     if let known = found[pattern] { return known }
     let text = catalog.patterns[pattern]
     // A number of the prefix is no layer's.
-    let result = text.hasPrefix(prefix) ? first(in: dialect.patterns, text.dropFirst(prefix.count)) : nil
+    let result = text.hasPrefix(prefix) ? first(text.dropFirst(prefix.count), dialect.rules.source(ofPattern:)) : nil
     found[pattern] = .some(result)
     return result
   }
@@ -141,7 +139,7 @@ private struct CatalogLookup {
   private mutating func mayBeLiteral(shape: Int) -> Bool {
     if let known = mayBeLiteral[shape] { return known }
     let own = catalog.shapes[shape].dropFirst(prefixShape.count)
-    let result = attempts(own).contains { literalShapes.contains(NamePattern.withoutNumbers($0)) }
+    let result = attempts(own).contains { dialect.rules.hasName(ofShape: NamePattern.withoutNumbers($0)) }
     mayBeLiteral[shape] = result
     return result
   }
@@ -149,9 +147,9 @@ private struct CatalogLookup {
   /// The forms in which a name is looked up: as it is, spelled as the rules have it, and the same below the root.
   private func attempts(_ local: Substring) -> [String] { roots.flatMap { [$0 + local, dialect.spelled($0 + local)] } }
 
-  private func first(in rules: [String: RuleSource], _ local: Substring) -> Found? {
+  private func first(_ local: Substring, _ source: (String) -> RuleSource?) -> Found? {
     for (attempt, form) in attempts(local).enumerated() {
-      if let source = rules[form] { return Found(attempt: attempt, source: source) }
+      if let source = source(form) { return Found(attempt: attempt, source: source) }
     }
     return nil
   }

@@ -27,7 +27,7 @@ func planDraft(
   let dialect = source.dialect
   var draft = PlanDraft(
     assignments: assignments, config: canonical,
-    notes: source.notes + [dialect.note].compactMap { $0.map { MappingNote(.dialect, $0) } } + canonical.notes)
+    notes: source.notes + [dialect.content.note].compactMap { $0.map { MappingNote(.dialect, $0) } } + canonical.notes)
   draft.report.family = source.table.family
   draft.report.description = source.table.description
   draft.report.dialect = dialect.name
@@ -78,7 +78,9 @@ extension PlanDraft {
   /// What the rule of a matched tensor does; an alias is stored as the tensor's own name is.
   private func operation(of source: Int) -> RuleOperation {
     guard let rule = match.matches[source].map({ dialect.rules[$0.source.rule] }) else { return .rename }
-    guard rule.operation == .alias, let main = dialect.ruleOfTensor[rule.targets[0]] else { return rule.operation }
+    guard rule.operation == .alias, let main = dialect.content.ruleOfTensor[rule.targets[0]] else {
+      return rule.operation
+    }
     return dialect.rules[main].operation
   }
 
@@ -160,7 +162,7 @@ extension PlanDraft {
 
   /// The names that the source ought to have for a target; of a joined one those that it lacks.
   private func expectedNames(_ key: TargetKey) -> [String] {
-    guard let rule = dialect.ruleOfTensor[key.tensor] else { return [table.name(key)] }
+    guard let rule = dialect.content.ruleOfTensor[key.tensor] else { return [table.name(key)] }
     let partial = assignments.incomplete.first { $0.rule == rule && $0.layer == key.layer }?.sources
     return dialect.rules[rule].sources.enumerated().compactMap { position, pattern in
       if let partial, partial[position] != nil { return nil }
@@ -189,7 +191,7 @@ extension PlanDraft {
       var hint: String?
       if let other = match.duplicates[index] {
         hint = "it would be the same tensor as \(tensors[other].name)"
-      } else if let rule = dialect.drops.first(where: { $0.matches(name) || $0.matches(info.name) }) {
+      } else if let rule = dialect.names.drops.all.first(where: { $0.matches(name) || $0.matches(info.name) }) {
         guard rule.beside.map({ name.hasSuffix($0) && known.contains(String(name.dropLast($0.count))) }) == false else {
           report.dropped.append(.init(name: info.name, rule: rule))
           continue
@@ -213,8 +215,9 @@ extension PlanDraft {
 
   private func nearestKnownName(to name: String) -> String? {
     // The layer that the name itself gives, so that the nearest is of the same layer.
-    let number = NamePattern.layered(name).first { assignments.layers.contains($0.layer - dialect.firstLayer) }?.layer
-    let layer = number.map { $0 - dialect.firstLayer } ?? 0
+    let number = NamePattern.layered(name).first { assignments.layers.contains($0.layer - dialect.names.firstLayer) }?
+      .layer
+    let layer = number.map { $0 - dialect.names.firstLayer } ?? 0
     let isScoped = name.hasPrefix(match.scope.prefix)
     let candidates = dialect.rules.flatMap(\.sources).map { pattern in
       let known = pattern.name(layer: layer)

@@ -31,7 +31,7 @@ struct Recognizer: Sendable {
     let known = (try? KnownFamily.builtIn()) ?? []
     knownFamilies =
       known.filter { !families.contains($0.family) }
-      + tables.map { KnownFamily(family: $0.family, description: $0.description, signatures: $0.model.signatures) }
+      + tables.map { KnownFamily(family: $0.family, description: $0.description, signatures: $0.identity.signatures) }
   }
 
   func hasTable(_ family: KnownFamily) -> Bool { families.contains(family.family) }
@@ -59,8 +59,8 @@ struct Recognizer: Sendable {
 
   /// The table of the family that the config names: by its `model_type`, else by its `architectures`.
   private func namedTable(_ config: SourceConfig) -> MappingTable? {
-    if let type = config.modelType { return tables.first { $0.model.isOf(modelType: type) } }
-    return config.architectures.lazy.compactMap { name in tables.first { $0.model.hasArchitecture(name) } }.first
+    if let type = config.modelType { return tables.first { $0.identity.isOf(modelType: type) } }
+    return config.architectures.lazy.compactMap { name in tables.first { $0.identity.hasArchitecture(name) } }.first
   }
 
   /// The first family whose signature the names have; of several the one that the config names.
@@ -78,7 +78,7 @@ struct Recognizer: Sendable {
     if let known, !hasTable(known) { return .known(known) }
     // The names decide before the config does: a model must not be taken for another of the same tensors.
     let table = known.flatMap { known in tables.first { $0.family == known.family } } ?? named
-    let type = table?.model.isOf(modelType: config.modelType) == true ? config.modelType : table?.model.modelType
+    let type = table?.identity.isOf(modelType: config.modelType) == true ? config.modelType : table?.identity.modelType
     let matcher = DialectMatcher(tables: tables, names: source.names, values: config.values, ignoring: ignoring)
     if let match = matcher.best(
       modelType: type ?? config.modelType, architectures: config.architectures, family: config.kerasFamily),
@@ -89,7 +89,7 @@ struct Recognizer: Sendable {
         let others = possibleTables(signatureNames, config, besides: matched).filter { table in
           // It must know the names as well as the one that was found.
           let matcher = DialectMatcher(tables: [table], names: source.names, values: config.values, ignoring: ignoring)
-          return matcher.best(modelType: table.model.modelType).map { $0.count >= match.count } == true
+          return matcher.best(modelType: table.identity.modelType).map { $0.count >= match.count } == true
         }
         if !others.isEmpty { return .ambiguous([matched] + others) }
       }
@@ -106,7 +106,7 @@ struct Recognizer: Sendable {
     guard config.json?["pad_token_id"] == nil else { return [] }
     return tables.filter { table in
       table.family != matched.family
-        && table.model.possibleSignatures.contains { $0.matches(names, config: config.json) }
+        && table.identity.possibleSignatures.contains { $0.matches(names, config: config.json) }
     }
   }
 

@@ -39,7 +39,8 @@ struct SourceConfig {
 
   /// What the checkpoint itself has for a key, where the dialect says under which name.
   func checkpointValue(of key: ConfigKey, in dialect: Dialect) -> Value? {
-    guard let wanted = dialect.configValues[key.name], let (name, text) = values.ownValue(anywhere: wanted) else {
+    guard let wanted = dialect.content.configValues[key.name], let (name, text) = values.ownValue(anywhere: wanted)
+    else {
       return nil
     }
     let number = (try? JSON.parse(text)).flatMap { $0.doubleValue == nil ? nil : $0 }

@@ -5,7 +5,7 @@ import TensorIO
 struct TableParser {
   let root: YAMLValue
   /// The families that a table may name without describing them; those that are built in where it is `nil`.
-  let families: [ModelFamily]?
+  let families: FamilyCatalog?
 
   /// The table of a family with its dialects.
   func parse() throws(FormatError) -> MappingTable {
@@ -16,7 +16,7 @@ struct TableParser {
 
   /// The dialects of each family that the file names under `family` or `families`.
   func parseDialects() throws(FormatError) -> [(family: String, dialects: [Dialect])] {
-    let fields = try root.fields("the file", ["family", "families", "dialects"])
+    let fields = try root.fields("the file", Self.dialectKeys)
     var result: [(family: String, dialects: [Dialect])] = []
     let names =
       if let list = fields["families"] { try list.list("families") } else { [try root.require("family", in: fields)] }
@@ -27,6 +27,18 @@ struct TableParser {
     return result
   }
 
+  /// One of the file's dialects, for a family.
+  func dialect(_ name: String, of model: ModelFamily) throws(FormatError) -> Dialect {
+    let fields = try root.fields("the file", Self.dialectKeys)
+    for (other, value) in try root.require("dialects", in: fields).map("dialects") where other == name {
+      var parser = DialectParser(name: name, model: model)
+      return try parser.parse(value)
+    }
+    throw root.fail("the file has no dialect '\(name)'")
+  }
+
+  private static let dialectKeys = ["family", "families", "dialects"]
+
   private func dialects(of model: ModelFamily, _ fields: [String: YAMLValue]) throws(FormatError) -> [Dialect] {
     var dialects: [Dialect] = []
     for (name, value) in try root.require("dialects", in: fields).map("dialects") {
@@ -35,7 +47,9 @@ struct TableParser {
     }
     guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }
     for dialect in dialects {
-      if let variant = dialect.variant, !dialects.contains(where: { $0.name == variant.of && $0.variant == nil }) {
+      if let variant = dialect.names.variant,
+        !dialects.contains(where: { $0.name == variant.of && $0.names.variant == nil })
+      {
         throw root.fail("'\(dialect.name)' is a variant of '\(variant.of)', which is no dialect of its own")
       }
     }
@@ -52,11 +66,11 @@ struct TableParser {
 
   private func knownFamily(_ value: YAMLValue) throws(FormatError) -> ModelFamily {
     let name = try value.string("the name of a family")
-    let known = if let families { families } else { try ModelFamily.builtIn() }
-    guard let family = known.first(where: { $0.name == name }) else {
+    let known = if let families { families } else { try FamilyCatalog.builtIn() }
+    guard let family = known[name] else {
       throw value.fail(
         "the family '\(name)' is not built in, and the table does not describe it",
-        expected: "'config' and 'tensors', or one of \(known.map(\.name).joined(separator: ", "))")
+        expected: "'config' and 'tensors', or one of \(known.entries.map(\.identity.name).joined(separator: ", "))")
     }
     return family
   }

@@ -58,6 +58,7 @@ enum Route: String, ExpressibleByArgument, CaseIterable {
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "convert",
     abstract: "Convert a checkpoint to one native file, or a native file back.",
     discussion: """
       The source is a TensorFlow prefix, its .index or .data file, a folder, a SavedModel, or a file of another format. \

@@ -6,6 +6,7 @@ import WeightMapping
 
 struct Diff: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "diff",
     abstract: "Compare the tensors of two checkpoints of any formats.",
     discussion: """
       Where a mapping table matches both, tensors are compared in the names and layouts of the family; otherwise by their \

@@ -7,6 +7,7 @@ import WeightMapping
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "inspect",
     abstract: "List the contents of a checkpoint.",
     discussion: """
       Reads no tensor data unless --stats, --values or --html asks for it: the index alone is enough to list a TensorFlow \

@@ -18,6 +18,7 @@ extension Precision: ExpressibleByArgument {
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "run",
     abstract: "Run a model on inputs and write its outputs.",
     discussion: """
       Inputs are an .npz or .safetensors file with input_ids, and attention_mask and token_type_ids if the model uses \

@@ -31,7 +31,11 @@ struct SelectionOptions: ParsableArguments {
   }
 }
 
-extension TensorSelection.Order: ExpressibleByArgument {}
+extension TensorSelection.Order: ExpressibleByArgument {
+  // The library would look for these words at run time, at every start.
+  public static var allValueStrings: [String] { allCases.map(\.rawValue) }
+  public var defaultValueDescription: String { rawValue }
+}
 
 extension ShapePattern: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }

@@ -11,6 +11,7 @@ import WeightMapping
 
 struct Verify: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "verify",
     abstract: "Check that a converted model computes the same as its original.",
     discussion: """
       With --fixtures the model runs on reference inputs, and its outputs are compared with reference outputs. With \

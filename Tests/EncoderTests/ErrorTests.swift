@@ -1,5 +1,6 @@
 import CheckpointFormats
 import CheckpointReaders
+import ModelFamilies
 import NativeFormat
 import TensorIO
 import TestSupport
@@ -127,7 +128,8 @@ struct ErrorTests {
     let folder = TemporaryFolder()
     expectError(.mismatch, tensor: tensor, words: words) {
       _ = try Encoder(
-        model.write(folder, changing: change), EncoderConfig(model.config, file: nil, families: [model.family]),
+        model.write(folder, changing: change),
+        EncoderConfig(model.config, file: nil, families: FamilyCatalog([model.family])),
         threads: 1)
     }
   }
@@ -268,7 +270,7 @@ struct ErrorTests {
     var config = model.config
     config.set("relative_attention_num_buckets", .int(31))
     expectError(.unsupported, words: ["found 31, expected 32"]) {
-      _ = try EncoderConfig(config, file: nil, families: [model.family])
+      _ = try EncoderConfig(config, file: nil, families: FamilyCatalog([model.family]))
     }
   }
 

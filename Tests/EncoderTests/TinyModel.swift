@@ -235,7 +235,8 @@ struct TinyModel {
     threads: Int = 1
   ) throws -> Encoder {
     try Encoder(
-      try write(folder, alignment: alignment), EncoderConfig(config, file: nil, families: [family]), threads: threads,
+      try write(folder, alignment: alignment), EncoderConfig(config, file: nil, families: FamilyCatalog([family])),
+      threads: threads,
       precision: precision, library: library)
   }
 

@@ -45,8 +45,18 @@ struct TextTests {
     ("*layer_1/*kernel", "bert/encoder/layer_10/output/dense/kernel", false),
     ("a?c", "abc", true), ("a[0-9]", "a5", true), ("a[!0-9]", "a5", false), ("{a,b}*", "bx", true),
     ("", "", true), ("*", "", true), ("[", "[", true), ("*é", "café", true),
+    ("x{a,b}y{,c}z", "xbyz", true), ("x{a,b}y{,c}z", "xaycz", true), ("x{a,b}y{,c}z", "xyz", false),
+    ("{,*.}w", "w", true), ("{,*.}w", "a.w", true), ("{,*.}w", "aw", false), ("a{b", "a{b", true), ("a}b", "a}b", true),
+    ("x{a,b", "xa", false), ("x{}y", "xy", true), ("a{b{c,d}", "ab{c", true), ("n{0,1}{0,1}", "n10", true),
+    ("a[0-9]{x,[yz]}", "a7z", true), ("a{x,y?}", "ayq", true),
   ])
   func globs(_ pattern: String, _ name: String, _ matches: Bool) { #expect(Glob(pattern).matches(name) == matches) }
+
+  @Test func bracesThatMultiplyOutBeyondReasonAreLetters() {
+    let many = String(repeating: "{a,b}", count: 9)
+    #expect(Glob(many).matches(String(repeating: "b", count: 8) + "{a,b}"))
+    #expect(!Glob(many).matches(String(repeating: "b", count: 9)))
+  }
 
   @Test func globsTakeLinearTime() {
     #expect(!Glob(String(repeating: "*a", count: 500)).matches(String(repeating: "a", count: 499) + "b"))

@@ -5,16 +5,17 @@ import Testing
 
 /// Names that are looked up together lead where each leads by itself.
 @Suite struct NameCatalogTests {
-  private static let tables = (try? MappingTable.builtIn()) ?? []
+  /// With the names as they are parsed, and as the index has them.
+  private static let tables = ((try? MappingTable.parsedBuiltIn()) ?? []) + ((try? MappingTable.builtIn()) ?? [])
 
-  @Test(arguments: tables.map(\.family)) func allLeadWhereEachLeads(family: String) throws {
-    let table = try #require(Self.tables.first { $0.family == family })
+  @Test(arguments: tables.indices) func allLeadWhereEachLeads(table: Int) {
+    let table = Self.tables[table]
     for dialect in table.dialects {
       var own = dialect.rules.flatMap(\.sources).flatMap { pattern in
         pattern.isPerLayer ? [0, 1, 11].map { pattern.name(layer: $0) } : [pattern.name(layer: nil)]
       }
       own += own.prefix(40).map { $0 + "/adam_m" } + ["", "x", "0", "encoder.layer.007.x", "a.1.b.2.c.3"]
-      for spelling in dialect.spellings {
+      for spelling in dialect.names.spellings {
         own += own.prefix(60).map { $0.replacing(spelling.ours, with: spelling.other) }
       }
       let bare = own.map { $0.hasPrefix(dialect.root) ? String($0.dropFirst(dialect.root.count)) : $0 }
@@ -23,8 +24,8 @@ import Testing
       for prefix in ["", "m/", "model.0.", "model."] {
         for isBare in [false, true] {
           let scope = Scope(prefix: prefix, isBare: isBare)
-          let together = dialect.find(allOf: catalog, in: scope)
-          let differing = names.indices.filter { together[$0] != dialect.find(names[$0], in: scope) }
+          let together = dialect.names.find(allOf: catalog, in: scope)
+          let differing = names.indices.filter { together[$0] != dialect.names.find(names[$0], in: scope) }
           #expect(differing.isEmpty, "\(dialect.name) in '\(prefix)': \(differing.prefix(3).map { names[$0] })")
         }
       }

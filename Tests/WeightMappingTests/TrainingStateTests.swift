@@ -27,7 +27,9 @@ struct TrainingStateTests {
 
   private static let cases = tables.flatMap { table in
     table.dialects.flatMap { dialect in
-      dialect.dropLists.flatMap { frameworks[$0] ?? [] }.map { Case(table: table, dialect: dialect, framework: $0) }
+      dialect.content.dropLists.flatMap { frameworks[$0] ?? [] }.map {
+        Case(table: table, dialect: dialect, framework: $0)
+      }
     }
   }
 
@@ -36,7 +38,7 @@ struct TrainingStateTests {
       // A folder of .npy files holds nothing but the weights.
       for dialect in table.dialects where dialect.name != "openai" {
         #expect(
-          dialect.dropLists.contains { Self.frameworks.keys.contains($0) }, "\(table.family), \(dialect.name)")
+          dialect.content.dropLists.contains { Self.frameworks.keys.contains($0) }, "\(table.family), \(dialect.name)")
       }
     }
     #expect(Set(Self.cases.map(\.framework)) == Set(TrainingState.frameworks))
@@ -109,10 +111,10 @@ struct TrainingStateTests {
   }
 
   private static func metadata(for dialect: Dialect) -> [(key: String, value: String)] {
-    dialect.conditions.compactMap { condition in condition.values.first.map { (condition.key, $0) } }
+    dialect.names.conditions.compactMap { condition in condition.values.first.map { (condition.key, $0) } }
   }
 
   private static func config(for dialect: Dialect) -> JSON? {
-    dialect.variant.map { JSON.object(["architectures": .strings($0.architectures)]) }
+    dialect.names.variant.map { JSON.object(["architectures": .strings($0.architectures)]) }
   }
 }

@@ -48,7 +48,7 @@ public final class TorchZipWriter: TensorSink {
     }
     try add(TorchArchive.version, Array("3\n".utf8))
     try layout.add(
-      Self.folder + TorchArchive.serializationID, size: 2 * FNV.digitCount, alignment: Self.alignment)
+      Self.folder + TorchArchive.serializationID, size: 2 * FNV1a.digitCount, alignment: Self.alignment)
     progress = SinkProgress(tensors, file: path)
     try file.reserve(layout.dataEnd)
   }
@@ -86,8 +86,8 @@ public final class TorchZipWriter: TensorSink {
 
   /// The content of the last entry: it follows from names and checksums of the others.
   private func writeSerializationID() throws {
-    var names = FNV()
-    var sums = FNV()
+    var names = FNV1a()
+    var sums = FNV1a()
     for entry in layout.entries.dropLast() {
       names.add(entry.name)
       sums.add([UInt8](littleEndian: entry.checksum))
@@ -103,20 +103,14 @@ public final class TorchZipWriter: TensorSink {
   public func cancel() { file.cancel() }
 }
 
-/// The FNV-1a hash: the identity of an archive needs to be its own, not secret.
-private struct FNV {
-  private var state: UInt64 = 14_695_981_039_346_656_037
-
-  mutating func add(_ bytes: [UInt8]) {
-    for byte in bytes { state = (state ^ UInt64(byte)) &* 1_099_511_628_211 }
-  }
-
+extension FNV1a {
   /// As many as the largest 64-bit number has.
-  static let digitCount = 20
+  fileprivate static let digitCount = 20
 
-  /// The hash in decimal with leading zeros, as torch writes a 64-bit number.
-  var digits: [UInt8] {
-    let text = Array(String(state).utf8)
+  /// The hash in decimal with leading zeros, as torch writes a 64-bit number. An archive's identity needs to be its own, not
+  /// secret.
+  fileprivate var digits: [UInt8] {
+    let text = Array(String(value).utf8)
     return [UInt8](repeating: UInt8(ascii: "0"), count: Self.digitCount - text.count) + text
   }
 }

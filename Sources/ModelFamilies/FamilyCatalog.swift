@@ -1,0 +1,166 @@
+import TensorIO
+
+/// Families by what tells them apart. Those that are built in are parsed when they are first asked for.
+package struct FamilyCatalog: Sendable {
+  package struct Entry: Sendable {
+    package let identity: FamilyIdentity
+    package let deferredFamily: Deferred<ModelFamily>
+
+    package var family: ModelFamily { deferredFamily.value }
+  }
+
+  package let entries: [Entry]
+  fileprivate let keysOfSettings: [ConfigSetting: [String]]
+  /// Whether the identities are those of the index.
+  package let isIndexed: Bool
+
+  package init(_ families: [ModelFamily]) {
+    entries = families.map { Entry(identity: $0.identity, deferredFamily: .made($0)) }
+    var keys: [ConfigSetting: [String]] = [:]
+    for key in families.flatMap(\.configKeys) {
+      guard let setting = key.setting else { continue }
+      for name in [key.name] + key.otherNames where keys[setting]?.contains(name) != true {
+        keys[setting, default: []].append(name)
+      }
+    }
+    keysOfSettings = keys
+    isIndexed = false
+  }
+
+  fileprivate init(_ entries: [Entry], _ keysOfSettings: [ConfigSetting: [String]]) {
+    self.entries = entries
+    self.keysOfSettings = keysOfSettings
+    isIndexed = true
+  }
+
+  package subscript(name: String) -> ModelFamily? { entries.first { $0.identity.name == name }?.family }
+
+  /// The families that are built into the program, in the order in which they are asked.
+  package static func builtIn() throws(FormatError) -> FamilyCatalog { try loaded.get() }
+
+  private static let loaded = Result { () throws(FormatError) -> FamilyCatalog in
+    if let indexed = try? FamilyIndex.catalog() { return indexed }
+    // The index is of other files: somebody is working on them.
+    return FamilyCatalog(try parsed())
+  }
+
+  /// The families parsed from all files, without the index.
+  package static func parsed() throws(FormatError) -> [ModelFamily] {
+    var families: [ModelFamily] = []
+    for (file, content) in files { families.append(try parse(file, content)) }
+    return families
+  }
+
+  fileprivate static func parse(_ file: String, _ content: [UInt8]) throws(FormatError) -> ModelFamily {
+    let root = try YAMLValue.parse(String(decoding: content, as: UTF8.self), file: file)
+    return try FamilyParser.parse(root, shared: SharedDefinitions.builtIn())
+  }
+
+  /// In the order in which they are asked; one whose names another has as well comes before it. A new family is one line
+  /// here and its file.
+  fileprivate static var files: [(name: String, content: [UInt8])] {
+    [
+      ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
+      ("xlm-roberta-xl.yaml", PackageResources.xlm_roberta_xl_yaml),
+      ("roberta.yaml", PackageResources.roberta_yaml), ("data2vec-text.yaml", PackageResources.data2vec_text_yaml),
+      ("electra.yaml", PackageResources.electra_yaml), ("albert.yaml", PackageResources.albert_yaml),
+      ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
+      ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
+      ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
+      ("mpnet.yaml", PackageResources.mpnet_yaml), ("ernie.yaml", PackageResources.ernie_yaml),
+      ("uer.yaml", PackageResources.uer_yaml),
+    ]
+  }
+}
+
+/// What the catalog of the built-in families says, in a file: parsing them all takes longer than what most commands do.
+///
+/// The file is `Families/families.index`. A test compares it with the families and writes it anew where it is asked to; one
+/// that is of other files is not used.
+package enum FamilyIndex {
+  /// A change of what the index contains changes this.
+  private static let version: UInt32 = 1
+
+  /// The checksum of the files that the index is made of.
+  package static let fingerprint: UInt32 = {
+    var sum = CRC32C(version)
+    sum.update(PackageResources.shared_yaml)
+    for (name, content) in FamilyCatalog.files {
+      sum.update(Array(name.utf8))
+      sum.update(content)
+    }
+    return sum.value
+  }()
+
+  package static func encoded(_ families: [ModelFamily]) -> [UInt8] {
+    let catalog = FamilyCatalog(families)
+    var encoder = IndexEncoder()
+    encoder.add(Int(fingerprint))
+    for entry in catalog.entries { encoder.add(entry.identity) }
+    encoder.add(ConfigSetting.allCases.filter { catalog.keysOfSettings[$0] != nil }) { encoder, setting in
+      encoder.add(setting.rawValue)
+      encoder.add(catalog.keysOfSettings[setting] ?? [])
+    }
+    return encoder.bytes
+  }
+
+  fileprivate static func catalog() throws -> FamilyCatalog {
+    var decoder = IndexDecoder(PackageResources.families_index)
+    guard try decoder.number() == Int(fingerprint) else { throw IndexDecoder.Failure() }
+    var entries: [FamilyCatalog.Entry] = []
+    for file in FamilyCatalog.files {
+      let identity = try decoder.identity()
+      entries.append(
+        FamilyCatalog.Entry(identity: identity, deferredFamily: .lazy(Lazy { parsed(file.name, file.content) })))
+    }
+    var keysOfSettings: [ConfigSetting: [String]] = [:]
+    for _ in 0..<(try decoder.count()) {
+      let setting = ConfigSetting(rawValue: try decoder.text())
+      let names = try decoder.texts()
+      if let setting { keysOfSettings[setting] = names }
+    }
+    guard decoder.isAtEnd else { throw IndexDecoder.Failure() }
+    return FamilyCatalog(entries, keysOfSettings)
+  }
+
+  private static func parsed(_ file: String, _ content: [UInt8]) -> ModelFamily {
+    do {
+      return try FamilyCatalog.parse(file, content)
+    } catch {
+      fatalError("the index is of this very file, which was parsed to make it: \(error)")
+    }
+  }
+}
+
+extension ModelFamily {
+  /// The families that are built into the program.
+  public static func builtIn() throws(FormatError) -> [ModelFamily] {
+    try FamilyCatalog.builtIn().entries.map(\.family)
+  }
+
+  /// The keys under which configs of any of the built-in families give a setting, those of the first families first.
+  public static func keys(of setting: ConfigSetting) -> [String] {
+    (try? FamilyCatalog.builtIn())?.keysOfSettings[setting] ?? []
+  }
+}
+
+// MARK: Identities in an index
+
+extension IndexEncoder {
+  fileprivate mutating func add(_ identity: FamilyIdentity) {
+    add(identity.name)
+    add(identity.description)
+    add(identity.modelTypes)
+    add(identity.architectures)
+    add(identity.signatures)
+    add(identity.possibleSignatures)
+  }
+}
+
+extension IndexDecoder {
+  fileprivate mutating func identity() throws(Failure) -> FamilyIdentity {
+    FamilyIdentity(
+      name: try text(), description: try text(), modelTypes: try texts(), architectures: try texts(),
+      signatures: try signatures(), possibleSignatures: try signatures())
+  }
+}

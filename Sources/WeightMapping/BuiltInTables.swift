@@ -1,0 +1,64 @@
+import ModelFamilies
+import TensorIO
+
+extension MappingTable {
+  /// The tables that are built into the program: each family with the dialects that the files in `Tables` have for it.
+  public static func builtIn() throws -> [MappingTable] { try loaded.get() }
+
+  private static let loaded = Result { () throws(FormatError) -> [MappingTable] in
+    // Without an index of these files, somebody is working on them.
+    if let index = TableIndex.builtIn { index.tables } else { try parsedBuiltIn() }
+  }
+
+  /// The same, all parsed.
+  static func parsedBuiltIn() throws(FormatError) -> [MappingTable] {
+    let families = try FamilyCatalog.builtIn()
+    var dialects: [String: [Dialect]] = [:]
+    for file in dialectFiles {
+      for entry in try TableParser(file, families: families).parseDialects() {
+        dialects[entry.family, default: []] += entry.dialects
+      }
+    }
+    return families.entries.compactMap { entry in
+      dialects[entry.identity.name].map { MappingTable(model: entry.family, dialects: $0) }
+    }
+  }
+
+  /// A new dialect is its file and one line here. Of dialects that know equally many names the earlier one wins.
+  static let dialectFiles: [(name: String, content: [UInt8])] = [
+    ("bert.google-tf1.yaml", PackageResources.bert_google_tf1_yaml),
+    ("bert.tf-garden.yaml", PackageResources.bert_tf_garden_yaml),
+    ("albert.tf-garden.yaml", PackageResources.albert_tf_garden_yaml),
+    ("bert.keras-bert.yaml", PackageResources.bert_keras_bert_yaml),
+    ("bert.bert-for-tf2.yaml", PackageResources.bert_bert_for_tf2_yaml),
+    ("bert.BERT-keras.yaml", PackageResources.bert_BERT_keras_yaml),
+    ("bert.keras-hub.yaml", PackageResources.bert_keras_hub_yaml),
+    ("albert.keras-hub.yaml", PackageResources.albert_keras_hub_yaml),
+    ("electra.keras-hub.yaml", PackageResources.electra_keras_hub_yaml),
+    ("distilbert.keras-hub.yaml", PackageResources.distilbert_keras_hub_yaml),
+    ("roberta.keras-hub.yaml", PackageResources.roberta_keras_hub_yaml),
+    ("bert.bert4keras.yaml", PackageResources.bert_bert4keras_yaml),
+    ("electra.google-tf1.yaml", PackageResources.electra_google_tf1_yaml),
+    ("albert.google-tf1.yaml", PackageResources.albert_google_tf1_yaml),
+    ("mobilebert.google-tf1.yaml", PackageResources.mobilebert_google_tf1_yaml),
+    ("bert.transformers.yaml", PackageResources.bert_transformers_yaml),
+    ("transformers.yaml", PackageResources.transformers_yaml),
+    ("flax.yaml", PackageResources.flax_yaml),
+    ("transformers-tf.yaml", PackageResources.transformers_tf_yaml),
+    ("mobilebert.transformers-tf.yaml", PackageResources.mobilebert_transformers_tf_yaml),
+    ("albert.transformers-tf.yaml", PackageResources.albert_transformers_tf_yaml),
+    ("roberta.fairseq.yaml", PackageResources.roberta_fairseq_yaml),
+    ("megatron-bert.megatron-lm.yaml", PackageResources.megatron_bert_megatron_lm_yaml),
+    ("gpt.openai.yaml", PackageResources.gpt_openai_yaml),
+    ("codertimo.bert-pytorch.yaml", PackageResources.codertimo_bert_pytorch_yaml),
+    ("uer.uer-py.yaml", PackageResources.uer_uer_py_yaml),
+    ("ulmfit.fastai.yaml", PackageResources.ulmfit_fastai_yaml),
+  ]
+}
+
+extension TableParser {
+  init(_ file: (name: String, content: [UInt8]), families: FamilyCatalog) throws(FormatError) {
+    root = try YAMLValue.parse(String(decoding: file.content, as: UTF8.self), file: file.name)
+    self.families = families
+  }
+}

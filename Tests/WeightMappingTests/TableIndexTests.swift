@@ -1,0 +1,74 @@
+import ModelFamilies
+import TensorIO
+import TestSupport
+import Testing
+
+@testable import WeightMapping
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The indexes of families and dialects say what their files say. `make index` writes them anew.
+@Suite(.serialized) struct TableIndexTests {
+  private static let families = TestSupport.fixture("../../Sources/ModelFamilies/Families/families.index")
+  private static let tables = TestSupport.fixture("../../Sources/WeightMapping/Tables/tables.index")
+
+  private func compare(_ index: [UInt8], with path: String) throws {
+    if unsafe getenv("BERTCONV_RECORD") != nil { try AtomicFile.write(index, to: path, overwrites: true) }
+    let written = try MappedFile.open(path).array()
+    #expect(index == written, "the index is of other files: run make index")
+  }
+
+  @Test func theIndexOfFamiliesIsOfTheirFiles() throws {
+    try compare(FamilyIndex.encoded(FamilyCatalog.parsed()), with: Self.families)
+  }
+
+  @Test func theIndexOfDialectsIsOfTheirFiles() throws {
+    try compare(try TableIndex.encoded(), with: Self.tables)
+  }
+
+  @Test func theProgramUsesThem() throws {
+    #expect(try FamilyCatalog.builtIn().isIndexed)
+    #expect(TableIndex.builtIn != nil)
+  }
+
+  /// What is looked up by hashes leads where the parsed names lead.
+  @Test func aDialectOfTheIndexFindsWhatTheParsedOneFinds() throws {
+    let indexed = try MappingTable.builtIn()
+    let parsed = try MappingTable.parsedBuiltIn()
+    #expect(indexed.map(\.family) == parsed.map(\.family))
+    let names = parsed.flatMap(\.dialects).flatMap(\.rules).flatMap(\.sources).flatMap { pattern in
+      pattern.isPerLayer ? [0, 1, 13].map { pattern.name(layer: $0) } : [pattern.name(layer: nil)]
+    }
+    let all = Array(Set(names)).sorted() + ["", "x", "bert", "encoder.layer.0"]
+    #expect(all.count > 2000)
+    for (table, other) in zip(indexed, parsed) {
+      #expect(table.dialectNames == other.dialectNames)
+      for (dialect, same) in zip(table.dialects, other.dialects) {
+        let differing = all.filter { dialect.names.find($0) != same.names.find($0) }
+        #expect(differing.isEmpty, "\(table.family), \(dialect.name): \(differing.prefix(3))")
+        #expect(dialect.names.anchors == same.names.anchors && dialect.root == same.root)
+        #expect(dialect.names.drops.all == same.names.drops.all)
+        #expect(dialect.names.conditions == same.names.conditions)
+        #expect(dialect.names.renumbered == same.names.renumbered)
+        #expect(dialect.names.firstLayer == same.names.firstLayer)
+        #expect(dialect.names.repeatsLayer == same.names.repeatsLayer)
+        #expect(dialect.names.variant?.architectures == same.names.variant?.architectures)
+        #expect(dialect.names.spellings.map(\.ours) == same.names.spellings.map(\.ours))
+        #expect(dialect.rules.map(\.targets) == same.rules.map(\.targets))
+      }
+    }
+  }
+
+  /// Whatever is wrong with an index, nothing is taken from it.
+  @Test func anIndexOfOtherFilesOrADamagedOneIsNotUsed() throws {
+    let index = try TableIndex.encoded()
+    #expect((try? TableIndex(decoding: index)) != nil)
+    for count in stride(from: 0, to: index.count, by: 997) {
+      #expect((try? TableIndex(decoding: Array(index.prefix(count)))) == nil)
+    }
+    #expect((try? TableIndex(decoding: [1] + index.dropFirst())) == nil)
+    #expect((try? TableIndex(decoding: index + [0])) == nil)
+  }
+}
