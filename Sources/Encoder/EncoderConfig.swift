@@ -96,7 +96,7 @@ public struct EncoderConfig: Sendable {
     feedForwardCount = try settings.size(
       .feedForwardCount, limit: family.count(of: .feedForwardInput) { $0.index }, otherwise: 1)
     readsNeighbors = try settings.flag(.readsNeighbors, otherwise: false)
-    poolerIsDense = try settings.flag(.poolerIsDense, otherwise: true)
+    poolerIsDense = try settings.flag(.poolerIsDense, otherwise: family.computation.pooler == .dense)
     takesStatistics = try Self.takesStatistics(settings)
 
     let (activation, word) = try Self.activation(settings)

@@ -17,6 +17,8 @@ package enum OutputKind: Hashable, Sendable {
   case sentence
   /// Scores of the first (0) or last (1) token of an answer.
   case answer(Int)
+  /// How likely a sequence is to have the answer.
+  case relevance
 
   /// The part that computes it, for people.
   package var part: String {
@@ -31,7 +33,7 @@ package enum OutputKind: Hashable, Sendable {
     case .multipleChoice: "the multiple choice head"
     case .replacedToken: "the discriminator's head"
     case .sentence: "the modules of sentence-transformers"
-    case .answer: "the question answering head"
+    case .answer, .relevance: "the question answering head"
     }
   }
 
@@ -46,7 +48,7 @@ package enum OutputKind: Hashable, Sendable {
   /// Whether it is computed from the first token.
   package var isPooled: Bool {
     switch self {
-    case .pooled, .nextSentence, .sequenceClassification, .multipleChoice: true
+    case .pooled, .nextSentence, .sequenceClassification, .multipleChoice, .relevance: true
     default: false
     }
   }
@@ -68,6 +70,7 @@ extension EncoderModel {
       outputs.append(("start_logits", .answer(0)))
       outputs.append(("end_logits", .answer(1)))
     }
+    if heads.relevance != nil { outputs.append(("relevance_logits", .relevance)) }
     if sentence != nil { outputs.append(("sentence_embedding", .sentence)) }
     return outputs
   }
@@ -85,6 +88,7 @@ extension EncoderModel {
     case .sequenceClassification: [batch, heads.labelCount]
     case .tokenClassification: [batch, sequence, heads.labelCount]
     case .multipleChoice: [batch / choices, choices]
+    case .relevance: [batch]
     case .replacedToken, .answer: [batch, sequence]
     }
   }

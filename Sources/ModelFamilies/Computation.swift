@@ -43,6 +43,14 @@ public struct Computation: Sendable {
     case words
   }
 
+  /// What the vector of a sequence is made of.
+  public enum PoolerKind: String, Sendable, CaseIterable {
+    /// tanh(dense(first token)), where there are weights for it.
+    case dense
+    /// The first token as it is.
+    case firstToken = "first_token"
+  }
+
   /// Which models of a family have a decoder whose weight is the word embeddings, even where the file holds none of it.
   public enum TiedPrediction: Sendable, Equatable {
     case never
@@ -52,6 +60,7 @@ public struct Computation: Sendable {
   }
 
   public var positionIDs = PositionIDs.column
+  public var pooler = PoolerKind.dense
   public var normPlacement = NormPlacement.afterSum
   public var normKind = NormKind.variance
   /// Whether a token attends to those before it and to itself alone.

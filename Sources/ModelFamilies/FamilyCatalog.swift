@@ -1,6 +1,6 @@
 import TensorIO
 
-/// Families by what tells them apart. Those that are built in are parsed when they are first asked for.
+/// Families with what identifies them. Those that are built in are parsed when they are first asked for.
 package struct FamilyCatalog: Sendable {
   package struct Entry: Sendable {
     package let identity: FamilyIdentity
@@ -11,8 +11,6 @@ package struct FamilyCatalog: Sendable {
 
   package let entries: [Entry]
   fileprivate let keysOfSettings: [ConfigSetting: [String]]
-  /// Whether the identities are those of the index.
-  package let isIndexed: Bool
 
   package init(_ families: [ModelFamily]) {
     entries = families.map { Entry(identity: $0.identity, deferredFamily: .made($0)) }
@@ -24,14 +22,15 @@ package struct FamilyCatalog: Sendable {
       }
     }
     keysOfSettings = keys
-    isIndexed = false
   }
 
   fileprivate init(_ entries: [Entry], _ keysOfSettings: [ConfigSetting: [String]]) {
     self.entries = entries
     self.keysOfSettings = keysOfSettings
-    isIndexed = true
   }
+
+  /// The keys under which configs of any of the families give a setting, those of the first families first.
+  package func keys(of setting: ConfigSetting) -> [String] { keysOfSettings[setting] ?? [] }
 
   package subscript(name: String) -> ModelFamily? { entries.first { $0.identity.name == name }?.family }
 
@@ -40,7 +39,7 @@ package struct FamilyCatalog: Sendable {
 
   private static let loaded = Result { () throws(FormatError) -> FamilyCatalog in
     if let indexed = try? FamilyIndex.catalog() { return indexed }
-    // The index is of other files: somebody is working on them.
+    // The index does not match the files: somebody is working on them.
     return FamilyCatalog(try parsed())
   }
 
@@ -58,27 +57,27 @@ package struct FamilyCatalog: Sendable {
 
   /// In the order in which they are asked; one whose names another has as well comes before it. A new family is one line
   /// here and its file.
-  fileprivate static var files: [(name: String, content: [UInt8])] {
-    [
-      ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
-      ("xlm-roberta-xl.yaml", PackageResources.xlm_roberta_xl_yaml),
-      ("roberta.yaml", PackageResources.roberta_yaml), ("data2vec-text.yaml", PackageResources.data2vec_text_yaml),
-      ("electra.yaml", PackageResources.electra_yaml), ("albert.yaml", PackageResources.albert_yaml),
-      ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
-      ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
-      ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
-      ("mpnet.yaml", PackageResources.mpnet_yaml), ("ernie.yaml", PackageResources.ernie_yaml),
-      ("uer.yaml", PackageResources.uer_yaml),
-    ]
-  }
+  fileprivate static let files: [(name: String, content: [UInt8])] = [
+    ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),
+    ("xlm-roberta-xl.yaml", PackageResources.xlm_roberta_xl_yaml),
+    ("roberta.yaml", PackageResources.roberta_yaml), ("data2vec-text.yaml", PackageResources.data2vec_text_yaml),
+    ("electra.yaml", PackageResources.electra_yaml), ("albert.yaml", PackageResources.albert_yaml),
+    ("megatron-bert.yaml", PackageResources.megatron_bert_yaml),
+    ("mobilebert.yaml", PackageResources.mobilebert_yaml), ("openai-gpt.yaml", PackageResources.openai_gpt_yaml),
+    ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
+    ("mpnet.yaml", PackageResources.mpnet_yaml), ("ernie.yaml", PackageResources.ernie_yaml),
+    ("uer.yaml", PackageResources.uer_yaml), ("dpr.yaml", PackageResources.dpr_yaml),
+  ]
 }
 
-/// What the catalog of the built-in families says, in a file: parsing them all takes longer than what most commands do.
+/// The identities of the built-in families as a file, `Families/families.index`: parsing all families takes longer than what most
+/// commands do.
 ///
-/// The file is `Families/families.index`. A test compares it with the families and writes it anew where it is asked to; one
-/// that is of other files is not used.
+///     the files' checksum | identities, in the order of the files, without a count | settings with their keys
+///
+/// `make index` writes it, and a test compares it with the families. One that does not match the files is not used.
 package enum FamilyIndex {
-  /// A change of what the index contains changes this.
+  /// Raised where the same files give another index: with its form, or with the code that reads the files.
   private static let version: UInt32 = 1
 
   /// The checksum of the files that the index is made of.
@@ -92,8 +91,7 @@ package enum FamilyIndex {
     return sum.value
   }()
 
-  package static func encoded(_ families: [ModelFamily]) -> [UInt8] {
-    let catalog = FamilyCatalog(families)
+  package static func encoded(_ catalog: FamilyCatalog) -> [UInt8] {
     var encoder = IndexEncoder()
     encoder.add(Int(fingerprint))
     for entry in catalog.entries { encoder.add(entry.identity) }
@@ -104,9 +102,9 @@ package enum FamilyIndex {
     return encoder.bytes
   }
 
-  fileprivate static func catalog() throws -> FamilyCatalog {
+  package static func catalog() throws(FormatError) -> FamilyCatalog {
     var decoder = IndexDecoder(PackageResources.families_index)
-    guard try decoder.number() == Int(fingerprint) else { throw IndexDecoder.Failure() }
+    guard try decoder.number() == Int(fingerprint) else { throw decoder.mismatch }
     var entries: [FamilyCatalog.Entry] = []
     for file in FamilyCatalog.files {
       let identity = try decoder.identity()
@@ -115,11 +113,10 @@ package enum FamilyIndex {
     }
     var keysOfSettings: [ConfigSetting: [String]] = [:]
     for _ in 0..<(try decoder.count()) {
-      let setting = ConfigSetting(rawValue: try decoder.text())
-      let names = try decoder.texts()
-      if let setting { keysOfSettings[setting] = names }
+      guard let setting = ConfigSetting(rawValue: try decoder.text()) else { throw decoder.mismatch }
+      keysOfSettings[setting] = try decoder.texts()
     }
-    guard decoder.isAtEnd else { throw IndexDecoder.Failure() }
+    guard decoder.isAtEnd else { throw decoder.mismatch }
     return FamilyCatalog(entries, keysOfSettings)
   }
 
@@ -127,7 +124,7 @@ package enum FamilyIndex {
     do {
       return try FamilyCatalog.parse(file, content)
     } catch {
-      fatalError("the index is of this very file, which was parsed to make it: \(error)")
+      fatalError("a built-in family does not parse: \(error)")
     }
   }
 }
@@ -140,7 +137,7 @@ extension ModelFamily {
 
   /// The keys under which configs of any of the built-in families give a setting, those of the first families first.
   public static func keys(of setting: ConfigSetting) -> [String] {
-    (try? FamilyCatalog.builtIn())?.keysOfSettings[setting] ?? []
+    (try? FamilyCatalog.builtIn())?.keys(of: setting) ?? []
   }
 }
 
@@ -158,7 +155,7 @@ extension IndexEncoder {
 }
 
 extension IndexDecoder {
-  fileprivate mutating func identity() throws(Failure) -> FamilyIdentity {
+  fileprivate mutating func identity() throws(FormatError) -> FamilyIdentity {
     FamilyIdentity(
       name: try text(), description: try text(), modelTypes: try texts(), architectures: try texts(),
       signatures: try signatures(), possibleSignatures: try signatures())

@@ -1,4 +1,4 @@
-/// What tells a family from others, before anything of its models is asked.
+/// What identifies a family: enough to recognize its checkpoints and configs.
 package struct FamilyIdentity: Sendable {
   package let name: String
   /// The family with its article, as in "a BERT".

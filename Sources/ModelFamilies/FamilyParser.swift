@@ -97,12 +97,13 @@ package struct FamilyParser {
     let fields = try value?.fields(
       "computation",
       [
-        "positions", "norm", "norm_kind", "causal", "layer_matrices", "token_type_ids", "default_token_type",
+        "positions", "norm", "norm_kind", "pooler", "causal", "layer_matrices", "token_type_ids", "default_token_type",
         "embedding_norm_epsilon", "feed_forward_norm_epsilon", "activations",
       ])
     if let value = fields?["positions"] { result.positionIDs = try value.choice("positions") }
     if let value = fields?["norm"] { result.normPlacement = try value.choice("norm") }
     if let value = fields?["norm_kind"] { result.normKind = try value.choice("norm_kind") }
+    if let value = fields?["pooler"] { result.pooler = try value.choice("pooler") }
     if let value = fields?["causal"] { result.isCausal = try value.bool("causal") }
     if let value = fields?["layer_matrices"] { result.layerMatrices = try value.choice("layer_matrices") }
     if let value = fields?["token_type_ids"] { result.tokenTypeIDs = try value.choice("token_type_ids") }

@@ -118,13 +118,13 @@ extension IndexEncoder {
 }
 
 extension IndexDecoder {
-  package mutating func signatures() throws(Failure) -> [FamilySignature] {
+  package mutating func signatures() throws(FormatError) -> [FamilySignature] {
     var signatures: [FamilySignature] = []
     for _ in 0..<(try count()) { signatures.append(try signature()) }
     return signatures
   }
 
-  private mutating func signature() throws(Failure) -> FamilySignature {
+  private mutating func signature() throws(FormatError) -> FamilySignature {
     let names = try globs()
     var shapes: [(name: Glob, shape: [FamilySignature.Size])] = []
     for _ in 0..<(try count()) {
@@ -137,15 +137,14 @@ extension IndexDecoder {
     var config: [(key: String, value: JSON)] = []
     for _ in 0..<(try count()) {
       let key = try text()
-      guard let value = try? JSON.parse(try text()) else { throw Failure() }
-      config.append((key, value))
+      config.append((key, try JSON.parse(try text())))
     }
     return FamilySignature(names: names, shapes: shapes, only: only, config: config)
   }
 
-  private mutating func globs() throws(Failure) -> [Glob] { try texts().map { Glob($0) } }
+  private mutating func globs() throws(FormatError) -> [Glob] { try texts().map { Glob($0) } }
 
-  private mutating func size() throws(Failure) -> FamilySignature.Size {
+  private mutating func size() throws(FormatError) -> FamilySignature.Size {
     switch try number() {
     case 0: .any
     case 1: .powerOfTwoAndTwo

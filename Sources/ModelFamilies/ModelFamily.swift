@@ -3,7 +3,7 @@ import TensorIO
 /// What a family of models is, said once: its config, its tensors with their roles and shapes, how it computes, its heads.
 ///
 /// Mapping, encoder, exporters and summaries read this value. It is made of one YAML file a family (`Families/`);
-/// `docs/EXTENDING.md` specifies what such a file may say.
+/// `docs/EXTENDING.md` specifies what such a file may say. It never changes, and is a class so that it is shared and not copied.
 public final class ModelFamily: Sendable {
   package let identity: FamilyIdentity
   /// What the canonical names of the base model begin with, as in `bert.`; files of a bare model may lack it.
@@ -62,9 +62,6 @@ public final class ModelFamily: Sendable {
   /// Values of `model_type` that mean this model, the canonical one first.
   public var modelTypes: [String] { identity.modelTypes }
   public var modelType: String { identity.modelType }
-
-  /// Whether `architecture` is a class of the family, as `RobertaModel` is.
-  public func hasArchitecture(_ architecture: String) -> Bool { identity.hasArchitecture(architecture) }
 
   public func isOf(modelType type: String?) -> Bool { identity.isOf(modelType: type) }
 

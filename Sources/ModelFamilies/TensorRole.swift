@@ -56,6 +56,8 @@ public enum ModelPart: String, Sendable, CaseIterable {
   case replacedTokenTransform = "replaced_token.transform"
   case replacedTokenOutput = "replaced_token.output"
   case questionAnswering = "question_answering"
+  /// Whether a passage has the answer.
+  case relevance = "relevance"
   case multipleChoice = "multiple_choice"
 
   /// Whether each layer has it.

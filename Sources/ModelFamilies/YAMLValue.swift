@@ -1,8 +1,8 @@
 import TensorIO
 
 /// A YAML document as the tables use it.
-package struct YAMLValue {
-  package enum Content {
+package struct YAMLValue: Sendable {
+  package enum Content: Sendable {
     case scalar(String, isPlain: Bool)
     case list([YAMLValue])
     case map([(key: String, value: YAMLValue)])

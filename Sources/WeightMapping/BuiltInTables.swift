@@ -6,21 +6,34 @@ extension MappingTable {
   public static func builtIn() throws -> [MappingTable] { try loaded.get() }
 
   private static let loaded = Result { () throws(FormatError) -> [MappingTable] in
-    // Without an index of these files, somebody is working on them.
+    // Where the index does not match the files, somebody is working on them.
     if let index = TableIndex.builtIn { index.tables } else { try parsedBuiltIn() }
   }
 
-  /// The same, all parsed.
-  static func parsedBuiltIn() throws(FormatError) -> [MappingTable] {
-    let families = try FamilyCatalog.builtIn()
-    var dialects: [String: [Dialect]] = [:]
-    for file in dialectFiles {
-      for entry in try TableParser(file, families: families).parseDialects() {
-        dialects[entry.family, default: []] += entry.dialects
+  /// The tables parsed from all files, without the indexes.
+  static func parsedBuiltIn() throws(FormatError) -> [MappingTable] { try parsedWithFiles().map(\.table) }
+
+  /// The same, and for each dialect the number of the file that has it.
+  static func parsedWithFiles() throws(FormatError) -> [(table: MappingTable, files: [Int])] {
+    let families = FamilyCatalog(try FamilyCatalog.parsed())
+    let dropLists = try DropLists.parsedBuiltIn()
+    var dialects: [String: [(dialect: Dialect, file: Int)]] = [:]
+    for (number, file) in dialectFiles.enumerated() {
+      var parser = try TableParser(file, families: families)
+      parser.dropLists = dropLists
+      for (family, own) in try parser.parseDialects() {
+        for dialect in own {
+          guard dialects[family]?.contains(where: { $0.dialect.name == dialect.name }) != true else {
+            throw FormatError(.table, "\(family) has two dialects '\(dialect.name)'", file: file.name)
+          }
+          dialects[family, default: []].append((dialect, number))
+        }
       }
     }
     return families.entries.compactMap { entry in
-      dialects[entry.identity.name].map { MappingTable(model: entry.family, dialects: $0) }
+      dialects[entry.identity.name].map { own in
+        (MappingTable(model: entry.family, dialects: own.map(\.dialect)), own.map(\.file))
+      }
     }
   }
 
@@ -52,12 +65,14 @@ extension MappingTable {
     ("gpt.openai.yaml", PackageResources.gpt_openai_yaml),
     ("codertimo.bert-pytorch.yaml", PackageResources.codertimo_bert_pytorch_yaml),
     ("uer.uer-py.yaml", PackageResources.uer_uer_py_yaml),
+    ("dpr.facebook.yaml", PackageResources.dpr_facebook_yaml),
+    ("dpr.transformers.yaml", PackageResources.dpr_transformers_yaml),
     ("ulmfit.fastai.yaml", PackageResources.ulmfit_fastai_yaml),
   ]
 }
 
 extension TableParser {
-  init(_ file: (name: String, content: [UInt8]), families: FamilyCatalog) throws(FormatError) {
+  init(_ file: (name: String, content: [UInt8]), families: FamilyCatalog?) throws(FormatError) {
     root = try YAMLValue.parse(String(decoding: file.content, as: UTF8.self), file: file.name)
     self.families = families
   }

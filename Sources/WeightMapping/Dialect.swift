@@ -17,7 +17,7 @@ struct Dialect: Sendable {
 
   var rules: [Rule] { content.rules }
 
-  /// The same with the rules parsed, for whom they are asked many times.
+  /// The same with the rules parsed, for repeated use.
   var loaded: Dialect { Dialect(names: names, content: .made(content)) }
 }
 

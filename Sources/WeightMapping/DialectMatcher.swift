@@ -53,7 +53,7 @@ extension DialectNames {
       for name in names.names(endingIn: ending) {
         var prefix = String(name.dropLast(ending.count))
         guard prefix.isEmpty || Self.isBoundary(prefix) else { continue }
-        guard !drops.drop(name, evenModels: dropsModels) else { continue }
+        guard !drops.matches(name, includingModels: dropsModels) else { continue }
         var isBare = false
         if ending != anchor {
           isBare = !prefix.hasSuffix(root)

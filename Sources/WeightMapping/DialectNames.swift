@@ -1,7 +1,7 @@
 import ModelFamilies
 import TensorIO
 
-/// What a dialect's names are, as far as a source is recognized by them; the index has it of every built-in dialect.
+/// The part of a dialect that a source is recognized by; the index contains it for every built-in dialect.
 struct DialectNames: Sendable {
   let name: String
   let root: String
@@ -71,64 +71,71 @@ enum RuleNames: Sendable {
   case parsed(ParsedNames)
   case indexed(HashedNames)
 
-  struct ParsedNames: Sendable {
-    let literals: [String: RuleSource]
-    let patterns: [String: RuleSource]
-    /// The names with every number in them written as 0.
-    let shapes: Set<String>
-
-    init(literals: [String: RuleSource], patterns: [String: RuleSource]) {
-      self.literals = literals
-      self.patterns = patterns
-      shapes = Set(literals.keys.map(NamePattern.withoutNumbers))
-    }
-  }
-
   func source(ofName name: String) -> RuleSource? {
     switch self {
     case .parsed(let names): names.literals[name]
-    case .indexed(let names): names.source(of: name, in: names.literals)
+    case .indexed(let names): names.literals[name]
     }
   }
 
   func source(ofPattern pattern: String) -> RuleSource? {
     switch self {
     case .parsed(let names): names.patterns[pattern]
-    case .indexed(let names): names.source(of: pattern, in: names.patterns)
+    case .indexed(let names): names.patterns[pattern]
     }
   }
 
-  /// Whether a name can have that shape: its numbers written as 0.
-  func hasName(ofShape shape: String) -> Bool {
+  /// Whether a name can be that one once every number in it is written as 0.
+  func hasName(withoutNumbers name: String) -> Bool {
     switch self {
-    case .parsed(let names): names.shapes.contains(shape)
-    case .indexed(let names): names.index(of: shape, in: names.shapes) != nil
+    case .parsed(let names): names.literalsWithoutNumbers.contains(name)
+    case .indexed(let names): SortedHashes.index(of: name, in: names.literalsWithoutNumbers) != nil
     }
   }
 }
 
-/// The same names by their hashes, as the index has them. What has the hash of a name is taken for it: 64 bits tell the few
-/// thousand names of all dialects from any that a file has by accident.
-struct HashedNames: Sendable {
-  /// Of all dialects; rising within each of the ranges below.
-  let hashes: [UInt64]
-  /// What the name of each hash leads to: the rule, and in the last eight bits the position.
-  let sources: [UInt64]
-  let literals: Range<Int>
-  let patterns: Range<Int>
-  let shapes: Range<Int>
+struct ParsedNames: Sendable {
+  let literals: [String: RuleSource]
+  let patterns: [String: RuleSource]
+  /// The literals with every number in them written as 0.
+  let literalsWithoutNumbers: Set<String>
 
-  func source(of name: String, in range: Range<Int>) -> RuleSource? {
-    index(of: name, in: range).map { RuleSource(rule: Int(sources[$0] >> 8), position: Int(sources[$0] & 0xFF)) }
+  init(literals: [String: RuleSource], patterns: [String: RuleSource]) {
+    self.literals = literals
+    self.patterns = patterns
+    literalsWithoutNumbers = Set(literals.keys.map(NamePattern.withoutNumbers))
+  }
+}
+
+/// The same names by their hashes, as the index contains them.
+struct HashedNames: Sendable {
+  let literals: SortedHashes
+  let patterns: SortedHashes
+  /// The hashes of the literals with every number in them written as 0, rising.
+  let literalsWithoutNumbers: [UInt64]
+}
+
+/// What names lead to, by the hashes of the names.
+///
+/// What has the hash of a name is taken for it: 64 bits tell the few thousand names of all dialects from any that a file has by
+/// accident, and who makes a name of the same hash could as well have taken the name itself.
+struct SortedHashes: Sendable {
+  /// Rising.
+  let hashes: [UInt64]
+  /// For each hash the rule, and in the last eight bits the position.
+  let sources: [UInt64]
+
+  subscript(name: String) -> RuleSource? {
+    Self.index(of: name, in: hashes).map { RuleSource(rule: Int(sources[$0] >> 8), position: Int(sources[$0] & 0xFF)) }
   }
 
-  func index(of name: String, in range: Range<Int>) -> Int? {
+  static func index(of name: String, in hashes: [UInt64]) -> Int? {
     let hash = FNV1a(name).value
-    var (low, high) = (range.lowerBound, range.upperBound)
+    var (low, high) = (0, hashes.count)
     while low < high {
       let middle = (low + high) / 2
       if hashes[middle] < hash { low = middle + 1 } else { high = middle }
     }
-    return low < range.upperBound && hashes[low] == hash ? low : nil
+    return low < hashes.count && hashes[low] == hash ? low : nil
   }
 }

@@ -5,14 +5,17 @@ import TensorIO
 struct DialectParser {
   let name: String
   let model: ModelFamily
+  private let dropLists: [String: [DropRule]]
   private let tensorIndex: [String: Int]
   /// What the shapes of sources may name: the dimensions, and the keys that count heads.
   let symbols: Set<String>
   var rules: DialectRules
 
-  init(name: String, model: ModelFamily) {
+  /// `dropLists` are the lists that a dialect may name.
+  init(name: String, model: ModelFamily, dropLists: [String: [DropRule]]) {
     self.name = name
     self.model = model
+    self.dropLists = dropLists
     rules = DialectRules(dialect: name, model: model, firstLayer: 0)
     tensorIndex = Dictionary(
       model.tensors.enumerated().map { ($1.pattern.text, $0) }, uniquingKeysWith: { first, _ in first })
@@ -34,7 +37,10 @@ struct DialectParser {
     try addAliases(fields)
     let root = try parseRoot(fields["root"])
     try rules.check(at: value, root: root, made: zeros.map(\.tensor))
-    let drops = try fields["drop"].map(DropLists.rules) ?? (rules: [], lists: [])
+    let drops =
+      if let drop = fields["drop"] { try DropLists.rules(of: drop, lists: dropLists) } else {
+        (rules: [DropRule](), lists: [String]())
+      }
     let names = DialectNames(
       name: name, root: root, anchors: try parseAnchors(fields["anchors"], at: value), drops: DropRules(drops.rules),
       rules: .parsed(.init(literals: rules.literals, patterns: rules.patterns)),

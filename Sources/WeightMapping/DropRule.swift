@@ -2,7 +2,7 @@ import ModelFamilies
 import TensorIO
 
 /// Names that a dialect leaves out, with the reason.
-final class DropRule: Sendable {
+struct DropRule: Sendable {
   let pattern: String
   let reason: String
   let cause: DropCause
@@ -48,9 +48,9 @@ struct DropRules: Sendable {
     endingsOfCopies = rules.compactMap(\.beside)
   }
 
-  /// Whether a name is no model's, whatever else is there.
-  func drop(_ name: String, evenModels: Bool) -> Bool {
-    all.contains { $0.beside == nil && (evenModels || !$0.isModel) && $0.matches(name) }
+  /// Whether a rule that holds whatever else is there matches the name.
+  func matches(_ name: String, includingModels: Bool) -> Bool {
+    all.contains { $0.beside == nil && (includingModels || !$0.isModel) && $0.matches(name) }
   }
 }
 
@@ -82,14 +82,16 @@ enum DropLists {
   }
 
   /// The rules of a dialect's `drop`: rules of its own, and names of the lists that are built in.
-  static func rules(of drop: YAMLValue) throws(FormatError) -> (rules: [DropRule], lists: [String]) {
+  static func rules(
+    of drop: YAMLValue, lists: [String: [DropRule]]
+  ) throws(FormatError) -> (rules: [DropRule], lists: [String]) {
     var result: [DropRule] = []
     var names: [String] = []
     var patterns: Set<String> = []
     for item in try drop.list("drop") {
       var added: [DropRule] = []
       if item.isScalar {
-        added = try list(named: item)
+        added = try list(named: item, in: lists)
         names.append(try item.string("the name of a drop list"))
       } else {
         added = [try DropRule(item, cause: nil)]
@@ -106,9 +108,10 @@ enum DropLists {
     return (result, names)
   }
 
-  private static func list(named item: YAMLValue) throws(FormatError) -> [DropRule] {
+  private static func list(
+    named item: YAMLValue, in lists: [String: [DropRule]]
+  ) throws(FormatError) -> [DropRule] {
     let name = try item.string("the name of a drop list")
-    let lists = try builtIn()
     guard let rules = lists[name] else {
       let known = lists.keys.sorted()
       throw item.fail(
@@ -121,7 +124,7 @@ enum DropLists {
 
 extension DropRule {
   /// Reads a rule; `cause` is that of the list it is in.
-  fileprivate convenience init(_ value: YAMLValue, cause: DropCause?) throws(FormatError) {
+  fileprivate init(_ value: YAMLValue, cause: DropCause?) throws(FormatError) {
     let fields = try value.fields(
       "a drop rule", ["glob", "reason", "beside", "hint", "is_model"] + (cause == nil ? ["cause"] : []))
     guard let glob = fields["glob"], let reason = fields["reason"] else {

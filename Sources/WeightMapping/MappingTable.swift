@@ -5,7 +5,7 @@ import TensorIO
 ///
 /// A table is data. Its form is specified in `docs/EXTENDING.md`; reading it checks that it is unambiguous.
 public struct MappingTable: Sendable {
-  /// What tells the family from others.
+  /// What identifies the family.
   let identity: FamilyIdentity
   private let deferredModel: Deferred<ModelFamily>
   let dialects: [Dialect]
@@ -39,7 +39,7 @@ public struct MappingTable: Sendable {
     self.dialects = dialects
   }
 
-  /// The same with the family parsed, for whom many of its tensors are asked.
+  /// The same with the family parsed, for repeated use.
   var loaded: MappingTable { MappingTable(identity: identity, model: .made(model), dialects: dialects) }
 
   /// Every tensor of a model of these layers, in forward order.

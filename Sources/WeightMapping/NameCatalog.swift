@@ -139,7 +139,7 @@ private struct CatalogLookup {
   private mutating func mayBeLiteral(shape: Int) -> Bool {
     if let known = mayBeLiteral[shape] { return known }
     let own = catalog.shapes[shape].dropFirst(prefixShape.count)
-    let result = attempts(own).contains { dialect.rules.hasName(ofShape: NamePattern.withoutNumbers($0)) }
+    let result = attempts(own).contains { dialect.rules.hasName(withoutNumbers: NamePattern.withoutNumbers($0)) }
     mayBeLiteral[shape] = result
     return result
   }

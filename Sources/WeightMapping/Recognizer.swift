@@ -81,8 +81,9 @@ struct Recognizer: Sendable {
     let type = table?.identity.isOf(modelType: config.modelType) == true ? config.modelType : table?.identity.modelType
     let matcher = DialectMatcher(tables: tables, names: source.names, values: config.values, ignoring: ignoring)
     if let match = matcher.best(
-      modelType: type ?? config.modelType, architectures: config.architectures, family: config.kerasFamily),
-      match.isCredible, isSubstantial(match), known == nil || tables[match.table].family == known?.family
+      modelType: type ?? config.modelType, architectures: config.architectures,
+      family: known?.family ?? config.kerasFamily),
+      match.isCredible, isSubstantial(match)
     {
       let matched = tables[match.table]
       if known == nil, named == nil, match.scope.isBare {

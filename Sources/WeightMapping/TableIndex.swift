@@ -1,21 +1,23 @@
 import ModelFamilies
 import TensorIO
 
-/// What recognition needs of all built-in dialects, in a file: of the dialects themselves one is parsed, the one that a source
-/// is of.
+/// What recognition needs of the built-in dialects as a file, `Tables/tables.index`. Only the dialect of the source is parsed.
 ///
-/// The file is `Tables/tables.index`. A test compares it with the tables and writes it anew where it is asked to; one that is
-/// of other files is not used.
+///     the files' checksum | drop rules | sets of drop rules, as their numbers | drop lists: name, set | known families | tables
+///     a table: family, dialects | a dialect: file, name, root, anchors, drop set, variant, conditions, spellings, first layer,
+///     repeats, renumbered words, then hashes: of names, of patterns (each with what they lead to), of names without numbers
+///
+/// `make index` writes it, and a test compares it with the tables. One that does not match the files is not used.
 struct TableIndex: Sendable {
   let tables: [MappingTable]
   let dropLists: [String: [DropRule]]
   let knownFamilies: [KnownFamily]
 
-  /// `nil` where the index is of other files than those of the program.
+  /// `nil` where the index does not match the program's files.
   static let builtIn: TableIndex? = try? TableIndex(decoding: PackageResources.tables_index)
 
-  /// A change of what the index contains changes this.
-  private static let version: UInt32 = 1
+  /// Raised where the same files give another index: with its form, or with the code that reads the files.
+  private static let version: UInt32 = 2
 
   /// The checksum of the files that the index is made of.
   private static let fingerprint: UInt32 = {
@@ -35,57 +37,39 @@ struct TableIndex: Sendable {
 
   // MARK: Writing
 
-  /// The index of these files, all of which are parsed.
+  /// The index of the program's files, all of which are parsed.
   static func encoded() throws(FormatError) -> [UInt8] {
-    let tables = try MappingTable.parsedBuiltIn()
-    let lists = try DropLists.parsedBuiltIn()
+    let tables = try MappingTable.parsedWithFiles()
+    let lists = try DropLists.parsedBuiltIn().sorted { $0.key < $1.key }
     var drops = DropNumbering()
-    let numbered = lists.sorted { $0.key < $1.key }.map { (name: $0.key, set: drops.number(of: $0.value)) }
-    let sets = tables.map { $0.dialects.map { drops.number(of: $0.names.drops.all) } }
+    let listSets = lists.map { drops.number(of: $0.value) }
+    let dialectSets = tables.map { $0.table.dialects.map { drops.number(of: $0.names.drops.all) } }
     var encoder = IndexEncoder()
     encoder.add(Int(fingerprint))
     encoder.add(drops.rules) { $0.add($1) }
     encoder.add(drops.sets) { encoder, set in encoder.add(set) { $0.add($1) } }
-    encoder.add(numbered) { encoder, list in
-      encoder.add(list.name)
-      encoder.add(list.set)
+    encoder.add(Array(zip(lists, listSets))) { encoder, list in
+      encoder.add(list.0.key)
+      encoder.add(list.1)
     }
     encoder.add(try KnownFamily.parsedBuiltIn()) { $0.add($1) }
-    let names = tables.map { $0.dialects.map { HashTable($0.names) } }
-    let hashes = names.joined().flatMap(\.hashes)
-    encoder.add(hashes.count)
-    encoder.add(fixed: hashes)
-    encoder.add(fixed: names.joined().flatMap(\.sources))
-    let files = try fileOfDialect()
     encoder.add(tables.count)
-    for (table, (sets, names)) in zip(tables, zip(sets, names)) {
+    for ((table, files), sets) in zip(tables, dialectSets) {
       encoder.add(table.family)
       encoder.add(table.dialects.count)
-      for (dialect, (set, names)) in zip(table.dialects, zip(sets, names)) {
-        encoder.add(files["\(table.family) \(dialect.name)"] ?? 0)
-        encoder.add(dialect.names, dropSet: set, counts: names.counts)
+      for (dialect, (file, set)) in zip(table.dialects, zip(files, sets)) {
+        encoder.add(file)
+        try encoder.add(dialect.names, dropSet: set)
       }
     }
     return encoder.bytes
   }
 
-  /// For each family and dialect the index of the file that has it.
-  private static func fileOfDialect() throws(FormatError) -> [String: Int] {
-    var result: [String: Int] = [:]
-    let families = try FamilyCatalog.builtIn()
-    for (index, file) in MappingTable.dialectFiles.enumerated() {
-      for (family, dialects) in try TableParser(file, families: families).parseDialects() {
-        for dialect in dialects { result["\(family) \(dialect.name)"] = index }
-      }
-    }
-    return result
-  }
-
   // MARK: Reading
 
-  init(decoding bytes: [UInt8]) throws {
+  init(decoding bytes: [UInt8]) throws(FormatError) {
     var decoder = IndexDecoder(bytes)
-    guard try decoder.number() == Int(Self.fingerprint) else { throw IndexDecoder.Failure() }
+    guard try decoder.number() == Int(Self.fingerprint) else { throw decoder.mismatch }
     var rules: [DropRule] = []
     for _ in 0..<(try decoder.count()) { rules.append(try decoder.dropRule()) }
     var sets: [DropRules] = []
@@ -100,44 +84,31 @@ struct TableIndex: Sendable {
     var known: [KnownFamily] = []
     for _ in 0..<(try decoder.count()) { known.append(try decoder.knownFamily()) }
     knownFamilies = known
-    tables = try Self.tables(&decoder, sets)
-    guard decoder.isAtEnd else { throw IndexDecoder.Failure() }
-  }
-
-  private static func tables(_ decoder: inout IndexDecoder, _ dropSets: [DropRules]) throws -> [MappingTable] {
-    let count = try decoder.number()
-    let hashes = try decoder.fixed(count: count)
-    let sources = try decoder.fixed(count: count)
     let families = try FamilyCatalog.builtIn()
-    let files = MappingTable.dialectFiles
-    var end = 0
     var tables: [MappingTable] = []
     for _ in 0..<(try decoder.count()) {
       let name = try decoder.text()
-      guard let family = families.entries.first(where: { $0.identity.name == name }) else {
-        throw IndexDecoder.Failure()
-      }
+      guard let family = families.entries.first(where: { $0.identity.name == name }) else { throw decoder.mismatch }
       var dialects: [Dialect] = []
       for _ in 0..<(try decoder.count()) {
-        let file = files[try decoder.index(below: files.count)]
-        let names = try decoder.dialect(dropSets, hashes, sources, from: &end)
-        guard end <= count else { throw IndexDecoder.Failure() }
-        let content = Lazy { Self.content(of: names.name, in: file, family.family, families) }
+        let file = MappingTable.dialectFiles[try decoder.index(below: MappingTable.dialectFiles.count)]
+        let names = try decoder.dialect(sets)
+        let content = Lazy { Self.content(of: names.name, in: file, family.family) }
         dialects.append(Dialect(names: names, content: .lazy(content)))
       }
       tables.append(MappingTable(identity: family.identity, model: family.deferredFamily, dialects: dialects))
     }
-    guard end == count else { throw IndexDecoder.Failure() }
-    return tables
+    self.tables = tables
+    guard decoder.isAtEnd else { throw decoder.mismatch }
   }
 
   private static func content(
-    of dialect: String, in file: (name: String, content: [UInt8]), _ family: ModelFamily, _ families: FamilyCatalog
+    of dialect: String, in file: (name: String, content: [UInt8]), _ family: ModelFamily
   ) -> DialectContent {
     do {
-      return try TableParser(file, families: families).dialect(dialect, of: family).content
+      return try TableParser(file, families: nil).dialect(dialect, of: family).content
     } catch {
-      fatalError("the index is of this very file, which was parsed to make it: \(error)")
+      fatalError("a built-in dialect does not parse: \(error)")
     }
   }
 }
@@ -159,24 +130,16 @@ private struct DropNumbering {
   }
 }
 
-/// The names of a dialect's rules by their hashes: whole names, patterns, and shapes of names.
-private struct HashTable {
-  private(set) var hashes: [UInt64] = []
-  private(set) var sources: [UInt64] = []
-  private(set) var counts: [Int] = []
-
-  init(_ names: DialectNames) {
-    guard case .parsed(let parsed) = names.rules else { return }
-    for rules in [parsed.literals, parsed.patterns] {
-      let sorted = rules.map { (hash: FNV1a($0.key).value, source: $0.value) }.sorted { $0.hash < $1.hash }
-      hashes += sorted.map(\.hash)
-      sources += sorted.map { UInt64($0.source.rule << 8 | $0.source.position) }
-      counts.append(sorted.count)
+extension SortedHashes {
+  /// - Throws: `FormatError` where two names have one hash, or a rule has more sources than eight bits count
+  fileprivate init(_ rules: [String: RuleSource]) throws(FormatError) {
+    let sorted = rules.map { (hash: FNV1a($0.key).value, source: $0.value) }.sorted { $0.hash < $1.hash }
+    hashes = sorted.map(\.hash)
+    sources = sorted.map { UInt64($0.source.rule << 8 | $0.source.position) }
+    guard Set(hashes).count == hashes.count, rules.values.allSatisfy({ $0.position < 256 }) else {
+      throw FormatError(
+        .table, "the names of a dialect cannot be indexed: two have one hash, or a rule has too many sources")
     }
-    let shapes = parsed.shapes.map { FNV1a($0).value }.sorted()
-    hashes += shapes
-    sources += shapes.map { _ in 0 }
-    counts.append(shapes.count)
   }
 }
 
@@ -194,12 +157,15 @@ extension IndexEncoder {
     add(known.family)
     add(known.description)
     add(known.signatures)
-    add(known.advice) { encoder, advice in
-      if case .sentence(let text) = advice { encoder.add(text) } else { encoder.add("") }
-    }
+    // The two forms that such a file can give.
+    add(known.advice == .giveBaseModel)
+    if case .sentence(let text) = known.advice { add(text) } else { add("") }
   }
 
-  fileprivate mutating func add(_ names: DialectNames, dropSet: Int, counts: [Int]) {
+  fileprivate mutating func add(_ names: DialectNames, dropSet: Int) throws(FormatError) {
+    guard case .parsed(let rules) = names.rules else {
+      throw FormatError(.table, "an index is made of parsed dialects", found: names.name)
+    }
     add(names.name)
     add(names.root)
     add(names.anchors)
@@ -220,29 +186,35 @@ extension IndexEncoder {
     add(names.firstLayer)
     add(names.repeatsLayer)
     add(names.renumbered)
-    for count in counts { add(count) }
+    for names in [try SortedHashes(rules.literals), try SortedHashes(rules.patterns)] {
+      add(names.hashes.count)
+      add(hashes: names.hashes)
+      add(hashes: names.sources)
+    }
+    let others = rules.literalsWithoutNumbers.map { FNV1a($0).value }.sorted()
+    add(others.count)
+    add(hashes: others)
   }
 }
 
 extension IndexDecoder {
-  fileprivate mutating func dropRule() throws(Failure) -> DropRule {
-    DropRule(
-      pattern: try text(), reason: try text(), cause: DropCause(word: try text()) ?? .unstated,
-      beside: try optionalText(), hint: try optionalText(), isModel: try flag())
+  fileprivate mutating func dropRule() throws(FormatError) -> DropRule {
+    let (pattern, reason, word) = (try text(), try text(), try text())
+    guard let cause = word.isEmpty ? .unstated : DropCause(word: word) else { throw mismatch }
+    return DropRule(
+      pattern: pattern, reason: reason, cause: cause, beside: try optionalText(), hint: try optionalText(),
+      isModel: try flag())
   }
 
-  private mutating func optionalText() throws(Failure) -> String? { try flag() ? try text() : nil }
-
-  fileprivate mutating func knownFamily() throws(Failure) -> KnownFamily {
+  fileprivate mutating func knownFamily() throws(FormatError) -> KnownFamily {
     let (family, description, signatures) = (try text(), try text(), try signatures())
-    let advice = try optionalText().map { $0.isEmpty ? FormatError.Advice.giveBaseModel : .sentence($0) }
-    return KnownFamily(family: family, description: description, signatures: signatures, advice: advice)
+    let (givesBaseModel, sentence) = (try flag(), try text())
+    return KnownFamily(
+      family: family, description: description, signatures: signatures,
+      advice: givesBaseModel ? .giveBaseModel : sentence.isEmpty ? nil : .sentence(sentence))
   }
 
-  /// A dialect whose hashes begin at `start`; `start` is then where they end.
-  fileprivate mutating func dialect(
-    _ dropSets: [DropRules], _ hashes: [UInt64], _ sources: [UInt64], from start: inout Int
-  ) throws(Failure) -> DialectNames {
+  fileprivate mutating func dialect(_ dropSets: [DropRules]) throws(FormatError) -> DialectNames {
     let (name, root, anchors) = (try text(), try text(), try texts())
     let drops = dropSets[try index(below: dropSets.count)]
     let variant = try flag() ? (of: try text(), architectures: try texts()) : nil
@@ -253,16 +225,17 @@ extension IndexDecoder {
     var spellings: [(other: String, ours: String)] = []
     for _ in 0..<(try count()) { spellings.append((try text(), try text())) }
     let (firstLayer, repeatsLayer, renumbered) = (try number(), try flag(), try texts())
-    let literals = start + (try number())
-    let patterns = literals + (try number())
-    let shapes = patterns + (try number())
     let rules = HashedNames(
-      hashes: hashes, sources: sources, literals: start..<literals, patterns: literals..<patterns,
-      shapes: patterns..<shapes)
-    start = shapes
+      literals: try sortedHashes(), patterns: try sortedHashes(),
+      literalsWithoutNumbers: try hashes(count: try number()))
     return DialectNames(
       name: name, root: root, anchors: anchors, drops: drops, rules: .indexed(rules), variant: variant,
       conditions: conditions, spellings: spellings, firstLayer: firstLayer, repeatsLayer: repeatsLayer,
       renumbered: renumbered)
+  }
+
+  private mutating func sortedHashes() throws(FormatError) -> SortedHashes {
+    let count = try number()
+    return SortedHashes(hashes: try hashes(count: count), sources: try hashes(count: count))
   }
 }

@@ -6,6 +6,8 @@ struct TableParser {
   let root: YAMLValue
   /// The families that a table may name without describing them; those that are built in where it is `nil`.
   let families: FamilyCatalog?
+  /// The lists of drop rules that a dialect may name; those that are built in where it is `nil`.
+  var dropLists: [String: [DropRule]]?
 
   /// The table of a family with its dialects.
   func parse() throws(FormatError) -> MappingTable {
@@ -31,7 +33,7 @@ struct TableParser {
   func dialect(_ name: String, of model: ModelFamily) throws(FormatError) -> Dialect {
     let fields = try root.fields("the file", Self.dialectKeys)
     for (other, value) in try root.require("dialects", in: fields).map("dialects") where other == name {
-      var parser = DialectParser(name: name, model: model)
+      var parser = DialectParser(name: name, model: model, dropLists: try DropLists.builtIn())
       return try parser.parse(value)
     }
     throw root.fail("the file has no dialect '\(name)'")
@@ -40,9 +42,10 @@ struct TableParser {
   private static let dialectKeys = ["family", "families", "dialects"]
 
   private func dialects(of model: ModelFamily, _ fields: [String: YAMLValue]) throws(FormatError) -> [Dialect] {
+    let dropLists = if let dropLists { dropLists } else { try DropLists.builtIn() }
     var dialects: [Dialect] = []
     for (name, value) in try root.require("dialects", in: fields).map("dialects") {
-      var parser = DialectParser(name: name, model: model)
+      var parser = DialectParser(name: name, model: model, dropLists: dropLists)
       dialects.append(try parser.parse(value))
     }
     guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }

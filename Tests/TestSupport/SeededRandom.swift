@@ -1,3 +1,5 @@
+import TensorIO
+
 /// Random numbers that are the same in each run (splitmix64).
 public struct SeededRandom: RandomNumberGenerator, Sendable {
   private var state: UInt64
@@ -5,9 +7,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
   public init(_ seed: UInt64) { state = seed }
 
   /// A stream for a text, such as the name of a tensor (FNV-1a).
-  public init(text: String) {
-    state = text.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
-  }
+  public init(text: String) { state = FNV1a(text).value }
 
   public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15

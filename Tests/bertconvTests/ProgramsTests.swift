@@ -22,7 +22,7 @@ struct ProgramsTests {
     let source = fixture("programs/\(name)")
     let checkpoint = try #require(
       try FileSystem.names(inFolder: source).first { name in
-        [".h5", ".index", ".bin"].contains { name.hasSuffix($0) }
+        [".h5", ".index", ".bin", ".cp"].contains { name.hasSuffix($0) }
       })
     let output = folder.file("model.safetensors")
     let made = try Program.run(

@@ -12,6 +12,7 @@ struct Heads: Sendable {
   let tokenClassifier: DenseWeights?  // [labels, H]
   let replacedToken: ReplacedTokenHead?
   let questionAnswering: DenseWeights?  // [2, H]
+  let relevance: SequenceHead?  // [1, H]
 }
 
 /// Scores of a sequence: `output` of what the pooler makes of it.
@@ -50,6 +51,8 @@ extension Heads {
     let pairs = loader.has(.nextSentence) ? try loader.dense(.nextSentence, 2, hidden) : nil
     nextSentence = if let ownPooler, let pairs { SequenceHead(pooler: ownPooler, output: pairs) } else { nil }
     questionAnswering = loader.has(.questionAnswering) ? try loader.dense(.questionAnswering, 2, hidden) : nil
+    relevance =
+      loader.has(.relevance) ? SequenceHead(pooler: .firstToken, output: try loader.dense(.relevance, 1, hidden)) : nil
     replacedToken = try ReplacedTokenHead(&loader, config)
 
     let (transform, output) = try Self.classifierTransform(&loader, config)
@@ -160,6 +163,7 @@ extension Heads {
     }
     if let pooler { perSequence(.pooled) { pooler.run(pass) } }  // [sequences, H]
     if let nextSentence { perSequence(.nextSentence) { nextSentence.run(pass) } }  // [sequences, 2]
+    if let relevance { perSequence(.relevance) { relevance.run(pass) } }  // [sequences, 1]
     if let sequenceClassifier {
       perSequence(.sequenceClassification, .multipleChoice) { sequenceClassifier.run(pass) }  // [sequences, labels]
     }

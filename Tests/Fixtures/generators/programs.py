@@ -7,6 +7,7 @@ The Keras classes of transformers need tf-keras, TF Garden tf-models-official, a
 import json
 import os
 import shutil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -225,3 +226,78 @@ def uer_models(folder):
     given = {"input_ids": IDS, "attention_mask": (IDS != 0).astype("i8"), "token_type_ids": segments}
     outputs = {"last_hidden_state": hidden, "pooler_output": pooled, "prediction_logits": words, "seq_relationship_logits": pairs}
     write(here, config, given, outputs)
+
+
+class CheckpointState(NamedTuple):
+    """As in facebookresearch/DPR dpr/utils/model_utils.py; the trainers save its `_asdict()`."""
+
+    model_dict: dict
+    optimizer_dict: dict
+    scheduler_dict: dict
+    offset: int
+    epoch: int
+    encoder_params: dict
+
+
+@fixture("programs/dpr")
+def dpr_models(folder):
+    """The classes of transformers, and both forms of DPR's own .cp, whose modules are transformers' BERT with its pooler."""
+    import torch
+    import transformers
+    from torch import nn
+    from transformers import BertConfig, BertModel, DPRConfig
+
+    def state(model, epoch):
+        optimizer = torch.optim.AdamW([next(model.parameters())])
+        sum(p.sum() for p in optimizer.param_groups[0]["params"]).backward()
+        optimizer.step()
+        params = {"encoder_model_type": "hf_bert", "sequence_length": 12}
+        return CheckpointState(model.state_dict(), optimizer.state_dict(), {"last_epoch": epoch}, 0, epoch, params)._asdict()
+
+    def randomize_torch(model):
+        for name, parameter in model.named_parameters():
+            is_norm = "LayerNorm" in name
+            nn.init.normal_(parameter, 1.0 if is_norm and name.endswith("weight") else 0.0, 0.1 if is_norm else 0.3)
+        return model.eval()
+
+    given = inputs()
+    tensors = {key: torch.tensor(value) for key, value in given.items()}
+    for seed, name in enumerate(["DPRQuestionEncoder", "DPRContextEncoder", "DPRReader"]):
+        torch.manual_seed(980 + seed)
+        config = DPRConfig(**SIZES, hidden_act="gelu")
+        model = randomize_torch(getattr(transformers, name)(config))
+        arguments = dict(tensors)
+        if name == "DPRReader":
+            # It has no token types.
+            del arguments["token_type_ids"]
+        with torch.no_grad():
+            found = model(**arguments)
+        target = folder / f"transformers-{name}"
+        model.save_pretrained(target, safe_serialization=False)
+        keys = [*OUTPUTS, "relevance_logits"]
+        outputs = {key: found[key] for key in keys if key in found}
+        write(target, json.loads((target / "config.json").read_text()), {key: given[key] for key in arguments}, outputs)
+
+    config = BertConfig(**SIZES)
+    torch.manual_seed(990)
+    pair = randomize_torch(nn.ModuleDict({name: BertModel(config) for name in ["question_model", "ctx_model"]}))
+    reader = nn.Module()
+    reader.encoder, reader.qa_outputs, reader.qa_classifier = BertModel(config), nn.Linear(8, 2), nn.Linear(8, 1)
+    reader = randomize_torch(reader)
+    states = {name: state(model, epoch) for epoch, (name, model) in enumerate([("pair", pair), ("reader", reader)])}
+    with torch.no_grad():
+        for kind, model in [("Question", pair["question_model"]), ("Context", pair["ctx_model"])]:
+            target = folder / f"cp-{kind.lower()}"
+            target.mkdir()
+            torch.save(states["pair"], target / "dpr_biencoder.cp")
+            hidden = model(**tensors).last_hidden_state
+            settings = config.to_diff_dict() | {"model_type": "dpr", "architectures": [f"DPR{kind}Encoder"]}
+            write(target, settings, given, {"last_hidden_state": hidden, "pooler_output": hidden[:, 0]})
+        target = folder / "cp-reader"
+        target.mkdir()
+        torch.save(states["reader"], target / "dpr_reader.cp")
+        hidden = reader.encoder(**tensors).last_hidden_state
+        start, end = reader.qa_outputs(hidden).split(1, dim=-1)
+        outputs = {"last_hidden_state": hidden, "start_logits": start.squeeze(-1), "end_logits": end.squeeze(-1),
+                   "relevance_logits": reader.qa_classifier(hidden[:, 0]).squeeze(-1)}  # fmt: skip
+        write(target, config.to_diff_dict() | {"model_type": "dpr", "architectures": ["DPRReader"]}, given, outputs)

@@ -1,5 +1,3 @@
-import TensorIO
-
 /// A value that is made when it is first asked for, once for all threads.
 package final class Lazy<Value: Sendable>: Sendable {
   private enum State {
@@ -24,7 +22,7 @@ package final class Lazy<Value: Sendable>: Sendable {
   }
 }
 
-/// A value that is there, or is made when it is first asked for.
+/// A value that is there, or is made when it is first asked for. Reading one that is there takes no lock.
 @frozen package enum Deferred<Value: Sendable>: Sendable {
   case made(Value)
   case lazy(Lazy<Value>)
