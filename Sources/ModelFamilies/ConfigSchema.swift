@@ -77,7 +77,8 @@ package struct ConfigKey: Sendable {
   /// What the value ought to be, where it is not that.
   package func limits(against value: JSON) -> String? {
     if !words.isEmpty, let word = value.stringValue, !words.contains(word) {
-      let advice = nearestName(to: word, among: words).map { ". Did you mean '\($0)'?" }
+      // Where there is one word alone, another is another model's and no slip.
+      let advice = (words.count > 1 ? nearestName(to: word, among: words) : nil).map { ". Did you mean '\($0)'?" }
       return "one of \(words.joined(separator: ", "))" + (advice ?? "")
     }
     guard let number = value.doubleValue, number < minimum ?? -.infinity || number >= upperBound ?? .infinity else {

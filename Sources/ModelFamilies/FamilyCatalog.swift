@@ -67,6 +67,7 @@ package struct FamilyCatalog: Sendable {
     ("bert-pytorch.yaml", PackageResources.bert_pytorch_yaml), ("ulmfit.yaml", PackageResources.ulmfit_yaml),
     ("mpnet.yaml", PackageResources.mpnet_yaml), ("ernie.yaml", PackageResources.ernie_yaml),
     ("uer.yaml", PackageResources.uer_yaml), ("dpr.yaml", PackageResources.dpr_yaml),
+    ("albert-zh.yaml", PackageResources.albert_zh_yaml),
   ]
 }
 

@@ -53,6 +53,7 @@ extension MappingTable {
     ("bert.bert4keras.yaml", PackageResources.bert_bert4keras_yaml),
     ("electra.google-tf1.yaml", PackageResources.electra_google_tf1_yaml),
     ("albert.google-tf1.yaml", PackageResources.albert_google_tf1_yaml),
+    ("albert-zh.google-tf1.yaml", PackageResources.albert_zh_google_tf1_yaml),
     ("mobilebert.google-tf1.yaml", PackageResources.mobilebert_google_tf1_yaml),
     ("bert.transformers.yaml", PackageResources.bert_transformers_yaml),
     ("transformers.yaml", PackageResources.transformers_yaml),

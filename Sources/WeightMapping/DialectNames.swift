@@ -44,6 +44,17 @@ struct DialectNames: Sendable {
     return spelled
   }
 
+  /// A name of the rules as the program writes it: it leaves out the number of a layer that a spelling writes out.
+  func written(_ name: String) -> String {
+    var written = name
+    for spelling in spellings where spelling.ours.utf8.contains(where: LayerNumber.isDigit) {
+      if let range = written[...].firstRange(ofBytes: spelling.ours) {
+        written.replaceSubrange(range, with: spelling.other)
+      }
+    }
+    return written
+  }
+
   /// Where a spelling is in a name; `*` in it is one component of the name.
   private static func range(of spelling: String, in name: String) -> Range<String.Index>? {
     guard let star = spelling[...].firstRange(ofBytes: "*") else { return name[...].firstRange(ofBytes: spelling) }

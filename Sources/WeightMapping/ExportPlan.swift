@@ -210,6 +210,11 @@ private struct ExportBuilder {
     }
     let sources = keys.compactMap { indices[$0] }
     let made = InverseRule(rule: rule, layer: layer, sources: sources, tensors: tensors, config: config).targets()
+      .map { target in
+        var info = target.info
+        info.name = dialect.names.written(info.name)
+        return MappingPlan.Target(info: info, operation: target.operation, sources: target.sources)
+      }
     guard let first = made.first else {
       let info = tensors[sources[0]]
       report.misshapen.append(

@@ -118,6 +118,17 @@ private let otherFamilies: [(label: String, model: TinyModel)] = [
     }
   ),
   (
+    "albert_zh: projected words in the sum, a head that goes back through the projection",
+    TinyModel("albert-zh") {
+      ($0.layers, $0.embedding) = (3, 5)
+      $0.parts = ["pooler", "mlm", "nsp"]
+    }
+  ),
+  (
+    "DPR: the first token as it is, a head of relevance",
+    TinyModel("dpr") { $0.parts = ["question_answering", "relevance"] }
+  ),
+  (
     "pre-norm",
     TinyModel("megatron-bert") {
       ($0.layers, $0.epsilon) = (3, "1e-5")

@@ -280,12 +280,18 @@ struct PlainPass {
       ? norm(.predictionNorm, activate(dense(.predictionTransform, x), activation), always: true) : x
     let size = model.embeddingSize
     let rest = tensor(.predictionRest)
+    let projection = tensor(.embeddingTransformation)
+    let features =
+      !model.family.has(.predictionRest) && has(.embeddingTransformation)
+      ? (0..<size).map { e in
+        transformed.indices.reduce(0.0) { $0 + transformed[$1] * Double(projection[$1 * size + e]) }
+      } : transformed
     let weight = model.hasOwnDecoder || !has(.wordEmbeddings) ? tensor(.predictionDecoder) : tensor(.wordEmbeddings)
     let bias = tensor(.predictionDecoder, .bias)
     return (0..<model.vocabulary).map { word in
-      transformed.indices.reduce(bias.isEmpty ? 0 : Double(bias[word])) {
+      features.indices.reduce(bias.isEmpty ? 0 : Double(bias[word])) {
         let factor = $1 < size ? weight[word * size + $1] : rest[($1 - size) * model.vocabulary + word]
-        return $0 + transformed[$1] * Double(factor)
+        return $0 + features[$1] * Double(factor)
       }
     }
   }

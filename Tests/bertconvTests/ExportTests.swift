@@ -1,3 +1,4 @@
+import CheckpointReaders
 import Conversion
 import TensorIO
 import TestSupport
@@ -95,6 +96,19 @@ struct ExportTests {
     #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
     #expect(try Program.run("convert", "native-to-pytorch", native, "-o", folder.file("out.bin")).status == 0)
     #expect(try Program.run("diff", folder.file("out.bin"), native).status == 0)
+  }
+
+  /// A program whose names have no number of a layer gets them back so.
+  @Test func sharedLayersGoBackUnderTheirOwnNames() throws {
+    let folder = TemporaryFolder()
+    let source = fixture("programs/albert-zh/tf1-pretraining/albert_model.ckpt")
+    let (native, back) = (folder.file("m.safetensors"), folder.file("back.ckpt"))
+    let config = fixture("programs/albert-zh/tf1-pretraining/config.json")
+    #expect(try Program.run("convert", "auto-to-native", source, "-o", native, "--config", config).status == 0)
+    #expect(try Program.run("convert", "native-to-tf", native, "-o", back).status == 0)
+    let (before, after) = (try CheckpointOpener().open(source).source, try CheckpointOpener().open(back).source)
+    #expect(before.tensors.map(\.name).sorted() == after.tensors.map(\.name).sorted())
+    #expect(try Program.run("diff", source, back).status == 0)
   }
 
   /// What is no native file at all.

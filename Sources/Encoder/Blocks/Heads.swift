@@ -28,6 +28,8 @@ struct SequenceHead: Sendable {
 struct PredictionHead: Sendable {
   /// `nil` where the decoder reads the hidden states as they are.
   let transform: (dense: TransformWeights, norm: NormWeights)?  // [E, H], or [H, H] where there is a rest
+  /// Back from what the embeddings make of words to the words' own features, where the family's decoder is tied to both.
+  let projection: Weight?  // [E, H]
   let decoder: DenseWeights  // [V, E]
   /// What features beyond the first E add.
   let rest: Weight?  // [H - E, V]
@@ -113,11 +115,14 @@ extension PredictionHead {
     }
     // Where nothing is left over, an empty matrix is in the file.
     rest = hasRest && hidden > size ? try loader.load(.predictionRest, [hidden - size, config.vocabularySize]) : nil
+    projection =
+      config.transformsWords && !hasRest
+      ? try loader.load(.embeddingTransformation, [hidden, config.transformationInput]).transposed() : nil
     guard isTransformed else {
       transform = nil
       return
     }
-    let width = hasRest ? hidden : size
+    let width = hasRest || projection != nil ? hidden : size
     transform = (
       dense: TransformWeights(
         dense: try loader.dense(.predictionTransform, width, hidden),
@@ -210,6 +215,11 @@ extension PredictionHead {
       x = pass.state.attended.matrix(pass.group.tokens, dense.dense.weight.rows)
       dense.run(pass, pass.hidden, into: x)  // [T, H] · [E or H, H]ᵀ
       pass.backend.layerNorm(x, norm)
+    }
+    if let projection {
+      let words = Buffer(count: x.rows * projection.rows).matrix(x.rows, projection.rows)
+      pass.backend.multiply(x, by: projection, into: words)  // [T, H] · [E, H]ᵀ
+      x = words
     }
     for sequence in pass.group.sequences {
       for run in sequence.runs {

@@ -301,3 +301,62 @@ def dpr_models(folder):
         outputs = {"last_hidden_state": hidden, "start_logits": start.squeeze(-1), "end_logits": end.squeeze(-1),
                    "relevance_logits": reader.qa_classifier(hidden[:, 0]).squeeze(-1)}  # fmt: skip
         write(target, config.to_diff_dict() | {"model_type": "dpr", "architectures": ["DPRReader"]}, given, outputs)
+
+
+@fixture("programs/albert-zh", alone=True)
+def albert_zh_model(folder):
+    """albert_zh is no package: its folder must be on the path. Its modeling.py is for TensorFlow 1, whose names are put in place."""
+    import sys
+    import types
+
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import tensorflow
+
+    tf = tensorflow.compat.v1
+    tf.disable_eager_execution()
+
+    def layer_norm(inputs, begin_norm_axis, begin_params_axis, scope):
+        """tf.contrib.layers.layer_norm, which TensorFlow 2 lacks: its epsilon is 1e-12."""
+        with tf.variable_scope(scope, "LayerNorm"):
+            beta = tf.get_variable("beta", inputs.shape[-1:], initializer=tf.zeros_initializer())
+            gamma = tf.get_variable("gamma", inputs.shape[-1:], initializer=tf.ones_initializer())
+        mean, variance = tf.nn.moments(inputs, [-1], keepdims=True)
+        return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, 1e-12)
+
+    tf.contrib = types.SimpleNamespace(layers=types.SimpleNamespace(layer_norm=layer_norm))
+    sys.modules["tensorflow"] = tf
+    try:
+        import modeling
+    except ImportError:
+        return
+    finally:
+        sys.modules["tensorflow"] = tensorflow
+    settings = {**SIZES, "num_hidden_layers": 3, "embedding_size": 6, "hidden_act": "gelu", "hidden_dropout_prob": 0.0,
+                "attention_probs_dropout_prob": 0.0, "ln_type": "postln"}  # fmt: skip
+    config = modeling.BertConfig.from_dict(settings)
+    given = inputs()
+    ids, mask, types_ = (tf.constant(given[key], tf.int32) for key in ["input_ids", "attention_mask", "token_type_ids"])
+    model = modeling.BertModel(config, False, ids, mask, types_, use_one_hot_embeddings=False)
+    # run_pretraining.py, get_masked_lm_output and get_next_sentence_output, for all positions
+    with tf.variable_scope("cls/predictions"):
+        with tf.variable_scope("transform"):
+            words = tf.layers.dense(model.get_sequence_output(), 8, activation=modeling.get_activation("gelu"))
+            words = modeling.layer_norm(words)
+        bias = tf.get_variable("output_bias", [31])
+        words = tf.tensordot(words, tf.transpose(model.get_embedding_table_2()), 1)
+        words = tf.tensordot(words, tf.transpose(model.get_embedding_table()), 1) + bias
+    with tf.variable_scope("cls/seq_relationship"):
+        weights, bias = tf.get_variable("output_weights", [2, 8]), tf.get_variable("output_bias", [2])
+        pairs = tf.matmul(model.get_pooled_output(), weights, transpose_b=True) + bias
+    here = folder / "tf1-pretraining"
+    here.mkdir()
+    rng = np.random.default_rng(995)
+    with tf.Session() as session:
+        for variable in tf.global_variables():
+            is_norm, shape = "LayerNorm" in variable.name, variable.shape.as_list()
+            value = rng.normal(1.0 if "gamma" in variable.name else 0.0, 0.1 if is_norm else 0.3, shape)
+            variable.load(value.astype("f4"), session)
+        tf.train.Saver().save(session, str(here / "albert_model.ckpt"), write_meta_graph=False, write_state=False)
+        keys = ["last_hidden_state", "pooler_output", "prediction_logits", "seq_relationship_logits"]
+        found = session.run([model.get_sequence_output(), model.get_pooled_output(), words, pairs])
+    write(here, settings, given, dict(zip(keys, found)))
