@@ -4,7 +4,14 @@ import TensorIO
 package struct FamilyCatalog: Sendable {
   package struct Entry: Sendable {
     package let identity: FamilyIdentity
-    package let deferredFamily: Deferred<ModelFamily>
+    private let deferredFamily: Deferred<ModelFamily>
+
+    package init(_ family: ModelFamily) { self.init(family.identity, .made(family)) }
+
+    fileprivate init(_ identity: FamilyIdentity, _ family: Deferred<ModelFamily>) {
+      self.identity = identity
+      deferredFamily = family
+    }
 
     package var family: ModelFamily { deferredFamily.value }
   }
@@ -13,7 +20,7 @@ package struct FamilyCatalog: Sendable {
   fileprivate let keysOfSettings: [ConfigSetting: [String]]
 
   package init(_ families: [ModelFamily]) {
-    entries = families.map { Entry(identity: $0.identity, deferredFamily: .made($0)) }
+    entries = families.map { Entry($0) }
     var keys: [ConfigSetting: [String]] = [:]
     for key in families.flatMap(\.configKeys) {
       guard let setting = key.setting else { continue }
@@ -51,8 +58,7 @@ package struct FamilyCatalog: Sendable {
   }
 
   fileprivate static func parse(_ file: String, _ content: [UInt8]) throws(FormatError) -> ModelFamily {
-    let root = try YAMLValue.parse(String(decoding: content, as: UTF8.self), file: file)
-    return try FamilyParser.parse(root, shared: SharedDefinitions.builtIn())
+    try FamilyParser.parse(try YAMLValue.parse(content, file: file))
   }
 
   /// In the order in which they are asked; one whose names another has as well comes before it. A new family is one line
@@ -108,9 +114,7 @@ package enum FamilyIndex {
     guard try decoder.number() == Int(fingerprint) else { throw decoder.mismatch }
     var entries: [FamilyCatalog.Entry] = []
     for file in FamilyCatalog.files {
-      let identity = try decoder.identity()
-      entries.append(
-        FamilyCatalog.Entry(identity: identity, deferredFamily: .lazy(Lazy { parsed(file.name, file.content) })))
+      entries.append(FamilyCatalog.Entry(try decoder.identity(), .lazy(Lazy { parsed(file.name, file.content) })))
     }
     var keysOfSettings: [ConfigSetting: [String]] = [:]
     for _ in 0..<(try decoder.count()) {

@@ -26,8 +26,7 @@ package struct SharedDefinitions: Sendable {
   static func builtIn() throws(FormatError) -> SharedDefinitions { try loaded.get() }
 
   private static let loaded = Result { () throws(FormatError) -> SharedDefinitions in
-    let text = String(decoding: PackageResources.shared_yaml, as: UTF8.self)
-    return try SharedDefinitions(try YAMLValue.parse(text, file: "shared.yaml"))
+    try SharedDefinitions(try YAMLValue.parse(PackageResources.shared_yaml, file: "shared.yaml"))
   }
 
   init(_ root: YAMLValue) throws(FormatError) {

@@ -13,7 +13,11 @@ package struct YAMLValue: Sendable {
   package let file: String?
 
   package static func parse(_ text: String, file: String?) throws(FormatError) -> YAMLValue {
-    let bytes = Array(text.utf8)
+    try parse(Array(text.utf8), file: file)
+  }
+
+  /// The document in `bytes`, which are UTF-8.
+  package static func parse(_ bytes: [UInt8], file: String?) throws(FormatError) -> YAMLValue {
     // libyaml stops the program at a text without an address, as an empty array may be.
     guard !bytes.isEmpty else { throw FormatError(.table, "the table is empty", file: file) }
     // Memory safety: the reader is gone before the array is.

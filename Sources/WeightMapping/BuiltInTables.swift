@@ -32,7 +32,7 @@ extension MappingTable {
     }
     return families.entries.compactMap { entry in
       dialects[entry.identity.name].map { own in
-        (MappingTable(model: entry.family, dialects: own.map(\.dialect)), own.map(\.file))
+        (MappingTable(entry, dialects: own.map(\.dialect)), own.map(\.file))
       }
     }
   }
@@ -74,7 +74,7 @@ extension MappingTable {
 
 extension TableParser {
   init(_ file: (name: String, content: [UInt8]), families: FamilyCatalog?) throws(FormatError) {
-    root = try YAMLValue.parse(String(decoding: file.content, as: UTF8.self), file: file.name)
+    root = try YAMLValue.parse(file.content, file: file.name)
     self.families = families
   }
 }

@@ -112,8 +112,7 @@ extension Convention {
   static func builtIn() throws(FormatError) -> [String: Convention] { try parsed.get() }
 
   private static let parsed = Result { () throws(FormatError) in
-    let root = try YAMLValue.parse(
-      String(decoding: PackageResources.conventions_yaml, as: UTF8.self), file: "conventions.yaml")
+    let root = try YAMLValue.parse(PackageResources.conventions_yaml, file: "conventions.yaml")
     var result: [String: Convention] = [:]
     for (name, value) in try root.fields("the file", ["conventions"])["conventions"]?.map("conventions") ?? [] {
       result[name] = try Convention(value)

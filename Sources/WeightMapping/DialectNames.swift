@@ -47,13 +47,16 @@ struct DialectNames: Sendable {
   /// A name of the rules as the program writes it: it leaves out the number of a layer that a spelling writes out.
   func written(_ name: String) -> String {
     var written = name
-    for spelling in spellings where spelling.ours.utf8.contains(where: LayerNumber.isDigit) {
+    for spelling in spellings where Self.hasNumber(spelling.ours) {
       if let range = written[...].firstRange(ofBytes: spelling.ours) {
         written.replaceSubrange(range, with: spelling.other)
       }
     }
     return written
   }
+
+  /// Whether a part of a name has a number, which may be a layer's.
+  static func hasNumber(_ part: String) -> Bool { part.utf8.contains(where: LayerNumber.isDigit) }
 
   /// Where a spelling is in a name; `*` in it is one component of the name.
   private static func range(of spelling: String, in name: String) -> Range<String.Index>? {

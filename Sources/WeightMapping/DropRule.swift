@@ -64,11 +64,7 @@ enum DropLists {
   }
 
   static func parsedBuiltIn() throws(FormatError) -> [String: [DropRule]] {
-    try parse(String(decoding: PackageResources.training_state_yaml, as: UTF8.self), file: "training-state.yaml")
-  }
-
-  static func parse(_ yaml: String, file: String?) throws(FormatError) -> [String: [DropRule]] {
-    let root = try YAMLValue.parse(yaml, file: file)
+    let root = try YAMLValue.parse(PackageResources.training_state_yaml, file: "training-state.yaml")
     var lists: [String: [DropRule]] = [:]
     for (name, list) in try root.fields("the file", ["drop_lists"])["drop_lists"]?.map("drop_lists") ?? [] {
       var rules: [DropRule] = []

@@ -15,11 +15,7 @@ struct KnownFamily: Sendable {
   }
 
   static func parsedBuiltIn() throws(FormatError) -> [KnownFamily] {
-    try parse(String(decoding: PackageResources.known_families_yaml, as: UTF8.self), file: "known-families.yaml")
-  }
-
-  static func parse(_ yaml: String, file: String?) throws(FormatError) -> [KnownFamily] {
-    let root = try YAMLValue.parse(yaml, file: file)
+    let root = try YAMLValue.parse(PackageResources.known_families_yaml, file: "known-families.yaml")
     var result: [KnownFamily] = []
     for item in try root.require("families", in: try root.fields("the file", ["families"])).list("families") {
       let fields = try item.fields("a family", ["family", "description", "signatures", "advice"])

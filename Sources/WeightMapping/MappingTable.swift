@@ -5,13 +5,13 @@ import TensorIO
 ///
 /// A table is data. Its form is specified in `docs/EXTENDING.md`; reading it checks that it is unambiguous.
 public struct MappingTable: Sendable {
-  /// What identifies the family.
-  let identity: FamilyIdentity
-  private let deferredModel: Deferred<ModelFamily>
+  private let entry: FamilyCatalog.Entry
   let dialects: [Dialect]
 
   /// What the family is: config, tensors, heads.
-  public var model: ModelFamily { deferredModel.value }
+  public var model: ModelFamily { entry.family }
+  /// What identifies the family.
+  var identity: FamilyIdentity { entry.identity }
 
   public var family: String { identity.name }
   /// The family with its article, as in "a BERT".
@@ -29,18 +29,13 @@ public struct MappingTable: Sendable {
     self = try TableParser(root: try YAMLValue.parse(yaml, file: file), families: nil).parse()
   }
 
-  init(model: ModelFamily, dialects: [Dialect]) {
-    self.init(identity: model.identity, model: .made(model), dialects: dialects)
-  }
-
-  init(identity: FamilyIdentity, model: Deferred<ModelFamily>, dialects: [Dialect]) {
-    self.identity = identity
-    deferredModel = model
+  init(_ family: FamilyCatalog.Entry, dialects: [Dialect]) {
+    entry = family
     self.dialects = dialects
   }
 
   /// The same with the family parsed, for repeated use.
-  var loaded: MappingTable { MappingTable(identity: identity, model: .made(model), dialects: dialects) }
+  var loaded: MappingTable { MappingTable(FamilyCatalog.Entry(model), dialects: dialects) }
 
   /// Every tensor of a model of these layers, in forward order.
   func expanded(layers: [Int]) -> [TargetKey] {

@@ -53,7 +53,7 @@ extension DialectNames {
   /// What each of the names is under `scope`, as `find(_:in:)` says of it alone.
   func find(allOf catalog: NameCatalog, in scope: Scope) -> [RuleMatch?] {
     // Where a name's other numbers decide, or where they are a part of what is spelled otherwise, each is looked up by itself.
-    guard !repeatsLayer, !spellings.contains(where: { $0.other.utf8.contains(where: LayerNumber.isDigit) }) else {
+    guard !repeatsLayer, !spellings.contains(where: { Self.hasNumber($0.other) }) else {
       return catalog.names.map { find($0, in: scope) }
     }
     var inside = CatalogLookup(self, scope, catalog, isInside: true)
@@ -95,7 +95,7 @@ private struct CatalogLookup {
     prefix = isInside ? scope.prefix : ""
     prefixShape = NamePattern.withoutNumbers(prefix)
     roots = isInside && scope.isBare ? ["", dialect.root] : [""]
-    addsNumbers = dialect.spellings.contains { $0.ours.utf8.contains(where: LayerNumber.isDigit) }
+    addsNumbers = dialect.spellings.contains { DialectNames.hasNumber($0.ours) }
     found = Array(repeating: nil, count: catalog.patterns.count)
     mayBeLiteral = Array(repeating: nil, count: catalog.shapes.count)
     isSingle = mayBeLiteral

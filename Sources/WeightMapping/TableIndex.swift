@@ -96,7 +96,7 @@ struct TableIndex: Sendable {
         let content = Lazy { Self.content(of: names.name, in: file, family.family) }
         dialects.append(Dialect(names: names, content: .lazy(content)))
       }
-      tables.append(MappingTable(identity: family.identity, model: family.deferredFamily, dialects: dialects))
+      tables.append(MappingTable(family, dialects: dialects))
     }
     self.tables = tables
     guard decoder.isAtEnd else { throw decoder.mismatch }

@@ -13,7 +13,7 @@ struct TableParser {
   func parse() throws(FormatError) -> MappingTable {
     let fields = try root.fields("the table", FamilyParser.keys + ["dialects"])
     let model = try family(fields)
-    return MappingTable(model: model, dialects: try dialects(of: model, fields))
+    return MappingTable(FamilyCatalog.Entry(model), dialects: try dialects(of: model, fields))
   }
 
   /// The dialects of each family that the file names under `family` or `families`.
@@ -33,20 +33,23 @@ struct TableParser {
   func dialect(_ name: String, of model: ModelFamily) throws(FormatError) -> Dialect {
     let fields = try root.fields("the file", Self.dialectKeys)
     for (other, value) in try root.require("dialects", in: fields).map("dialects") where other == name {
-      var parser = DialectParser(name: name, model: model, dropLists: try DropLists.builtIn())
-      return try parser.parse(value)
+      return try dialect(name, value, of: model)
     }
     throw root.fail("the file has no dialect '\(name)'")
+  }
+
+  private func dialect(_ name: String, _ value: YAMLValue, of model: ModelFamily) throws(FormatError) -> Dialect {
+    let lists = if let dropLists { dropLists } else { try DropLists.builtIn() }
+    var parser = DialectParser(name: name, model: model, dropLists: lists)
+    return try parser.parse(value)
   }
 
   private static let dialectKeys = ["family", "families", "dialects"]
 
   private func dialects(of model: ModelFamily, _ fields: [String: YAMLValue]) throws(FormatError) -> [Dialect] {
-    let dropLists = if let dropLists { dropLists } else { try DropLists.builtIn() }
     var dialects: [Dialect] = []
     for (name, value) in try root.require("dialects", in: fields).map("dialects") {
-      var parser = DialectParser(name: name, model: model, dropLists: dropLists)
-      dialects.append(try parser.parse(value))
+      dialects.append(try dialect(name, value, of: model))
     }
     guard !dialects.isEmpty else { throw root.fail("the table has no dialect") }
     for dialect in dialects {

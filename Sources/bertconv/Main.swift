@@ -2,6 +2,7 @@ import ArgumentParser
 
 @main
 struct Bertconv: ParsableCommand {
+  // Each command gives its name: the library would look for the name of its type at every start.
   static let configuration = CommandConfiguration(
     commandName: "bertconv",
     abstract: "Convert BERT checkpoints into one memory-mapped file, and verify that they still compute the same.",

@@ -27,9 +27,9 @@ struct SequenceHead: Sendable {
 /// Masked LM (Devlin et al., 2018) or language model: the next word, or the hidden one, from each token.
 struct PredictionHead: Sendable {
   /// `nil` where the decoder reads the hidden states as they are.
-  let transform: (dense: TransformWeights, norm: NormWeights)?  // [E, H], or [H, H] where there is a rest
+  let transform: (dense: TransformWeights, norm: NormWeights)?  // [E, H], or [H, H] before a rest or a projection
   /// Back from what the embeddings make of words to the words' own features, where the family's decoder is tied to both.
-  let projection: Weight?  // [E, H]
+  let projection: DenseWeights?  // [E, H]
   let decoder: DenseWeights  // [V, E]
   /// What features beyond the first E add.
   let rest: Weight?  // [H - E, V]
@@ -117,7 +117,9 @@ extension PredictionHead {
     rest = hasRest && hidden > size ? try loader.load(.predictionRest, [hidden - size, config.vocabularySize]) : nil
     projection =
       config.transformsWords && !hasRest
-      ? try loader.load(.embeddingTransformation, [hidden, config.transformationInput]).transposed() : nil
+      ? DenseWeights(
+        weight: try loader.load(.embeddingTransformation, [hidden, config.transformationInput]).transposed(),
+        bias: .zeros(config.transformationInput)) : nil
     guard isTransformed else {
       transform = nil
       return
@@ -188,7 +190,7 @@ extension Heads {
 }
 
 extension DenseWeights {
-  /// `x · wᵀ + b` in a matrix of its own, for heads of few labels.
+  /// `x · wᵀ + b` in a matrix of its own, for heads of few columns.
   func scores(_ pass: ForwardPass, _ x: Matrix) -> Matrix {
     let y = Buffer(count: x.rows * weight.rows).matrix(x.rows, weight.rows)
     pass.backend.dense(x, self, into: y)
@@ -216,11 +218,7 @@ extension PredictionHead {
       dense.run(pass, pass.hidden, into: x)  // [T, H] · [E or H, H]ᵀ
       pass.backend.layerNorm(x, norm)
     }
-    if let projection {
-      let words = Buffer(count: x.rows * projection.rows).matrix(x.rows, projection.rows)
-      pass.backend.multiply(x, by: projection, into: words)  // [T, H] · [E, H]ᵀ
-      x = words
-    }
+    if let projection { x = projection.scores(pass, x) }  // [T, H] · [E, H]ᵀ
     for sequence in pass.group.sequences {
       for run in sequence.runs {
         let rows = (sequence.start + run.lowerBound)..<(sequence.start + run.upperBound)
