@@ -9,10 +9,12 @@ public struct Vocabulary: Sendable {
   public let path: String?
   /// One token per line.
   public let text: String
+  private let casedTokens: Lazy<CasedTokens>
 
   package init(path: String?, text: String) {
     self.path = path
     self.text = text
+    casedTokens = Lazy { CasedTokens(text) }
   }
 
   /// The vocabulary given, else the one in the checkpoint's folder, else the one in the checkpoint; `nil` where there is
@@ -40,7 +42,7 @@ public struct Vocabulary: Sendable {
   }
 
   /// Whether the tokens have capitals; `nil` where they do not show it.
-  public var casing: Casing? { CasedTokens(text).casing }
+  public var casing: Casing? { casedTokens.value.casing }
 
   public enum Casing: String, Sendable { case cased, uncased }
 
@@ -72,7 +74,7 @@ public struct Vocabulary: Sendable {
   /// Where the vocabulary contradicts the `tokenizer_config.json` in its folder: whether text is made lower-case before it
   /// is looked up. A wrong setting gives wrong ids without any error.
   public var tokenizerFindings: [VocabularyFinding] {
-    let tokens = CasedTokens(text)
+    let tokens = casedTokens.value
     guard let path, let casing = tokens.casing else { return [] }
     var findings: [VocabularyFinding] = []
     let file = FileSystem.join(FileSystem.folder(of: path), "tokenizer_config.json")
@@ -149,29 +151,41 @@ private struct CasedTokens {
   private(set) var count = 0
 
   init(_ text: String) {
-    for token in text.utf8.split(separator: UInt8(ascii: "\n")) where !Self.isSpecial(token) {
-      count += 1
-      var hasCapital = false
-      var hasLetter = false
-      var isASCII = true
-      for byte in token {
-        hasCapital = hasCapital || (0x41...0x5A).contains(byte)
-        hasLetter = hasLetter || (0x61...0x7A).contains(byte)
-        isASCII = isASCII && byte < 0x80
-      }
-      if !isASCII, !hasCapital {
-        for scalar in String(decoding: token, as: UTF8.self).unicodeScalars where !scalar.isASCII {
-          // A capital is what lower-casing changes: the double-struck ℝ of mathematics stays as it is.
-          let lower = scalar.properties.lowercaseMapping.unicodeScalars
-          if !lower.elementsEqual(CollectionOfOne(scalar)) {
-            hasCapital = true
-          } else if scalar.properties.isLowercase {
-            hasLetter = true
-          }
+    let bytes = text.utf8.span
+    var start = 0
+    while start < bytes.count {
+      var end = start
+      while end < bytes.count, bytes[end] != UInt8(ascii: "\n") { end += 1 }
+      if end > start { add(bytes.extracting(start..<end)) }
+      start = end + 1
+    }
+  }
+
+  private mutating func add(_ token: borrowing Span<UInt8>) {
+    func text() -> String { String(decoding: token.indices.map { token[$0] }, as: UTF8.self) }
+    guard token[0] != UInt8(ascii: "[") && token[0] != UInt8(ascii: "<") || !Self.isSpecial(text()) else { return }
+    count += 1
+    var hasCapital = false
+    var hasLetter = false
+    var isASCII = true
+    for index in token.indices {
+      let byte = token[index]
+      hasCapital = hasCapital || byte >= 0x41 && byte <= 0x5A
+      hasLetter = hasLetter || byte >= 0x61 && byte <= 0x7A
+      isASCII = isASCII && byte < 0x80
+    }
+    if !isASCII, !hasCapital {
+      for scalar in text().unicodeScalars where !scalar.isASCII {
+        // A capital is what lower-casing changes: the double-struck ℝ of mathematics stays as it is.
+        let lower = scalar.properties.lowercaseMapping.unicodeScalars
+        if !lower.elementsEqual(CollectionOfOne(scalar)) {
+          hasCapital = true
+        } else if scalar.properties.isLowercase {
+          hasLetter = true
         }
       }
-      if hasCapital { capitals += 1 } else if hasLetter { small += 1 }
     }
+    if hasCapital { capitals += 1 } else if hasLetter { small += 1 }
   }
 
   private static let special: Set = [
@@ -182,10 +196,8 @@ private struct CasedTokens {
   private static let reserved = ["[unused", "[UNUSED", "<unused", "<extra_id_"]
 
   /// `[CLS]` and the like, and places that are kept free; `[C@H]` is a token of a chemist's language.
-  private static func isSpecial(_ token: Substring.UTF8View.SubSequence) -> Bool {
-    guard let first = token.first, first == UInt8(ascii: "[") || first == UInt8(ascii: "<") else { return false }
-    let text = String(decoding: token, as: UTF8.self)
-    let trimmed = text.hasSuffix("\r") ? String(text.dropLast()) : text
+  private static func isSpecial(_ token: String) -> Bool {
+    let trimmed = token.hasSuffix("\r") ? String(token.dropLast()) : token
     return special.contains(trimmed) || reserved.contains { trimmed.hasPrefix($0) }
   }
 
