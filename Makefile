@@ -113,7 +113,7 @@ format: ## format all Swift files in place
 interop: build ## run the tests against TensorFlow, torch and transformers (first installs them into .build-venv)
 	@Scripts/deps.sh browser
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
-	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" -m unittest discover -s Tests/Interop -v
+	BERTCONV=$${BERTCONV:-$(BERTCONV)} "$$python" Tests/Interop/run.py
 
 # Tests/Interop/test_examples.py runs the Python example.
 examples: build ## build and run the example package that uses the libraries
