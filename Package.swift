@@ -34,10 +34,11 @@ let package = Package(
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
 
-    // C: checksums and layout, generated messages, kernels
+    // C: checksums and layout, generated messages, kernels, the index of what is built in
     .target(name: "CTensorIO"),
     .target(name: "CTensorBundleProto", dependencies: ["CProtobufC"]),
     .target(name: "CKernels"),
+    .target(name: "CIndex", exclude: ["families.index", "tables.index"]),
     // Headers at build time, the libraries when they are first used.
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
@@ -56,7 +57,7 @@ let package = Package(
     .target(name: "NativeFormat", dependencies: ["TensorIO", "CheckpointFormats"], swiftSettings: strict),
     .target(
       name: "ModelFamilies",
-      dependencies: ["TensorIO", "CLibYAML"],
+      dependencies: ["TensorIO", "CLibYAML", "CIndex"],
       resources: [.embedInCode("Families")],
       swiftSettings: strict),
     .target(

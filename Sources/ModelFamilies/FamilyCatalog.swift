@@ -77,7 +77,7 @@ package struct FamilyCatalog: Sendable {
   ]
 }
 
-/// The identities of the built-in families as a file, `Families/families.index`: parsing all families takes longer than what most
+/// The identities of the built-in families as a file, `CIndex/families.index`: parsing all families takes longer than what most
 /// commands do.
 ///
 ///     the files' checksum | identities, in the order of the files, without a count | settings with their keys
@@ -110,7 +110,7 @@ package enum FamilyIndex {
   }
 
   package static func catalog() throws(FormatError) -> FamilyCatalog {
-    var decoder = IndexDecoder(PackageResources.families_index)
+    var decoder = IndexDecoder(BuiltInIndex.families)
     guard try decoder.number() == Int(fingerprint) else { throw decoder.mismatch }
     var entries: [FamilyCatalog.Entry] = []
     for file in FamilyCatalog.files {

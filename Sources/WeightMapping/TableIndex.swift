@@ -1,7 +1,7 @@
 import ModelFamilies
 import TensorIO
 
-/// What recognition needs of the built-in dialects as a file, `Tables/tables.index`. Only the dialect of the source is parsed.
+/// What recognition needs of the built-in dialects as a file, `CIndex/tables.index`. Only the dialect of the source is parsed.
 ///
 ///     the files' checksum | drop rules | sets of drop rules, as their numbers | drop lists: name, set | known families | tables
 ///     a table: family, dialects | a dialect: file, name, root, anchors, drop set, variant, conditions, spellings, first layer,
@@ -14,7 +14,7 @@ struct TableIndex: Sendable {
   let knownFamilies: [KnownFamily]
 
   /// `nil` where the index does not match the program's files.
-  static let builtIn: TableIndex? = try? TableIndex(decoding: PackageResources.tables_index)
+  static let builtIn: TableIndex? = try? TableIndex(decoding: BuiltInIndex.tables)
 
   /// Raised where the same files give another index: with its form, or with the code that reads the files.
   private static let version: UInt32 = 2

@@ -11,8 +11,8 @@ import Testing
 
 /// The indexes of families and dialects match their files. `make index` writes them anew.
 @Suite(.serialized) struct TableIndexTests {
-  private static let families = TestSupport.fixture("../../Sources/ModelFamilies/Families/families.index")
-  private static let tables = TestSupport.fixture("../../Sources/WeightMapping/Tables/tables.index")
+  private static let families = TestSupport.fixture("../../Sources/CIndex/families.index")
+  private static let tables = TestSupport.fixture("../../Sources/CIndex/tables.index")
 
   private func compare(_ index: [UInt8], with path: String) throws {
     if unsafe getenv("BERTCONV_RECORD") != nil { try AtomicFile.write(index, to: path, overwrites: true) }
