@@ -37,8 +37,10 @@ public struct Vocabulary: Sendable {
   /// Bytes are counted: to a `String` a CRLF is one character and no newline. Nothing but a newline ends a line: a lone
   /// CR, U+2028 and the like are tokens, or parts of them, in vocabularies of many languages.
   public var tokenCount: Int {
-    let newlines = text.utf8.count { $0 == UInt8(ascii: "\n") }
-    return text.utf8.last == nil || text.utf8.last == UInt8(ascii: "\n") ? newlines : newlines + 1
+    let bytes = text.utf8.span
+    var newlines = 0
+    for index in bytes.indices { newlines += bytes[index] == UInt8(ascii: "\n") ? 1 : 0 }
+    return bytes.isEmpty || bytes[bytes.count - 1] == UInt8(ascii: "\n") ? newlines : newlines + 1
   }
 
   /// Whether the tokens have capitals; `nil` where they do not show it.

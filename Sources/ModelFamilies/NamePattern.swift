@@ -87,12 +87,21 @@ package struct NamePattern: Sendable, Equatable {
 extension Substring {
   /// Where `part` first stands, byte for byte: names are bytes to every format, and comparing characters costs far more.
   package func firstRange(ofBytes part: String) -> Range<Index>? {
-    guard let first = part.utf8.first else { return startIndex..<startIndex }
-    var rest = utf8
-    while let start = rest.firstIndex(of: first) {
-      rest = rest[start...]
-      if rest.starts(with: part.utf8) { return start..<utf8.index(start, offsetBy: part.utf8.count) }
-      rest = rest.dropFirst()
+    guard let offset = firstOffset(ofBytes: part) else { return nil }
+    let start = utf8.index(startIndex, offsetBy: offset)
+    return start..<utf8.index(start, offsetBy: part.utf8.count)
+  }
+
+  /// At which byte `part` first stands.
+  private func firstOffset(ofBytes part: String) -> Int? {
+    let (bytes, wanted) = (utf8.span, part.utf8.span)
+    guard !wanted.isEmpty else { return 0 }
+    guard bytes.count >= wanted.count else { return nil }
+    let first = wanted[0]
+    for start in 0...(bytes.count - wanted.count) where bytes[start] == first {
+      var length = 1
+      while length < wanted.count, bytes[start + length] == wanted[length] { length += 1 }
+      if length == wanted.count { return start }
     }
     return nil
   }
