@@ -62,7 +62,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "WeightMapping",
-      dependencies: ["TensorIO", "CheckpointFormats", "ModelFamilies", "CLibYAML"],
+      dependencies: ["TensorIO", "CheckpointFormats", "ModelFamilies"],
       resources: [.embedInCode("Tables")],
       swiftSettings: strict),
     .target(

@@ -42,6 +42,15 @@ final class ByteStorage: @unchecked Sendable {
     release = .unmap(guardSlot: slot)
   }
 
+  /// Memory that nobody writes to and that is there as long as the program: nothing is copied.
+  @unsafe
+  init(constant bytes: UnsafeRawBufferPointer) {
+    unsafe start = bytes.baseAddress
+    count = bytes.count
+    file = nil
+    release = .nothing
+  }
+
   /// A buffer of `count` zero bytes that `initialize` writes once.
   init(
     count: Int, file: String?, initializingWith initialize: (inout MutableRawSpan) throws(FormatError) -> Void
@@ -136,6 +145,10 @@ public struct Bytes: Sendable {
     self.storage = storage
     self.range = range
   }
+
+  /// Memory that nobody writes to and that is there as long as the program, without a copy.
+  @unsafe
+  package init(constant bytes: UnsafeRawBufferPointer) { unsafe self.init(ByteStorage(constant: bytes)) }
 
   /// A copy of `array`.
   public init(_ array: [UInt8], file: String? = nil) {

@@ -38,7 +38,7 @@ package struct IndexEncoder {
 package struct IndexDecoder {
   private var cursor: ByteCursor
 
-  package init(_ bytes: [UInt8]) { cursor = ByteCursor(Bytes(bytes)) }
+  package init(_ bytes: Bytes) { cursor = ByteCursor(bytes) }
 
   package var isAtEnd: Bool { cursor.remaining == 0 }
 

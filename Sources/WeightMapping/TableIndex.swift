@@ -67,7 +67,7 @@ struct TableIndex: Sendable {
 
   // MARK: Reading
 
-  init(decoding bytes: [UInt8]) throws(FormatError) {
+  init(decoding bytes: Bytes) throws(FormatError) {
     var decoder = IndexDecoder(bytes)
     guard try decoder.number() == Int(Self.fingerprint) else { throw decoder.mismatch }
     var rules: [DropRule] = []

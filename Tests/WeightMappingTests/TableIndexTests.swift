@@ -76,11 +76,11 @@ import Testing
 
   @Test func anIndexOfOtherFilesOrOneThatIsCutIsNotUsed() throws {
     let index = try TableIndex.encoded()
-    #expect((try? TableIndex(decoding: index)) != nil)
+    #expect((try? TableIndex(decoding: Bytes(index))) != nil)
     for count in stride(from: 0, to: index.count, by: 997) {
-      #expect((try? TableIndex(decoding: Array(index.prefix(count)))) == nil)
+      #expect((try? TableIndex(decoding: Bytes(Array(index.prefix(count))))) == nil)
     }
-    #expect((try? TableIndex(decoding: [1] + index.dropFirst())) == nil)
-    #expect((try? TableIndex(decoding: index + [0])) == nil)
+    #expect((try? TableIndex(decoding: Bytes([1] + index.dropFirst()))) == nil)
+    #expect((try? TableIndex(decoding: Bytes(index + [0]))) == nil)
   }
 }
