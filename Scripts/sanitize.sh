@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the unit tests with the address sanitizer and with the thread sanitizer.
+# Runs the unit tests of unsafe code with the address sanitizer, and those of threads with the thread sanitizer.
 #
 # usage: Scripts/sanitize.sh [address] [thread]      default: both
 #
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # FaultTests limit the memory of the program and stop it at certain points, which a sanitizer changes. WeightMapping has no
-# unsafe code, and its tests would take half of the time.
+# unsafe code (YAML below it is fuzzed with the address sanitizer), and its tests would take half of the time.
 skipped='FaultTests|WeightMappingTests'
 # The tests of code that starts threads, and of the program from end to end. All tests would take twice as long.
 threaded='EncoderTests|VerificationTests|NativeFormatTests|TensorIOTests|ConversionTests|EndToEndTests|PrecisionTests'

@@ -80,10 +80,12 @@ struct TrainingStateTests {
 
   // MARK: Checkpoints
 
-  /// A name for every weight that the dialect has, those of the first layer where it counts layers.
+  /// A name for every weight that the dialect has, in two layers where it counts layers.
   private static func weights(of dialect: Dialect) -> [String] {
     dialect.rules.filter { $0.operation != .alias }.flatMap { rule in
-      rule.sources.map { $0.name(layer: rule.isPerLayer ? 0 : nil) }
+      rule.sources.flatMap { source in
+        rule.isPerLayer ? [0, 1].map { source.name(layer: $0) } : [source.name(layer: nil)]
+      }
     }
   }
 
