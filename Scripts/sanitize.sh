@@ -8,11 +8,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# FaultTests limit the memory of the program and stop it at certain points, which a sanitizer changes. WeightMapping has no
-# unsafe code (YAML below it is fuzzed with the address sanitizer), and its tests would take half of the time.
-skipped='FaultTests|WeightMappingTests'
-# The tests of code that starts threads, and of the program from end to end. All tests would take twice as long.
-threaded='EncoderTests|VerificationTests|NativeFormatTests|TensorIOTests|ConversionTests|EndToEndTests|PrecisionTests'
+# WeightMapping has no unsafe code (YAML below it is fuzzed with the address sanitizer), and its tests would take half of
+# the time. Test targets that are not named are not built.
+unsafe='TensorIOTests CheckpointFormatsTests CheckpointReadersTests NativeFormatTests ConversionTests ComparisonTests
+  EncoderTests VerificationTests InspectionTests ReportsTests bertconvTests'
+# The tests of code that starts threads, and two suites of the program from end to end.
+threaded='TensorIOTests NativeFormatTests ConversionTests EncoderTests VerificationTests bertconvTests'
+suites='(TensorIO|NativeFormat|Conversion|Encoder|Verification)Tests[.]|bertconvTests[.](EndToEnd|Precision)Tests'
 # Every byte of a file changed, one after the other, says nothing of threads; for memory, the fuzzers do the same and more.
 export BERTCONV_QUICK=1
 # The default linker of the system does not find the runtimes of the sanitizers.
@@ -23,23 +25,25 @@ trap 'rm -rf "$probe"' EXIT
 echo 'print("linked")' >"$probe/probe.swift"
 
 run() {
-  local kind=$1
-  shift
+  local kind=$1 targets=$2
+  shift 2
   if ! swiftc -sanitize="$kind" "$linker" "$probe/probe.swift" -o "$probe/probe" >"$probe/log" 2>&1; then
     echo "sanitize.sh: this toolchain has no $kind sanitizer; its tests are skipped:" >&2
     tail -3 "$probe/log" >&2
     return
   fi
   # The kernels are C; without optimization they would take most of the time.
-  swift test --sanitize="$kind" --scratch-path ".build-$kind" -Xswiftc "$linker" -Xcc -O1 "$@"
+  BERTCONV_TESTS=$(tr -s ' \n' ' ' <<<"$targets") \
+    swift test --sanitize="$kind" --scratch-path ".build-$kind" -Xswiftc "$linker" -Xcc -O1 "$@"
 }
 
 for kind in "${@:-address thread}"; do
   for one in $kind; do
     case $one in
       # The Swift runtime never frees its descriptions of types, which the sanitizer takes for leaks.
-      address) ASAN_OPTIONS=detect_leaks=0 run address --skip "$skipped" ;;
-      thread) run thread --filter "$threaded" ;;
+      # FaultTests limit the memory of the program and stop it at certain points, which a sanitizer changes.
+      address) ASAN_OPTIONS=detect_leaks=0 run address "$unsafe" --skip FaultTests ;;
+      thread) run thread "$threaded" --filter "$suites" ;;
       *) echo "sanitize.sh: unknown sanitizer '$one' (address or thread)" >&2; exit 64 ;;
     esac
   done

@@ -116,7 +116,7 @@ struct DamagedV1Tests {
   }
 
   /// Every block has a checksum, so no byte of a file that TensorFlow wrote can change, and none be lost, unseen.
-  @Test(arguments: ["types", "slices"])
+  @Test(.exhaustive, arguments: ["types", "slices"])
   func noByteCanChangeUnseen(_ name: String) throws {
     let good = try contents(fixture("tensorflow/v1/\(name)"))
     let format = TensorFlowFormat()

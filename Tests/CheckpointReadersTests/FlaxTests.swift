@@ -284,7 +284,7 @@ struct FlaxTests {
     #expect(try goldenDifference("damaged-flax", lines) == nil)
   }
 
-  @Test func aFileCutAnywhereIsRefused() throws {
+  @Test(.exhaustive) func aFileCutAnywhereIsRefused() throws {
     for name in ["types", "chunks"] {
       let good = try contents(fixture("flax/\(name)/\(name).msgpack"))
       for count in good.indices { #expect(throws: FormatError.self) { try open(Array(good.prefix(count))) } }

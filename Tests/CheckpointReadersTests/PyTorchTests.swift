@@ -566,7 +566,7 @@ struct PyTorchTests {
   }
 
   /// Whatever is cut or changed, a wrong file is an error or a list: no crash.
-  @Test(arguments: ["zip", "legacy"])
+  @Test(.exhaustive, arguments: ["zip", "legacy"])
   func damagedFiles(form: String) throws {
     let good = try contents(fixture("torch/module/module-\(form).pt"))
     let format = format(of: Bytes(good))

@@ -242,24 +242,25 @@ private let libraries: [MathLibrary] = [.plain, .openBLAS, .oneDNN]
 
 @Suite("The forward pass")
 struct ForwardTests {
-  @Test(arguments: models.indices, libraries)
-  func everyOutputIsThatOfThePlainPass(index: Int, library: MathLibrary) throws {
-    try require(library)
+  @Test(arguments: models.indices)
+  func everyOutputIsThatOfThePlainPass(index: Int) throws {
     let (label, model) = models[index]
     let folder = TemporaryFolder()
-    let encoder = try model.encoder(folder, library: library)
     let input = model.input()
     let plain = PlainPass(model, input)
-    let outputs = try encoder.run(input, outputs: Set(encoder.availableOutputs))
-    #expect(outputs.map(\.name) == encoder.availableOutputs)
-    for output in outputs {
-      let kind = try #require(encoder.kind(of: output.name))
-      #expect(output.values.count == output.shape.reduce(1, *))
-      let expected = plain.output(kind)
-      let error = distance(output.values, expected)
-      // Without statistics nothing keeps numbers near 1, and errors grow from layer to layer, faster than the numbers.
-      let size = model.takesStatistics ? 1 : 4 * max(1, expected.map(\.magnitude).max() ?? 1)
-      #expect(error <= 1e-5 * size, "\(label): \(output.name) is off by \(error)")
+    for library in libraries where isAvailable(library) {
+      let encoder = try model.encoder(folder, library: library)
+      let outputs = try encoder.run(input, outputs: Set(encoder.availableOutputs))
+      #expect(outputs.map(\.name) == encoder.availableOutputs)
+      for output in outputs {
+        let kind = try #require(encoder.kind(of: output.name))
+        #expect(output.values.count == output.shape.reduce(1, *))
+        let expected = plain.output(kind)
+        let error = distance(output.values, expected)
+        // Without statistics nothing keeps numbers near 1, and errors grow from layer to layer, faster than the numbers.
+        let size = model.takesStatistics ? 1 : 4 * max(1, expected.map(\.magnitude).max() ?? 1)
+        #expect(error <= 1e-5 * size, "\(label), \(library): \(output.name) is off by \(error)")
+      }
     }
   }
 

@@ -14,3 +14,8 @@ func require(_ precision: Precision) throws {
 func require(_ library: MathLibrary) throws {
   if library == .oneDNN { try require(.f32) }
 }
+
+/// For a test that tries several libraries; `require` of another test reports which of them is not on this machine.
+func isAvailable(_ library: MathLibrary) -> Bool {
+  library != .oneDNN || bertconv_onednn_has(Precision.f32.code) != 0
+}

@@ -14,6 +14,17 @@ struct PlainPass {
   let input: EncoderInput
   /// hidden[n][row][column]: number n of the hidden states.
   private(set) var hidden: [[[[Double]]]] = []
+  private let found = Found()
+
+  /// The parameters that were looked up, by role and layer.
+  private final class Found {
+    struct Key: Hashable {
+      let role: TensorRole
+      let layer: Int?
+    }
+
+    var values: [Key: [Float]] = [:]
+  }
 
   private var family: ModelFamily { model.family }
   private var computation: Computation { model.family.computation }
@@ -40,8 +51,11 @@ struct PlainPass {
   func tensor(
     _ part: ModelPart, _ parameter: TensorRole.Parameter = .weight, layer: Int? = nil, block: Int = 0, index: Int = 0
   ) -> [Float] {
-    let names = model.names(TensorRole(part, parameter, index: index, block: block), layer: layer)
-    return names.lazy.compactMap { values[$0] }.first ?? []
+    let key = Found.Key(role: TensorRole(part, parameter, index: index, block: block), layer: layer)
+    if let known = found.values[key] { return known }
+    let parameter = model.names(key.role, layer: layer).lazy.compactMap { values[$0] }.first ?? []
+    found.values[key] = parameter
+    return parameter
   }
 
   func has(_ part: ModelPart) -> Bool { !tensor(part).isEmpty }

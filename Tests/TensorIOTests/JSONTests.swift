@@ -49,6 +49,12 @@ struct TextTests {
     ("{,*.}w", "w", true), ("{,*.}w", "a.w", true), ("{,*.}w", "aw", false), ("a{b", "a{b", true), ("a}b", "a}b", true),
     ("x{a,b", "xa", false), ("x{}y", "xy", true), ("a{b{c,d}", "ab{c", true), ("n{0,1}{0,1}", "n10", true),
     ("a[0-9]{x,[yz]}", "a7z", true), ("a{x,y?}", "ayq", true),
+    // A character is no byte.
+    ("?", "é", true), ("??", "é", false), ("??", "éa", true), ("[é]", "é", true), ("[é]x", "èx", false),
+    ("[!a]", "é", true),
+    ("[à-ü]x", "éx", true), ("[!é]", "é", false), ("*[é]", "café", true), ("*[è]", "café", false), ("?a", "漢a", true),
+    ("*?é", "漢é", true), ("*漢?字*", "x漢é字y", true), ("{é,漢}字", "漢字", true), ("é*é", "é", false),
+    ("[😀]*", "😀", true),
   ])
   func globs(_ pattern: String, _ name: String, _ matches: Bool) { #expect(Glob(pattern).matches(name) == matches) }
 
@@ -56,6 +62,23 @@ struct TextTests {
     let many = String(repeating: "{a,b}", count: 9)
     #expect(Glob(many).matches(String(repeating: "b", count: 8) + "{a,b}"))
     #expect(!Glob(many).matches(String(repeating: "b", count: 9)))
+  }
+
+  /// Each takes milliseconds when reading a pattern looks at each of its characters once, and minutes when it does not.
+  @Test(arguments: [
+    ("[!", ""), ("[", ""), ("{", ""), ("{", "}"), ("[]", ""), ("{,", ""), ("}{", "]"),
+  ])
+  func globsAreReadInLinearTime(_ part: String, _ end: String) {
+    let pattern = String(repeating: part, count: 500_000) + end
+    #expect(!Glob(pattern).matches("a"))
+  }
+
+  @Test func bracesDoNotMultiplyALongPattern() {
+    let long = String(repeating: "x", count: 1_000_000)
+    let braces = String(repeating: "{a,b}", count: 8)
+    #expect(Glob(braces + long).matches(braces + long))
+    let commas = String(repeating: "{", count: 200_000) + String(repeating: ",", count: 200_000) + "}"
+    #expect(Glob(commas).matches(commas))
   }
 
   @Test func globsTakeLinearTime() {
