@@ -48,7 +48,9 @@ let package = Package(
     .target(name: "CheckpointFormats", dependencies: ["TensorIO"], swiftSettings: strict),
     .target(
       name: "CheckpointReaders",
-      dependencies: ["TensorIO", "CheckpointFormats", "CZlib", "CSnappy", "CTensorBundleProto", "CProtobufC"],
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "NativeFormat", "CZlib", "CSnappy", "CTensorBundleProto", "CProtobufC",
+      ],
       swiftSettings: strict),
     .target(
       name: "CheckpointWriters",
@@ -123,7 +125,8 @@ let package = Package(
       dependencies: ["CheckpointReaders", "CheckpointWriters", "CheckpointFormats", "TensorIO", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "NativeFormatTests", dependencies: ["NativeFormat", "CheckpointFormats", "TensorIO", "TestSupport"],
+      name: "NativeFormatTests",
+      dependencies: ["NativeFormat", "CheckpointFormats", "CheckpointReaders", "TensorIO", "TestSupport"],
       swiftSettings: strict),
     // Checkpoints in memory, and what the tables and a conversion make of them.
     .target(

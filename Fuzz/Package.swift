@@ -12,7 +12,7 @@ let package = Package(
       dependencies: [
         "CFuzzer", .product(name: "TensorIO", package: "bertconv"),
         .product(name: "CheckpointReaders", package: "bertconv"),
-        .product(name: "Conversion", package: "bertconv"),
+        .product(name: "Conversion", package: "bertconv"), .product(name: "Comparison", package: "bertconv"),
         .product(name: "NativeFormat", package: "bertconv"), .product(name: "WeightMapping", package: "bertconv"),
         .product(name: "Encoder", package: "bertconv"), .product(name: "Verification", package: "bertconv"),
       ],

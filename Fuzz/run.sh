@@ -56,6 +56,20 @@ seeds() {
     keras) find $fixtures/keras -name '*.keras' ;;
     flax) find $fixtures/flax -name '*.msgpack' ;;
     yaml) find ../docs/examples $fixtures/tables -name '*.yaml' ;;
+    glob)
+      mkdir -p .corpus/globs
+      printf '%s\n' '{,*/}adam_{m,v}' 'bert/adam_m' 'adam_v' >.corpus/globs/1
+      printf '%s\n' '*[!a-z]?é*]{x,[yz]}' 'é漢]x' >.corpus/globs/2
+      find .corpus/globs -type f
+      ;;
+    plan)
+      mkdir -p .corpus/plans
+      for table in ../docs/examples/*.yaml; do
+        { cat "$table"; printf '\0{"net/emb": [11, 6], "net/pos": [5, 6], "h0/qk": [12, 6], "a": [2, 3]}'; } >".corpus/plans/$(basename "$table")"
+      done
+      find .corpus/plans -type f
+      ;;
+    convert) find $fixtures/heads $fixtures/safetensors -name '*.safetensors' -size -40k ;;
     config) find $fixtures -name '*config.json' -size -4k ;;
   esac
 }
@@ -83,7 +97,7 @@ fuzz() {
 
 parsers=("$@")
 [ ${#parsers[@]} -gt 0 ] ||
-  parsers=(table bundle object-graph graph zip pickle legacy tar torch joblib distributed script-code unknown safetensors native npy npz hdf5 keras flax yaml config fixture)
+  parsers=(table bundle object-graph graph zip pickle legacy tar torch joblib distributed script-code unknown safetensors native npy npz hdf5 keras flax yaml glob plan convert config fixture)
 mkdir -p found
 failed=0
 for parser in "${parsers[@]}"; do

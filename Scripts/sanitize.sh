@@ -41,8 +41,8 @@ for kind in "${@:-address thread}"; do
   for one in $kind; do
     case $one in
       # The Swift runtime never frees its descriptions of types, which the sanitizer takes for leaks.
-      # FaultTests limit the memory of the program and stop it at certain points, which a sanitizer changes.
-      address) ASAN_OPTIONS=detect_leaks=0 run address "$unsafe" --skip FaultTests ;;
+      # These limit the memory of the program and stop it at certain points, which a sanitizer changes.
+      address) ASAN_OPTIONS=detect_leaks=0 run address "$unsafe" --skip 'FaultTests|EnvironmentTests' ;;
       thread) run thread "$threaded" --filter "$suites" ;;
       *) echo "sanitize.sh: unknown sanitizer '$one' (address or thread)" >&2; exit 64 ;;
     esac

@@ -470,7 +470,7 @@ def keras_files():
                 with zipfile.ZipFile(path) as archive:
                     path = archive.extract("model.weights.h5", folder)
             names = datasets(path)
-        state = {one.replace("dense/kernel", "{weight}"): value for one, value in names.items() if "optimizer" in one}
+        state = {one.replace("dense/kernel", "{weight}"): value for one, value in names.items() if one.startswith(("optimizer", "metrics"))}
         lists.append(writer(name, program, source, state, observed=True, weight=weight))
 
     for name in ("Adam", "SGD", "RMSprop", "Adadelta", "Nadam", "Ftrl"):

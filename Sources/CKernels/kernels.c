@@ -2,6 +2,7 @@
 
 #include "CKernels.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -39,6 +40,19 @@ VECTORIZED void bertconv_add(float *restrict x, const float *restrict y, size_t 
   for (size_t i = 0; i < count; i++) x[i] += y[i];
 }
 
+// The same as `normalize`, of a row whose squares do not fit a float. A row with NaN or infinity becomes NaN.
+static __attribute__((noinline)) void normalize_large(
+    float *restrict row, const float *restrict gamma, const float *restrict beta, float epsilon, size_t columns,
+    int of_sample) {
+  double mean = 0, sum = 0;
+  for (size_t c = 0; c < columns; c++) mean += row[c];
+  mean /= (double)columns;
+  for (size_t c = 0; c < columns; c++) sum += (row[c] - mean) * (row[c] - mean);
+  double scale = of_sample ? 1 / (sqrt(sum / ((double)columns - 1)) + epsilon)
+                           : 1 / sqrt(sum / (double)columns + epsilon);
+  for (size_t c = 0; c < columns; c++) row[c] = (float)((row[c] - mean) * scale * gamma[c] + beta[c]);
+}
+
 // The epsilon lies inside the root with the variance of all, or outside of it with that of a sample.
 INLINE void normalize(
     float *restrict row, const float *restrict gamma, const float *restrict beta, float epsilon, size_t columns,
@@ -55,6 +69,10 @@ INLINE void normalize(
     for (int l = 0; l < LANES; l++) squares[l] += (row[c + l] - mean) * (row[c + l] - mean);
   for (; c < columns; c++) squares[0] += (row[c] - mean) * (row[c] - mean);
   float sum = sum_of_lanes(squares);
+  if (!(sum <= FLT_MAX)) {
+    normalize_large(row, gamma, beta, epsilon, columns, of_sample);
+    return;
+  }
   float scale = of_sample ? 1.0f / (sqrtf(sum / ((float)columns - 1)) + epsilon)
                           : 1.0f / sqrtf(sum / (float)columns + epsilon);
 

@@ -3,8 +3,7 @@
 // In version 2 a memory descriptor is a structure and a product is described in two steps; in version 3 a descriptor is a
 // handle that has to be destroyed, the step is one, and eltwise has no scale. What else version 3 changed is of no
 // concern here: 8-bit products are plain sums of 32 bits, without scales and zero points; each product has a scratchpad of
-// the library's own, as before; f32 stays f32, unless the user asks for less (ONEDNN_DEFAULT_FPMATH_MODE). A layout that is
-// chosen for one number of rows serves all others in both.
+// the library's own, as before; f32 stays f32. A layout that is chosen for one number of rows serves all others in both.
 
 #ifndef BERTCONV_LIBRARY_H
 #define BERTCONV_LIBRARY_H
@@ -32,6 +31,9 @@
 #define FUNCTIONS(_)                                                                                          \
   FUNCTIONS_OF_VERSION(_)                                                                                     \
   _(dnnl_version)                                                                                             \
+  _(dnnl_set_verbose)                                                                                         \
+  _(dnnl_set_jit_dump)                                                                                        \
+  _(dnnl_set_default_fpmath_mode)                                                                             \
   _(dnnl_get_effective_cpu_isa)                                                                               \
   _(dnnl_engine_create)                                                                                       \
   _(dnnl_stream_create)                                                                                       \
@@ -64,6 +66,9 @@ static struct {
   int (*is_in_parallel)(void);
   void (*set_threads)(int);
   int (*max_threads)(void);
+  void (*set_dynamic)(int);
+  void (*set_active_levels)(int);
+  int usual_threads;  // those that the environment asks for, or one for each processor
   dnnl_engine_t engine;
   char version[32];
 } library;

@@ -50,9 +50,15 @@ static void load(void) {
       {"GOMP_parallel", &library.gomp_parallel}, {"omp_get_thread_num", &library.thread_number},
       {"omp_get_num_threads", &library.thread_count}, {"omp_in_parallel", &library.is_in_parallel},
       {"omp_set_num_threads", &library.set_threads}, {"omp_get_max_threads", &library.max_threads},
+      {"omp_set_dynamic", &library.set_dynamic}, {"omp_set_max_active_levels", &library.set_active_levels},
   };
   for (size_t i = 0; i < sizeof openmp_functions / sizeof *openmp_functions; i++)
     if (!(*(void **)openmp_functions[i].function = dlsym(openmp, openmp_functions[i].name))) return;
+  // The environment may ask for lines on standard output, files of generated code, and for less than f32 in f32.
+  library.dnnl_set_verbose(0);
+  library.dnnl_set_jit_dump(0);
+  library.dnnl_set_default_fpmath_mode(dnnl_fpmath_mode_strict);
+  library.usual_threads = library.max_threads();
   if (library.dnnl_engine_create(&library.engine, dnnl_cpu, 0) != dnnl_success) return;
   const dnnl_version_t *version = library.dnnl_version();
   // A library of another major version has other structures.
@@ -89,8 +95,22 @@ int bertconv_onednn_has(int precision) {
 #endif
 }
 
+static void count_team(void *pointer) {
+  if (library.thread_number() == 0) *(int *)pointer = library.thread_count();
+}
+
+int bertconv_onednn_usual_threads(void) { return bertconv_onednn_load() ? 1 : library.usual_threads; }
+
 void bertconv_onednn_set_threads(int threads) {
-  if (!bertconv_onednn_load()) library.set_threads(threads);
+  if (bertconv_onednn_load() || library.is_in_parallel()) return;
+  // oneDNN divides its work among the threads that it is promised. Fewer may come: where the environment lets OpenMP decide
+  // (OMP_DYNAMIC), allows no parallel regions (OMP_MAX_ACTIVE_LEVELS) or limits the threads of all (OMP_THREAD_LIMIT).
+  library.set_dynamic(0);
+  library.set_active_levels(1);
+  library.set_threads(threads);
+  int team = 1;
+  if (threads > 1) library.gomp_parallel(count_team, &team, 0, 0);
+  if (team < threads) library.set_threads(team);
 }
 
 int bertconv_onednn_threads(void) {
@@ -450,6 +470,7 @@ int bertconv_onednn_load(void) { return -1; }
 int bertconv_onednn_has(int precision) { return (void)precision, 0; }
 const char *bertconv_onednn_version(void) { return ""; }
 void bertconv_onednn_set_threads(int threads) { (void)threads; }
+int bertconv_onednn_usual_threads(void) { return 1; }
 int bertconv_onednn_threads(void) { return 1; }
 void bertconv_parallel(size_t count, size_t grain, void (*body)(void *, size_t, size_t), void *data) {
   (void)grain;

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 // Where several libraries have a cblas.h, the plain name may be another's.
 #if __has_include(<openblas-pthread/cblas.h>)
@@ -49,10 +50,30 @@ static void load(void) {
 #undef FIND
 }
 
-const char *bertconv_openblas_load(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, load);
+const char *bertconv_openblas_load(int threads) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static int is_tried;
+  pthread_mutex_lock(&lock);
+  if (!is_tried) {
+    if (threads > 0) {
+      char text[16];
+      snprintf(text, sizeof text, "%d", threads);
+      setenv("OPENBLAS_NUM_THREADS", text, 1);
+    }
+    load();
+    is_tried = 1;
+  }
+  pthread_mutex_unlock(&lock);
   return library.problem[0] ? library.problem : NULL;
+}
+
+void bertconv_openblas_warm_up(void) {
+  enum { SIZE = 192 };  // large enough for all threads to take part
+  float *matrix = calloc(SIZE * SIZE, sizeof *matrix), *result = calloc(SIZE * SIZE, sizeof *result);
+  if (matrix && result)
+    bertconv_openblas_multiply(0, SIZE, SIZE, SIZE, 1, matrix, SIZE, matrix, SIZE, 0, result, SIZE);
+  free(matrix);
+  free(result);
 }
 
 void bertconv_openblas_set_threads(int threads) { library.openblas_set_num_threads(threads); }

@@ -83,3 +83,37 @@ void bertconv_swap_bytes(const void *source, void *target, size_t count, size_t 
 }
 
 int bertconv_equal(const void *a, const void *b, size_t length) { return memcmp(a, b, length) == 0; }
+
+// Values whose exponent is all ones; the mantissa of infinity is zero, that of NaN is not. The first loop is vectorized, and
+// finds none in nearly all tensors.
+#define COUNT_SPECIAL(type, exponent, mantissa)                                                              \
+  {                                                                                                          \
+    const unsigned char *bytes = data;                                                                       \
+    for (size_t start = 0; start < count; start += 4096) {                                                   \
+      size_t end = count - start < 4096 ? count : start + 4096;                                              \
+      type found = 0;                                                                                        \
+      for (size_t i = start; i < end; i++) {                                                                 \
+        type value;                                                                                          \
+        memcpy(&value, bytes + i * sizeof value, sizeof value);                                              \
+        found += (value & (exponent)) == (exponent);                                                         \
+      }                                                                                                      \
+      if (!found) continue;                                                                                  \
+      for (size_t i = start; i < end; i++) {                                                                 \
+        type value;                                                                                          \
+        memcpy(&value, bytes + i * sizeof value, sizeof value);                                              \
+        if ((value & (exponent)) != (exponent)) continue;                                                    \
+        if (value & (mantissa)) ++*nan;                                                                      \
+        else ++*infinite;                                                                                    \
+      }                                                                                                      \
+    }                                                                                                        \
+  }
+
+void bertconv_count_special(const void *data, size_t count, int kind, uint64_t *nan, uint64_t *infinite) {
+  switch (kind) {
+    case BERTCONV_F16_VALUES: COUNT_SPECIAL(uint16_t, 0x7C00, 0x03FF) break;
+    case BERTCONV_BF16_VALUES: COUNT_SPECIAL(uint16_t, 0x7F80, 0x007F) break;
+    case BERTCONV_F32_VALUES: COUNT_SPECIAL(uint32_t, 0x7F800000u, 0x007FFFFFu) break;
+    case BERTCONV_F64_VALUES: COUNT_SPECIAL(uint64_t, 0x7FF0000000000000u, 0x000FFFFFFFFFFFFFu) break;
+    default: break;
+  }
+}

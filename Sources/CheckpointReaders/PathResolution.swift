@@ -135,9 +135,12 @@ struct PathResolution {
       }
     }
     for candidate in [CheckpointKind.safetensors, .pyTorch, .flax] where accepts(candidate) {
-      for name in candidate.usualNames where names.contains(name) {
-        return Result(path: FileSystem.join(folder, name), warnings: warnings)
+      let usual = candidate.usualNames.filter(names.contains)
+      guard let name = usual.first else { continue }
+      if usual.contains(where: { $0 == name + ".index.json" }) {
+        warnings.append("\(folder) contains \(name) and a list of shards as well: \(name) is read")
       }
+      return Result(path: FileSystem.join(folder, name), warnings: warnings)
     }
     let weights = names.filter { !TrainingFiles.isTrainingState($0) }
     // Arrays come last: next to a checkpoint they are inputs, embeddings or reference outputs.

@@ -8,10 +8,11 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
   /// Usual names of a checkpoint of this kind in a folder, best first.
   var usualNames: [String] {
     switch self {
-    case .safetensors: ["model.safetensors.index.json", "model.safetensors"]
+    // A whole file before the list of shards, as `transformers` looks for them (modeling_utils.py).
+    case .safetensors: ["model.safetensors", "model.safetensors.index.json"]
     // The last is FARM's, next to a file for each of its heads.
-    case .pyTorch: ["pytorch_model.bin.index.json", "pytorch_model.bin", "language_model.bin"]
-    case .flax: ["flax_model.msgpack.index.json", "flax_model.msgpack"]
+    case .pyTorch: ["pytorch_model.bin", "pytorch_model.bin.index.json", "language_model.bin"]
+    case .flax: ["flax_model.msgpack", "flax_model.msgpack.index.json"]
     case .numPy: [NpyShardsSource.shapesName]
     case .tensorFlow, .keras: []
     }
@@ -162,7 +163,8 @@ public struct CheckpointOpener: Sendable {
     return OpenedCheckpoint(
       source: source, path: resolved.path, configPath: nearby.configPath, vocabularyPath: nearby.vocabularyPath,
       sentenceModules: nil,
-      warnings: resolved.warnings + source.warnings)
+      warnings: resolved.warnings + source.warnings
+        + [NearbyFiles.warningOfHeads(near: resolved.path)].compactMap(\.self))
   }
 
   /// Opens one file by its content.

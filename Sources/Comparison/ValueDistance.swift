@@ -73,6 +73,15 @@ public struct ValueDistance: Sendable, Equatable {
     sumOfDifferences += distance * distance
   }
 
+  /// Adds one pair of whole numbers, whose difference is exact.
+  fileprivate mutating func add(_ x: Double, _ y: Double, distance: Double) {
+    sumOfA += x * x
+    sumOfB += y * y
+    sumOfProducts += x * y
+    maximum = max(maximum, distance)
+    sumOfDifferences += distance * distance
+  }
+
   /// Adds pairs in the order of their values.
   fileprivate mutating func add(_ a: borrowing ElementBlock, _ b: borrowing ElementBlock) {
     let (x, y, count) = (a.values.span, b.values.span, a.count)
@@ -110,7 +119,8 @@ struct ValueTally {
   private let sizes: (Int, Int)
   private let isOneType: Bool
   private let areNumbers: Bool
-  private let areWhole: Bool
+  /// For whole numbers that a Double cannot hold; `nil` for all others.
+  private let wholeDecoders: (a: (RawSpan, Int) -> WholeNumber, b: (RawSpan, Int) -> WholeNumber)?
   private var a: ElementBlock
   private var b: ElementBlock
   private var position = 0
@@ -125,7 +135,11 @@ struct ValueTally {
     self.b = ElementBlock(b)
     // Whole numbers compared with floats are most likely scaled: their difference means nothing.
     areNumbers = a.isFloatingPoint == b.isFloatingPoint && self.a.areNumbers && self.b.areNumbers
-    areWhole = !a.isFloatingPoint
+    if sizes.0 == 8 || sizes.1 == 8, let decodeA = a.wholeDecoder, let decodeB = b.wholeDecoder {
+      wholeDecoders = (decodeA, decodeB)
+    } else {
+      wholeDecoders = nil
+    }
   }
 
   var differing: Int { sums.differing }
@@ -162,11 +176,17 @@ struct ValueTally {
       let range = start..<min(count, start + ElementBlock.size)
       a.read(piece, range)
       b.read(other, range)
-      sums.add(a, b)
-      if !isOneType { sums.differing += differingValues }
+      if let wholeDecoders {
+        for index in range {
+          let (x, y) = (wholeDecoders.a(piece, index * sizes.0), wholeDecoders.b(other, index * sizes.1))
+          sums.add(a.values[index - start], b.values[index - start], distance: x.distance(to: y))
+          if !isOneType, x != y { sums.differing += 1 }
+        }
+      } else {
+        sums.add(a, b)
+        if !isOneType { sums.differing += differingValues }
+      }
     }
-    // Whole numbers beyond 2^53 can differ by less than a Double resolves, but never by less than 1.
-    if areWhole, sums.differing > 0 { sums.maximum = max(sums.maximum, 1) }
   }
 
   /// Of different types not the bits are compared but the numbers, and a NaN is like any other.

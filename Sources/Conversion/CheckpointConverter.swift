@@ -29,8 +29,7 @@ public enum CheckpointConverter {
   ) throws -> ConversionResult {
     let model = try SourceModel(source, kind: options.kind, config: options.config, options: options.source)
     let checkpoint = model.checkpoint
-    let vocabularyPath = options.vocabulary ?? checkpoint.vocabularyPath
-    try checkpoint.refuseReplacement(by: [output], others: [model.configPath, vocabularyPath].compactMap(\.self))
+    try model.refuseReplacement(by: [output], others: [options.vocabulary ?? checkpoint.vocabularyPath])
     if !options.overwrites, FileSystem.kind(of: output) == .file { throw Self.exists(output) }
     var plan = try model.plan()
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
@@ -39,7 +38,8 @@ public enum CheckpointConverter {
       path: output, overwrites: options.overwrites, config: plan.config, vocabulary: vocabulary?.text,
       source: Provenance.placeholder(model, plan: plan))
     let reducing = options.storageType.map { ReducingSink(native, type: $0) }
-    try write(plan, from: model, to: reducing ?? native, progress: progress) {
+    let counter = NonFiniteCounter(reducing ?? native)
+    try write(plan, from: model, to: counter, progress: progress) {
       // While the disk is still busy with the data.
       try native.setSource(try Provenance.make(model, plan: plan))
     }
@@ -51,7 +51,7 @@ public enum CheckpointConverter {
       storageType: options.storageType,
       notes: plan.notes.map { .mapping($0) } + findings.filter { !$0.isWarning }.map { .vocabulary($0) },
       warnings: checkpoint.warnings.map { .source($0) } + findings.filter(\.isWarning).map { .vocabulary($0) }
-        + (reducing?.warnings ?? []))
+        + (reducing?.warnings ?? []) + counter.warnings)
   }
 
   /// Streams the plan's tensors to `sink` and completes it after `last`; removes all traces of it on any error.

@@ -7,11 +7,12 @@ import WeightMapping
 extension CheckpointConverter {
   /// Converts a native file, or a safetensors file with a config, into a checkpoint of another program.
   ///
-  /// A TensorFlow bundle is written to the prefix `output`, with `bert_config.json` and `vocab.txt` in its folder. Either
-  /// all files appear or the checkpoint does not.
+  /// A TensorFlow bundle is written to the prefix `output`, with `bert_config.json` and `vocab.txt` in its folder: all files
+  /// appear, or none. The model is checked as one to be converted: its tensors, their shapes and types, its config.
   ///
-  /// - Throws: `FormatError` of kind `damaged` for a checksum that is wrong, `config` where there is none, `unrecognized`
-  ///   or `unsupported` where the model has no form in the output
+  /// - Throws: `FormatError` of kind `damaged` for a checksum that is wrong, `mismatch` for tensors that do not make the
+  ///   model of the config, `config` where there is none, `unrecognized` or `unsupported` where the model has no form in
+  ///   the output
   public static func export(
     _ source: String, to output: String, as format: ExportFormat, options: ConversionOptions = ConversionOptions(),
     progress: ConversionProgress? = nil
@@ -27,24 +28,20 @@ extension CheckpointConverter {
     var plan = try exportPlan(model, as: format)
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
     let outputs = try ExportOutputs(format, output, model, config: plan.config, vocabulary: options.vocabulary)
-    try checkpoint.refuseReplacement(by: outputs.all)
+    try model.refuseReplacement(by: outputs.all, others: [options.vocabulary])
     if !options.overwrites, let other = outputs.all.first(where: { FileSystem.kind(of: $0) != nil }) {
       throw exists(other)
     }
-    let writer = try format.writer(output, overwrites: options.overwrites)
+    let writer = try format.writer(output, texts: outputs.texts, overwrites: options.overwrites)
     let reducing = options.storageType.map { ReducingSink(writer, type: $0) }
-    try write(plan, from: model, to: reducing ?? writer, progress: progress) {
-      // Before the checkpoint itself, so that it never exists without them.
-      for text in outputs.texts {
-        try AtomicFile.write(Array(text.content.utf8), to: text.path, overwrites: options.overwrites)
-      }
-    }
+    let counter = NonFiniteCounter(reducing ?? writer)
+    try write(plan, from: model, to: counter, progress: progress) {}
     return ConversionResult(
       format: checkpoint.source.format, family: plan.family, dialect: plan.dialect, report: plan.report,
       config: plan.config, assumed: plan.assumed, outputs: outputs.all, tensorCount: plan.targets.count,
       byteCount: plan.byteCount,
       storageType: options.storageType, notes: plan.notes.map { .mapping($0) },
-      warnings: checkpoint.warnings.map { .source($0) } + (reducing?.warnings ?? []))
+      warnings: checkpoint.warnings.map { .source($0) } + (reducing?.warnings ?? []) + counter.warnings)
   }
 
   private static func exportPlan(
@@ -58,6 +55,8 @@ extension CheckpointConverter {
     guard let config = model.config else {
       throw FormatError(.config, "the model has no config", file: file, advice: .giveConfig)
     }
+    // What would not be converted is not exported either.
+    _ = try model.plan()
     return try mapper.exportPlan(
       for: model.tensors.tensors, file: file, config: config, family: family, dialect: format.dialect
     ).resolvingTies(in: model.tensors)
@@ -65,9 +64,11 @@ extension CheckpointConverter {
 }
 
 extension ExportFormat {
-  fileprivate func writer(_ output: String, overwrites: Bool) throws -> any TensorSink {
+  fileprivate func writer(
+    _ output: String, texts: [(path: String, content: String)], overwrites: Bool
+  ) throws -> any TensorSink {
     switch self {
-    case .tensorFlow: try TensorFlowBundleWriter(prefix: output, overwrites: overwrites)
+    case .tensorFlow: try TensorFlowBundleWriter(prefix: output, overwrites: overwrites, texts: texts)
     case .pyTorch: try TorchZipWriter(path: output, overwrites: overwrites)
     }
   }

@@ -44,10 +44,12 @@ public struct ConversionResult: Sendable {
     case vocabulary(VocabularyFinding)
     /// Finite values of a tensor became infinite in the storage type.
     case overflow(tensor: String, count: Int)
+    /// Weights are NaN or infinite.
+    case notFinite(String)
 
     public var text: String {
       switch self {
-      case .source(let text): text
+      case .source(let text), .notFinite(let text): text
       case .vocabulary(let finding): finding.text
       case .overflow(let tensor, let count):
         "\(tensor): \(grouped(count)) values are too large for the type and became infinite"

@@ -44,6 +44,10 @@ public enum Converter {
       progress?(written)
     }
     let targets = plan.targets.enumerated().map { (index: $0.offset, target: $0.element) }
+    guard Processors.canStart(workers: limits.workers) else {
+      for (index, target) in targets { try stream(target, from: source) { try append($0, index) } }
+      return
+    }
     let pool = OrderedWorkerPool(
       targets.filter { !$0.target.operation.keepsBytes }, from: source, limits: limits)
     defer { pool.close() }

@@ -94,13 +94,36 @@ extension OpenedCheckpoint {
         "Nothing was run. Do not load this file with torch.", .listImports,
       ]))
   }
+}
 
-  /// Throws where one of `outputs` is a file that the checkpoint is read from, or `others` are.
-  package func refuseReplacement(by outputs: [String], others: [String] = []) throws(FormatError) {
-    let inputs = source.files.map(\.path) + others
+extension SourceModel {
+  /// The files that are read for the model, and those next to them in the folders of an adapter and of modules: none of them
+  /// may be replaced.
+  private var inputs: [String] {
+    let folders = [options.adapter].compactMap(\.self) + (checkpoint.sentenceModules == nil ? [] : moduleFolders)
+    let nearby = folders.flatMap { folder in
+      ((try? FileSystem.names(inFolder: folder)) ?? []).map { FileSystem.join(folder, $0) }
+    }
+    return checkpoint.source.files.map(\.path) + [configPath].compactMap(\.self) + options.tables + nearby
+  }
+
+  /// The folder of a sentence-transformers model and those in it; the transformer lies in the one or in one of the others.
+  private var moduleFolders: [String] {
+    let own = FileSystem.folder(of: checkpoint.path)
+    let folders = [own, FileSystem.folder(of: own)].filter { FileSystem.isFile(FileSystem.join($0, "modules.json")) }
+    return folders
+      + folders.flatMap { folder in
+        ((try? FileSystem.names(inFolder: folder)) ?? []).map { FileSystem.join(folder, $0) }.filter(
+          FileSystem.isFolder)
+      }
+  }
+
+  /// Throws where one of `outputs` is a file that is read for the model, or one of `others`.
+  package func refuseReplacement(by outputs: [String], others: [String?] = []) throws(FormatError) {
+    let inputs = inputs + others.compactMap(\.self)
     for output in outputs where inputs.contains(where: { FileSystem.isSameFile($0, output) }) {
       throw FormatError(
-        .output, "the output is one of the source's files", file: output, advice: .chooseOtherOutput)
+        .output, "the output is a file that is read for it", file: output, advice: .chooseOtherOutput)
     }
   }
 }

@@ -108,12 +108,11 @@ public final class Encoder: Sendable {
   }
 
   /// In each library: OpenBLAS has one number for the process, OpenMP one for each thread that calls it.
-  private static func setThreads(_ threads: Int?, _ library: MathLibrary) {
-    guard let requested = threads, library != .plain else { return }
-    // Beyond the cores each thread only costs memory and time; OpenBLAS waits for ever for memory that it cannot have.
-    let threads = min(requested, max(Processors.count, 16))
-    bertconv_openblas_set_threads(Int32(threads))
-    bertconv_onednn_set_threads(Int32(threads))
+  private static func setThreads(_ asked: Int?, _ library: MathLibrary) {
+    guard library != .plain else { return }
+    let threads = Int32(library.threadCount(asked))
+    bertconv_openblas_set_threads(threads)
+    bertconv_onednn_set_threads(threads)
   }
 
   /// The threads that matrix products use.
@@ -162,6 +161,7 @@ extension Encoder {
     }
     try input.check(config)
     let wanted = outputs.filter { names.contains($0.name) }
+    try requireMemory(for: Set(wanted.map(\.kind)), of: input)
     var results: [OutputKind: OutputValues] = [:]
     for (_, kind) in wanted where results[kind] == nil {
       results[kind] = OutputValues(model.shape(of: kind, config, input))
@@ -183,6 +183,17 @@ extension Encoder {
     return wanted.compactMap { output in
       results[output.kind].map { EncoderOutput(name: output.name, shape: $0.shape, values: $0.values) }
     }
+  }
+
+  /// A small file and a smaller input can ask for outputs of any size.
+  private func requireMemory(for kinds: Set<OutputKind>, of input: EncoderInput) throws(FormatError) {
+    var total: Int? = 0
+    for kind in kinds {
+      let bytes = checkedByteCount(model.shape(of: kind, config, input), .f32)
+      total = total.flatMap { sum in bytes.map { sum + $0 } }
+    }
+    try Memory.require(
+      total, for: "the outputs", advice: "Ask for fewer outputs, or run the input in parts.")
   }
 
   /// Runs the model and returns one output.

@@ -79,6 +79,12 @@ public struct EncoderConfig: Sendable {
     embeddingSize = try settings.size(.embeddingSize, limit: 1 << 16, otherwise: hiddenSize, absent: hiddenSize)
     layerCount = try settings.size(.layerCount, limit: 1 << 10)
     groupCount = try settings.size(.groupCount, limit: layerCount, otherwise: layerCount, absent: 1)
+    guard layerCount <= Self.largestSharing * groupCount else {
+      // The weights of a small file would be computed with any number of times. Of published models 24 layers share a set.
+      throw FormatError(
+        .limit, "more layers share a set of weights than the encoder computes", file: file,
+        found: "\(layerCount) layers, \(groupCount) sets", expected: "at most \(Self.largestSharing) layers for each")
+    }
     blocksPerLayer = try settings.size(
       .blocksPerLayer, limit: family.count(of: .query) { $0.block }, otherwise: 1, absent: 1)
     recurrentSize = try Self.recurrentSize(settings, layers: layerCount, hidden: hiddenSize)
@@ -113,6 +119,10 @@ public struct EncoderConfig: Sendable {
 }
 
 // MARK: Sizes that follow
+
+extension EncoderConfig {
+  private static let largestSharing = 64
+}
 
 extension EncoderConfig {
   /// N / A

@@ -40,14 +40,59 @@ public struct EncoderInput: Sendable {
       attentionMask: sequences.flatMap { sequence in (0..<longest).map { $0 < sequence.count ? 1 : 0 } })
   }
 
-  /// The names of the tensors that make an input.
+  /// The names of the tensors that make an input, those of `transformers`.
   public static let tensorNames = ["input_ids", "attention_mask", "token_type_ids", "task_type_ids"]
+
+  /// What google-research (run_classifier.py) and TF Garden (bert_encoder.py) call them.
+  private static let otherNames = [
+    "input_word_ids": "input_ids", "input_mask": "attention_mask", "segment_ids": "token_type_ids",
+    "input_type_ids": "token_type_ids",
+  ]
+
+  /// Inputs that some models of `transformers` take, and that would change what is computed.
+  private static let unsupportedNames: Set = [
+    "position_ids", "inputs_embeds", "head_mask", "encoder_hidden_states", "encoder_attention_mask", "past_key_values",
+  ]
+
+  /// Whether a tensor of that name is a part of the input, by any of its names.
+  public static func isInput(_ name: String) -> Bool { tensorNames.contains(name) || otherNames[name] != nil }
+
+  /// The tensors of `source` that make an input, by their names in ``tensorNames``. Throws where one has two names, where
+  /// there is one that is not supported, or one whose name is almost that of an input.
+  private static func inputs(in source: any TensorSource) throws(FormatError) -> [String: Int] {
+    let file = source.files.first?.path
+    var inputs: [String: Int] = [:]
+    for (index, tensor) in source.tensors.enumerated() {
+      let name = otherNames[tensor.name] ?? tensor.name
+      if tensorNames.contains(name) {
+        if let other = inputs[name] {
+          throw FormatError(
+            .input, "the same input is there under two names", file: file, tensor: tensor.name,
+            found: "\(source.tensors[other].name) and \(tensor.name)", advice: "Remove one of them.")
+        }
+        inputs[name] = index
+      } else if unsupportedNames.contains(name) {
+        throw FormatError(
+          .input, "an input that is not supported", file: file, tensor: name,
+          expected: tensorNames.joined(separator: ", "),
+          advice: "Remove it: the model is run on ids, with the positions that it counts itself.")
+      } else if let meant = nearestName(
+        to: name, among: tensorNames + otherNames.keys.sorted(), within: 2)
+      {
+        throw FormatError(
+          .input, "no input has this name", file: file, tensor: name, expected: tensorNames.joined(separator: ", "),
+          advice: .didYouMean(meant))
+      }
+    }
+    return inputs
+  }
 
   /// Reads `input_ids`, and the others of ``tensorNames`` that are there: whole numbers of any type, of shape
   /// `[batch, sequence]` or `[batch, choices, sequence]`.
   public init(_ source: any TensorSource) throws {
     let file = source.files.first?.path
-    guard let index = source.index(ofTensor: "input_ids") else {
+    let inputs = try Self.inputs(in: source)
+    guard let index = inputs["input_ids"] else {
       let names = source.tensors.prefix(12).map(\.name).joined(separator: ", ")
       throw FormatError(
         .input, "there are no input_ids", file: file, found: names.isEmpty ? "no tensors" : names,
@@ -69,10 +114,10 @@ public struct EncoderInput: Sendable {
         advice: "Run it in parts\(limit < Self.maximumInput ? ", or save it uncompressed." : ".")")
     }
     func optional(_ name: String) throws -> [Int]? {
-      guard let index = source.index(ofTensor: name) else { return nil }
+      guard let index = inputs[name] else { return nil }
       guard source.tensors[index].shape == shape else {
         throw FormatError(
-          .input, "the shape is not that of input_ids", file: file, tensor: name,
+          .input, "the shape is not that of input_ids", file: file, tensor: source.tensors[index].name,
           found: shapeText(source.tensors[index].shape), expected: shapeText(shape))
       }
       return try Self.integers(source, index)
@@ -87,7 +132,7 @@ public struct EncoderInput: Sendable {
   /// Tokens of one run, padding included: 32,768 sequences of 512.
   private static let maximumInput = 1 << 24
   /// Those that a compressed file may hold whatever its size.
-  private static let freeInput = 1 << 16
+  private static let freeInput = 1 << 14
 
   private static func integers(_ source: any TensorSource, _ index: Int) throws -> [Int] {
     let tensor = source.tensors[index]

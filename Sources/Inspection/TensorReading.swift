@@ -34,9 +34,7 @@ public struct TensorReading: Sendable {
   }
 
   /// Whether all values are one and the same.
-  var isConstant: Bool {
-    statistics.nan == 0 && statistics.infinite == 0 && statistics.minimum == statistics.maximum
-  }
+  var isConstant: Bool { statistics.isConstant }
 
   /// Whether all of several values are zero.
   var isZero: Bool { statistics.count > 1 && statistics.zeros == statistics.count }

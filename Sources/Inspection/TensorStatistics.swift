@@ -11,6 +11,8 @@ public struct TensorStatistics: Sendable, Equatable {
   public var zeros = 0
   public var nan = 0
   public var infinite = 0
+  /// Of whole numbers the smallest and the largest, exactly.
+  public private(set) var wholeRange: ClosedRange<WholeNumber>?
 
   /// Two passes in double precision; `nil` for types without numeric values.
   public init?(_ bytes: RawSpan, _ elementType: ElementType) {
@@ -47,11 +49,30 @@ public struct TensorStatistics: Sendable, Equatable {
     maximum = high
     self.mean = mean
     standardDeviation = (squares / Double(finite)).squareRoot()
+    wholeRange = Self.wholeRange(bytes, elementType)
+  }
+
+  private static func wholeRange(_ bytes: RawSpan, _ type: ElementType) -> ClosedRange<WholeNumber>? {
+    guard let decode = type.wholeDecoder, let size = type.size, bytes.byteCount >= size else { return nil }
+    var (low, high) = (decode(bytes, 0), decode(bytes, 0))
+    for index in 1..<(bytes.byteCount / size) {
+      let value = decode(bytes, index * size)
+      if value < low { low = value }
+      if value > high { high = value }
+    }
+    return low...high
+  }
+
+  /// Whether all values are one and the same.
+  public var isConstant: Bool {
+    guard nan == 0, infinite == 0 else { return false }
+    return wholeRange.map { $0.lowerBound == $0.upperBound } ?? (minimum == maximum)
   }
 
   public var json: JSON {
     .object([
-      "min": .double(minimum), "max": .double(maximum), "mean": .double(mean), "std": .double(standardDeviation),
+      "min": wholeRange?.lowerBound.json ?? .double(minimum), "max": wholeRange?.upperBound.json ?? .double(maximum),
+      "mean": .double(mean), "std": .double(standardDeviation),
       "zeros": .int(zeros), "nan": .int(nan), "inf": .int(infinite),
     ])
   }

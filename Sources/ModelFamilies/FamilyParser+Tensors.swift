@@ -200,13 +200,17 @@ extension FamilyParser {
 }
 
 extension Dimension {
+  private static let largestFactor = 1 << 20
+
   /// A number, a symbol, NUMBER*SYMBOL or SYMBOL/SYMBOL, of the `symbols` that are known, some of them `renamed` first.
   package init(
     _ value: YAMLValue, _ symbols: Set<String>, renamed: [String: String] = [:]
   ) throws(FormatError) {
     let text = try value.string("a dimension")
     if let number = Int(text) {
-      guard number >= 0 else { throw value.fail("a negative dimension", found: text) }
+      guard (0...largestElementCount).contains(number) else {
+        throw value.fail("an impossible dimension", found: text, expected: "0 to \(largestElementCount)")
+      }
       self = .number(number)
       return
     }
@@ -220,7 +224,7 @@ extension Dimension {
     if let slash = text.firstIndex(of: "/") {
       self = .quotient(try symbol(text[..<slash]), by: try symbol(text[text.index(after: slash)...]))
     } else if let star = text.firstIndex(of: "*") {
-      guard let factor = Int(text[..<star]), factor > 0 else {
+      guard let factor = Int(text[..<star]), (1...Self.largestFactor).contains(factor) else {
         throw value.fail("a dimension that is no number, symbol or NUMBER*SYMBOL", found: text)
       }
       self = .symbol(try symbol(text[text.index(after: star)...]), times: factor)

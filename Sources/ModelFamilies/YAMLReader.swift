@@ -60,7 +60,12 @@ import TensorIO
     try add(1)
     let content: YAMLValue.Content
     switch event.kind {
-    case .scalar(let text, let isPlain): content = .scalar(text, isPlain: isPlain)
+    case .scalar(let text, let isPlain):
+      // Names, descriptions and reasons are printed as they are.
+      guard printable(text, keepingNewlines: true) == text else {
+        throw error(event.line, "a text with a control character or one that is not seen: '\(printable(text))'")
+      }
+      content = .scalar(text, isPlain: isPlain)
     case .sequenceStart: content = .list(try items(depth: depth + 1))
     case .mappingStart: content = .map(try members(depth: depth + 1))
     case .alias(let name):

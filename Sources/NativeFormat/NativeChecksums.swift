@@ -53,32 +53,3 @@ struct NativeChecksums {
       }.joined())
   }
 }
-
-extension NativeModel {
-  /// Checks the data of every tensor against the file's checksums. Does nothing for a plain safetensors file, which has
-  /// none. `progress` is called with the bytes that have been read, and how many there are.
-  public func verifyChecksums(progress: ((_ done: Int, _ total: Int) -> Void)? = nil) throws(FormatError) {
-    guard isNative, let text = header.value(NativeKey.checksums),
-      let sums = NativeChecksums(json: try JSON.parse(text, file: path))
-    else { return }
-    var expected: [String: UInt32] = [:]
-    for (name, sum) in sums.tensors { expected[name] = NativeChecksums.number(sum) }
-    let total = tensorNames.reduce(0) { $0 + (tensor($1)?.bytes.count ?? 0) }
-    var done = 0
-    for name in tensorNames {
-      guard let tensor = tensor(name) else { continue }
-      defer {
-        done += tensor.bytes.count
-        progress?(done, total)
-      }
-      let actual = tensor.bytes.crc32c()
-      try tensor.bytes.checkIntact()
-      guard actual == expected[name] else {
-        throw FormatError(
-          .damaged, "the data is damaged: its checksum is wrong", file: path, offset: tensor.bytes.offsetInFile,
-          tensor: name, found: hexadecimal(actual, digits: 8), expected: hexadecimal(expected[name] ?? 0, digits: 8),
-          advice: "Convert the model again, or fetch the file again.")
-      }
-    }
-  }
-}

@@ -14,6 +14,8 @@ public struct NativeModel: Sendable {
   /// The vocabulary's text, as it was in the source.
   public let vocabulary: String?
   private let indices: [String: Int]
+  /// The checksums of the tensors' data, in the order of ``tensorNames``; empty for a plain safetensors file.
+  private let dataChecksums: [UInt32]
 
   /// A tensor of the file.
   public struct Tensor: Sendable {
@@ -32,8 +34,8 @@ public struct NativeModel: Sendable {
   public func tensor(_ name: String) -> Tensor? {
     guard let index = indices[name] else { return nil }
     let entry = header.entries[index]
-    guard let bytes = file.slice(header.dataStart + entry.range.lowerBound, entry.range.count) else { return nil }
-    return Tensor(name: name, elementType: entry.elementType, shape: entry.shape, bytes: bytes)
+    return Tensor(
+      name: name, elementType: entry.elementType, shape: entry.shape, bytes: data(ofTensorAt: index))
   }
 
   /// Opens `path` and checks its header and, where the profile is claimed, everything that the profile promises but the
@@ -43,39 +45,85 @@ public struct NativeModel: Sendable {
   }
 
   init(_ file: Bytes, path: String) throws(FormatError) {
+    try self.init(file, try SafetensorsHeader(file), path: path)
+  }
+
+  /// - Parameter header: that of `file`
+  package init(_ file: Bytes, _ header: SafetensorsHeader, path: String) throws(FormatError) {
     self.path = path
     self.file = file
-    header = try SafetensorsHeader(file)
+    self.header = header
     var indices: [String: Int] = [:]
     for (index, entry) in header.entries.enumerated() { indices[entry.name] = index }
     self.indices = indices
-    if let profile = header.value(NativeKey.profile) {
-      guard profile == NativeProfile.version else {
-        throw FormatError(
-          .unsupported, "the file has a newer version of the native format", file: path, found: "profile \(profile)",
-          expected: "profile \(NativeProfile.version)", advice: "Update bertconv.")
-      }
-      isNative = true
-      guard let text = header.value(NativeKey.config) else {
-        throw FormatError(.damaged, "the native file has no config", file: path, expected: NativeKey.config)
-      }
-      let config = try JSON.parse(text, file: path)
-      guard config.members != nil else {
-        throw FormatError(.damaged, "the native file's config is not a JSON object", file: path)
-      }
-      self.config = config
-      vocabulary = header.value(NativeKey.vocabulary)
-      try NativeProfile.check(header, in: file, path: path)
-    } else {
-      // A native file that lost only its profile number must not pass for a plain one, which has no checksums.
-      if let trace = header.metadata.first(where: { $0.key.hasPrefix(NativeKey.prefix) }) {
-        throw FormatError(
-          .damaged, "the file has metadata of the native format but no profile number", file: path, found: trace.key,
-          expected: NativeKey.profile, advice: "The file is damaged: convert the model again.")
-      }
-      isNative = false
-      config = nil
-      vocabulary = nil
+    isNative = NativeProfile.isClaimed(by: header)
+    guard isNative else {
+      (config, vocabulary, dataChecksums) = (nil, nil, [])
+      return
     }
+    dataChecksums = try NativeProfile.check(header, in: file, path: path)
+    guard let text = header.value(NativeKey.config) else {
+      throw FormatError(.damaged, "the native file has no config", file: path, expected: NativeKey.config)
+    }
+    let config = try JSON.parse(text, file: path)
+    guard config.members != nil else {
+      throw FormatError(.damaged, "the native file's config is not a JSON object", file: path)
+    }
+    self.config = config
+    vocabulary = header.value(NativeKey.vocabulary)
   }
+
+  /// The data of a tensor, by its position among ``tensorNames``: row-major, little-endian.
+  package func data(ofTensorAt index: Int) -> Bytes {
+    let range = header.entries[index].range
+    guard let bytes = file.slice(header.dataStart + range.lowerBound, range.count) else {
+      preconditionFailure("the header was checked to describe this file")
+    }
+    return bytes
+  }
+
+  /// Throws where `found` is not the checksum of the tensor's data; a plain safetensors file has none.
+  package func check(_ found: UInt32, ofTensorAt index: Int) throws(FormatError) {
+    guard isNative, dataChecksums[index] != found else { return }
+    let entry = header.entries[index]
+    throw FormatError(
+      .damaged, "the data is damaged: its checksum is wrong", file: path,
+      offset: UInt64(header.dataStart + entry.range.lowerBound), tensor: entry.name,
+      found: hexadecimal(found, digits: 8), expected: hexadecimal(dataChecksums[index], digits: 8),
+      advice: "Convert the model again, or fetch the file again.")
+  }
+
+  /// Checks the data of every tensor against the file's checksums; a plain safetensors file has none, and is read all the
+  /// same. `progress` is called with the bytes that have been read, and how many there are.
+  ///
+  /// - Returns: for each tensor how many of its values are not finite
+  @discardableResult
+  public func verifyChecksums(
+    progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+  ) throws(FormatError) -> [(name: String, values: NonFiniteValues)] {
+    let total = header.entries.reduce(0) { $0 + $1.range.count }
+    var done = 0
+    var result: [(name: String, values: NonFiniteValues)] = []
+    for (index, entry) in header.entries.enumerated() {
+      let bytes = data(ofTensorAt: index)
+      var (crc, values) = (CRC32C(), NonFiniteValues())
+      // Both while a piece is in the cache.
+      var offset = 0
+      while let piece = bytes.slice(offset, min(Self.pieceSize, bytes.count - offset)), piece.count > 0 {
+        piece.withSpan { span in
+          crc.update(span)
+          values.add(span, entry.elementType)
+        }
+        offset += piece.count
+      }
+      try bytes.checkIntact()
+      try check(crc.value, ofTensorAt: index)
+      result.append((entry.name, values))
+      done += bytes.count
+      progress?(done, total)
+    }
+    return result
+  }
+
+  private static let pieceSize = 256 << 10
 }

@@ -29,13 +29,21 @@ public enum NativeProfile {
     }
   }
 
-  /// Checks alignment, order and the checksums of everything but the data.
-  static func check(_ header: SafetensorsHeader, in file: Bytes, path: String) throws(FormatError) {
+  /// Whether a safetensors file has metadata of the native format. It must follow the profile then: a native file that lost
+  /// only its profile number must not pass for a plain one, which has no checksums.
+  package static func isClaimed(by header: SafetensorsHeader) -> Bool {
+    header.metadata.contains { $0.key.hasPrefix(NativeKey.prefix) }
+  }
+
+  /// Checks the version, alignment, order and the checksums of everything but the data, and gives the checksums of the
+  /// tensors' data in their order.
+  static func check(_ header: SafetensorsHeader, in file: Bytes, path: String) throws(FormatError) -> [UInt32] {
     do throws(FormatError) {
+      try checkVersion(of: header)
       try checkForm(of: header, in: file)
       try checkOrder(of: header.entries)
       try checkKeys(of: header)
-      try checkChecksums(of: header)
+      return try checkChecksums(of: header)
     } catch {
       throw error.inFile(path)
     }
@@ -47,6 +55,20 @@ public enum NativeProfile {
     FormatError(
       .damaged, "the native file breaks its profile: \(problem)", tensor: tensor, found: found, expected: expected,
       advice: "The file is damaged or was changed by another program: convert it again.")
+  }
+
+  private static func checkVersion(of header: SafetensorsHeader) throws(FormatError) {
+    guard let profile = header.value(NativeKey.profile) else {
+      throw FormatError(
+        .damaged, "the file has metadata of the native format but no profile number",
+        found: header.metadata.first { $0.key.hasPrefix(NativeKey.prefix) }?.key, expected: NativeKey.profile,
+        advice: "The file is damaged: convert the model again.")
+    }
+    guard profile == version else {
+      throw FormatError(
+        .unsupported, "the file has a newer version of the native format", found: "profile \(profile)",
+        expected: "profile \(version)", advice: "Update bertconv.")
+    }
   }
 
   private static func checkForm(of header: SafetensorsHeader, in file: Bytes) throws(FormatError) {
@@ -90,7 +112,7 @@ public enum NativeProfile {
     }
   }
 
-  private static func checkChecksums(of header: SafetensorsHeader) throws(FormatError) {
+  private static func checkChecksums(of header: SafetensorsHeader) throws(FormatError) -> [UInt32] {
     guard let text = header.value(NativeKey.checksums) else { throw broken("there are no checksums") }
     let json = try JSON.parse(text)
     guard json.text() == text else { throw broken("the checksums are not in canonical form") }
@@ -112,8 +134,11 @@ public enum NativeProfile {
     guard sums.tensors.map(\.key) == header.entries.map(\.name) else {
       throw broken("the checksums are for other tensors")
     }
-    for (name, sum) in sums.tensors where NativeChecksums.number(sum) == nil {
-      throw broken("a checksum is malformed", tensor: name)
+    var numbers: [UInt32] = []
+    for (name, sum) in sums.tensors {
+      guard let number = NativeChecksums.number(sum) else { throw broken("a checksum is malformed", tensor: name) }
+      numbers.append(number)
     }
+    return numbers
   }
 }

@@ -11,15 +11,17 @@ import CTensorIO
 /// Writes a file that appears completely or not at all.
 ///
 /// The bytes go to a file without a name in the target's folder (`O_TMPFILE`), so that even a killed process leaves
-/// nothing behind; where the file system does not support that, to a hidden one that is removed on any error.
+/// nothing behind; where the system does not support that, to a hidden one that is removed on any error.
 /// ``commit()`` syncs it, gives it the target's name in one step and syncs the folder. An existing target keeps its content
-/// until then.
+/// until then. ``commit(_:)`` does that with several files, all or none of which appear.
 public final class AtomicFile {
   // Memory safety: each call gets names, which Swift keeps for it, or a buffer with its own length; none keeps a pointer.
 
   public let path: String
   private var descriptor: Int32
   private var temporaryName: String?
+  /// Where the file that had the target's name is kept while others are committed with this one.
+  private var keptName: String?
   private let overwrites: Bool
 
   /// Opens a file for `path`. With `overwrites` false an existing target is an error, now and at ``commit()``.
@@ -54,22 +56,43 @@ public final class AtomicFile {
       throw FormatError(.output, "the output folder does not exist", file: folder, advice: "Create it first.")
     }
     #if os(Linux)
-      descriptor = unsafe Glibc.open(folder, O_WRONLY | 0o20200000 | O_CLOEXEC, 0o666 as mode_t)  // O_TMPFILE
+      // It gets its name by way of /proc, which a sandbox may lack.
+      descriptor =
+        FileSystem.isFolder(Self.descriptors)
+        ? unsafe Glibc.open(folder, O_WRONLY | 0o20200000 | O_CLOEXEC, 0o666 as mode_t) : -1  // O_TMPFILE
     #else
       descriptor = -1
     #endif
     if descriptor < 0 {
-      let name = FileSystem.join(folder, ".\(FileSystem.baseName(target)).\(getpid()).partial")
-      descriptor = unsafe Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
-      guard descriptor >= 0 else {
-        throw FormatError(
-          .output, "cannot be written: \(systemError(errno))", file: path,
-          advice: "Choose a writable folder with enough free space.")
+      temporaryName = try withHiddenName("partial") { name in
+        descriptor = unsafe Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
+        return descriptor >= 0
       }
-      temporaryName = name
-      TemporaryFiles.add(name)
     }
   }
+
+  private static let descriptors = "/proc/self/fd"
+
+  /// Calls `body` with hidden names in the target's folder until it does not fail because of an existing file, and gives the
+  /// name. A signal that ends the process removes the file.
+  private func withHiddenName(_ suffix: String, _ body: (String) -> Bool) throws(FormatError) -> String {
+    let folder = FileSystem.folder(of: path)
+    let base = String(String.UnicodeScalarView(FileSystem.baseName(path).unicodeScalars.prefix(40)))
+    for number in 0..<Self.hiddenNames {
+      let name = FileSystem.join(folder, ".\(base).\(getpid())-\(number).\(suffix)")
+      TemporaryFiles.add(name)
+      if body(name) { return name }
+      let code = errno
+      TemporaryFiles.remove(name)
+      if code == EEXIST { continue }
+      throw FormatError(
+        .output, "cannot be written: \(systemError(code))", file: path,
+        advice: "Choose a writable folder with enough free space.")
+    }
+    throw failed(EEXIST)
+  }
+
+  private static let hiddenNames = 1000
 
   deinit { cancel() }
 
@@ -129,38 +152,116 @@ public final class AtomicFile {
   }
 
   /// Syncs the content and gives it the target's name.
-  public func commit() throws(FormatError) {
-    guard fsync(descriptor) == 0 else { throw failed(errno) }
-    let folder = FileSystem.folder(of: path)
-    if temporaryName == nil {
-      let source = "/proc/self/fd/\(descriptor)"
-      if unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0 {
-        guard errno == EEXIST else { throw failed(errno) }
-        guard overwrites else {
-          throw FormatError(.output, "the output already exists", file: path, advice: .allowReplacing)
+  public func commit() throws(FormatError) { try Self.commit([self]) }
+
+  /// Syncs the content of all files and gives them their names, in order. Where one cannot be given its name, those before it
+  /// lose theirs, and what they replaced is there again.
+  public static func commit(_ files: [AtomicFile]) throws(FormatError) {
+    for file in files {
+      guard fsync(file.descriptor) == 0 else { throw file.failed(errno) }
+    }
+    try withoutSignals { () throws(FormatError) in
+      var done = 0
+      do throws(FormatError) {
+        for file in files {
+          try file.publish(keepingOld: files.count > 1)
+          done += 1
         }
-        // A link cannot replace a name, a rename can: link under a hidden name, then rename over the target.
-        let name = FileSystem.join(folder, ".\(FileSystem.baseName(path)).\(getpid()).partial")
-        unsafe _ = unlink(name)
-        TemporaryFiles.add(name)
-        guard unsafe linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else { throw failed(errno) }
-        temporaryName = name
+      } catch {
+        for file in files[..<done].reversed() { file.retract() }
+        throw error
       }
-    } else if !overwrites, FileSystem.kind(of: path) != nil {
-      throw FormatError(.output, "the output already exists", file: path, advice: .allowReplacing)
+      for file in files { file.forgetOld() }
     }
-    if let name = temporaryName {
-      guard unsafe rename(name, path) == 0 else { throw failed(errno) }
-      TemporaryFiles.remove(name)
-      temporaryName = nil
-    }
-    close(descriptor)
-    descriptor = -1
-    let handle = unsafe Glibc.open(folder, O_RDONLY | O_CLOEXEC)
-    if handle >= 0 {
+    for folder in Set(files.map { FileSystem.folder(of: $0.path) }) {
+      let handle = unsafe Glibc.open(folder, O_RDONLY | O_CLOEXEC)
+      guard handle >= 0 else { continue }
       fsync(handle)
       close(handle)
     }
+  }
+
+  /// A signal waits until `body` is done: between two names there is a state that must not stay.
+  private static func withoutSignals(_ body: () throws(FormatError) -> Void) throws(FormatError) {
+    var all = sigset_t()
+    var before = sigset_t()
+    unsafe sigfillset(&all)
+    let isBlocked = unsafe pthread_sigmask(SIG_BLOCK, &all, &before) == 0
+    defer { if isBlocked { unsafe _ = pthread_sigmask(SIG_SETMASK, &before, nil) } }
+    try body()
+  }
+
+  private var exists: FormatError {
+    FormatError(.output, "the output already exists", file: path, advice: .allowReplacing)
+  }
+
+  /// Gives the file its name.
+  private func publish(keepingOld: Bool) throws(FormatError) {
+    if temporaryName == nil {
+      let source = "\(Self.descriptors)/\(descriptor)"
+      if unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 { return closeDescriptor() }
+      guard errno == EEXIST else { throw failed(errno) }
+      guard overwrites else { throw exists }
+      // A link cannot replace a name, a rename can: link under a hidden name, then rename over the target.
+      temporaryName = try withHiddenName("partial") { name in
+        unsafe linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0
+      }
+    }
+    guard let name = temporaryName else { return }
+    if !overwrites {
+      try claim()
+    } else if keepingOld, FileSystem.kind(of: path) == .file {
+      let path = self.path
+      keptName = try withHiddenName("old") { name in
+        if unsafe link(path, name) == 0 { return true }
+        // Without links on this file system there is a moment without the old file.
+        guard errno != EEXIST, FileSystem.kind(of: name) == nil else { return false }
+        return unsafe rename(path, name) == 0
+      }
+    }
+    guard unsafe rename(name, path) == 0 else {
+      let code = errno
+      if !overwrites { unsafe _ = unlink(path) }
+      restoreOld()
+      throw failed(code)
+    }
+    TemporaryFiles.remove(name)
+    temporaryName = nil
+    closeDescriptor()
+  }
+
+  /// Takes the target's name with an empty file, which the rename replaces: of two programs one alone succeeds.
+  private func claim() throws(FormatError) {
+    let claimed = unsafe Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
+    guard claimed >= 0 else { throw errno == EEXIST ? exists : failed(errno) }
+    close(claimed)
+  }
+
+  /// Undoes ``publish(keepingOld:)``.
+  private func retract() {
+    if keptName == nil { unsafe _ = unlink(path) } else { restoreOld() }
+  }
+
+  private func restoreOld() {
+    guard let name = keptName else { return }
+    unsafe _ = rename(name, path)
+    // Where both are one file, a rename does nothing.
+    unsafe _ = unlink(name)
+    TemporaryFiles.remove(name)
+    keptName = nil
+  }
+
+  private func forgetOld() {
+    guard let name = keptName else { return }
+    unsafe _ = unlink(name)
+    TemporaryFiles.remove(name)
+    keptName = nil
+  }
+
+  private func closeDescriptor() {
+    guard descriptor >= 0 else { return }
+    close(descriptor)
+    descriptor = -1
   }
 
   /// Removes what was written so far; does nothing after ``commit()``.
@@ -170,10 +271,7 @@ public final class AtomicFile {
       TemporaryFiles.remove(name)
       temporaryName = nil
     }
-    if descriptor >= 0 {
-      close(descriptor)
-      descriptor = -1
-    }
+    closeDescriptor()
   }
 
   /// Writes a small file in one go.

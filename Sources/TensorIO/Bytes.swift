@@ -19,6 +19,8 @@ final class ByteStorage: @unchecked Sendable {
   let count: Int
   /// The file that the bytes come from, for error messages.
   let file: String?
+  /// Of a mapped file, as it was when it was opened.
+  private let stamp: FileStamp?
   private let release: Release
 
   private enum Release {
@@ -30,7 +32,7 @@ final class ByteStorage: @unchecked Sendable {
   }
 
   /// Takes over a mapping made by ``MappedFile``, and unmaps it if this throws.
-  init(mapped start: UnsafeRawPointer, count: Int, file: String) throws(FormatError) {
+  init(mapped start: UnsafeRawPointer, count: Int, file: String, stamp: FileStamp) throws(FormatError) {
     let slot = unsafe bertconv_map_guard_add(start, count)
     guard slot >= 0 else {
       unsafe MappedFile.unmap(start, count)
@@ -39,6 +41,7 @@ final class ByteStorage: @unchecked Sendable {
     unsafe self.start = start
     self.count = count
     self.file = file
+    self.stamp = stamp
     release = .unmap(guardSlot: slot)
   }
 
@@ -48,6 +51,7 @@ final class ByteStorage: @unchecked Sendable {
     unsafe start = bytes.baseAddress
     count = bytes.count
     file = nil
+    stamp = nil
     release = .nothing
   }
 
@@ -55,6 +59,7 @@ final class ByteStorage: @unchecked Sendable {
   init(
     count: Int, file: String?, initializingWith initialize: (inout MutableRawSpan) throws(FormatError) -> Void
   ) throws(FormatError) {
+    stamp = nil
     guard count > 0 else {
       unsafe start = nil
       self.count = 0
@@ -115,10 +120,13 @@ final class ByteStorage: @unchecked Sendable {
     return try body(unsafe buffer.bytes)
   }
 
-  /// False when a page of the mapping was lost because the file became shorter.
-  var isIntact: Bool {
-    if case .unmap(let slot) = release { return bertconv_map_guard_was_hit(slot) == 0 }
-    return true
+  /// What happened to the file since it was mapped; `nil` where it is as it was. A file that another one replaced is.
+  var problem: String? {
+    if case .unmap(let slot) = release, bertconv_map_guard_was_hit(slot) != 0 { return "truncated" }
+    guard let file, let stamp, let now = FileStamp(ofFileAt: file), now.isSameFile(as: stamp), now != stamp else {
+      return nil
+    }
+    return now.size < stamp.size ? "truncated" : "changed"
   }
 
   /// Gives the pages of `range` back to the system; they are read again when needed.
@@ -225,21 +233,26 @@ public struct Bytes: Sendable {
 
   public func crc32c() -> UInt32 { withSpan { CRC32C.checksum($0) } }
 
-  /// Throws if the mapped file was truncated after it was opened: bytes read from it may be zeros.
+  /// Throws if the mapped file was truncated or written to after it was opened: bytes read from it may be zeros, or of two
+  /// states of the file.
   public func checkIntact() throws(FormatError) {
-    guard !storage.isIntact else { return }
+    guard let problem = storage.problem else { return }
     throw FormatError(
-      .unreadable, "the file was truncated while it was being read", file: file,
+      .unreadable, "the file was \(problem) while it was being read", file: file,
       advice: "Make sure that nothing writes to it, and try again.")
   }
 
   /// Calls `body` with the bytes in order, in chunks of whole 16-byte units. The pages of a mapped file are released
-  /// after each; a file that was truncated is an error.
+  /// after each; a file that was truncated or changed is an error.
   public func forEachChunk(_ body: (Bytes) throws -> Void) throws {
     var offset = 0
     while offset < count, let chunk = slice(offset, min(Self.chunkSize, count - offset)) {
       offset += chunk.count
-      try body(chunk)
+      do { try body(chunk) } catch {
+        // Bytes that are gone cannot be written either: the file is the cause then.
+        try chunk.checkIntact()
+        throw error
+      }
       try chunk.checkIntact()
       chunk.releasePages()
     }

@@ -1,5 +1,4 @@
 import CTensorIO
-import Dispatch
 
 // Memory safety: the C functions get a span's address and its length while the span is lent, and need no alignment; bytes
 // have no padding, so that all that `span.bytes` shows of an array was written.
@@ -37,7 +36,7 @@ public struct CRC32C: Sendable, Equatable {
     let size = Bytes.chunkSize
     let sums = Lock([CRC32C](repeating: CRC32C(), count: (file.count + size - 1) / size))
     let count = sums.withLock { $0.count }
-    DispatchQueue.concurrentPerform(iterations: count) { number in
+    Processors.forEach(count) { number in
       guard let chunk = file.slice(number * size, min(size, file.count - number * size)) else { return }
       let sum = CRC32C(chunk.crc32c())
       chunk.releasePages()

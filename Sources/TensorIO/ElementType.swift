@@ -70,7 +70,12 @@ public enum ElementType: String, Sendable, CaseIterable {
   }
 }
 
-/// The number of elements of `shape`, or `nil` when a dimension is negative or the product does not fit.
+/// The largest number of elements of a tensor: far more than any model has, and so few that sizes can be added and multiplied
+/// by those of an element without overflow, over all tensors that a checkpoint may have.
+public let largestElementCount = 1 << 40
+
+/// The number of elements of `shape`, or `nil` when a dimension is negative or the product is beyond
+/// ``largestElementCount``; zeros do not count in that product.
 public func checkedElementCount(_ shape: some Sequence<Int>) -> Int? {
   var product = 1
   var hasZero = false
@@ -81,7 +86,7 @@ public func checkedElementCount(_ shape: some Sequence<Int>) -> Int? {
       continue
     }
     let (next, overflow) = product.multipliedReportingOverflow(by: dimension)
-    if overflow { return nil }
+    if overflow || next > largestElementCount { return nil }
     product = next
   }
   return hasZero ? 0 : product

@@ -10,8 +10,8 @@ import CTensorIO
 
 /// A file mapped into memory for reading.
 ///
-/// If the file is truncated while it is mapped, the lost pages read as zeros and ``Bytes/checkIntact()`` throws;
-/// the process is not killed. A file that is replaced by a rename keeps its old content here.
+/// If the file is truncated while it is mapped, the lost pages read as zeros and ``Bytes/checkIntact()`` throws, as it does
+/// where the file was written to; the process is not killed. A file that is replaced by a rename keeps its old content here.
 public enum MappedFile {
   // Memory safety: a mapping is as long as the file was then, and goes to a `ByteStorage` at once, which owns it from there.
   // The other calls are of functions that read a path, which Swift keeps for them, or fill a structure of this frame.
@@ -35,7 +35,8 @@ public enum MappedFile {
     guard let start = unsafe start, unsafe start != MAP_FAILED else {
       throw FormatError(.system, "cannot be mapped into memory: \(systemError(errno))", file: path)
     }
-    return Bytes(try unsafe ByteStorage(mapped: UnsafeRawPointer(start), count: count, file: path))
+    return Bytes(
+      try unsafe ByteStorage(mapped: UnsafeRawPointer(start), count: count, file: path, stamp: FileStamp(status)))
   }
 
   private static func openForReading(_ path: String) -> Int32 {
@@ -83,17 +84,44 @@ public enum MappedFile {
   }
 }
 
+/// Which file it was, and when it was written to.
+struct FileStamp: Equatable, Sendable {
+  // Memory safety: as for `FileSystem`.
+
+  let size: Int64
+  private let device: UInt64
+  private let number: UInt64
+  private let seconds: Int64
+  private let nanoseconds: Int64
+
+  init(_ status: stat) {
+    size = Int64(status.st_size)
+    device = UInt64(truncatingIfNeeded: status.st_dev)
+    number = UInt64(truncatingIfNeeded: status.st_ino)
+    #if canImport(Darwin)
+      let time = status.st_mtimespec
+    #else
+      let time = status.st_mtim
+    #endif
+    seconds = Int64(time.tv_sec)
+    nanoseconds = Int64(time.tv_nsec)
+  }
+
+  /// `nil` where there is no file.
+  init?(ofFileAt path: String) {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return nil }
+    self.init(status)
+  }
+
+  func isSameFile(as other: FileStamp) -> Bool { device == other.device && number == other.number }
+}
+
 /// The system's text for an error number.
 public func systemError(_ code: Int32) -> String {
   // Constant, or the calling thread's own, and copied before it calls again.
   guard let text = unsafe strerror(code) else { return "error \(code)" }
   return unsafe String(cString: text)
-}
-
-/// The processors of this machine.
-public enum Processors {
-  /// How many this process may use.
-  public static var count: Int { max(1, Int(bertconv_processor_count())) }
 }
 
 /// Paths and files.

@@ -130,12 +130,14 @@ public func significant(_ value: Double) -> String {
 public func shapeText(_ shape: [Int]) -> String { "[" + shape.map(String.init).joined(separator: ", ") + "]" }
 
 /// The members of `candidates` nearest to `name` by edit distance, if one is near enough to be meant.
-public func nearestName(to name: String, among candidates: some Sequence<String>) -> String? {
+public func nearestName(
+  to name: String, among candidates: some Sequence<String>, within edits: Int? = nil
+) -> String? {
   let target = Array(name.utf8.suffix(200))
   var best: (distance: Int, name: String)?
   for candidate in candidates {
     let other = Array(candidate.utf8.suffix(200))
-    let limit = best.map { $0.distance - 1 } ?? max(3, target.count / 2)
+    let limit = best.map { $0.distance - 1 } ?? edits ?? max(3, target.count / 2)
     guard limit >= 0, abs(other.count - target.count) <= limit else { continue }
     if let distance = editDistance(target, other, limit: limit) { best = (distance, candidate) }
   }

@@ -7,6 +7,7 @@ import TensorIO
 /// |---|---|---|
 /// | `input_ids` | `[batch, sequence]` or `[batch, choices, sequence]` | integers |
 /// | `attention_mask`, `token_type_ids`, `task_type_ids` | the same | integers; may be absent |
+/// | `input_word_ids`, `input_mask`, `segment_ids`, `input_type_ids` | the same | other programs' names of the first three |
 /// | `hidden_states.N`, `last_hidden_state` | `[batch, sequence, H]` | floating point, as all outputs |
 /// | `pooler_output` | `[batch, H]` | |
 /// | `prediction_logits` | `[batch, sequence, V]` | |
@@ -44,7 +45,7 @@ public struct Fixture: Sendable {
 
     var references: [(order: Int, reference: Reference)] = []
     var others: [String] = []
-    for (index, tensor) in source.tensors.enumerated() where !EncoderInput.tensorNames.contains(tensor.name) {
+    for (index, tensor) in source.tensors.enumerated() where !EncoderInput.isInput(tensor.name) {
       let order: Int
       if let number = Self.hiddenStateNumber(tensor.name) {
         order = number
@@ -63,7 +64,8 @@ public struct Fixture: Sendable {
     }
     self.references = references.sorted { $0.order < $1.order }.map(\.reference)
     let names = others.prefix(12).joined(separator: ", ") + (others.count > 12 ? " and \(others.count - 12) more" : "")
-    warnings = source.warnings + (others.isEmpty ? [] : ["not compared, because no output has such a name: \(names)"])
+    warnings =
+      source.warnings + (others.isEmpty ? [] : ["not used, because no input and no output has such a name: \(names)"])
   }
 
   /// N of `hidden_states.N`, which is written without a sign or leading zeros.

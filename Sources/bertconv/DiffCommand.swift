@@ -31,7 +31,6 @@ struct Diff: ParsableCommand {
   }
 
   func run() throws {
-    Console.ignoreBrokenPipes()
     try reportingErrors(compare)
   }
 

@@ -56,7 +56,6 @@ struct Inspect: ParsableCommand {
   }
 
   func run() throws {
-    Console.ignoreBrokenPipes()
     try reportingErrors(inspect)
   }
 

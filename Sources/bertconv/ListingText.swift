@@ -27,8 +27,9 @@ extension TensorListing {
 
   private func cells(_ reading: TensorReading?) -> [TextTable.Cell] {
     guard let s = reading?.statistics, s.count > 0 else { return Array(repeating: "", count: 8) }
-    let numbers = [s.minimum, s.maximum, s.mean, s.standardDeviation].map { TextTable.Cell(significant($0)) }
-    return numbers + [
+    let range =
+      s.wholeRange.map { ["\($0.lowerBound)", "\($0.upperBound)"] } ?? [significant(s.minimum), significant(s.maximum)]
+    return (range + [significant(s.mean), significant(s.standardDeviation)]).map { TextTable.Cell($0) } + [
       .init(grouped(s.zeros), s.count > 1 && s.zeros == s.count ? .notable : .plain),
       .init(grouped(s.nan), s.nan > 0 ? .bad : .plain), .init(grouped(s.infinite), s.infinite > 0 ? .bad : .plain),
       .init(reading?.histogram?.text() ?? "", .faint),

@@ -1,4 +1,5 @@
 import ArgumentParser
+import TensorIO
 
 @main
 struct Bertconv: ParsableCommand {
@@ -11,6 +12,11 @@ struct Bertconv: ParsableCommand {
       Exit status: 0 success; 1 a check failed; 2 the input cannot be used; 64 wrong usage.
       """,
     subcommands: [Convert.self, Inspect.self, Verify.self, Diff.self, Run.self])
+
+  static func main() {
+    Console.ignoreBrokenPipes()
+    main(Processes.arguments)
+  }
 
   @Flag(help: "Show the version, the toolchain, and the libraries found.")
   var version = false

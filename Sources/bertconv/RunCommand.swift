@@ -68,9 +68,11 @@ struct Run: ParsableCommand {
     let began = Clock.now
     let encoder = try loadEncoder()
     let loaded = Clock.now - began
-    let input = try Fixture(try CheckpointOpener().openFile(inputs)).input
+    let fixture = try Fixture(try CheckpointOpener().openFile(inputs))
+    Console.warn(fixture.warnings)
+    let input = fixture.input
     let wanted = try wantedOutputs(of: encoder)
-    if FileSystem.isSameFile(output, inputs) || FileSystem.isSameFile(output, model) {
+    if [inputs, model, config].compactMap(\.self).contains(where: { FileSystem.isSameFile(output, $0) }) {
       throw FormatError(.output, "the output is one of the inputs", file: output, advice: .chooseOtherOutput)
     }
     let writer: any TensorSink =
@@ -97,7 +99,10 @@ struct Run: ParsableCommand {
 
   private func loadEncoder() throws -> Encoder {
     let native = try NativeModel.open(model)
-    if !skipChecksums { try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) } }
+    if !skipChecksums {
+      let values = try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) }
+      Console.warn([NonFiniteValues.text(values)].compactMap(\.self))
+    }
     return try ModelConfig(native, model, given: config).use {
       try Encoder(native, config: $0, threads: threads, precision: precision)
     }

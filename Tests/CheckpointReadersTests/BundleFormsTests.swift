@@ -77,7 +77,8 @@ struct LyingIndexTests {
     arguments: [
       (TestMessage.entry(shape: [4], offset: 0, size: 12), FormatError.Kind.damaged, "12 bytes"),
       (.entry(shape: [1 << 62, 8], offset: 0, size: 16), .limit, "[4611686018427387904, 8]"),
-      (.entry(shape: [1 << 61], offset: 0, size: 16), .damaged, "16 bytes"),
+      (.entry(shape: [1 << 61], offset: 0, size: 16), .limit, "[2305843009213693952]"),
+      (.entry(shape: [1 << 39], offset: 0, size: 16), .damaged, "16 bytes"),
       (.entry(shape: [-4], offset: 0, size: 16), .damaged, "-4"),
       (.entry(shape: [4], offset: 60, size: 16), .damaged, "a file of 64 bytes"),
       (.entry(shape: [4], offset: .max, size: 16), .damaged, "9223372036854775807, 16"),

@@ -1,7 +1,8 @@
-import CheckpointReaders
 import TensorIO
 import TestSupport
 import Testing
+
+@testable import CheckpointReaders
 
 /// What is opened for a path, and which config and vocabulary belong to it.
 @Suite("Files near a checkpoint") struct NearbyFilesTests {
@@ -42,13 +43,28 @@ import Testing
     _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "language_model.bin")
     _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "prediction_head_0.bin")
     for name in ["language_model", "prediction_head_0", "processor", "tokenizer"] {
-      _ = try folder.write(Array("{}".utf8), "\(name)_config.json")
+      _ = try folder.write(Array("{\"name\": \"QuestionAnsweringHead\"}".utf8), "\(name)_config.json")
     }
     let opened = try CheckpointOpener().open(folder.path)
     #expect(FileSystem.baseName(opened.path) == "language_model.bin")
+    #expect(
+      opened.warnings == [
+        "prediction_head_0.bin (QuestionAnsweringHead) in the same folder is a head of FARM's, which is not read: "
+          + "this is the encoder alone"
+      ])
     #expect(opened.configPath.map(FileSystem.baseName) == "language_model_config.json")
     let head = try CheckpointOpener().open(folder.file("prediction_head_0.bin"))
     #expect(head.configPath.map(FileSystem.baseName) == "prediction_head_0_config.json")
+  }
+
+  /// As `transformers` chooses, and it is said.
+  @Test(arguments: ["model.safetensors", "pytorch_model.bin", "flax_model.msgpack"])
+  func aWholeFileGoesBeforeAListOfShards(name: String) throws {
+    _ = try folder.write([1], name)
+    _ = try folder.write(Array("{\"weight_map\": {\"a\": \"other\"}}".utf8), name + ".index.json")
+    let found = try PathResolution(kind: nil).resolve(folder.path)
+    #expect(FileSystem.baseName(found.path) == name)
+    #expect(found.warnings == ["\(folder.path) contains \(name) and a list of shards as well: \(name) is read"])
   }
 
   @Test func theStateFileLeadsToItsCheckpoint() throws {

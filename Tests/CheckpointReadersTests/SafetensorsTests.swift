@@ -82,39 +82,17 @@ struct SafetensorsTests {
   ])
   func lengthsThatAreWrong(length: Int, kind: FormatError.Kind) {
     let bytes = ZipTestBuilder.number(length, 8) + Array("{}".utf8)
-    let error = formatError { _ = try SafetensorsSource(Bytes(bytes, file: "x.safetensors"), path: "x.safetensors") }
+    let error = formatError {
+      _ = try SafetensorsFormat().open(Bytes(bytes, file: "x.safetensors"), path: "x.safetensors")
+    }
     #expect(error?.kind == kind && error?.file == "x.safetensors", "\(String(describing: error))")
   }
 
   @Test func everyShorterFileIsRefused() throws {
     let good = try contents(fixture("safetensors/dtypes.safetensors"))
     for count in stride(from: 0, to: good.count, by: 7) {
-      #expect(throws: FormatError.self) { try SafetensorsSource(Bytes(Array(good.prefix(count))), path: "x") }
+      #expect(throws: FormatError.self) { try SafetensorsFormat().open(Bytes(Array(good.prefix(count))), path: "x") }
     }
-  }
-
-  // MARK: Native files
-
-  private func native(_ checksum: String, name: String = "a") -> [UInt8] {
-    let sums = #"{\"layout\":\"0\",\"metadata\":{},\"tensors\":{\"\#(name)\":\"\#(checksum)\"}}"#
-    let entry = #""a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}"#
-    return file(#"{"__metadata__":{"bertconv.profile":"1","bertconv.checksums":"\#(sums)"},\#(entry)}"#)
-      + Array("123456789".utf8)
-  }
-
-  @Test func checksumsOfNativeFilesAreChecked() throws {
-    let source = try SafetensorsSource(Bytes(native("e3069283")), path: "m")
-    #expect(source.format == .native)
-    #expect(try source.withBytes(ofTensorAt: 0) { $0.byteCount } == 9)
-    let damaged = try SafetensorsSource(Bytes(native("e3069284")), path: "m")
-    for error in [
-      formatError { try damaged.withBytes(ofTensorAt: 0) { _ in } },
-      formatError { try damaged.streamBytes(ofTensorAt: 0) { _ in } },
-    ] {
-      #expect(error?.kind == .damaged && error?.tensor == "a" && error?.found == "e3069283")
-    }
-    let other = formatError { _ = try SafetensorsSource(Bytes(native("e3069283", name: "b")), path: "m") }
-    #expect(other?.kind == .damaged && other?.tensor == "a")
   }
 
   // MARK: Shards

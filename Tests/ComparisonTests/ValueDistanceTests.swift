@@ -52,6 +52,22 @@ struct ValueDistanceTests {
     #expect(isClose(found.cosine, products / (285 * squares).squareRoot()))
   }
 
+  /// Two numbers that one double stands for differ all the same.
+  @Test(arguments: [1, 3, 500, 1 << 40] as [Int64])
+  func largeWholeNumbersAreComparedExactly(_ step: Int64) throws {
+    for (type, start) in [(ElementType.i64, 1 << 62), (.u64, (1 << 62) + 1), (.i64, -(1 << 62))]
+      as [(ElementType, Int64)]
+    {
+      var (x, y) = (MemorySource(), MemorySource())
+      x.set(try #require(TensorInfo(name: "x", elementType: type, shape: [3])), bytes([start, 7, start]))
+      y.set(try #require(TensorInfo(name: "x", elementType: type, shape: [3])), bytes([start, 7, start + step]))
+      let found = try #require(try difference(x, y).entries.first?.distance)
+      #expect(found.maximum == Double(step) && found.differing == 1)
+      #expect(try !difference(x, y, tolerance: Double(step) - 1).isEqual)
+      #expect(try difference(x, y, tolerance: Double(step)).isEqual)
+    }
+  }
+
   /// Whole blocks, and what is left over, in one piece.
   @Test(arguments: [1, 3, 4, 1023, 1024, 1025, 5003], [nil, Float.nan, .infinity] as [Float?])
   func longTensorsAreLikeThePlainSums(_ count: Int, _ odd: Float?) {

@@ -1,4 +1,5 @@
 import Conversion
+import NativeFormat
 import TensorIO
 import TestSupport
 import Testing
@@ -28,6 +29,29 @@ struct LibraryTests {
     let result = try CheckpointConverter.convert(source, to: output, options: options)
     #expect(result.family == "bert" && result.report.isComplete && result.outputs == [output])
     #expect(result.fileSize == FileSystem.size(of: output))
+  }
+
+  /// NaN and infinity are kept, and told in one sentence, at the conversion and when the file is verified.
+  @Test func weightsThatAreNotFiniteAreTold() throws {
+    let model = TinyBERT.maskedLM()
+    var weights = model.distinctWeights()
+    let count = model.vocabulary * model.hidden
+    weights.add(
+      "bert.embeddings.word_embeddings.weight", [model.vocabulary, model.hidden],
+      floats: (0..<count).map { $0 == 5 ? .nan : $0 == 9 ? .infinity : 1 })
+    weights.add("cls.predictions.bias", [model.vocabulary], floats: Array(repeating: .nan, count: model.vocabulary))
+    let source = try model.write(to: folder, weights: weights)
+    let output = folder.file("out.safetensors")
+    let expected =
+      "2 tensors with values that are not finite (41 NaN, 1 infinite), the first bert.embeddings.word_embeddings.weight: "
+      + "what is computed with them is not finite either"
+    let result = try CheckpointConverter.convert(source, to: output)
+    #expect(result.warnings.map(\.text) == [expected])
+    #expect(NonFiniteValues.text(try NativeModel.open(output).verifyChecksums()) == expected)
+    let exported = try CheckpointConverter.export(output, to: folder.file("out.bin"), as: .pyTorch)
+    #expect(exported.warnings.map(\.text).count == 1)
+    let whole = try CheckpointConverter.convert(fixture("tensorflow/bert-tiny"), to: folder.file("whole.safetensors"))
+    #expect(!whole.warnings.contains { if case .notFinite = $0 { true } else { false } })
   }
 
   /// All files of an export or none: what exists already stays as it is.

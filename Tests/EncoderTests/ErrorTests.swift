@@ -51,6 +51,49 @@ struct ErrorTests {
     try refused(isOtherModel || isOtherWord ? .unsupported : .config, TinyModel(), key, value, words: expected)
   }
 
+  /// A few weights that are computed with again and again.
+  @Test func layersThatShareWeightsAreNotTooMany() throws {
+    var json = TinyModel("albert") { ($0.layers, $0.groups, $0.blocks, $0.embedding) = (2, 1, 1, 5) }.config
+    json.set("num_hidden_layers", .int(64))
+    #expect(try EncoderConfig(json).layerCount == 64)
+    json.set("num_hidden_layers", .int(65))
+    expectError(.limit, words: ["found 65 layers, 1 sets", "at most 64 layers"]) { _ = try EncoderConfig(json) }
+  }
+
+  @Test func outputsThatDoNotFitIntoMemoryAreNotBegun() throws {
+    let model = TinyModel {
+      ($0.vocabulary, $0.hidden, $0.heads, $0.layers, $0.intermediate, $0.positions) = (100_000, 1, 1, 1, 1, 512)
+      $0.parts = ["mlm"]
+    }
+    let encoder = try model.encoder(TemporaryFolder(), library: .plain)
+    // 51 TB.
+    let input = EncoderInput(batch: 250_000, sequence: 512, inputIDs: [Int](repeating: 0, count: 250_000 * 512))
+    expectError(.system, words: ["not enough memory for the outputs", "asked for"]) {
+      _ = try encoder.run(input, outputs: ["prediction_logits"])
+    }
+  }
+
+  @Test func doublesThatNoFloatHoldsAreRefused() throws {
+    let model = TinyModel { $0.storage = .f64 }
+    let folder = TemporaryFolder()
+    let name = "bert.embeddings.word_embeddings.weight"
+    let written = try model.write(folder)
+    let start = Int(try #require(written.tensor(name)).bytes.offsetInFile)
+    for (value, isRefused) in [(1e300, true), (-1e39, true), (3e38, false), (.infinity, false)] as [(Double, Bool)] {
+      var bytes = written.file.array()
+      bytes.replaceSubrange((start + 24)..<(start + 32), with: littleEndianBytes(value.bitPattern))
+      let changed = try NativeModel.open(try folder.write(bytes, "changed.safetensors"))
+      let error = formatErrorIfAny { _ = try Encoder(changed, config: model.config, library: .plain) }
+      #expect(
+        (error?.kind == .unsupported && error?.tensor == name) == isRefused, "\(value): \(String(describing: error))")
+    }
+  }
+
+  private func formatErrorIfAny(_ body: () throws -> Void) -> FormatError? {
+    do { try body() } catch { return error as? FormatError }
+    return nil
+  }
+
   @Test(arguments: [
     ("normalization_type", "\"rms\"", "normalization_type is not a known one; found 'rms', expected 'no_norm' or"),
     ("use_bottleneck", "1", "use_bottleneck is not usable; found 1, expected true or false"),

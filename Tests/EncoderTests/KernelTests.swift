@@ -49,6 +49,39 @@ private func agree(_ a: [Float], _ b: [Float], _ tolerance: Float) -> Bool {
 
 @Suite("Kernels against their plain versions")
 struct KernelTests {
+  /// The squares of such numbers do not fit a float; their normalized form does.
+  @Test(arguments: [1e18, 1e20, 1e30, 1e38] as [Float], [1, 7, 64, 100, 768])
+  func normsOfLargeNumbers(scale: Float, columns: Int) {
+    let x = random(2 * columns, scale, seed: 7)
+    let gamma = random(columns, 1, seed: 8)
+    let beta = random(columns, 1, seed: 9)
+    let zeros = [Float](repeating: 0, count: 2 * columns)
+    for epsilon: Float in [1e-12, 1e-6] {
+      var (a, b) = (x, x)
+      unsafe bertconv_layer_norm(&a, gamma, beta, epsilon, 2, columns)
+      unsafe bertconv_layer_norm_plain(&b, gamma, beta, epsilon, 2, columns)
+      #expect(agree(a, b, 1e-5) && b.allSatisfy(\.isFinite))
+      (a, b) = (x, x)
+      unsafe bertconv_residual_layer_norm(&a, zeros, zeros, gamma, beta, epsilon, 2, columns)
+      unsafe bertconv_layer_norm_plain(&b, gamma, beta, epsilon, 2, columns)
+      #expect(agree(a, b, 1e-5))
+      guard columns > 1 else { continue }
+      (a, b) = (x, x)
+      unsafe bertconv_deviation_norm(&a, gamma, beta, epsilon, 2, columns)
+      unsafe bertconv_deviation_norm_plain(&b, gamma, beta, epsilon, 2, columns)
+      #expect(agree(a, b, 1e-5) && b.allSatisfy(\.isFinite))
+    }
+  }
+
+  @Test(arguments: [Float.nan, .infinity])
+  func normsOfNoNumbersAreNoNumbers(value: Float) {
+    var x = random(33, 1, seed: 3)
+    x[20] = value
+    let ones = [Float](repeating: 1, count: 33)
+    unsafe bertconv_layer_norm(&x, ones, ones, 1e-12, 1, 33)
+    #expect(x.count { $0.isNaN } == 33)
+  }
+
   @Test(arguments: sizes.indices)
   func biasAndActivation(index: Int) {
     let size = sizes[index]

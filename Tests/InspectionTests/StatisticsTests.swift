@@ -27,4 +27,17 @@ struct StatisticsTests {
   func decodes(_ type: ElementType, _ bytes: [UInt8], _ value: Double) {
     #expect(Bytes(bytes).withSpan { TensorStatistics($0, type) }?.mean == value)
   }
+
+  /// Beyond 2^53 a double rounds.
+  @Test func wholeNumbersAreExact() throws {
+    func statistics(_ numbers: [UInt64], _ type: ElementType) throws -> TensorStatistics {
+      let bytes = numbers.flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64($0 * 8)) } }
+      return try #require(Bytes(bytes).withSpan { TensorStatistics($0, type) })
+    }
+    let odd: UInt64 = (1 << 53) + 1
+    let signed = try statistics([odd, UInt64(bitPattern: -Int64(odd)), 5], .i64)
+    #expect(signed.json["min"]?.text() == "-9007199254740993" && signed.json["max"]?.text() == "9007199254740993")
+    #expect(try statistics([.max, odd], .u64).json["max"]?.text() == "18446744073709551615")
+    #expect(try statistics([odd, odd], .u64).isConstant && !statistics([odd, odd - 1], .u64).isConstant)
+  }
 }

@@ -1,4 +1,5 @@
 import CheckpointFormats
+import CheckpointReaders
 import TensorIO
 import TestSupport
 import Testing
@@ -29,8 +30,19 @@ private func writeModel(_ path: String, overwrites: Bool = false) throws {
   try writer.finish()
 }
 
-private func openAndVerify(_ path: String) throws {
-  try NativeModel.open(path).verifyChecksums()
+/// As the encoder opens a file, and as the source of a conversion, an inspection or a comparison.
+enum Way: CaseIterable, Sendable {
+  case model, source
+
+  func openAndVerify(_ bytes: [UInt8]) throws {
+    let file = Bytes(bytes, file: "m.safetensors")
+    switch self {
+    case .model: try NativeModel(file, path: "m.safetensors").verifyChecksums()
+    case .source:
+      let source = try SafetensorsFormat().open(file, path: "m.safetensors")
+      for index in source.tensors.indices { try source.streamBytes(ofTensorAt: index) { _ in } }
+    }
+  }
 }
 
 @Suite("The native format")
@@ -62,7 +74,44 @@ struct NativeFormatTests {
     #expect(try contents(folder.file("a")) == contents(folder.file("b")))
   }
 
-  @Test(.exhaustive) func anyChangedByteIsFound() throws {
+  @Test func aNativeFileIsASource() throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("m.safetensors")
+    try writeModel(path)
+    let source = try SafetensorsFormat().open(try MappedFile.open(path), path: path)
+    let model = try NativeModel.open(path)
+    #expect(source.format == .native && source.tensors.map(\.name) == model.tensorNames)
+    for (index, tensor) in source.tensors.enumerated() {
+      let bytes = try source.withBytes(ofTensorAt: index) { $0.array() }
+      #expect(try bytes == #require(model.tensor(tensor.name)).bytes.array())
+    }
+  }
+
+  /// Of the metadata, of the header's padding and of the data alike; the other test changes every byte.
+  @Test(arguments: Way.allCases)
+  func damageIsFound(_ way: Way) throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("m.safetensors")
+    try writeModel(path)
+    let good = try contents(path)
+    try way.openAndVerify(good)
+    for index in stride(from: 0, to: good.count, by: 41) {
+      var bad = good
+      bad[index] ^= 1
+      #expect(throws: FormatError.self, "byte \(index)") { try way.openAndVerify(bad) }
+    }
+    // Without its profile number the file must not pass for a plain one.
+    let text = String(decoding: good, as: UTF8.self)
+    for key in ["bertconv.profile", "bertconv.config", "bertconv.checksums", "bertconv.source", "bertconv.vocab"] {
+      #expect(text.contains(key))
+      var bad = good
+      for start in bad.indices where bad[start...].starts(with: key.utf8) { bad[start + 9] = UInt8(ascii: "z") }
+      #expect(throws: FormatError.self, "\(key)") { try way.openAndVerify(bad) }
+    }
+  }
+
+  @Test(.exhaustive, arguments: Way.allCases)
+  func anyChangedByteIsFound(_ way: Way) throws {
     let folder = TemporaryFolder()
     let path = folder.file("m.safetensors")
     try writeModel(path)
@@ -73,31 +122,28 @@ struct NativeFormatTests {
         var bad = good
         bad[index] ^= change
         #expect(throws: FormatError.self, "byte \(index) changed by \(change)") {
-          try NativeModel(Bytes(bad, file: path), path: path).verifyChecksums()
+          try way.openAndVerify(bad)
         }
       }
     }
   }
 
-  @Test(arguments: [0, 4, 8, 100, 4095, 4096, 4097])
-  func aFileCutShortIsRefused(_ length: Int) throws {
+  @Test(arguments: [0, 4, 8, 100, 4095, 4096, 4097], Way.allCases)
+  func aFileCutShortIsRefused(_ length: Int, _ way: Way) throws {
     let folder = TemporaryFolder()
     let path = folder.file("m.safetensors")
     try writeModel(path)
     let good = try contents(path)
-    _ = try folder.write(Array(good[..<length]), "bad")
-    #expect(throws: FormatError.self) { try openAndVerify(folder.file("bad")) }
-    _ = try folder.write(good + [0], "bad")
-    #expect(throws: FormatError.self) { try openAndVerify(folder.file("bad")) }
+    #expect(throws: FormatError.self) { try way.openAndVerify(Array(good[..<length])) }
+    #expect(throws: FormatError.self) { try way.openAndVerify(good + [0]) }
   }
 
-  @Test func aNewerProfileIsNamed() throws {
-    let folder = TemporaryFolder()
+  @Test(arguments: Way.allCases)
+  func aNewerProfileIsNamed(_ way: Way) throws {
     // The header's checks come after the profile's, which a newer one may change.
     let bytes = SafetensorsHeader.encoded(
       [], metadata: [("format", "pt"), ("bertconv.profile", "2")], alignment: 4096)
-    let path = try folder.write(bytes, "new")
-    let error = #expect(throws: FormatError.self) { try NativeModel.open(path) }
+    let error = #expect(throws: FormatError.self) { try way.openAndVerify(bytes) }
     #expect(error?.kind == .unsupported && error?.found == "profile 2")
   }
 

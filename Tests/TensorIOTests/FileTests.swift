@@ -65,6 +65,70 @@ struct FileTests {
     #expect(try contents(path) == [2])
   }
 
+  /// Several files appear together: where the last cannot, those before it go, and what they replaced comes back.
+  @Test(arguments: [false, true])
+  func severalFilesAppearOrNone(overwrites: Bool) throws {
+    let folder = TemporaryFolder()
+    let names = ["a", "b", "c"]
+    if overwrites { for name in names { _ = try folder.write(Array("old \(name)".utf8), name) } }
+    func files() throws -> [AtomicFile] {
+      try names.map { name in
+        let file = try AtomicFile(folder.file(name), overwrites: overwrites)
+        try file.write(Array("new \(name)".utf8), at: 0)
+        return file
+      }
+    }
+    let failing = try files()
+    unsafe _ = unlink(folder.file("c"))
+    #expect(unsafe mkdir(folder.file("c"), 0o777) == 0)
+    expectError(.output) { try AtomicFile.commit(failing) }
+    for file in failing { file.cancel() }
+    #expect(try FileSystem.names(inFolder: folder.path) == (overwrites ? ["a", "b", "c"] : ["c"]))
+    if overwrites {
+      #expect(try contents(folder.file("a")) == Array("old a".utf8))
+      #expect(try contents(folder.file("b")) == Array("old b".utf8))
+    }
+    #expect(unsafe rmdir(folder.file("c")) == 0)
+    try AtomicFile.commit(try files())
+    #expect(try FileSystem.names(inFolder: folder.path) == names)
+    for name in names { #expect(try contents(folder.file(name)) == Array("new \(name)".utf8)) }
+  }
+
+  @Test func aLongNameIsATarget() throws {
+    let folder = TemporaryFolder()
+    let name = String(repeating: "n", count: 255)
+    for content in [1, 2] as [UInt8] {
+      try AtomicFile.write([content], to: folder.file(name), overwrites: true)
+      #expect(try contents(folder.file(name)) == [content])
+    }
+    #expect(try FileSystem.names(inFolder: folder.path) == [name])
+  }
+
+  /// What was written to while it was read is of two states; what was replaced is not.
+  @Test func aFileThatChangesWhileMappedIsAnError() throws {
+    let folder = TemporaryFolder()
+    let path = try folder.write([UInt8](repeating: 7, count: 1000), "data")
+    // As if it had been written long ago: two changes within a tick of the clock cannot be told apart.
+    var times = [timespec(tv_sec: 1000, tv_nsec: 0), timespec(tv_sec: 1000, tv_nsec: 0)]
+    #expect(unsafe utimensat(AT_FDCWD, path, &times, 0) == 0)
+    let bytes = try MappedFile.open(path)
+    try bytes.checkIntact()
+    try AtomicFile.write([UInt8](repeating: 8, count: 1000), to: path, overwrites: true)
+    try bytes.checkIntact()
+    #expect(bytes.byte(at: 999) == 7)
+    let second = try MappedFile.open(path)
+    try second.checkIntact()
+    times = [timespec(tv_sec: 2000, tv_nsec: 0), timespec(tv_sec: 2000, tv_nsec: 0)]
+    #expect(unsafe utimensat(AT_FDCWD, path, &times, 0) == 0)
+    let error = expectError(.unreadable) { try second.checkIntact() }
+    #expect(error?.problem == "the file was changed while it was being read" && error?.file == path)
+    // An error that comes of it is told as what it is.
+    let cause = expectError(.unreadable) {
+      try second.forEachChunk { _ in throw FormatError(.output, "cannot be written: Bad address") }
+    }
+    #expect(cause?.file == path)
+  }
+
   @Test func folderAndDeviceAreNoTargets() throws {
     let folder = TemporaryFolder()
     #expect(throws: FormatError.self) { try AtomicFile(folder.path, overwrites: true) }

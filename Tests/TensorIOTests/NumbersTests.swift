@@ -1,4 +1,5 @@
 import TensorIO
+import TestSupport
 import Testing
 
 @Suite struct NumbersTests {
@@ -73,5 +74,63 @@ import Testing
     #expect(Strides.rowMajor([]) == [] && Strides.rowMajor([2, 0, 4]) == [4, 4, 1])
     #expect(Strides.areRowMajor(Strides.rowMajor([5, 1, 7]), of: [5, 1, 7]))
     #expect(Strides.lastElement(offset: 2, shape: [2, 3], strides: Strides.columnMajor([2, 3])) == 7)
+  }
+
+  @Test func wholeNumbersAreExact() {
+    let numbers = [
+      WholeNumber(Int64.min), WholeNumber(-1 as Int8), WholeNumber(0 as UInt8), WholeNumber(Int64.max),
+      WholeNumber(UInt64.max),
+    ]
+    #expect(numbers.sorted() == numbers && numbers.reversed().sorted() == numbers)
+    #expect(
+      numbers.map(\.description) == [
+        "-9223372036854775808", "-1", "0", "9223372036854775807", "18446744073709551615",
+      ])
+    #expect(WholeNumber(UInt64.max).json.text() == "18446744073709551615")
+    #expect(WholeNumber(1 << 62).distance(to: WholeNumber((1 << 62) + 500)) == 500)
+    #expect(WholeNumber(Int64.min).distance(to: WholeNumber(UInt64.max)) == 0x1p63 + 0x1p64)
+    #expect(WholeNumber(-3).distance(to: WholeNumber(4)) == 7 && WholeNumber(5).distance(to: WholeNumber(5)) == 0)
+  }
+
+  /// Sums and products of sizes must not overflow, so that no tensor may be larger than any is.
+  @Test func impossibleSizesAreNone() {
+    for shape in [[1 << 62, 0], [0, 1 << 62], [1 << 41], [1 << 21, 1 << 20], [-1], [1 << 40, 1 << 40, 0]] {
+      #expect(checkedElementCount(shape) == nil, "\(shape)")
+      #expect(TensorInfo(name: "a", elementType: .f32, shape: shape) == nil)
+    }
+    #expect(checkedElementCount([1 << 40, 0]) == 0 && checkedElementCount([1 << 20, 1 << 20]) == 1 << 40)
+    let all = CheckpointLimits.tensors.multipliedReportingOverflow(by: largestElementCount * 16)
+    #expect(!all.overflow)
+  }
+
+  @Test(arguments: [ElementType.f16, .bf16, .f32, .f64])
+  func valuesThatAreNotFiniteAreCounted(type: ElementType) throws {
+    let size = try #require(type.size)
+    let special: [Double] = [.nan, .infinity, -.infinity, .nan, -.nan]
+    var bytes: [UInt8] = []
+    var expected = (nan: 0, infinite: 0)
+    for index in 0..<10_007 {
+      let value = index % 1000 == 3 ? special[index / 1000 % special.count] : Double(index % 300)
+      if value.isNaN { expected.nan += 1 }
+      if value.isInfinite { expected.infinite += 1 }
+      let bits: UInt64 =
+        switch type {
+        case .f16: UInt64(Float(value).halfBits)
+        case .bf16: UInt64(Float(value).bfloat16Bits)
+        case .f32: UInt64(Float(value).bitPattern)
+        default: value.bitPattern
+        }
+      bytes += littleEndianBytes(bits).prefix(size)
+    }
+    var values = NonFiniteValues()
+    // Not aligned, and in two pieces.
+    let shifted = Bytes([0] + bytes)
+    for range in [1..<(1 + 5000 * size), (1 + 5000 * size)..<shifted.count] {
+      try #require(shifted.slice(range.lowerBound, range.count)).withSpan { values.add($0, type) }
+    }
+    #expect(values.nan == expected.nan && values.infinite == expected.infinite && expected.nan > 3)
+    var none = NonFiniteValues()
+    Bytes([UInt8](repeating: 0xFF, count: 16)).withSpan { none.add($0, .i32) }
+    #expect(none.isEmpty)
   }
 }

@@ -253,7 +253,53 @@ struct VerificationTests {
     source.add("hidden_states.01", floats: [0])
     source.add("loss", floats: [0])
     #expect(
-      try Fixture(source).warnings == ["not compared, because no output has such a name: hidden_states.01, loss"])
+      try Fixture(source).warnings == [
+        "not used, because no input and no output has such a name: hidden_states.01, loss"
+      ])
+  }
+
+  /// By the names of google-research and of TF Garden the inputs are the same.
+  @Test(arguments: [
+    ["input_ids", "input_mask", "segment_ids"], ["input_word_ids", "input_mask", "input_type_ids"],
+  ])
+  func otherNamesOfInputs(names: [String]) throws {
+    let source = try SmallModel().fixture(folder, outputs: [])
+    let usual = ["input_ids", "attention_mask", "token_type_ids"]
+    var other = MemorySource(path: "fixture.npz")
+    for (name, values) in zip(names, [SmallModel.ids, SmallModel.mask, SmallModel.types]) {
+      other.add(name, [SmallModel.batch, SmallModel.sequence], integers: values)
+    }
+    let (a, b) = (try Fixture(source).input, try Fixture(other).input)
+    #expect(a.inputIDs == b.inputIDs && a.attentionMask == b.attentionMask && a.tokenTypeIDs == b.tokenTypeIDs)
+    #expect(b.attentionMask != nil && b.tokenTypeIDs != nil)
+    #expect(try Fixture(other).warnings.isEmpty)
+    // Two of one kind do not say which is meant.
+    for (name, second) in zip(usual, names) where name != second {
+      var both = other
+      both.add(name, [SmallModel.batch, SmallModel.sequence], integers: SmallModel.ids)
+      expectError(.input, words: ["the same input is there under two names"]) { _ = try Fixture(both) }
+    }
+  }
+
+  /// What would change the numbers is refused, and what is no input is named.
+  @Test(arguments: [
+    ("attention_masks", "Did you mean 'attention_mask'?"), ("input_idss", "Did you mean 'input_ids'?"),
+    ("segment_id", "Did you mean 'segment_ids'?"), ("position_ids", "an input that is not supported"),
+    ("inputs_embeds", "an input that is not supported"), ("head_mask", "an input that is not supported"),
+  ])
+  func inputsThatAreNotTakenAreRefused(name: String, words: String) throws {
+    var source = try SmallModel().fixture(folder, outputs: [])
+    source.add(name, [SmallModel.batch, SmallModel.sequence], integers: SmallModel.ids)
+    expectError(.input, tensor: name, words: [words]) { _ = try Fixture(source) }
+  }
+
+  @Test func arraysThatAreNoInputAreNamed() throws {
+    var source = try SmallModel().fixture(folder, outputs: [])
+    for name in ["labels", "unique_ids", "special_tokens_mask"] { source.add(name, floats: [0]) }
+    #expect(
+      try Fixture(source).warnings == [
+        "not used, because no input and no output has such a name: labels, unique_ids, special_tokens_mask"
+      ])
   }
 
   // MARK: Against transformers

@@ -106,6 +106,10 @@ private func failure(replacing text: String, with other: String) -> String {
     ("a: 1\n---\nb: 2\n", "line 2: a second document"),
     ("a: 1\n? [b]\n: 2\n", "line 2: a key that is not a word"),
     ("a: 1\nb: *c\n", "line 2: the alias 'c' stands before its anchor"),
+    // What would reach a terminal as it is.
+    ("family: \"\\e[31m\"", "line 1: a text with a control character or one that is not seen: '\\u{1b}[31m'"),
+    ("a: 1\ndescription: \"x\\u202ey\"", "line 2: a text with a control character"),
+    ("dialects: {\"a\\ab\": 1}", "line 1: a text with a control character"),
     // A value that holds itself would never end.
     ("a: &a [1, *a]\n", "line 1: the alias 'a' stands before its anchor"),
     (String(repeating: "[", count: 100_000), "line 1: the table is nested more than 64 levels deep"),

@@ -160,7 +160,7 @@ struct EndToEndTests {
     (["inspect", "/dev/null"], "neither a file nor a folder", 2),
     (["convert", "tf-to-native", "SRC", "-o", "/nowhere/m.safetensors"], "does not exist", 2),
     (["convert", "tf-to-native", "SRC", "-o", "/dev/null"], "not a regular file", 2),
-    (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is one of the source's files", 2),
+    (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is a file that is read for it", 2),
     (["convert", "tf-to-native", "SRC", "-o", "OUT", "--config", "/nowhere.json"], "/nowhere.json", 2),
     (["convert", "safetensors-to-native", "SRC", "-o", "OUT"], "another format", 2),
     (["convert", "flax-to-native", "SRC", "-o", "OUT"], "another format", 2),

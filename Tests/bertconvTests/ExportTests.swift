@@ -65,9 +65,82 @@ struct ExportTests {
     let before = try contents(model)
     let result = try Program.run("convert", route, model, "-o", folder.file(output), "--force")
     #expect(result.status == 2, "\(result.both)")
-    #expect(result.errors.contains("is one of the source's files"), "\(result.errors)")
+    #expect(result.errors.contains("is a file that is read for it"), "\(result.errors)")
     #expect(try contents(model) == before)
     #expect(try FileSystem.names(inFolder: folder.path) == [source])
+  }
+
+  /// Nothing is written of a model that is not whole: the way out checks what the way in does.
+  @Test(arguments: ["missing", "layer", "shape", "type", "size", "heads", "layers", "hidden"])
+  func aModelThatIsNotWholeIsNotWritten(change: String) throws {
+    let sources = TemporaryFolder()
+    let query = "bert.encoder.layer.0.attention.self.query.weight"
+    let intermediate = "bert.encoder.layer.0.intermediate.dense.weight"
+    var weights = model.distinctWeights()
+    var config = model.config
+    switch change {
+    case "missing": weights.remove(query)
+    case "layer": for name in weights.tensors.map(\.name) where name.contains(".layer.0.") { weights.remove(name) }
+    case "shape":
+      let shape = try #require(weights.tensors.first { $0.name == intermediate }).shape
+      weights.add(intermediate, shape.reversed(), floats: [Float](repeating: 1, count: shape.reduce(1, *)))
+    case "type":
+      weights.add("bert.pooler.dense.bias", [model.hidden], integers: Array(repeating: 1, count: model.hidden))
+    case "size": weights.set(try #require(TensorInfo(name: query, elementType: .f32, shape: [1 << 40, 0])), [])
+    case "heads": config.set("num_attention_heads", .int(5))
+    case "layers": config.set("num_hidden_layers", .int(9))
+    default: config.set("hidden_size", .int(64))
+    }
+    let source = try model.write(to: sources, weights: weights)
+    let file = try sources.write(Array(config.text().utf8), "changed.json")
+    for (route, output) in [("native-to-tf", "out"), ("native-to-pytorch", "out.bin")] {
+      let folder = TemporaryFolder()
+      let result = try Program.run("convert", route, source, "-o", folder.file(output), "--config", file)
+      #expect(result.status == 2, "\(route): \(result.both)")
+      #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
+    }
+  }
+
+  /// Something is in the way of one of the files: none is written, and with --force none is replaced.
+  @Test(arguments: [[], ["--force"]])
+  func allFilesAreWrittenOrNone(options: [String]) throws {
+    let sources = TemporaryFolder()
+    let model = try native(sources)
+    let vocabulary = try sources.write(Array("a\nb\n".utf8), "words.txt")
+    for obstacle in ["vocab.txt", "bert_config.json", "out.index", "out.data-00000-of-00001"] {
+      let folder = TemporaryFolder()
+      folder.makeFolder(obstacle)
+      let others = ["vocab.txt", "bert_config.json", "out.index", "out.data-00000-of-00001"].filter { $0 != obstacle }
+      if !options.isEmpty { for name in others { _ = try folder.write(Array("old".utf8), name) } }
+      let result = try Program.run(
+        ["convert", "native-to-tf", model, "-o", folder.file("out"), "--vocab", vocabulary] + options)
+      #expect(result.status == 2, "\(obstacle): \(result.both)")
+      let expected = options.isEmpty ? [obstacle] : (others + [obstacle]).sorted()
+      #expect(try FileSystem.names(inFolder: folder.path) == expected)
+      if !options.isEmpty {
+        for name in others { #expect(try contents(folder.file(name)) == Array("old".utf8), "\(name)") }
+      }
+    }
+  }
+
+  /// --force is for an earlier output, and not for a file that the command reads.
+  @Test func noInputIsReplaced() throws {
+    let folder = TemporaryFolder()
+    let table = try folder.write(
+      Array("family: bert\ndialects:\n  ours: {convention: flax, replace: {bert: net}}\n".utf8), "t.yaml")
+    let config = try folder.write(Array(model.config.text().utf8), "c.json")
+    let vocabulary = try folder.write(Array("a\nb\n".utf8), "words.txt")
+    let inside = TemporaryFolder()
+    let source = try model.write(to: inside)
+    for output in [table, config, vocabulary, source] {
+      let before = try contents(output)
+      let result = try Program.run(
+        "convert", "safetensors-to-native", source, "-o", output, "--force", "--table", table, "--config", config,
+        "--vocab", vocabulary)
+      #expect(
+        result.status == 2 && result.errors.contains("is a file that is read for it"), "\(output): \(result.both)")
+      #expect(try contents(output) == before)
+    }
   }
 
   @Test(arguments: ["native-to-tf", "native-to-pytorch"])

@@ -33,19 +33,25 @@ enum Program {
     return ".build/debug/bertconv"
   }()
 
+  /// Runs a command of the shell, and gives its status as the system does.
+  static func shell(_ command: String) -> Int32 { unsafe system(command) }
+
   /// Runs the program; its output goes to files, so that no pipe can fill.
   static func run(_ arguments: String...) throws -> Result { try run(arguments) }
 
-  /// `place` is the folder to run it in; the loader looks for libraries in `libraries` first.
-  static func run(_ arguments: [String], in place: String? = nil, libraries: String? = nil) throws -> Result {
+  /// `place` is the folder to run it in; the loader looks for libraries in `libraries` first. `shell` is a command of the shell
+  /// before the program, as `ulimit -v 100000`, and `prefix` stands before its name, as `NAME=value` or `timeout 9`.
+  static func run(
+    _ arguments: [String], in place: String? = nil, libraries: String? = nil, shell: String? = nil, prefix: String = ""
+  ) throws -> Result {
     let folder = TemporaryFolder()
     func quoted(_ text: String) -> String {
       "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
     let command =
-      (place.map { "cd \(quoted($0)) && " } ?? "")
+      (place.map { "cd \(quoted($0)) && " } ?? "") + (shell.map { $0 + " && " } ?? "")
       + (libraries.map { "LD_LIBRARY_PATH=\(quoted($0))${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} " } ?? "")
-      + ([path] + arguments).map(quoted).joined(separator: " ")
+      + prefix + " " + ([path] + arguments).map(quoted).joined(separator: " ")
       + " > '\(folder.file("out"))' 2> '\(folder.file("err"))' < /dev/null"
     let status = unsafe system(command)
     func text(_ name: String) throws -> String { String(decoding: try contents(folder.file(name)), as: UTF8.self) }

@@ -14,7 +14,7 @@ struct ProgramsTests {
     }
   }()
 
-  @Test func theFixturesAreThere() { #expect(Self.cases.count >= 16) }
+  @Test func theFixturesAreThere() { #expect(Self.cases.count >= 30) }
 
   @Test(arguments: cases)
   func computesWhatTheProgramComputed(_ name: String) throws {
@@ -22,7 +22,7 @@ struct ProgramsTests {
     let source = fixture("programs/\(name)")
     let checkpoint = try #require(
       try FileSystem.names(inFolder: source).first { name in
-        [".h5", ".index", ".bin", ".cp"].contains { name.hasSuffix($0) }
+        [".h5", ".keras", ".index", ".bin", ".cp"].contains { name.hasSuffix($0) }
       })
     let output = folder.file("model.safetensors")
     let made = try Program.run(
@@ -30,5 +30,8 @@ struct ProgramsTests {
     #expect(made.status == 0, "\(made.both)")
     let verified = try Program.run("verify", output, "--fixtures", "\(source)/reference.npz", "--tolerance", "2e-5")
     #expect(verified.status == 0, "\(verified.both)")
+    // A native file is a source in turn, whatever the family.
+    let again = try Program.run("convert", "auto-to-native", output, "-o", folder.file("again.safetensors"))
+    #expect(again.status == 0, "\(again.both)")
   }
 }

@@ -52,7 +52,7 @@ struct SecurityPageTests {
     let rows = page[start...].split(separator: "\n", omittingEmptySubsequences: false).dropFirst(2).prefix {
       $0.hasPrefix("|")
     }
-    #expect(rows.count == 8)
+    #expect(rows.count == 12)
     for row in rows {
       #expect(try #require(row.split(separator: "|").last { $0 != " " }).contains("Tests"), "\(row.prefix(60))")
     }

@@ -1,6 +1,7 @@
 import TensorIO
 
 @testable import CheckpointReaders
+@testable import Comparison
 @testable import Conversion
 @testable import Encoder
 @testable import NativeFormat
@@ -15,7 +16,7 @@ enum Parser: String, CaseIterable {
   case zip, pickle, legacy, tar, torch, joblib, distributed, unknown
   case scriptCode = "script-code"
   case safetensors, native, npy, npz, hdf5, keras, flax
-  case yaml, config, fixture
+  case yaml, glob, plan, convert, config, fixture
 
   /// Parses `data` and reads what it holds. An error is an answer; anything else is a find.
   func run(_ data: [UInt8]) {
@@ -78,6 +79,14 @@ enum Parser: String, CaseIterable {
     case .keras: try read(try KerasZipFormat().open(file, path: "input"))
     case .flax: try read(try FlaxFormat().open(file, path: "input"))
     case .yaml: _ = try MappingTable(yaml: String(decoding: file.array(), as: UTF8.self), file: "input")
+    case .glob:
+      // A pattern, and a name in each line after it.
+      let lines = String(decoding: file.array(), as: UTF8.self).split(separator: "\n").map(String.init)
+      guard let pattern = lines.first else { return }
+      let glob = Glob(pattern)
+      for name in lines.dropFirst() { _ = glob.matches(name) }
+    case .plan: try plan(file.array())
+    case .convert: try convert(try SafetensorsFormat().open(file, path: "input"))
     case .config: _ = try EncoderConfig(try JSON.parse(file.array(), file: "input"))
     case .fixture:
       let fixture = try Fixture(try NpzFormat().open(file, path: "input"))
@@ -87,6 +96,52 @@ enum Parser: String, CaseIterable {
 
   /// What is read of one tensor: more would be slow and find nothing.
   private static let limit = 1 << 20
+
+  /// A table, a zero byte, and a JSON object with the shape of each tensor: a plan of it, and the way back.
+  private func plan(_ data: [UInt8]) throws {
+    let parts = data.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.count == 2 else { return }
+    let table = try MappingTable(yaml: String(decoding: parts[0], as: UTF8.self), file: "input")
+    let tensors = (try JSON.parse(Array(parts[1]), file: "input").members ?? []).compactMap { member in
+      TensorInfo(
+        name: member.key, elementType: .f32, shape: (member.value.elements ?? []).map { $0.intValue ?? 0 })
+    }
+    try look(at: tensors, Mapper(tables: [table]), config: nil)
+  }
+
+  /// A checkpoint with its config among its metadata, through everything that reads neither files nor the processor's memory.
+  private func convert(_ source: any TensorSource) throws {
+    let config = try source.metadata.first { $0.key == "config" }.map { try JSON.parse($0.value, file: "input") }
+    let mapper = try Mapper(tablesAt: [])
+    try look(at: source.tensors, mapper, config: config)
+    let input = ModelDifference.Input(source, name: "input", config: config)
+    _ = try ModelDifference.between(input, input, mapper: mapper)
+    let plan = try mapper.plan(
+      for: source.tensors, file: "input", config: config, configFile: nil, allowUnexpected: ["*"])
+    guard plan.byteCount < Self.limit else { return }
+    try Converter.write(plan, from: source, to: Nowhere(), progress: nil)
+  }
+
+  private func look(at tensors: [TensorInfo], _ mapper: Mapper, config: JSON?) throws {
+    let outline = mapper.outline(of: tensors, config: config)
+    _ = outline.report.problemLines
+    guard
+      let plan = try? mapper.plan(
+        for: tensors, file: "input", config: config, configFile: nil, allowUnexpected: ["*"], allowsMissing: true)
+    else { return }
+    for dialect in ["google-tf1", "transformers", plan.dialect] {
+      _ = try? mapper.exportPlan(
+        for: plan.targets.map(\.info), file: "input", config: plan.config, family: plan.family, dialect: dialect)
+    }
+  }
+
+  /// A sink that keeps nothing.
+  private final class Nowhere: TensorSink {
+    func begin(_ tensors: [TensorInfo]) {}
+    func append(_ bytes: RawSpan, toTensorAt index: Int) {}
+    func finish() {}
+    func cancel() {}
+  }
 
   private func inspect(_ graph: TensorFlowGraph) {
     _ = graph.code

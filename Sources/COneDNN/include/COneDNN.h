@@ -28,9 +28,14 @@ int bertconv_onednn_has(int precision);
 // "2.6.3", or "" where it is not loaded.
 const char *bertconv_onednn_version(void);
 
-// Threads of products and loops that the calling thread starts: one inside a loop.
+// Threads of products and loops that the calling thread starts: one inside a loop. They are fewer than asked for where
+// OpenMP does not give as many, whatever the environment asks of it.
 void bertconv_onednn_set_threads(int threads);
 int bertconv_onednn_threads(void);
+
+// The threads that the environment asks for (OMP_NUM_THREADS), or one for each processor. A number that no machine has is
+// possible.
+int bertconv_onednn_usual_threads(void);
 
 // Calls `body(data, first, last)` on parts of 0..<count, several at once, each a multiple of `grain` but for the last.
 void bertconv_parallel(size_t count, size_t grain, void (*body)(void *data, size_t first, size_t last), void *data);

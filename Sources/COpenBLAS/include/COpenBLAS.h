@@ -7,7 +7,14 @@
 #define BERTCONV_OPENBLAS_H
 
 // NULL when OpenBLAS is loaded, or was before; otherwise why it cannot be. Thread-safe.
-const char *bertconv_openblas_load(void);
+//
+// It starts a thread for each processor, or as many as the environment says, when it is loaded, and ends the process where
+// it cannot; `threads` is the number that it starts instead, or 0.
+const char *bertconv_openblas_load(int threads);
+
+// A product that all threads take part in: each takes its memory now and keeps it. Where it cannot have the memory, OpenBLAS
+// tries again for ever.
+void bertconv_openblas_warm_up(void);
 
 // Its name, its version and how it was built.
 const char *bertconv_openblas_config(void);

@@ -53,8 +53,30 @@ int bertconv_equal(const void *a, const void *b, size_t length);
 // Reverses the bytes of `count` elements of `element_size` (2, 4 or 8) bytes while copying them.
 void bertconv_swap_bytes(const void *source, void *target, size_t count, size_t element_size);
 
+// Adds the number of NaN and of infinite values among `count` little-endian floats, which need no alignment.
+enum { BERTCONV_F16_VALUES, BERTCONV_BF16_VALUES, BERTCONV_F32_VALUES, BERTCONV_F64_VALUES };
+void bertconv_count_special(const void *data, size_t count, int kind, uint64_t *nan, uint64_t *infinite);
+
 // How many processors the process may run on.
 int bertconv_processor_count(void);
+
+// 1 when this many bytes of address space could be had at this moment.
+int bertconv_can_map(size_t bytes);
+
+// The bytes of memory that the machine has, or that the limits of the process leave it (`ulimit -v`, `ulimit -d`).
+uint64_t bertconv_memory_size(void);
+
+// 1 where the process has such a limit.
+int bertconv_memory_is_limited(void);
+
+// How many threads can run at once, the calling one included: at most `wanted`, fewer where the limits of processes or of
+// memory do not allow that (`ulimit -u`). Starts them and ends them again.
+int bertconv_startable_threads(int wanted);
+
+// The arguments of the process, as the C library has them: without /proc Swift does not see any. 0 and NULL where the C
+// library does not give them.
+int bertconv_argument_count(void);
+const char *bertconv_argument(int index);
 
 // Starts to write a range of a file to its disk without waiting for it, where the system can do that.
 void bertconv_start_writing(int descriptor, int64_t offset, int64_t length);

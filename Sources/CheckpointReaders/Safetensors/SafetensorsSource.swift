@@ -1,75 +1,61 @@
 import CheckpointFormats
+import NativeFormat
 import TensorIO
 
-/// A safetensors file (huggingface/safetensors); `SafetensorsHeader` has the layout. Tensors are read in place.
-///
-/// The format has no checksums; a file that bertconv wrote carries some in its metadata, which are checked when a
-/// tensor is read.
+/// A safetensors file (huggingface/safetensors); `SafetensorsHeader` has the layout. Tensors are read in place, and have no
+/// checksums.
 public final class SafetensorsSource: TensorSource {
-  public let format: FormatName
+  public let format = FormatName.safetensors
   public let files: [SourceFile]
   public let tensors: [TensorInfo]
   public let metadata: [(key: String, value: String)]
-  private let file: Bytes
-  private let ranges: [Range<Int>]
-  private let checksums: [UInt32?]
+  private let data: [Bytes]
 
-  public init(_ file: Bytes, path: String) throws(FormatError) {
-    let header: SafetensorsHeader
-    do throws(FormatError) { header = try SafetensorsHeader(file) } catch { throw error.inFile(path) }
-    self.file = file
+  init(_ file: Bytes, _ header: SafetensorsHeader, path: String) throws(FormatError) {
     files = [SourceFile(path: path, size: UInt64(file.count))]
     metadata = header.metadata
-    format = header.value(NativeKey.profile) == nil ? .safetensors : .native
-    let start = header.dataStart
-    ranges = header.entries.map { (start + $0.range.lowerBound)..<(start + $0.range.upperBound) }
-    tensors = header.entries.map {
-      TensorInfo(
-        name: $0.name, elementType: $0.elementType, shape: $0.shape, byteCount: $0.range.count,
-        location: .init(file: 0, offset: UInt64(start + $0.range.lowerBound)))
-    }
-    checksums = try Self.checksums(header, path: path)
-  }
-
-  private static func checksums(_ header: SafetensorsHeader, path: String) throws(FormatError) -> [UInt32?] {
-    guard header.value(NativeKey.profile) != nil, let text = header.value(NativeKey.checksums) else {
-      return header.entries.map { _ in nil }
-    }
-    var known: [String: UInt32] = [:]
-    for member in try JSON.parse(text, file: path)["tensors"]?.members ?? [] {
-      known[member.key] = member.value.stringValue.flatMap { UInt32($0, radix: 16) }
-    }
-    var result: [UInt32?] = []
+    tensors = header.tensors
+    var data: [Bytes] = []
     for entry in header.entries {
-      guard let checksum = known[entry.name] else {
-        throw FormatError(
-          .damaged, "the file has checksums, but none for this tensor", file: path, tensor: entry.name,
-          advice: "The file was changed by another program: convert the model again.")
+      guard let bytes = file.slice(header.dataStart + entry.range.lowerBound, entry.range.count) else {
+        throw FormatError(.damaged, "the data lies outside the file", file: path, tensor: entry.name)
       }
-      result.append(checksum)
+      data.append(bytes)
     }
-    return result
-  }
-
-  private func check(_ found: UInt32, _ index: Int) throws(FormatError) {
-    guard let expected = checksums[index], expected != found else { return }
-    throw FormatError(
-      .damaged, "the data is damaged: its checksum is wrong", file: files[0].path,
-      offset: UInt64(ranges[index].lowerBound),
-      tensor: tensors[index].name, found: hexadecimal(found, digits: 8), expected: hexadecimal(expected, digits: 8),
-      advice: "Convert the model again, or fetch the file again.")
-  }
-
-  private func data(_ index: Int) throws(FormatError) -> Bytes {
-    guard let bytes = file.slice(ranges[index].lowerBound, ranges[index].count) else {
-      throw FormatError(.damaged, "the data lies outside the file", file: files[0].path, tensor: tensors[index].name)
-    }
-    return bytes
+    self.data = data
   }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
-    let bytes = try data(index)
-    if checksums[index] != nil { try check(bytes.crc32c(), index) }
+    let result = try data[index].withSpan { try body($0) }
+    try data[index].checkIntact()
+    data[index].releasePages()
+    return result
+  }
+
+  public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
+    try data[index].forEachChunk { chunk in try chunk.withSpan { try body($0) } }
+  }
+}
+
+/// A native file as a source: what opens a model for computing opens it here too, with the same checks, and each tensor's
+/// checksum is checked when it is read.
+public final class NativeSource: TensorSource {
+  public let format = FormatName.native
+  public let files: [SourceFile]
+  public let tensors: [TensorInfo]
+  public let metadata: [(key: String, value: String)]
+  private let model: NativeModel
+
+  init(_ file: Bytes, _ header: SafetensorsHeader, path: String) throws(FormatError) {
+    model = try NativeModel(file, header, path: path)
+    files = [SourceFile(path: path, size: UInt64(file.count))]
+    metadata = model.header.metadata
+    tensors = model.header.tensors
+  }
+
+  public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
+    let bytes = model.data(ofTensorAt: index)
+    try model.check(bytes.crc32c(), ofTensorAt: index)
     let result = try bytes.withSpan { try body($0) }
     try bytes.checkIntact()
     bytes.releasePages()
@@ -77,25 +63,39 @@ public final class SafetensorsSource: TensorSource {
   }
 
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
-    let bytes = try data(index)
     var crc = CRC32C()
-    try bytes.forEachChunk { chunk in
+    try model.data(ofTensorAt: index).forEachChunk { chunk in
       try chunk.withSpan { span in
-        if checksums[index] != nil { crc.update(span) }
+        crc.update(span)
         try body(span)
       }
     }
-    try check(crc.value, index)
+    try model.check(crc.value, ofTensorAt: index)
   }
 }
 
-/// safetensors files, recognized by a JSON object whose length the first eight bytes give.
+extension SafetensorsHeader {
+  /// The tensors where they lie in the file.
+  fileprivate var tensors: [TensorInfo] {
+    entries.map {
+      TensorInfo(
+        name: $0.name, elementType: $0.elementType, shape: $0.shape, byteCount: $0.range.count,
+        location: .init(file: 0, offset: UInt64(dataStart + $0.range.lowerBound)))
+    }
+  }
+}
+
+/// safetensors files, recognized by a JSON object whose length the first eight bytes give; those with metadata of the native
+/// format are native files, and must be whole ones.
 public struct SafetensorsFormat: CheckpointFormat {
   public init() {}
 
   public func recognizes(_ file: Bytes, path: String) -> Bool { SafetensorsHeader.recognizes(file) }
 
   public func open(_ file: Bytes, path: String) throws(FormatError) -> any TensorSource {
-    try SafetensorsSource(file, path: path)
+    let header: SafetensorsHeader
+    do throws(FormatError) { header = try SafetensorsHeader(file) } catch { throw error.inFile(path) }
+    return NativeProfile.isClaimed(by: header)
+      ? try NativeSource(file, header, path: path) : try SafetensorsSource(file, header, path: path)
   }
 }

@@ -6,7 +6,7 @@ import TensorIO
 ///     index = Table: "" → BundleHeader, tensor name → BundleEntry
 ///     data  = the tensors' bytes, one after another
 ///
-/// The data is synced and has its final name before the index, which alone makes a checkpoint, appears.
+/// All files appear, or none of them; the index, which alone makes a checkpoint, is the last.
 public final class TensorFlowBundleWriter: TensorSink {
   /// What TensorFlow reads, but does not write on this machine: for tests.
   package struct Options {
@@ -29,6 +29,8 @@ public final class TensorFlowBundleWriter: TensorSink {
 
   private let prefix: String
   private let options: Options
+  /// Texts that are written as one with the checkpoint, then the data and the index.
+  private let files: [AtomicFile]
   private let data: AtomicFile
   private let index: AtomicFile
   private var tensors: [TensorInfo] = []
@@ -36,20 +38,28 @@ public final class TensorFlowBundleWriter: TensorSink {
   private var parts: [[Part]] = []
   private var progress = SinkProgress([], file: "")
 
-  public convenience init(prefix: String, overwrites: Bool) throws(FormatError) {
-    try self.init(prefix: prefix, overwrites: overwrites, options: Options())
+  /// - Parameter texts: other files that appear with the checkpoint, or not at all
+  public convenience init(
+    prefix: String, overwrites: Bool, texts: [(path: String, content: String)] = []
+  ) throws(FormatError) {
+    try self.init(prefix: prefix, overwrites: overwrites, texts: texts, options: Options())
   }
 
-  package init(prefix: String, overwrites: Bool, options: Options) throws(FormatError) {
+  package init(
+    prefix: String, overwrites: Bool, texts: [(path: String, content: String)] = [], options: Options
+  ) throws(FormatError) {
     self.prefix = prefix
     self.options = options
+    // What was opened before an error is removed with its object.
     index = try AtomicFile(prefix + BundleFiles.indexSuffix, overwrites: overwrites)
-    do throws(FormatError) {
-      data = try AtomicFile(BundleFiles.shard(prefix, 0, of: 1), overwrites: overwrites)
-    } catch {
-      index.cancel()
-      throw error
+    data = try AtomicFile(BundleFiles.shard(prefix, 0, of: 1), overwrites: overwrites)
+    var files: [AtomicFile] = []
+    for text in texts {
+      let file = try AtomicFile(text.path, overwrites: overwrites)
+      try file.write(Array(text.content.utf8), at: 0)
+      files.append(file)
     }
+    self.files = files + [data, index]
   }
 
   public func begin(_ tensors: [TensorInfo]) throws {
@@ -118,8 +128,7 @@ public final class TensorFlowBundleWriter: TensorSink {
     var table = TableWriter(compresses: options.compressesIndex, blockSize: options.blockSize)
     for entry in entries { table.add(entry.key, entry.value) }
     try index.write(table.finish(), at: 0)
-    try data.commit()
-    try index.commit()
+    try AtomicFile.commit(files)
   }
 
   private func entries(_ tensor: TensorInfo, _ number: Int) -> [(key: [UInt8], value: [UInt8])] {
@@ -152,8 +161,5 @@ public final class TensorFlowBundleWriter: TensorSink {
     return result + [(name, BundleMessages.partitioned(type: type, shape: tensor.shape, slices: slices))]
   }
 
-  public func cancel() {
-    data.cancel()
-    index.cancel()
-  }
+  public func cancel() { for file in files { file.cancel() } }
 }

@@ -32,11 +32,60 @@ public enum MathLibrary: Sendable, Equatable {
   func load() throws(FormatError) {
     guard self != .plain else { return }
     // Memory safety: the problem is a text that the library keeps.
-    guard let problem = unsafe bertconv_openblas_load() else { return }
+    let threads = Self.threadsThatFit(min(Processors.count, Self.largestTeam))
+    guard threads > 0 else {
+      throw FormatError(
+        .system, "there is not enough memory for OpenBLAS, which computes the products",
+        found: "a limit of less than \(humanBytes(UInt64(Self.addressSpace(threads: 1)))) of address space",
+        advice: "Raise the limit (ulimit -v).")
+    }
+    let isLimited = threads < Processors.count
+    guard let problem = unsafe bertconv_openblas_load(isLimited ? Int32(threads) : 0) else {
+      if Memory.isLimited { bertconv_openblas_warm_up() }
+      return
+    }
     throw FormatError(
       .system, "OpenBLAS (libopenblas.so.0) cannot be loaded: \(unsafe String(cString: problem))",
       advice: "Install libopenblas0, as the package is called in Debian and Ubuntu.")
   }
+
+  // MARK: Threads
+
+  /// More threads than processors only cost memory and time; some machines are told to have fewer than they have.
+  private static let largestTeam = max(Processors.count, 16)
+
+  /// The address space that OpenBLAS takes for each of its threads (128 MiB, common_x86_64.h) with the thread's stack, and
+  /// the libraries and threads of oneDNN besides.
+  private static func addressSpace(threads: Int) -> Int { (96 + 160 * threads) << 20 }
+
+  /// For each number of threads that was asked for, how many of them can be had: asked once, since threads that libraries
+  /// keep count too.
+  private static let known = Lock<[Int: Int]>([:])
+
+  /// How many of `wanted` threads can be started and have their memory; 0 where there is none for one.
+  private static func threadsThatFit(_ wanted: Int) -> Int {
+    known.withLock { known in
+      if let count = known[wanted] { return count }
+      // OpenBLAS keeps its threads, and OpenMP has as many of its own.
+      var count = (Processors.startableThreads(2 * wanted - 1) + 1) / 2
+      if Memory.isLimited {
+        while count > 0, !Memory.has(addressSpace(threads: count)) { count -= 1 }
+      }
+      known[wanted] = count
+      return count
+    }
+  }
+
+  /// The number of threads for products: what was asked for, else what the environment asks for, and no more than can be had.
+  /// Only after ``load()``.
+  func threadCount(_ asked: Int?) -> Int {
+    let usual = self == .oneDNN ? Int(bertconv_onednn_usual_threads()) : Self.usualThreads
+    let wanted = min(max(1, asked ?? usual), Self.largestTeam)
+    return max(1, Self.threadsThatFit(wanted))
+  }
+
+  /// Of OpenBLAS, before a run changes them.
+  private static let usualThreads = Int(bertconv_openblas_threads())
 
   /// `nil` where oneDNN cannot be started.
   func makeBackend(_ precision: Precision) -> Backend? {
@@ -61,7 +110,7 @@ public enum MathLibrary: Sendable, Equatable {
     // Memory safety: texts that the libraries keep, of functions that are there once the library is loaded.
     let oneDNN = bertconv_onednn_load() == 0 ? unsafe String(cString: bertconv_onednn_version()) : "is not there"
     let openBLAS =
-      unsafe bertconv_openblas_load() == nil
+      unsafe bertconv_openblas_load(0) == nil
       ? unsafe String(cString: bertconv_openblas_config()) : "OpenBLAS is not there"
     return ["oneDNN \(oneDNN)", openBLAS]
   }

@@ -33,7 +33,10 @@ extension WeightLoader {
     var scales: [Bytes] = []
     for tensor in tensors {
       switch tensor.elementType {
-      case .f32, .f16, .bf16, .f64: scales.append(Bytes([]))
+      case .f32, .f16, .bf16: scales.append(Bytes([]))
+      case .f64:
+        try checkRange(of: tensor)
+        scales.append(Bytes([]))
       case .i8: scales.append(try scale(of: tensor))
       default:
         throw FormatError(
@@ -58,6 +61,21 @@ extension WeightLoader {
           }
         }
       })
+  }
+
+  /// Throws where a double is finite and no float is as large.
+  private func checkRange(of tensor: NativeModel.Tensor) throws(FormatError) {
+    let large: Double? = tensor.bytes.withSpan { span in
+      for index in 0..<(span.byteCount / 8) {
+        let value = Double(bitPattern: span.littleEndian(UInt64.self, at: index * 8))
+        if value.isFinite, Float(value).isInfinite { return value }
+      }
+      return nil
+    }
+    guard let large else { return }
+    throw FormatError(
+      .unsupported, "a weight is too large for f32, in which the encoder computes", file: model.path,
+      tensor: tensor.name, found: "\(large)", expected: "at most \(Float.greatestFiniteMagnitude)")
   }
 
   /// The scales of a quantized matrix, one per row; a copy, since they need not be aligned.

@@ -43,32 +43,48 @@ def write(folder, config, given, outputs):
     np.savez(folder / "reference.npz", **arrays)
 
 
+SIZES_OF_OTHERS = {
+    "Albert": {"embedding_size": 6},
+    "Electra": {"embedding_size": 6},
+    "Roberta": {"type_vocab_size": 1, "pad_token_id": 1, "max_position_embeddings": 14},
+    "MPNet": {"pad_token_id": 1},
+    "DistilBert": {"dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 12},
+    "MobileBert": {"embedding_size": 4, "intra_bottleneck_size": 4, "true_hidden_size": 4, "num_feedforward_networks": 2},
+}
+SIZES_OF_OTHERS |= {"XLMRoberta": SIZES_OF_OTHERS["Roberta"], "Camembert": SIZES_OF_OTHERS["Roberta"]}
+
+
+def keras_class(name, seed, **changes):
+    """A Keras model of transformers, its config, an input and what it computes of that; two labels, or three where it classifies."""
+    import transformers
+
+    family = name.split("For")[0]
+    sizes = {**SIZES, **SIZES_OF_OTHERS.get(family, {}), **changes}
+    config = getattr(transformers, family + "Config")(**sizes, num_labels=3 if "Classification" in name else 2)
+    model = getattr(transformers, "TF" + name)(config)
+    given = inputs(config.pad_token_id or 0, "oberta" not in family and family not in ("MPNet", "DistilBert", "Camembert"))
+    # The axis of the choices.
+    own = {key: value[:, None] for key, value in given.items()} if "MultipleChoice" in name else given
+    model(own)
+    randomize(model, np.random.default_rng(seed))
+    outputs = model(own)
+    found = {key: getattr(outputs, key) for key in OUTPUTS if getattr(outputs, key, None) is not None}
+    return model, {**config.to_diff_dict(), "architectures": [name]}, given, found
+
+
 @fixture("programs/transformers", alone=True)
 def transformers_classes(folder):
     os.environ["TF_USE_LEGACY_KERAS"] = os.environ["USE_TF"] = "1"
     import tensorflow as tf
-    import transformers
 
     forms = {"BertForPreTraining": "h5", "AlbertForPreTraining": "h5", "RobertaForSequenceClassification": "checkpoint",
              "ElectraForMaskedLM": "checkpoint", "DistilBertForQuestionAnswering": "checkpoint", "MobileBertForMaskedLM": "checkpoint",
              "MPNetForTokenClassification": "checkpoint", "BertForTokenClassification": "training"}  # fmt: skip
-    other = {"Albert": {"embedding_size": 6}, "Electra": {"embedding_size": 6},
-             "Roberta": {"type_vocab_size": 1, "pad_token_id": 1, "max_position_embeddings": 14}, "MPNet": {"pad_token_id": 1},
-             "DistilBert": {"dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 12},
-             "MobileBert": {"embedding_size": 4, "intra_bottleneck_size": 4, "true_hidden_size": 4, "num_feedforward_networks": 2}}  # fmt: skip
     for seed, (name, form) in enumerate(forms.items()):
-        family = name.split("For")[0]
-        rng = np.random.default_rng(900 + seed)
-        config = getattr(transformers, family + "Config")(**{**SIZES, **other.get(family, {})}, num_labels=3 if "Classification" in name else 2)
-        model = getattr(transformers, "TF" + name)(config)
-        given = inputs(config.pad_token_id or 0, family not in ("Roberta", "MPNet", "DistilBert"))
-        model(given)
-        randomize(model, rng)
-        outputs = model(given)
+        model, config, given, found = keras_class(name, 900 + seed)
         target = folder / f"{form}-{name}"
         target.mkdir()
-        found = {key: getattr(outputs, key) for key in OUTPUTS if getattr(outputs, key, None) is not None}
-        write(target, {**config.to_diff_dict(), "architectures": [name]}, given, found)
+        write(target, config, given, found)
         if form == "h5":
             model.save_weights(target / "tf_model.h5")
         elif form == "checkpoint":
@@ -81,9 +97,34 @@ def transformers_classes(folder):
                 (g, v) for g, v in zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables) if g is not None
             )
             tf.train.Checkpoint(model=model, optimizer=optimizer).write(str(target / "ckpt-1"))
-            outputs = model(given)
-            write(target, {**config.to_diff_dict(), "architectures": [name]}, given, {"logits": outputs.logits})
+            write(target, config, given, {"logits": model(given).logits})
         (target / "checkpoint").unlink(missing_ok=True)
+
+
+@fixture("programs/transformers-paths", alone=True)
+def transformers_classes_by_paths(folder):
+    """The same classes in the forms of Keras 3, which tf-keras writes since 2.13 when the name ends in `.weights.h5` or `.keras`."""
+    os.environ["TF_USE_LEGACY_KERAS"] = os.environ["USE_TF"] = "1"
+    names = ["BertForPreTraining", "BertForQuestionAnswering", "RobertaForMaskedLM", "XLMRobertaForSequenceClassification",
+             "CamembertForTokenClassification", "ElectraForMaskedLM", "ElectraForSequenceClassification", "DistilBertForMaskedLM",
+             "AlbertForPreTraining", "MobileBertForPreTraining", "MobileBertForSequenceClassification", "MPNetForMaskedLM"]  # fmt: skip
+    for seed, name in enumerate(names):
+        # Two layers: only the second has a number.
+        layers = {"n_layers": 2} if name.startswith("DistilBert") else {"num_hidden_layers": 2}
+        model, config, given, found = keras_class(name, 960 + seed, **layers)
+        target = folder / f"weights-{name}"
+        target.mkdir()
+        write(target, config, given, found)
+        model.save_weights(target / "model.weights.h5")
+    # With the state of an optimizer.
+    model, config, given, found = keras_class("BertForSequenceClassification", 990, num_hidden_layers=2)
+    model.compile(optimizer="adam", loss=lambda labels, logits: logits)
+    model.fit(given, np.zeros(len(IDS)), epochs=1, verbose=0)
+    outputs = model(given)
+    target = folder / "keras-BertForSequenceClassification"
+    target.mkdir()
+    write(target, config, given, {"logits": outputs.logits})
+    model.save(target / "model.keras")
 
 
 @fixture("programs/garden", alone=True)
