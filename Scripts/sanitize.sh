@@ -32,9 +32,9 @@ run() {
     tail -3 "$probe/log" >&2
     return
   fi
-  # The kernels are C; without optimization they would take most of the time.
+  # The kernels are C; without optimization they would take most of the time. What a sanitizer prints needs lines alone.
   BERTCONV_TESTS=$(tr -s ' \n' ' ' <<<"$targets") \
-    swift test --sanitize="$kind" --scratch-path ".build-$kind" -Xswiftc "$linker" -Xcc -O1 "$@"
+    swift test --sanitize="$kind" --scratch-path ".build-$kind" -Xswiftc "$linker" -Xswiftc -gline-tables-only -Xcc -O1 "$@"
 }
 
 for kind in "${@:-address thread}"; do

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -17,6 +18,11 @@
 #endif
 
 const char *bertconv_compiler(void) { return __VERSION__; }
+
+int bertconv_contains(const void *text, size_t text_length, const void *part, size_t part_length) {
+  if (part_length == 0) return 1;
+  return text_length >= part_length && memmem(text, text_length, part, part_length) != NULL;
+}
 
 int bertconv_processor_count(void) {
 #if defined(__linux__)

@@ -1,13 +1,46 @@
+import CTensorIO
+
 /// A shell-style pattern over names: `*` any run of characters, `?` one, `[abc]`, `[a-z]` and `[!…]` one of a set,
 /// `{a,b}` either. A character is a Unicode scalar.
 ///
 /// Making one takes time and memory proportional to the pattern; matching, time proportional to name × pattern at most.
 public struct Glob: Sendable, Equatable {
   public let pattern: String
-  private let alternatives: [[Element]]
+  private let alternatives: [Alternative]
   private let sets: [ScalarSet]
   /// For each byte, whether a name that matches can end with it: most names are told from most patterns by that.
   private let canEndWith: ByteSet
+
+  /// A pattern without braces.
+  private struct Alternative: Equatable, Sendable {
+    let elements: [Element]
+    /// The longest run of ASCII letters in it: a name without them need not be matched.
+    let literal: [UInt8]
+
+    init(_ elements: [Element]) {
+      self.elements = elements
+      var (longest, run): ([UInt8], [UInt8]) = ([], [])
+      for element in elements {
+        if case .literal(let scalar) = element, scalar.isASCII {
+          run.append(UInt8(scalar.value))
+        } else {
+          run = []
+        }
+        if run.count > longest.count { longest = run }
+      }
+      literal = longest
+    }
+
+    // Memory safety: both texts are lent with their lengths until the call returns.
+    func mayMatch(_ name: Span<UInt8>) -> Bool {
+      guard !literal.isEmpty else { return true }
+      return unsafe name.withUnsafeBufferPointer { name in
+        unsafe literal.withUnsafeBufferPointer { literal in
+          unsafe bertconv_contains(name.baseAddress, name.count, literal.baseAddress, literal.count) != 0
+        }
+      }
+    }
+  }
 
   /// An element holds no array, so that matching, which copies elements, counts no references.
   private enum Element: Equatable, Sendable {
@@ -21,7 +54,7 @@ public struct Glob: Sendable, Equatable {
   public init(_ pattern: String) {
     self.pattern = pattern
     var compiler = Compiler()
-    alternatives = Self.expandBraces(Array(pattern.unicodeScalars)).map { compiler.compile($0) }
+    alternatives = Self.expandBraces(Array(pattern.unicodeScalars)).map { Alternative(compiler.compile($0)) }
     sets = compiler.sets
     canEndWith = Self.finalBytes(alternatives, compiler.sets)
   }
@@ -29,13 +62,15 @@ public struct Glob: Sendable, Equatable {
   public func matches(_ name: String) -> Bool {
     let bytes = name.utf8Span.span
     if !bytes.isEmpty, !canEndWith.contains(bytes[bytes.count - 1]) { return false }
-    for alternative in alternatives where match(alternative, bytes) { return true }
+    for alternative in alternatives where alternative.mayMatch(bytes) && match(alternative.elements, bytes) {
+      return true
+    }
     return false
   }
 
-  private static func finalBytes(_ alternatives: [[Element]], _ sets: [ScalarSet]) -> ByteSet {
+  private static func finalBytes(_ alternatives: [Alternative], _ sets: [ScalarSet]) -> ByteSet {
     var result = ByteSet()
-    for last in alternatives.compactMap(\.last) {
+    for last in alternatives.compactMap(\.elements.last) {
       switch last {
       case .literal(let scalar):
         if scalar.isASCII { result.insert(UInt8(scalar.value)) } else { result.formUnion(.beyondASCII) }

@@ -220,6 +220,7 @@ struct DialectMatcher {
     var matches: [RuleMatch?] = []
     matches.reserveCapacity(names.count)
     var owner: [RuleMatch: Int] = [:]
+    owner.reserveCapacity(found.count { $0 != nil })
     var duplicates: [Int: Int] = [:]
     var count = 0
     for (index, name) in names.enumerated() {

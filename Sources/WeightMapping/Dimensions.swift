@@ -9,7 +9,9 @@ struct Dimensions {
 
   /// Lets every shape vote: one wrong tensor then has the wrong shape, and not all the others.
   init(_ assignments: Assignments) {
-    var votes: [String: [(value: Int, count: Int, witness: Int)]] = [:]
+    // For each symbol and value how many have it, and the first of them: a file may have another size in every tensor.
+    var votes: [String: [Int: (count: Int, order: Int, witness: Int)]] = [:]
+    var order = 0
     for key in assignments.keys {
       guard let assignment = assignments.byTarget[key],
         let found = assignment.sourceShape == nil
@@ -19,20 +21,15 @@ struct Dimensions {
       guard shape.count == found.count else { continue }
       for (dimension, size) in zip(shape, found) {
         guard case .symbol(let name, let times) = dimension, size % times == 0 else { continue }
-        let value = size / times
-        if let index = votes[name]?.firstIndex(where: { $0.value == value }) {
-          votes[name]?[index].count += 1
-        } else {
-          votes[name, default: []].append((value, 1, assignment.sources[0]))
-        }
+        votes[name, default: [:]][size / times, default: (0, order, assignment.sources[0])].count += 1
+        order += 1
       }
     }
     for (name, candidates) in votes {
-      // Among equals the first in forward order wins: `max` would take the last.
-      guard var best = candidates.first else { continue }
-      for candidate in candidates.dropFirst() where candidate.count > best.count { best = candidate }
-      values[name] = best.value
-      witness[name] = best.witness
+      // Among equals the first in forward order wins.
+      let best = candidates.max { ($0.value.count, -$0.value.order) < ($1.value.count, -$1.value.order) }
+      values[name] = best?.key
+      witness[name] = best?.value.witness
     }
   }
 

@@ -44,7 +44,7 @@ struct TrainingStateTests {
     #expect(Set(Self.cases.map(\.framework)) == Set(TrainingState.frameworks))
   }
 
-  @Test(arguments: cases)
+  @Test(.exhaustive, arguments: cases)
   func allOfItIsDroppedAndNoWeightIs(_ test: Case) throws {
     let mapper = Mapper(tables: [test.table])
     let weights = Self.weights(of: test.dialect)
