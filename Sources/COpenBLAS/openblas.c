@@ -55,7 +55,8 @@ const char *bertconv_openblas_load(int threads) {
   static int is_tried;
   pthread_mutex_lock(&lock);
   if (!is_tried) {
-    if (threads > 0) {
+    const char *asked = getenv("OPENBLAS_NUM_THREADS");
+    if (threads > 0 && !(asked && atoi(asked) > 0 && atoi(asked) < threads)) {
       char text[16];
       snprintf(text, sizeof text, "%d", threads);
       setenv("OPENBLAS_NUM_THREADS", text, 1);

@@ -24,7 +24,7 @@ extension CheckpointConverter {
     }
     let model = try SourceModel(source, kind: .safetensors, config: options.config, options: options.source)
     let checkpoint = model.checkpoint
-    try NativeModel.open(checkpoint.path).verifyChecksums()
+    if checkpoint.source.format == .native { try NativeModel.open(checkpoint.path).verifyChecksums() }
     var plan = try exportPlan(model, as: format)
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
     let outputs = try ExportOutputs(format, output, model, config: plan.config, vocabulary: options.vocabulary)
@@ -56,7 +56,7 @@ extension CheckpointConverter {
       throw FormatError(.config, "the model has no config", file: file, advice: .giveConfig)
     }
     // What would not be converted is not exported either.
-    _ = try model.plan()
+    _ = try model.unresolvedPlan()
     return try mapper.exportPlan(
       for: model.tensors.tensors, file: file, config: config, family: family, dialect: format.dialect
     ).resolvingTies(in: model.tensors)

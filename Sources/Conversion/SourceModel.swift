@@ -57,13 +57,15 @@ public struct SourceModel: Sendable {
   }
 
   /// The plan that makes a native model of this checkpoint as its options ask, with tied tensors compared.
-  public func plan() throws -> MappingPlan {
+  public func plan() throws -> MappingPlan { try unresolvedPlan().resolvingTies(in: tensors) }
+
+  /// The same plan before tied tensors are compared: nothing but names, shapes and the config is looked at.
+  func unresolvedPlan() throws -> MappingPlan {
     do {
       var plan = try options.mapper().plan(
         for: tensors.tensors, metadata: tensors.metadata, observed: checkpoint.observedSettings, file: checkpoint.path,
         config: config, configFile: configPath, allowUnexpected: options.allowUnexpected,
-        takesAverages: options.takesAverages
-      ).resolvingTies(in: tensors)
+        takesAverages: options.takesAverages)
       for note in optionNotes { plan.note(note) }
       return plan
     } catch let error as FormatError where tensors.format == .tensorFlowGraph {
@@ -97,13 +99,11 @@ extension OpenedCheckpoint {
 }
 
 extension SourceModel {
-  /// The files that are read for the model, and those next to them in the folders of an adapter and of modules: none of them
-  /// may be replaced.
+  /// The files that are read for the model: none of them may be replaced.
   private var inputs: [String] {
     let folders = [options.adapter].compactMap(\.self) + (checkpoint.sentenceModules == nil ? [] : moduleFolders)
-    let nearby = folders.flatMap { folder in
-      ((try? FileSystem.names(inFolder: folder)) ?? []).map { FileSystem.join(folder, $0) }
-    }
+    let settings = ["modules.json", "config.json", "sentence_bert_config.json", "adapter_config.json"]
+    let nearby = folders.flatMap { folder in settings.map { FileSystem.join(folder, $0) } }
     return checkpoint.source.files.map(\.path) + [configPath].compactMap(\.self) + options.tables + nearby
   }
 

@@ -65,13 +65,13 @@ public final class Encoder: Sendable {
       throw FormatError(.input, "the number of threads is out of range", found: "\(threads)", expected: "1 to 1024")
     }
     let library = try Self.library(library, precision, config, file: file.path)
-    try library.load()
+    // Weights that are packed, and what a run needs.
+    try library.load(threads: threads, memory: 2 * file.file.count)
     self.library = library
     self.precision = precision
     self.file = file
     self.config = config
     requestedThreads = threads
-    Self.setThreads(threads, library)
     guard let backend = library.makeBackend(precision) else {
       throw FormatError(.system, "oneDNN cannot be started", found: "no memory for it")
     }
@@ -105,14 +105,6 @@ public final class Encoder: Sendable {
       throw FormatError(.system, "oneDNN is not installed", expected: "libdnnl")
     }
     return asked
-  }
-
-  /// In each library: OpenBLAS has one number for the process, OpenMP one for each thread that calls it.
-  private static func setThreads(_ asked: Int?, _ library: MathLibrary) {
-    guard library != .plain else { return }
-    let threads = Int32(library.threadCount(asked))
-    bertconv_openblas_set_threads(threads)
-    bertconv_onednn_set_threads(threads)
   }
 
   /// The threads that matrix products use.
@@ -242,7 +234,7 @@ extension Encoder {
     of input: EncoderInput, poolsFirstToken: Bool, layers: (ForwardPass) -> Void,
     heads: (ForwardPass) -> Void = { _ in }, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) {
-    Self.setThreads(requestedThreads, library)
+    library.setThreads(requestedThreads)
     var workers = [takeWorker()]
     let backend = workers[0].backend
     let batches = PackedGroup.split(

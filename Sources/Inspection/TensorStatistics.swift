@@ -49,11 +49,15 @@ public struct TensorStatistics: Sendable, Equatable {
     maximum = high
     self.mean = mean
     standardDeviation = (squares / Double(finite)).squareRoot()
-    wholeRange = Self.wholeRange(bytes, elementType)
+    wholeRange = Self.wholeRange(bytes, elementType, low...high)
   }
 
-  private static func wholeRange(_ bytes: RawSpan, _ type: ElementType) -> ClosedRange<WholeNumber>? {
+  /// `range` is exact for all but the integers of 64 bits.
+  private static func wholeRange(
+    _ bytes: RawSpan, _ type: ElementType, _ range: ClosedRange<Double>
+  ) -> ClosedRange<WholeNumber>? {
     guard let decode = type.wholeDecoder, let size = type.size, bytes.byteCount >= size else { return nil }
+    guard size == 8 else { return WholeNumber(Int64(range.lowerBound))...WholeNumber(Int64(range.upperBound)) }
     var (low, high) = (decode(bytes, 0), decode(bytes, 0))
     for index in 1..<(bytes.byteCount / size) {
       let value = decode(bytes, index * size)

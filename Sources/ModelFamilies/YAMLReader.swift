@@ -13,6 +13,8 @@ import TensorIO
   /// Values of a table, aliases counted each time: nested aliases multiply.
   private static let largestCount = 200_000
   private static let greatestDepth = 64
+  /// A tab, and what joins and parts letters in some scripts.
+  private static let allowedScalars: Set<Unicode.Scalar> = ["\t", "\u{200C}", "\u{200D}"]
 
   /// It points to itself, so it must not move.
   private let parser: UnsafeMutablePointer<yaml_parser_t>
@@ -62,7 +64,9 @@ import TensorIO
     switch event.kind {
     case .scalar(let text, let isPlain):
       // Names, descriptions and reasons are printed as they are.
-      guard printable(text, keepingNewlines: true) == text else {
+      let seen = text.unicodeScalars.filter { !Self.allowedScalars.contains($0) }
+      guard printable(String(String.UnicodeScalarView(seen)), keepingNewlines: true).unicodeScalars.elementsEqual(seen)
+      else {
         throw error(event.line, "a text with a control character or one that is not seen: '\(printable(text))'")
       }
       content = .scalar(text, isPlain: isPlain)

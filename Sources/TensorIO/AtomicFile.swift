@@ -74,16 +74,17 @@ public final class AtomicFile {
   private static let descriptors = "/proc/self/fd"
 
   /// Calls `body` with hidden names in the target's folder until it does not fail because of an existing file, and gives the
-  /// name. A signal that ends the process removes the file.
+  /// name. A signal that ends the process removes the file, unless it is an old one that is kept.
   private func withHiddenName(_ suffix: String, _ body: (String) -> Bool) throws(FormatError) -> String {
+    let isTemporary = suffix != Self.keptSuffix
     let folder = FileSystem.folder(of: path)
     let base = String(String.UnicodeScalarView(FileSystem.baseName(path).unicodeScalars.prefix(40)))
     for number in 0..<Self.hiddenNames {
       let name = FileSystem.join(folder, ".\(base).\(getpid())-\(number).\(suffix)")
-      TemporaryFiles.add(name)
+      if isTemporary { TemporaryFiles.add(name) }
       if body(name) { return name }
       let code = errno
-      TemporaryFiles.remove(name)
+      if isTemporary { TemporaryFiles.remove(name) }
       if code == EEXIST { continue }
       throw FormatError(
         .output, "cannot be written: \(systemError(code))", file: path,
@@ -93,6 +94,7 @@ public final class AtomicFile {
   }
 
   private static let hiddenNames = 1000
+  private static let keptSuffix = "old"
 
   deinit { cancel() }
 
@@ -181,7 +183,7 @@ public final class AtomicFile {
     }
   }
 
-  /// A signal waits until `body` is done: between two names there is a state that must not stay.
+  /// A signal to this thread waits until `body` is done: between two names there is a state that must not stay.
   private static func withoutSignals(_ body: () throws(FormatError) -> Void) throws(FormatError) {
     var all = sigset_t()
     var before = sigset_t()
@@ -209,10 +211,18 @@ public final class AtomicFile {
     }
     guard let name = temporaryName else { return }
     if !overwrites {
+      if unsafe link(name, path) == 0 {
+        unsafe _ = unlink(name)
+        TemporaryFiles.remove(name)
+        temporaryName = nil
+        return closeDescriptor()
+      }
+      guard errno != EEXIST else { throw exists }
+      // A file system without links.
       try claim()
     } else if keepingOld, FileSystem.kind(of: path) == .file {
       let path = self.path
-      keptName = try withHiddenName("old") { name in
+      keptName = try withHiddenName(Self.keptSuffix) { name in
         if unsafe link(path, name) == 0 { return true }
         // Without links on this file system there is a moment without the old file.
         guard errno != EEXIST, FileSystem.kind(of: name) == nil else { return false }
@@ -247,14 +257,12 @@ public final class AtomicFile {
     unsafe _ = rename(name, path)
     // Where both are one file, a rename does nothing.
     unsafe _ = unlink(name)
-    TemporaryFiles.remove(name)
     keptName = nil
   }
 
   private func forgetOld() {
     guard let name = keptName else { return }
     unsafe _ = unlink(name)
-    TemporaryFiles.remove(name)
     keptName = nil
   }
 

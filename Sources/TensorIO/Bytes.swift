@@ -239,7 +239,7 @@ public struct Bytes: Sendable {
     guard let problem = storage.problem else { return }
     throw FormatError(
       .unreadable, "the file was \(problem) while it was being read", file: file,
-      advice: "Make sure that nothing writes to it, and try again.")
+      advice: "Make sure that nothing writes to it, and open it again.")
   }
 
   /// Calls `body` with the bytes in order, in chunks of whole 16-byte units. The pages of a mapped file are released

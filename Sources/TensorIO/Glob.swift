@@ -3,7 +3,8 @@ import CTensorIO
 /// A shell-style pattern over names: `*` any run of characters, `?` one, `[abc]`, `[a-z]` and `[!…]` one of a set,
 /// `{a,b}` either. A character is a Unicode scalar.
 ///
-/// Making one takes time and memory proportional to the pattern; matching, time proportional to name × pattern at most.
+/// Reading one takes time proportional to the pattern, and braces make at most 256 patterns of it, of 262,144 characters
+/// together; matching takes time proportional to name × pattern at most.
 public struct Glob: Sendable, Equatable {
   public let pattern: String
   private let alternatives: [Alternative]

@@ -22,7 +22,7 @@ struct Run: ParsableCommand {
     abstract: "Run a model on inputs and write its outputs.",
     discussion: """
       Inputs are an .npz or .safetensors file with input_ids, and attention_mask and token_type_ids if the model uses \
-      them. Each output has the inputs' padded shape and zeros where the mask is 0.
+      them (also as input_mask and segment_ids, google-research's names). Each output has the inputs' padded shape and zeros where the mask is 0.
       """)
 
   @Argument(help: "The native file.", completion: .models)

@@ -15,6 +15,24 @@ struct SentenceTests {
     return output
   }
 
+  /// What an earlier conversion wrote into the folder is no input of the next one; the list of modules is.
+  @Test func anEarlierOutputInTheFolderIsReplaced() throws {
+    let folder = TemporaryFolder()
+    try #require(Program.shell("cp -r '\(fixture("sentence/modules"))' '\(folder.file("m"))'") == 0)
+    for output in ["native.safetensors", "1_Pooling/native.safetensors"] {
+      for _ in 0..<2 {
+        let made = try Program.run(
+          "convert", "auto-to-native", folder.file("m"), "-o", folder.file("m/\(output)"), "--force")
+        #expect(made.status == 0, "\(output): \(made.both)")
+      }
+    }
+    for input in ["modules.json", "config.json", "model.safetensors", "2_Dense/model.safetensors", "2_Dense/config.json"] {
+      let refused = try Program.run(
+        "convert", "auto-to-native", folder.file("m"), "-o", folder.file("m/\(input)"), "--force")
+      #expect(refused.status == 2 && refused.errors.contains("is a file that is read for it"), "\(input): \(refused.both)")
+    }
+  }
+
   @Test(arguments: ["modules", "torch", "of-2020"]) func embeddingsAreThoseOfTheLibrary(name: String) throws {
     let model = try convert(name)
     let result = try Program.run(

@@ -9,7 +9,7 @@
 // NULL when OpenBLAS is loaded, or was before; otherwise why it cannot be. Thread-safe.
 //
 // It starts a thread for each processor, or as many as the environment says, when it is loaded, and ends the process where
-// it cannot; `threads` is the number that it starts instead, or 0.
+// it cannot; where `threads` is not 0, it starts no more than these.
 const char *bertconv_openblas_load(int threads);
 
 // A product that all threads take part in: each takes its memory now and keeps it. Where it cannot have the memory, OpenBLAS

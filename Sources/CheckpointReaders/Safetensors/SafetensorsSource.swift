@@ -55,7 +55,9 @@ public final class NativeSource: TensorSource {
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
     let bytes = model.data(ofTensorAt: index)
-    try model.check(bytes.crc32c(), ofTensorAt: index)
+    let found = bytes.crc32c()
+    try bytes.checkIntact()
+    try model.check(found, ofTensorAt: index)
     let result = try bytes.withSpan { try body($0) }
     try bytes.checkIntact()
     bytes.releasePages()

@@ -28,25 +28,32 @@ public enum MathLibrary: Sendable, Equatable {
       advice: isLoaded ? f32 : .all([f32, "Or install libdnnl, and build again with its headers."]))
   }
 
-  /// Loads what runs on the library need. With oneDNN too, what is not packed, such as the heads, is multiplied by OpenBLAS.
-  func load() throws(FormatError) {
+  /// Loads what runs on the library need, and lets it take its memory. With oneDNN too, what is not packed, such as the heads,
+  /// is multiplied by OpenBLAS.
+  ///
+  /// - Parameters:
+  ///   - threads: what was asked for; `nil` leaves it to the libraries and the environment
+  ///   - memory: bytes that the model will need besides, which a limit must leave
+  func load(threads: Int?, memory: Int) throws(FormatError) {
     guard self != .plain else { return }
-    // Memory safety: the problem is a text that the library keeps.
-    let threads = Self.threadsThatFit(min(Processors.count, Self.largestTeam))
-    guard threads > 0 else {
+    let wanted = min(threads ?? Processors.count, Self.largestTeam)
+    let count = Self.threadsThatFit(wanted, besides: memory)
+    guard count > 0 else {
       throw FormatError(
         .system, "there is not enough memory for OpenBLAS, which computes the products",
-        found: "a limit of less than \(humanBytes(UInt64(Self.addressSpace(threads: 1)))) of address space",
+        found:
+          "a limit of address space below the \(humanBytes(UInt64(Self.addressSpace(threads: 1) + memory))) that it takes",
         advice: "Raise the limit (ulimit -v).")
     }
-    let isLimited = threads < Processors.count
-    guard let problem = unsafe bertconv_openblas_load(isLimited ? Int32(threads) : 0) else {
-      if Memory.isLimited { bertconv_openblas_warm_up() }
-      return
+    // Memory safety: the problem is a text that the library keeps.
+    if let problem = unsafe bertconv_openblas_load(count < wanted ? Int32(count) : 0) {
+      throw FormatError(
+        .system, "OpenBLAS (libopenblas.so.0) cannot be loaded: \(unsafe String(cString: problem))",
+        advice: "Install libopenblas0, as the package is called in Debian and Ubuntu.")
     }
-    throw FormatError(
-      .system, "OpenBLAS (libopenblas.so.0) cannot be loaded: \(unsafe String(cString: problem))",
-      advice: "Install libopenblas0, as the package is called in Debian and Ubuntu.")
+    _ = Self.usualThreads
+    setThreads(threads)
+    if Memory.isLimited { bertconv_openblas_warm_up() }
   }
 
   // MARK: Threads
@@ -58,33 +65,37 @@ public enum MathLibrary: Sendable, Equatable {
   /// the libraries and threads of oneDNN besides.
   private static func addressSpace(threads: Int) -> Int { (96 + 160 * threads) << 20 }
 
-  /// For each number of threads that was asked for, how many of them can be had: asked once, since threads that libraries
-  /// keep count too.
+  /// For each number of threads that was asked for, how many of them can be had: asked once, since threads and memory that the
+  /// libraries keep count too.
   private static let known = Lock<[Int: Int]>([:])
 
   /// How many of `wanted` threads can be started and have their memory; 0 where there is none for one.
-  private static func threadsThatFit(_ wanted: Int) -> Int {
+  private static func threadsThatFit(_ wanted: Int, besides memory: Int = 0) -> Int {
     known.withLock { known in
       if let count = known[wanted] { return count }
       // OpenBLAS keeps its threads, and OpenMP has as many of its own.
       var count = (Processors.startableThreads(2 * wanted - 1) + 1) / 2
       if Memory.isLimited {
-        while count > 0, !Memory.has(addressSpace(threads: count)) { count -= 1 }
+        while count > 0, !Memory.has(addressSpace(threads: count) + memory) { count -= 1 }
       }
       known[wanted] = count
       return count
     }
   }
 
-  /// The number of threads for products: what was asked for, else what the environment asks for, and no more than can be had.
-  /// Only after ``load()``.
-  func threadCount(_ asked: Int?) -> Int {
-    let usual = self == .oneDNN ? Int(bertconv_onednn_usual_threads()) : Self.usualThreads
-    let wanted = min(max(1, asked ?? usual), Self.largestTeam)
-    return max(1, Self.threadsThatFit(wanted))
+  /// Lets each library use the threads that were asked for, else those that the environment asks of it, and no more than can
+  /// be had. OpenBLAS has one number for the process, OpenMP one for each thread that calls it. Only after
+  /// ``load(threads:memory:)``.
+  func setThreads(_ asked: Int?) {
+    guard self != .plain else { return }
+    func count(_ usual: Int) -> Int32 {
+      Int32(max(1, Self.threadsThatFit(min(max(1, asked ?? usual), Self.largestTeam))))
+    }
+    bertconv_openblas_set_threads(count(Self.usualThreads))
+    if self == .oneDNN { bertconv_onednn_set_threads(count(Int(bertconv_onednn_usual_threads()))) }
   }
 
-  /// Of OpenBLAS, before a run changes them.
+  /// Those of OpenBLAS as it was loaded, before anything changed them.
   private static let usualThreads = Int(bertconv_openblas_threads())
 
   /// `nil` where oneDNN cannot be started.
