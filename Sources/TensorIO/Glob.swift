@@ -20,16 +20,17 @@ public struct Glob: Sendable, Equatable {
 
     init(_ elements: [Element]) {
       self.elements = elements
-      var (longest, run): ([UInt8], [UInt8]) = ([], [])
-      for element in elements {
-        if case .literal(let scalar) = element, scalar.isASCII {
-          run.append(UInt8(scalar.value))
-        } else {
-          run = []
+      var (start, longest) = (0, 0..<0)
+      for (index, element) in elements.enumerated() {
+        guard case .literal(let scalar) = element, scalar.isASCII else {
+          start = index + 1
+          continue
         }
-        if run.count > longest.count { longest = run }
+        if index + 1 - start > longest.count { longest = start..<(index + 1) }
       }
-      literal = longest
+      literal = elements[longest].compactMap { element in
+        if case .literal(let scalar) = element { UInt8(truncatingIfNeeded: scalar.value) } else { nil }
+      }
     }
 
     // Memory safety: both texts are lent with their lengths until the call returns.
