@@ -40,19 +40,6 @@ VECTORIZED void bertconv_add(float *restrict x, const float *restrict y, size_t 
   for (size_t i = 0; i < count; i++) x[i] += y[i];
 }
 
-// The same as `normalize`, of a row whose squares do not fit a float. A row with NaN or infinity becomes NaN.
-static __attribute__((noinline)) void normalize_large(
-    float *restrict row, const float *restrict gamma, const float *restrict beta, float epsilon, size_t columns,
-    int of_sample) {
-  double mean = 0, sum = 0;
-  for (size_t c = 0; c < columns; c++) mean += row[c];
-  mean /= (double)columns;
-  for (size_t c = 0; c < columns; c++) sum += (row[c] - mean) * (row[c] - mean);
-  double scale = of_sample ? 1 / (sqrt(sum / ((double)columns - 1)) + epsilon)
-                           : 1 / sqrt(sum / (double)columns + epsilon);
-  for (size_t c = 0; c < columns; c++) row[c] = (float)((row[c] - mean) * scale * gamma[c] + beta[c]);
-}
-
 // The epsilon lies inside the root with the variance of all, or outside of it with that of a sample.
 INLINE void normalize(
     float *restrict row, const float *restrict gamma, const float *restrict beta, float epsilon, size_t columns,
@@ -70,7 +57,9 @@ INLINE void normalize(
   for (; c < columns; c++) squares[0] += (row[c] - mean) * (row[c] - mean);
   float sum = sum_of_lanes(squares);
   if (!(sum <= FLT_MAX)) {
-    normalize_large(row, gamma, beta, epsilon, columns, of_sample);
+    // The squares do not fit a float; the plain versions compute in double. NaN or infinity in the row becomes NaN.
+    if (of_sample) bertconv_deviation_norm_plain(row, gamma, beta, epsilon, 1, columns);
+    else bertconv_layer_norm_plain(row, gamma, beta, epsilon, 1, columns);
     return;
   }
   float scale = of_sample ? 1.0f / (sqrtf(sum / ((float)columns - 1)) + epsilon)

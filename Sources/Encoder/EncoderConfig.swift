@@ -122,9 +122,7 @@ public struct EncoderConfig: Sendable {
 
 extension EncoderConfig {
   private static let largestSharing = 64
-}
 
-extension EncoderConfig {
   /// N / A
   public var headSize: Int { innerSize / headCount }
 

@@ -99,10 +99,7 @@ struct Run: ParsableCommand {
 
   private func loadEncoder() throws -> Encoder {
     let native = try NativeModel.open(model)
-    if !skipChecksums {
-      let values = try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) }
-      Console.warn([NonFiniteValues.text(values)].compactMap(\.self))
-    }
+    if !skipChecksums { try native.verifyChecksumsWithProgress() }
     return try ModelConfig(native, model, given: config).use {
       try Encoder(native, config: $0, threads: threads, precision: precision)
     }

@@ -60,8 +60,7 @@ struct Verify: ParsableCommand {
     let native = try NativeModel.open(model)
     let page = try html.map { try PageFile($0, inputs: [model, fixtures, config] + reading.inputs) }
     var outputs: VerificationReport?
-    let values = try ProgressBar.during("checksums") { try native.verifyChecksums(progress: $0) }
-    Console.warn([NonFiniteValues.text(values)].compactMap(\.self))
+    try native.verifyChecksumsWithProgress()
     var result = JSON.object([])
     var passed = true
     var text: [String] = []
@@ -154,6 +153,14 @@ extension ModelComparison {
       lines.append("all tensors match \(source), bit for bit")
     }
     return lines
+  }
+}
+
+extension NativeModel {
+  /// Verifies the checksums with a progress bar, and warns of values that are not finite.
+  func verifyChecksumsWithProgress() throws {
+    let values = try ProgressBar.during("checksums") { try verifyChecksums(progress: $0) }
+    Console.warn([NonFiniteValues.text(values)].compactMap(\.self))
   }
 }
 
