@@ -89,10 +89,10 @@ demo-real: build ## the demo with a trained model, all-MiniLM-L6-v2 (first insta
 	run $(BERTCONV) verify $(TRAINED).safetensors --fixtures $(TRAINED)/reference.npz
 
 # The tests that try every byte of a file, or every fixture, are skipped and reported as skipped: `make test` runs them.
-check: deps ## build, run the unit tests but for the longest, and lint (three minutes on two cores)
+check: deps ## build, run the unit tests but for the longest, lint, and build the reference (three minutes on two cores)
 	swift build --build-tests $(LAYERS)
 	BERTCONV_QUICK=1 swift test --skip-build
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint docs
 
 test: deps ## build, and run all unit tests
 	swift build $(LAYERS)

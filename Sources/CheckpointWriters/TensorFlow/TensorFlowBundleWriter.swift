@@ -38,7 +38,10 @@ public final class TensorFlowBundleWriter: TensorSink {
   private var parts: [[Part]] = []
   private var progress = SinkProgress([], file: "")
 
-  /// - Parameter texts: other files that appear with the checkpoint, or not at all
+  /// - Parameters:
+  ///   - prefix: the path of the checkpoint without `.index`
+  ///   - overwrites: whether the checkpoint may replace files that stand there
+  ///   - texts: other files that appear with the checkpoint, or not at all
   public convenience init(
     prefix: String, overwrites: Bool, texts: [(path: String, content: String)] = []
   ) throws(FormatError) {
