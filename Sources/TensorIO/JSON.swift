@@ -1,5 +1,5 @@
 /// A JSON value whose objects keep their order and whose numbers keep their digits.
-public indirect enum JSON: Sendable, Equatable {
+public enum JSON: Sendable, Equatable {
   case null
   case bool(Bool)
   /// The number as it is written.
@@ -46,6 +46,8 @@ public indirect enum JSON: Sendable, Equatable {
   /// Sets `key`, keeping its position if it exists.
   public mutating func set(_ key: String, _ value: JSON) {
     guard case .object(var members) = self else { return }
+    // The members have one owner while they change.
+    self = .null
     if let index = members.firstIndex(where: { $0.key == key }) {
       members[index].value = value
     } else {
@@ -60,16 +62,16 @@ public indirect enum JSON: Sendable, Equatable {
 extension JSON {
   /// The value as text: on one line, or with two spaces of indentation.
   public func text(pretty: Bool = false) -> String {
-    var out = ""
+    var out: [UInt8] = []
     write(to: &out, indent: pretty ? 0 : nil)
-    return out
+    return String(decoding: out, as: UTF8.self)
   }
 
-  private func write(to out: inout String, indent: Int?) {
+  private func write(to out: inout [UInt8], indent: Int?) {
     switch self {
-    case .null: out += "null"
-    case .bool(let value): out += value ? "true" : "false"
-    case .number(let text): out += text
+    case .null: out += "null".utf8
+    case .bool(let value): out += (value ? "true" : "false").utf8
+    case .number(let text): out += text.utf8
     case .string(let text): Self.writeString(text, to: &out)
     case .array(let elements):
       let isFlat = elements.allSatisfy {
@@ -81,49 +83,53 @@ extension JSON {
     case .object(let members):
       Self.writeList(members, "{", "}", to: &out, indent: indent) { member, out, inner in
         Self.writeString(member.key, to: &out)
-        out += indent == nil ? ":" : ": "
+        out += (indent == nil ? ":" : ": ").utf8
         member.value.write(to: &out, indent: inner)
       }
     }
   }
 
   private static func writeList<T>(
-    _ items: [T], _ open: String, _ close: String, to out: inout String, indent: Int?,
-    _ writeItem: (T, inout String, Int?) -> Void
+    _ items: [T], _ open: Unicode.Scalar, _ close: Unicode.Scalar, to out: inout [UInt8], indent: Int?,
+    _ writeItem: (T, inout [UInt8], Int?) -> Void
   ) {
-    out += open
+    func startLine(_ indent: Int) {
+      out.append(UInt8(ascii: "\n"))
+      out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: indent))
+    }
+    out.append(UInt8(ascii: open))
     let inner = indent.map { $0 + 2 }
-    let line = inner.map { "\n" + String(repeating: " ", count: $0) }
     for (index, item) in items.enumerated() {
-      if index > 0 { out += inner == nil && open == "[" ? ", " : "," }
-      if let line { out += line }
+      if index > 0 { out += (inner == nil && open == "[" ? ", " : ",").utf8 }
+      if let inner { startLine(inner) }
       writeItem(item, &out, inner)
     }
-    if let indent, !items.isEmpty { out += "\n" + String(repeating: " ", count: indent) }
-    out += close
+    if let indent, !items.isEmpty { startLine(indent) }
+    out.append(UInt8(ascii: close))
   }
 
   /// Controls, and what a terminal or a page could misread, are written as `\u` escapes.
-  static func writeString(_ text: String, to out: inout String) {
-    out += "\""
+  private static func writeString(_ text: String, to out: inout [UInt8]) {
+    out.append(UInt8(ascii: "\""))
     if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) {
-      out += text
-      out += "\""
-      return
+      out += text.utf8
+    } else {
+      for scalar in text.unicodeScalars { writeScalar(scalar, to: &out) }
     }
-    for scalar in text.unicodeScalars {
-      switch scalar.value {
-      case 0x22: out += "\\\""
-      case 0x5C: out += "\\\\"
-      case 0x0A: out += "\\n"
-      case 0x0D: out += "\\r"
-      case 0x09: out += "\\t"
-      case 0..<0x20, 0x7F..<0xA0, 0x200B..<0x2010, 0x2028..<0x2030, 0x2060..<0x2070, 0xFEFF:
-        out += "\\u" + hexadecimal(scalar.value, digits: 4)
-      default: out.unicodeScalars.append(scalar)
-      }
+    out.append(UInt8(ascii: "\""))
+  }
+
+  private static func writeScalar(_ scalar: Unicode.Scalar, to out: inout [UInt8]) {
+    switch scalar.value {
+    case 0x22: out += "\\\"".utf8
+    case 0x5C: out += "\\\\".utf8
+    case 0x0A: out += "\\n".utf8
+    case 0x0D: out += "\\r".utf8
+    case 0x09: out += "\\t".utf8
+    case 0..<0x20, 0x7F..<0xA0, 0x200B..<0x2010, 0x2028..<0x2030, 0x2060..<0x2070, 0xFEFF:
+      out += ("\\u" + hexadecimal(scalar.value, digits: 4)).utf8
+    default: out += String(scalar).utf8
     }
-    out += "\""
   }
 }
 

@@ -66,6 +66,7 @@ struct JSONParser {
   mutating func parseObject(depth: Int) throws(FormatError) -> JSON {
     position += 1
     var members: [JSON.Member] = []
+    // The keys, once they are too many to compare each with all.
     var seen: Set<String> = []
     skipSpace()
     if consume(UInt8(ascii: "}")) { return .object([]) }
@@ -76,7 +77,9 @@ struct JSONParser {
       }
       let start = position
       let key = try parseString()
-      guard seen.insert(key).inserted else {
+      if members.count == 8 { seen = Set(members.map(\.key)) }
+      let isNew = members.count < 8 ? !members.contains(where: { $0.key == key }) : seen.insert(key).inserted
+      guard isNew else {
         position = start
         throw error("the key '\(key)' appears twice")
       }
@@ -136,11 +139,16 @@ struct JSONParser {
 
   mutating func parseString() throws(FormatError) -> String {
     position += 1
+    let start = position
     var end = position
     while end < text.count, text[end] >= 0x20, text[end] != UInt8(ascii: "\""), text[end] != UInt8(ascii: "\\") {
       end += 1
     }
-    var bytes = Array(text[position..<end])
+    if end < text.count, text[end] == UInt8(ascii: "\"") {
+      position = end + 1
+      return try string(text[start..<end])
+    }
+    var bytes = Array(text[start..<end])
     position = end
     while true {
       guard position < text.count else { throw error("a string is not terminated") }
@@ -148,8 +156,7 @@ struct JSONParser {
       switch byte {
       case UInt8(ascii: "\""):
         position += 1
-        guard let result = String(fileText: bytes) else { throw error("a string \(FileText.problem(bytes))") }
-        return result
+        return try string(bytes)
       case UInt8(ascii: "\\"):
         position += 1
         try parseEscape(into: &bytes)
@@ -159,6 +166,11 @@ struct JSONParser {
         position += 1
       }
     }
+  }
+
+  func string(_ bytes: some Collection<UInt8>) throws(FormatError) -> String {
+    guard let result = String(fileText: bytes) else { throw error("a string \(FileText.problem(bytes))") }
+    return result
   }
 
   mutating func parseEscape(into bytes: inout [UInt8]) throws(FormatError) {

@@ -177,19 +177,23 @@ struct DialectMatcher {
       for (d, dialect) in dialects.enumerated()
       where dialect.isOpen(to: architectures) && !replaced.contains(dialect.name) {
         for scope in scopes(of: dialect) {
-          let match = self.match(table: t, dialect: d, scope: scope)
+          let found = dialect.find(allOf: names(for: dialect).all, in: scope)
           guard let current = best else {
-            best = match
+            best = match(found, table: t, dialect: d, scope: scope)
             continue
           }
           let isPreferred =
             table.identity.isOf(modelType: modelType) && !tables[current.table].identity.isOf(modelType: modelType)
-          // A copy of some of the weights in a scope of its own must not pass for the model.
-          let isFuller =
-            match.table == current.table && match.dialect == current.dialect
-            && match.countInScope > current.countInScope
           let unmet = dialect.unmetCount(values)
           let currentUnmet = tables[current.table].dialects[current.dialect].names.unmetCount(values)
+          let isSame = current.table == t && current.dialect == d
+          // Most dialects are left out here, before it costs to see which names are the same tensor.
+          let bound = found.count { $0 != nil }
+          let mayWin = unmet < currentUnmet || unmet == currentUnmet && (isPreferred || isSame)
+          guard bound > current.count || bound == current.count && mayWin else { continue }
+          let match = match(found, table: t, dialect: d, scope: scope)
+          // A copy of some of the weights in a scope of its own must not pass for the model.
+          let isFuller = isSame && match.countInScope > current.countInScope
           let wins = unmet < currentUnmet || unmet == currentUnmet && (isPreferred || isFuller)
           if match.count > current.count || (match.count == current.count && wins) { best = match }
         }
@@ -212,45 +216,40 @@ struct DialectMatcher {
     return originals.isEmpty ? [] : dialect.scopes(in: NamesByEnding(originals))
   }
 
-  private func match(table: Int, dialect: Int, scope: Scope) -> DialectMatch {
+  /// What the names are under `scope` by what each is alone: of those that are the same tensor one is it.
+  private func match(_ found: [RuleMatch?], table: Int, dialect: Int, scope: Scope) -> DialectMatch {
     let known = tables[table].dialects[dialect].names
-    let catalog = names(for: known).all
-    let names = catalog.names
-    let found = known.find(allOf: catalog, in: scope)
-    var matches: [RuleMatch?] = []
-    matches.reserveCapacity(names.count)
+    let names = names(for: known).all.names
+    var matches = found
     var owner: [RuleMatch: Int] = [:]
-    owner.reserveCapacity(found.count { $0 != nil })
+    owner.reserveCapacity(matches.count { $0 != nil })
     var duplicates: [Int: Int] = [:]
-    var count = 0
-    for (index, name) in names.enumerated() {
-      var match = found[index]
-      if let found = match {
-        if let first = owner[found] {
-          // The one inside the scope is the model's own.
-          if !names[first].hasPrefix(scope.prefix), name.hasPrefix(scope.prefix) {
-            matches[first] = nil
-            duplicates[first] = index
-            owner[found] = index
-          } else {
-            match = nil
-            duplicates[index] = first
-          }
-        } else {
-          owner[found] = index
-          count += 1
-        }
+    for index in matches.indices {
+      guard let match = matches[index] else { continue }
+      guard let first = owner[match] else {
+        owner[match] = index
+        continue
       }
-      matches.append(match)
+      // The one inside the scope is the model's own.
+      if !names[first].hasPrefix(scope.prefix), names[index].hasPrefix(scope.prefix) {
+        matches[first] = nil
+        duplicates[first] = index
+        owner[match] = index
+      } else {
+        matches[index] = nil
+        duplicates[index] = first
+      }
     }
+    let count = owner.count
     let endings = count < 3 ? known.drops.endingsOfCopies : []
     let copies = names.count { name in
       endings.contains { name.hasSuffix($0) && known.find(String(name.dropLast($0.count)), in: scope) != nil }
     }
-    let inScope = zip(matches, names).count { $0 != nil && $1.hasPrefix(scope.prefix) }
+    let inScope =
+      scope.prefix.isEmpty
+      ? count : matches.indices.count { matches[$0] != nil && names[$0].hasPrefix(scope.prefix) }
     return DialectMatch(
       table: table, dialect: dialect, scope: scope, names: names, matches: matches, duplicates: duplicates,
-      count: count,
-      countInScope: inScope, copies: copies)
+      count: count, countInScope: inScope, copies: copies)
   }
 }

@@ -58,8 +58,9 @@ extension DialectNames {
     }
     var inside = CatalogLookup(self, scope, catalog, isInside: true)
     lazy var outside = CatalogLookup(self, scope, catalog, isInside: false)
-    return catalog.names.enumerated().map { index, name in
-      name.hasPrefix(scope.prefix) ? inside.match(ofNameAt: index) : outside.match(ofNameAt: index)
+    return catalog.names.indices.map { index in
+      scope.prefix.isEmpty || catalog.names[index].hasPrefix(scope.prefix)
+        ? inside.match(ofNameAt: index) : outside.match(ofNameAt: index)
     }
   }
 }
@@ -102,15 +103,17 @@ private struct CatalogLookup {
   }
 
   mutating func match(ofNameAt index: Int) -> RuleMatch? {
-    let name = catalog.names[index]
     let shape = catalog.shapeOfName[index]
-    if addsNumbers, isSingle(shape: shape) { return dialect.find(name, in: scope) }
+    if addsNumbers, isSingle(shape: shape) { return dialect.find(catalog.names[index], in: scope) }
     var best: (attempt: Int, match: RuleMatch)?
-    if mayBeLiteral(shape: shape), let found = first(name.dropFirst(prefix.count), dialect.rules.source(ofName:)) {
+    if mayBeLiteral(shape: shape),
+      let found = first(catalog.names[index].dropFirst(prefix.count), dialect.rules.source(ofName:))
+    {
       best = (found.attempt, RuleMatch(source: found.source, layer: nil))
     }
-    for candidate in catalog.candidates[catalog.starts[index]..<catalog.starts[index + 1]]
-    where candidate.layer >= dialect.firstLayer {
+    for position in catalog.starts[index]..<catalog.starts[index + 1] {
+      let candidate = catalog.candidates[position]
+      guard candidate.layer >= dialect.firstLayer else { continue }
       guard let found = found(pattern: candidate.pattern), best.map({ found.attempt < $0.attempt }) != false else {
         continue
       }

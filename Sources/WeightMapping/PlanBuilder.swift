@@ -46,8 +46,9 @@ func planDraft(
 extension PlanDraft {
   fileprivate mutating func addTargets() {
     let shapes = ShapeCheck(assignments: assignments, config: config)
-    var made: [Int: [(part: Int, name: String)]] = [:]
-    var misshapen: Set<Int> = []
+    // By source.
+    var made: [[(part: Int, name: String)]] = Array(repeating: [], count: tensors.count)
+    var isMisshapen = Array(repeating: false, count: tensors.count)
     var indices: [TargetKey: Int] = [:]
     for key in assignments.keys {
       guard let assignment = assignments.byTarget[key] else { continue }
@@ -57,16 +58,19 @@ extension PlanDraft {
           MappingNote(
             .zeros(name), "\(name) is \(rows == 1 ? "one row" : "\(rows) rows") of zeros: \(dialect.name) has none"))
       } else {
-        for source in assignment.sources { made[source, default: []].append((assignment.part, name)) }
+        for source in assignment.sources { made[source].append((assignment.part, name)) }
       }
       let problems = shapes.problems(key, assignment)
-      for (source, problem) in problems where misshapen.insert(source).inserted { report.misshapen.append(problem) }
+      for (source, problem) in problems where !isMisshapen[source] {
+        isMisshapen[source] = true
+        report.misshapen.append(problem)
+      }
       guard problems.isEmpty, let target = target(key, assignment) else { continue }
       indices[key] = targets.count
       targets.append(target)
     }
-    for (source, parts) in made.sorted(by: { $0.key < $1.key }) where !misshapen.contains(source) {
-      addMapped(source, to: parts.sorted { $0.part < $1.part }.map(\.name), by: operation(of: source))
+    for source in made.indices where !made[source].isEmpty && !isMisshapen[source] {
+      addMapped(source, to: made[source].sorted { $0.part < $1.part }.map(\.name), by: operation(of: source))
     }
     addCopies(indices)
   }

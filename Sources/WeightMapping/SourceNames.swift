@@ -70,9 +70,10 @@ struct SourceNames {
   /// The names without the components that wrappers add, wherever they are; `nil` where there are none.
   private static func withoutWrappers(_ names: [String]) -> (names: [String], note: MappingNote)? {
     var found: Set<Substring> = []
-    let words = Set(wrappers.map { Substring($0.key) })
+    let texts = wrappers.map(\.key)
+    let words = Set(texts.map { $0[...] })
     let result = names.map { name in
-      guard words.contains(where: { name[...].firstRange(ofBytes: String($0)) != nil }) else { return name }
+      guard texts.contains(where: { name[...].firstRange(ofBytes: $0) != nil }) else { return name }
       let parts = name.split(separator: ".", omittingEmptySubsequences: false)
       let kept = parts.filter { !words.contains($0) }
       guard kept.count < parts.count, !kept.isEmpty else { return name }
@@ -226,6 +227,7 @@ extension SourceNames {
     }
     var numbers: [Key: Set<Int>] = [:]
     for entry in found.joined() { numbers[entry.key, default: []].insert(entry.number) }
+    guard !numbers.isEmpty else { return names }
     let ranks = numbers.mapValues { Dictionary(uniqueKeysWithValues: $0.sorted().enumerated().map { ($1, $0) }) }
     return zip(names, found).map { name, entries in
       var result = name

@@ -356,6 +356,22 @@ def digits(folder):
     return put(folder / "m.safetensors", safetensors_file(b'{"a":' + b"9" * 10_000_000 + b"}"))
 
 
+@case("safetensors: the layers of a BERT, each of another size")
+def misshapen(folder):
+    names = ["attention.self.query.weight", "attention.self.key.weight", "attention.self.value.weight",
+             "attention.output.dense.weight", "intermediate.dense.weight", "output.dense.weight"]  # fmt: skip
+    header = {
+        "bert.embeddings." + name: {"dtype": "F32", "shape": [5, 0], "data_offsets": [0, 0]}
+        for name in ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
+    }
+    for number in range(9999 * len(names)):
+        layer, name = divmod(number, len(names))
+        key = f"bert.encoder.layer.{layer}.{names[name]}"
+        header[key] = {"dtype": "F32", "shape": [1000 + number, 0], "data_offsets": [0, 0]}
+        header[key.replace("weight", "bias")] = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    return put(folder / "m.safetensors", safetensors_file(header))
+
+
 @case("a list of a million shards")
 def shards(folder):
     listed = {f"t{number}": f"{number}.safetensors" for number in range(1_000_000)}
