@@ -36,7 +36,7 @@ def bert_for_tf2(model, path, layer="bert"):
 
 
 def bert_keras(model, path, number=1):
-    """`number` is that of the layer normalisation of the embeddings, which Keras counts up through a process."""
+    """`number` is that of the layer normalization of the embeddings, which Keras counts up through a process."""
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     norm = "layer_normalization" + (f"_{number}" if number else "")
     with h5py.File(path, "w") as file:

@@ -144,7 +144,7 @@ CRC_TARGET static uint32_t extend_fast(uint32_t crc, const void *data, size_t le
   return ~a;
 }
 
-int bertconv_crc32c_is_accelerated(void) {
+static int is_accelerated(void) {
   static _Atomic int known;  // 0 not asked yet, 1 no, 2 yes
   int value = atomic_load_explicit(&known, memory_order_acquire);
   if (!value) {
@@ -156,13 +156,10 @@ int bertconv_crc32c_is_accelerated(void) {
 }
 
 uint32_t bertconv_crc32c_extend(uint32_t crc, const void *data, size_t length) {
-  return bertconv_crc32c_is_accelerated() ? extend_fast(crc, data, length)
-                                          : bertconv_crc32c_extend_plain(crc, data, length);
+  return is_accelerated() ? extend_fast(crc, data, length) : bertconv_crc32c_extend_plain(crc, data, length);
 }
 
 #else
-
-int bertconv_crc32c_is_accelerated(void) { return 0; }
 
 uint32_t bertconv_crc32c_extend(uint32_t crc, const void *data, size_t length) {
   return bertconv_crc32c_extend_plain(crc, data, length);

@@ -6,11 +6,11 @@ import TensorIO
 ///     NAME_config.json, NAME-config.json               of the checkpoint NAME.bin, NAME.ckpt, …
 ///     SAVED_MODEL/variables/variables.index            SAVED_MODEL, its assets/ and assets.extra/, and the folder above a version number
 ///     KERAS_HUB/assets/tokenizer/vocabulary.txt        a preset of KerasHub
-struct NearbyFiles {
-  let configPath: String?
-  let vocabularyPath: String?
+package struct NearbyFiles {
+  package let configPath: String?
+  package let vocabularyPath: String?
 
-  init(of checkpoint: String) {
+  package init(of checkpoint: String) {
     let folders = Self.folders(of: checkpoint)
     let stem = Self.stem(of: FileSystem.baseName(checkpoint))
     configPath = folders.lazy.compactMap { Self.config(in: $0, stem: stem) }.first

@@ -42,18 +42,21 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     }
   }
 
-  /// The name in options of the command line.
-  var shortName: String { self == .tensorFlow ? "tf" : rawValue.lowercased() }
-
-  public init(_ format: FormatName) {
-    switch format {
-    case .tensorFlowBundle, .tensorFlowV1, .tensorFlowGraph: self = .tensorFlow
-    case .pyTorchZip, .pyTorchLegacy, .pyTorchTar, .torchDistributed, .pickle, .joblib: self = .pyTorch
-    case .safetensors, .native: self = .safetensors
-    case .npz, .npyShards: self = .numPy
-    case .kerasH5, .kerasZip: self = .keras
-    case .flaxMsgpack: self = .flax
+  private var formats: [FormatName] {
+    switch self {
+    case .tensorFlow: [.tensorFlowBundle, .tensorFlowV1, .tensorFlowGraph]
+    case .pyTorch: [.pyTorchZip, .pyTorchLegacy, .pyTorchTar, .torchDistributed, .pickle, .joblib]
+    case .safetensors: [.safetensors, .native]
+    case .keras: [.kerasH5, .kerasZip]
+    case .numPy: [.npz, .npyShards]
+    case .flax: [.flaxMsgpack]
     }
+  }
+
+  /// `nil` for a format that no built-in reader has.
+  public init?(_ format: FormatName) {
+    guard let kind = Self.allCases.first(where: { $0.formats.contains(format) }) else { return nil }
+    self = kind
   }
 }
 
@@ -152,12 +155,12 @@ public struct CheckpointOpener: Sendable {
   private func openAlone(_ path: String, kind: CheckpointKind?) throws(FormatError) -> OpenedCheckpoint {
     let resolved = try PathResolution(kind: kind).resolve(path)
     let source = try openFile(resolved.path)
-    if let kind, CheckpointKind(source.format) != kind {
+    let found = CheckpointKind(source.format)
+    if let kind, found != kind {
       throw FormatError(
         .unrecognized, "the checkpoint has another format than requested", file: resolved.path,
-        found: source.format.rawValue,
-        expected: "a format of \(kind.title)",
-        advice: .openAs(kind: CheckpointKind(source.format).shortName, title: CheckpointKind(source.format).title))
+        found: source.format.rawValue, expected: "a format of \(kind.title)",
+        advice: found.map { .openAs(kind: $0.rawValue, title: $0.title) })
     }
     let nearby = NearbyFiles(of: resolved.path)
     return OpenedCheckpoint(

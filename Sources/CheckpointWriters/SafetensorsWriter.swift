@@ -22,16 +22,7 @@ public final class SafetensorsWriter: TensorSink {
 
   public func begin(_ tensors: [TensorInfo]) throws {
     try SinkProgress.check(tensors, file: path)
-    for tensor in tensors {
-      guard tensor.elementType.isInSafetensors else {
-        throw FormatError(
-          .unsupported, "safetensors has no such type", file: path, tensor: tensor.name,
-          found: tensor.elementType.rawValue)
-      }
-      guard SafetensorsHeader.allows(tensorName: tensor.name) else {
-        throw FormatError(.unsupported, "the name is reserved by the format", file: path, tensor: tensor.name)
-      }
-    }
+    try SafetensorsHeader.check(tensors, file: path)
     starts = [Int](repeating: 0, count: tensors.count)
     var entries: [SafetensorsHeader.Entry] = []
     var end = 0
@@ -46,11 +37,7 @@ public final class SafetensorsWriter: TensorSink {
       }
     }
     header = SafetensorsHeader.encoded(entries, metadata: metadata, alignment: 64)
-    guard header.count - SafetensorsHeader.lengthSize <= SafetensorsHeader.maximumLength else {
-      throw FormatError(
-        .limit, "the header is longer than the format allows", file: path, found: "\(header.count) bytes",
-        expected: "at most \(SafetensorsHeader.maximumLength)")
-    }
+    try SafetensorsHeader.checkLength(header.count, file: path)
     progress = SinkProgress(tensors, file: path)
     try file.reserve(header.count + end)
   }

@@ -262,7 +262,7 @@ private struct ElementBlock {
     case .f32: fill(range) { Double(Float(bitPattern: bytes.littleEndian(UInt32.self, at: $0 * 4))) }
     case .f16: fill(range) { Double(Float(halfBits: bytes.littleEndian(UInt16.self, at: $0 * 2))) }
     case .bf16:
-      fill(range) { Double(Float(bitPattern: UInt32(bytes.littleEndian(UInt16.self, at: $0 * 2)) << 16)) }
+      fill(range) { Double(Float(bfloat16Bits: bytes.littleEndian(UInt16.self, at: $0 * 2))) }
     default:
       guard let decode else { return }
       let size = elementSize

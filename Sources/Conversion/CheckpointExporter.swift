@@ -1,3 +1,4 @@
+import CheckpointFormats
 import CheckpointReaders
 import CheckpointWriters
 import NativeFormat
@@ -92,7 +93,7 @@ private struct ExportOutputs {
       checkpoint = [output]
       texts = []
     case .tensorFlow:
-      checkpoint = [output + ".index", output + ".data-00000-of-00001"]
+      checkpoint = [output + BundleFiles.indexSuffix, BundleFiles.shard(output, 0, of: 1)]
       let folder = FileSystem.folder(of: output)
       let tokens = try vocabulary.map { try FileSystem.text($0) } ?? Vocabulary.embedded(in: model.checkpoint.source)
       texts =

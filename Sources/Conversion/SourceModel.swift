@@ -153,6 +153,16 @@ package struct ConfigFile {
     json = config
   }
 
+  /// The config that a model is run with: the one given, else its own, else the one near the file, as for any checkpoint.
+  package init(for model: NativeModel, given: String?) throws {
+    let path = given ?? (model.config == nil ? NearbyFiles(of: model.path).configPath : nil)
+    guard let json = try path.map(Self.read) ?? model.config else {
+      throw FormatError(
+        .config, "the file has no config", file: model.path, advice: .all([.giveConfig, .convertFirst]))
+    }
+    self.init(json: json, path: path)
+  }
+
   private init(json: JSON?, path: String?) {
     self.json = json
     self.path = path

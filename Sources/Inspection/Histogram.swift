@@ -33,7 +33,7 @@ public struct Histogram: Sendable, Equatable {
     case .f16:
       tally(count, scale) { Double(Float(halfBits: bytes.littleEndian(UInt16.self, at: $0 * 2))) }
     case .bf16:
-      tally(count, scale) { Double(Float(bitPattern: UInt32(bytes.littleEndian(UInt16.self, at: $0 * 2)) << 16)) }
+      tally(count, scale) { Double(Float(bfloat16Bits: bytes.littleEndian(UInt16.self, at: $0 * 2))) }
     default:
       tally(count, scale) { decode(bytes, $0 * size) }
     }

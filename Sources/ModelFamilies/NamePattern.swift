@@ -1,8 +1,6 @@
 /// A tensor's name in a table, with `{layer}` where the number of its layer stands.
 package struct NamePattern: Sendable, Equatable {
   package static let placeholder = "{layer}"
-  /// Numbers beyond this are no layers.
-  package static let maximumLayer = 9999
 
   package let text: String
   /// What stands around each `{layer}`: one piece for a name without it.

@@ -47,13 +47,9 @@ public final class NativeWriter: TensorSink {
 
   public func begin(_ tensors: [TensorInfo]) throws {
     try SinkProgress.check(tensors, file: path)
+    try SafetensorsHeader.check(tensors, file: path)
     var total = 0
     for tensor in tensors {
-      guard tensor.elementType.isInSafetensors else {
-        throw FormatError(
-          .unsupported, "the tensor's type cannot be stored", file: path, tensor: tensor.name,
-          found: tensor.elementType.rawValue)
-      }
       let (sum, overflow) = total.addingReportingOverflow(tensor.byteCount)
       guard !overflow else { throw FormatError(.limit, "the tensors are too large for one file", file: path) }
       total = sum
@@ -66,11 +62,7 @@ public final class NativeWriter: TensorSink {
     progress = SinkProgress(tensors, file: path)
     // Checksums have a fixed width, so the header's length is known before they are.
     dataStart = header().count
-    guard dataStart - SafetensorsHeader.lengthSize <= SafetensorsHeader.maximumLength else {
-      throw FormatError(
-        .limit, "the header is longer than the format allows", file: path, found: "\(dataStart) bytes",
-        expected: "at most \(SafetensorsHeader.maximumLength)")
-    }
+    try SafetensorsHeader.checkLength(dataStart, file: path)
     try file.reserve(dataStart + total)
   }
 

@@ -53,15 +53,11 @@ struct CheckpointChecks {
 
   private var mapping: Check {
     let mapping = inspection.outline.report
-    let counts = [
-      (mapping.unexpected.count, "unexpected"), (mapping.misshapen.count, "wrong shape"),
-      (mapping.missing.count, "missing"), (mapping.conflicts.count, "in conflict with the config"),
-    ]
-    let problems = counts.filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ")
+    let problems = mapping.problemCounts
     guard mapping.dialect != nil else {
       return (.note, "No table matches these tensors: they cannot be converted as they are.")
     }
-    let known = "\(grouped(mapping.mapped.count)) mapped, \(grouped(mapping.dropped.count)) dropped by rules"
+    let known = mapping.knownCounts
     return problems.isEmpty
       ? (.good, "Every tensor is accounted for: \(known).") : (.bad, "Not all tensors fit: \(problems); \(known).")
   }

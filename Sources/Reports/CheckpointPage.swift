@@ -167,7 +167,7 @@ package struct CheckpointPage {
 }
 
 extension JSON {
-  /// A list of labelled values, for people.
+  /// A list of labeled values, for people.
   static func facts(_ facts: [(label: String, value: String)]) -> JSON {
     .array(facts.map { .object(["label": .string($0.label), "value": .string($0.value)]) })
   }

@@ -58,9 +58,6 @@ public struct CRC32C: Sendable, Equatable {
     let rotated = masked &- 0xA282_EAD8
     return (rotated >> 17) | (rotated << 15)
   }
-
-  /// Whether the CPU's CRC instruction is in use.
-  public static var isAccelerated: Bool { bertconv_crc32c_is_accelerated() == 1 }
 }
 
 /// CRC-32 (ISO 3309), as in zip and gzip, with the CPU's instructions if it has any.

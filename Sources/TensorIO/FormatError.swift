@@ -53,7 +53,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     case giveBaseModel
     /// Convert the checkpoint to a native file first.
     case convertFirst
-    /// The checkpoint is of another format than was asked for: `kind` is its short name, `title` what people call it.
+    /// The checkpoint is of another format than was asked for: `kind` is its group of formats, `title` what people call it.
     case openAs(kind: String, title: String)
     /// Allow unexpected tensors whose names match this glob to be left out.
     case allowUnexpected(String)

@@ -53,7 +53,7 @@ extension Float {
     return UInt16(truncatingIfNeeded: (bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
   }
 
-  /// `value` rounded so that a second rounding, to half the width, gives what a single one would: towards zero, with the
+  /// `value` rounded so that a second rounding, to half the width, gives what a single one would: toward zero, with the
   /// last bit set where anything was cut off (round to odd).
   @inlinable
   @inline(__always)
@@ -63,8 +63,8 @@ extension Float {
       self = nearest
       return
     }
-    let towardsZero = Double(nearest).magnitude > value.magnitude ? nearest.bitPattern - 1 : nearest.bitPattern
-    self.init(bitPattern: towardsZero | 1)
+    let towardZero = Double(nearest).magnitude > value.magnitude ? nearest.bitPattern - 1 : nearest.bitPattern
+    self.init(bitPattern: towardZero | 1)
   }
 }
 

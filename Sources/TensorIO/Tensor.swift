@@ -56,25 +56,10 @@ public struct SourceFile: Sendable, Equatable {
   }
 }
 
-/// The formats, by the names that `inspect --json` prints.
-public enum FormatName: String, Sendable, CaseIterable {
-  case tensorFlowBundle = "tensorflow-bundle"
-  case tensorFlowV1 = "tensorflow-v1"
-  /// A frozen graph.
-  case tensorFlowGraph = "tensorflow-graph"
-  case pyTorchZip = "pytorch-zip"
-  case pyTorchLegacy = "pytorch-legacy"
-  case pyTorchTar = "pytorch-tar"
-  case torchDistributed = "torch-distributed"
-  case pickle
-  case joblib
-  case safetensors
-  case native
-  case npz
-  case npyShards = "npy-shards"
-  case kerasH5 = "keras-h5"
-  case kerasZip = "keras-zip"
-  case flaxMsgpack = "flax-msgpack"
+/// The name of a format, by which people and programs know it. Each reader declares its own.
+public struct FormatName: RawRepresentable, Hashable, Sendable {
+  public let rawValue: String
+  public init(rawValue: String) { self.rawValue = rawValue }
 }
 
 /// A checkpoint that was opened: its tensors can be listed without reading data, and read one by one.

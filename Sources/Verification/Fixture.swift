@@ -58,7 +58,7 @@ public struct Fixture: Sendable {
       guard [.f32, .f64, .f16, .bf16].contains(tensor.elementType) else {
         throw FormatError(
           .input, "the output is not of floating point numbers", file: file, tensor: tensor.name,
-          found: tensor.elementType.rawValue, expected: "F32, F64 or F16")
+          found: tensor.elementType.rawValue, expected: "F32, F64, F16 or BF16")
       }
       references.append((order, Reference(name: tensor.name, shape: tensor.shape, index: index)))
     }

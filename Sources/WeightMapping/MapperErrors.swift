@@ -80,11 +80,7 @@ extension Mapper {
       return likely
     }
     var text = "the tensors do not make \(report.description ?? "a model") (dialect \(report.dialect ?? "?")): "
-    let counts: [(Int, String)] = [
-      (report.conflicts.count, "in conflict with the config"), (report.misshapen.count, "wrong shape"),
-      (report.missing.count, "missing"), (report.unexpected.count, "unexpected"),
-    ]
-    text += counts.filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ")
+    text += report.problemCounts
     let kinds = report.problemsByKind
     let total = kinds.reduce(0) { $0 + $1.count }
     var left = Self.maxProblemLines

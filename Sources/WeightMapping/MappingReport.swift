@@ -87,6 +87,18 @@ extension MappingReport {
 }
 
 extension MappingReport {
+  /// How many of what stops a conversion, as `1 missing, 2 wrong shape`; empty where nothing does.
+  package var problemCounts: String {
+    let counts: [(Int, String)] = [
+      (conflicts.count, "in conflict with the config"), (misshapen.count, "wrong shape"), (missing.count, "missing"),
+      (unexpected.count, "unexpected"),
+    ]
+    return counts.filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }.joined(separator: ", ")
+  }
+
+  /// What a conversion would make use of, and what not.
+  package var knownCounts: String { "\(grouped(mapped.count)) mapped, \(grouped(dropped.count)) dropped by rules" }
+
   /// The report for people: every tensor that was not simply mapped, and the totals. `ruleText` words the rule of a
   /// dropped tensor.
   public func text(ruleText: (Dropped) -> String = \.rule) -> String {

@@ -63,6 +63,12 @@ struct Recognizer: Sendable {
     return config.architectures.lazy.compactMap { name in tables.first { $0.identity.hasArchitecture(name) } }.first
   }
 
+  /// The family of the class of KerasHub that Keras has recorded: its classes begin as those of `transformers` do.
+  private func kerasFamily(_ config: SourceConfig) -> String? {
+    guard let model = config.kerasModel else { return nil }
+    return tables.first { $0.identity.architectures.contains { $0.hasPrefix(model + "For") } }?.family
+  }
+
   /// The first family whose signature the names have; of several the one that the config names.
   private func knownFamily(_ names: SignatureNames, _ config: SourceConfig, named: MappingTable?) -> KnownFamily? {
     let found = knownFamilies.filter { $0.signatures.contains { $0.matches(names, config: config.json) } }
@@ -82,7 +88,7 @@ struct Recognizer: Sendable {
     let matcher = DialectMatcher(tables: tables, names: source.names, values: config.values, ignoring: ignoring)
     if let match = matcher.best(
       modelType: type ?? config.modelType, architectures: config.architectures,
-      family: known?.family ?? config.kerasFamily),
+      family: known?.family ?? kerasFamily(config)),
       match.isCredible, isSubstantial(match)
     {
       let matched = tables[match.table]

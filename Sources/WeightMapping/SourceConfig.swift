@@ -50,15 +50,13 @@ struct SourceConfig {
   var modelType: String? { json?["model_type"]?.stringValue }
   var architectures: [String] { json?["architectures"]?.elements?.compactMap(\.stringValue) ?? [] }
 
-  /// The family whose class of KerasHub the model is, where Keras has recorded the class.
-  var kerasFamily: String? {
-    guard let name = values.value("class_name"), ["Backbone", "Classifier", "MaskedLM"].contains(where: name.hasSuffix)
+  /// What KerasHub calls the model, as `transformers` does at the beginning of its classes: `DistilBert`, where Keras has
+  /// recorded the class `DistilBertTextClassifier`.
+  var kerasModel: String? {
+    guard let name = values.value("class_name"),
+      let ending = ["Backbone", "TextClassifier", "Classifier", "MaskedLM"].first(where: name.hasSuffix)
     else { return nil }
-    let families: KeyValuePairs = [
-      "DistilBert": "distilbert", "XLMRoberta": "roberta", "Roberta": "roberta", "Albert": "albert",
-      "Electra": "electra", "Bert": "bert",
-    ]
-    return families.first { name.hasPrefix($0.key) }?.value
+    return String(name.dropLast(ending.count))
   }
 
   /// Why it has no value for a key.

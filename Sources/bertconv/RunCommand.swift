@@ -100,7 +100,7 @@ struct Run: ParsableCommand {
   private func loadEncoder() throws -> Encoder {
     let native = try NativeModel.open(model)
     if !skipChecksums { try native.verifyChecksumsWithProgress() }
-    return try ModelConfig(native, model, given: config).use {
+    return try ConfigFile(for: native, given: config).use(for: model) {
       try Encoder(native, config: $0, threads: threads, precision: precision)
     }
   }

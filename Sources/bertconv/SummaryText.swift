@@ -85,13 +85,9 @@ struct SummaryText {
   private var mapping: Line? {
     let report = outline.report
     guard report.dialect != nil else { return nil }
-    let problems = [
-      (report.unexpected.count, "unexpected"), (report.misshapen.count, "wrong shape"),
-      (report.missing.count, "missing"),
-    ].filter { $0.0 > 0 }.map { "\(grouped($0.0)) \($0.1)" }
-    let known = "\(grouped(report.mapped.count)) mapped, \(grouped(report.dropped.count)) dropped by rules"
-    if problems.isEmpty { return Line("mapping", "\(known): every tensor is accounted for") }
-    return Line("mapping", "\(known), \(problems.joined(separator: ", ")): --unmapped lists them", .bad)
+    let problems = report.problemCounts
+    if problems.isEmpty { return Line("mapping", "\(report.knownCounts): every tensor is accounted for") }
+    return Line("mapping", "\(report.knownCounts), \(problems): --unmapped lists them", .bad)
   }
 
   // MARK: Totals

@@ -46,7 +46,9 @@ extension FormatError.Advice {
     case .giveBaseModel: "Give its base model, and this folder with --adapter."
     case .convertFirst: "Convert it with 'bertconv convert' first."
     case .openAs(let kind, let title):
-      "It is a checkpoint of \(title), whatever its name says: use \(kind)-to-native or auto-to-native."
+      "It is a checkpoint of \(title), whatever its name says: use "
+        + Route.allCases.filter { $0.exportFormat == nil && [kind, nil].contains($0.kind?.rawValue) }.map(\.rawValue)
+        .joined(separator: " or ") + "."
     case .allowUnexpected(let glob): "Unexpected tensors can be left out on request: --allow-unexpected '\(glob)'."
     case .listUnmapped: "'bertconv inspect --unmapped' lists them."
     case .listImports: "'bertconv inspect' lists what it imports."

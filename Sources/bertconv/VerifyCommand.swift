@@ -75,7 +75,7 @@ struct Verify: ParsableCommand {
     let assumed = (native.source?["assumed"]?.members ?? []).map { (key: $0.key, value: $0.value) }
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
-      let report = try ModelConfig(native, model, given: config).use { config in
+      let report = try ConfigFile(for: native, given: config).use(for: model) { config in
         try ProgressBar.during("running", unit: .tokens) {
           try Verifier.verify(
             native, config: config, fixture: fixture, tolerance: tolerance ?? 1e-4, threads: threads,
@@ -164,35 +164,13 @@ extension NativeModel {
   }
 }
 
-/// The config that a model is run with, and the file that it is in.
-struct ModelConfig {
-  private let path: String
-  private let json: JSON?
-
-  /// The config given, else the model's own, or for a plain safetensors file the one in its folder.
-  init(_ model: NativeModel, _ modelPath: String, given: String?) throws {
-    if let given {
-      path = given
-      json = try ConfigFile.read(given)
-    } else if let own = model.config {
-      path = modelPath
-      json = own
-    } else {
-      path = FileSystem.join(FileSystem.folder(of: modelPath), "config.json")
-      guard FileSystem.isFile(path) else {
-        throw FormatError(
-          .config, "the file has no config", file: modelPath, advice: .all([.giveConfig, .convertFirst]))
-      }
-      json = try ConfigFile.read(path)
-    }
-  }
-
+extension ConfigFile {
   /// Runs `body` with the config; an error that names no file is one of the config, whose name the encoder does not know.
-  func use<R>(_ body: (JSON?) throws -> R) throws -> R {
+  func use<R>(for model: String, _ body: (JSON?) throws -> R) throws -> R {
     do {
       return try body(json)
     } catch let error as FormatError {
-      throw error.inFile(path)
+      throw error.inFile(path ?? model)
     }
   }
 }

@@ -18,7 +18,7 @@ TOLERANCE = 2e-5
 
 
 def randomise(model, rng):
-    """Random weights of a size at which a mistake shows; normalisations are near one."""
+    """Random weights of a size at which a mistake shows; normalizations are near one."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             gain = bool(re.search(r"(LayerNorm|\bln)\.weight$", name))
@@ -120,7 +120,7 @@ def random_mobile(head, rng, **settings):
         intermediate_size=int(rng.integers(16, 100)),
         max_position_embeddings=int(rng.integers(16, 40)),
         hidden_act=str(rng.choice(["gelu", "gelu_new", "relu"])),
-        # Large ones too: two of the normalisations do not take it.
+        # Large ones too: two of the normalizations do not take it.
         layer_norm_eps=float(10.0 ** -rng.integers(1, 13)),
         trigram_input=bool(rng.integers(2)),
         use_bottleneck=form != "none",

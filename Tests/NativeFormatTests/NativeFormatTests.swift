@@ -162,6 +162,18 @@ struct NativeFormatTests {
     #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
   }
 
+  /// The name would be taken for the header's own entry.
+  @Test func aReservedNameIsNotWritten() throws {
+    let folder = TemporaryFolder()
+    let writer = try NativeWriter(
+      path: folder.file("m"), overwrites: false, config: .object([]), vocabulary: nil, source: .object([]))
+    let error = #expect(throws: FormatError.self) {
+      try writer.begin(
+        [TensorInfo(name: "__metadata__", elementType: .f32, shape: [2])].compactMap(\.self))
+    }
+    #expect(error?.kind == .unsupported && error?.tensor == "__metadata__")
+  }
+
   /// One wrong part of a header each, and a word of what is said of it.
   @Test(arguments: [
     (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, FormatError.Kind.damaged),

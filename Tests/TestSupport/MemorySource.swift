@@ -16,7 +16,7 @@ public struct MemorySource: TensorSource {
 
   private var data: [Bytes] = []
 
-  public init(format: FormatName = .npz, path: String = "memory.npz") {
+  public init(format: FormatName = FormatName(rawValue: "npz"), path: String = "memory.npz") {
     self.format = format
     files = [SourceFile(path: path, size: 0)]
   }

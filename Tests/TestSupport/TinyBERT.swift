@@ -127,7 +127,7 @@ public struct TinyBERT: Sendable {
   /// The model with random weights that it can compute with, by the names of `transformers`.
   public func randomWeights(seed: UInt64 = 1) -> MemorySource {
     var random = SeededRandom(seed)
-    var source = MemorySource(format: .safetensors, path: "model.safetensors")
+    var source = MemorySource(format: FormatName(rawValue: "safetensors"), path: "model.safetensors")
     for (name, shape) in shapes() {
       let (mean, spread): (Float, Float) = name.hasSuffix("LayerNorm.weight") ? (1, 0.3) : (0, 0.5)
       source.add(name, shape, floats: (0..<shape.reduce(1, *)).map { _ in mean + spread * random.uniform() })
@@ -137,7 +137,7 @@ public struct TinyBERT: Sendable {
 
   /// The model with weights of which no two are equal, by the names of `transformers`.
   public func distinctWeights() -> MemorySource {
-    var source = MemorySource(format: .safetensors, path: "model.safetensors")
+    var source = MemorySource(format: FormatName(rawValue: "safetensors"), path: "model.safetensors")
     var count = 0
     for (name, shape) in shapes() {
       let size = shape.reduce(1, *)

@@ -152,7 +152,7 @@ struct InspectTests {
   }
 
   /// Colours and the width of the terminal; here told by variables, since tests have no terminal.
-  @Test func coloursAndWidth() throws {
+  @Test func colorsAndWidth() throws {
     func run(_ variables: String, _ arguments: String) throws -> String {
       let folder = TemporaryFolder()
       let command = "env -u NO_COLOR \(variables) '\(Program.path)' inspect \(arguments) > '\(folder.file("out"))' 2>&1"
@@ -170,7 +170,7 @@ struct InspectTests {
     #expect(narrow[header...].contains { $0.contains("…") })
   }
 
-  /// Names, metadata and config that would colour, move the cursor, turn the text round or begin a line of their own.
+  /// Names, metadata and config that would color, move the cursor, turn the text round or begin a line of their own.
   @Test(arguments: [[], ["--expand"], ["--tree"], ["--stats", "--values", "2"], ["--unmapped"], ["--json"]])
   func whatAFileSaysCannotSteerTheTerminal(options: [String]) throws {
     let evil = "a\u{1B}[31mb\u{7}\u{9B}1mc\u{202E}d\r\ne\u{2028}f"

@@ -112,7 +112,7 @@ struct PageTests {
     weights = weights.renamed { $0.replacing("token_type_embeddings", with: "token_type_embedding") }
     let found = try checks()
     #expect(found.contains("bad 1 tensor contains NaN or infinity.") && found.contains("note 1 tensor is all zeros."))
-    #expect(found.contains { $0.hasPrefix("bad Not all tensors fit: 1 unexpected, 1 missing") }, "\(found)")
+    #expect(found.contains { $0.hasPrefix("bad Not all tensors fit: 1 missing, 1 unexpected") }, "\(found)")
     #expect(found.contains("good Vocabulary found: 2 tokens."))
     #expect(found.contains { $0.hasPrefix("note the vocabulary has 2 tokens and the model 40 rows") })
     // The model is written anew, and its config with it.

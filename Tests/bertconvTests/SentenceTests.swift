@@ -114,7 +114,7 @@ struct SentenceTests {
     case .wrongInput:
       _ = try folder.write(
         Array(#"{"embedding_dimension": 16, "pooling_mode": "mean"}"#.utf8), "source/1_Pooling/config.json")
-    // The weights of another module in the place of the layer normalisation's.
+    // The weights of another module in the place of the layer normalization's.
     case .noWeight:
       _ = try folder.copy("\(base)/4_Dense/model.safetensors", as: "source/3_LayerNorm/model.safetensors")
     case .noModules: break

@@ -6,7 +6,7 @@ import Testing
 /// Vocabularies of many languages: their bytes are the model's, whatever a program could take for the end of a line.
 @Suite("Vocabularies of many languages")
 struct VocabularyTests {
-  /// Tokens that a careless reader splits, joins, trims or normalises; each is one token.
+  /// Tokens that a careless reader splits, joins, trims or normalizes; each is one token.
   private static let hard = [
     "[PAD]", "[UNK]", "中", "##國", "日本語", "한국어", "각", "é", "e\u{301}", "\u{301}", "नमस्ते", "עִבְרִית", "ﷺ",
     "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇨🇳", "a\u{2028}b", "a\u{2029}b", "a\u{85}b", "\u{A0}", "\u{3000}", "\u{200B}", "\u{FEFF}", "a\u{0B}b",

@@ -21,9 +21,6 @@ uint32_t bertconv_crc32c_extend_plain(uint32_t crc, const void *data, size_t len
 // The checksum of A followed by B, from the checksums of both and the length of B in bytes.
 uint32_t bertconv_crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length_b);
 
-// 1 when the CPU's CRC instruction is in use.
-int bertconv_crc32c_is_accelerated(void);
-
 // CRC-32 of zip and gzip (reflected polynomial 0xEDB88320), continued from `crc`; 0 starts a new one. Uses the CPU's
 // carry-less multiplication or CRC instruction where there is one.
 uint32_t bertconv_crc32_extend(uint32_t crc, const void *data, size_t length);

@@ -52,6 +52,29 @@ public struct SafetensorsHeader: Sendable {
   /// Whether the format can hold a tensor of this name: one is reserved for the metadata.
   public static func allows(tensorName name: String) -> Bool { name != metadataKey }
 
+  /// Throws where the format has no form for one of `tensors`.
+  package static func check(_ tensors: [TensorInfo], file: String) throws(FormatError) {
+    for tensor in tensors {
+      guard tensor.elementType.isInSafetensors else {
+        throw FormatError(
+          .unsupported, "safetensors has no such type", file: file, tensor: tensor.name,
+          found: tensor.elementType.rawValue)
+      }
+      guard allows(tensorName: tensor.name) else {
+        throw FormatError(.unsupported, "the name is reserved by the format", file: file, tensor: tensor.name)
+      }
+    }
+  }
+
+  /// Throws where a header, its length included, is longer than readers accept.
+  package static func checkLength(_ length: Int, file: String) throws(FormatError) {
+    guard length - lengthSize <= maximumLength else {
+      throw FormatError(
+        .limit, "the header is longer than the format allows", file: file, found: "\(length) bytes",
+        expected: "at most \(maximumLength)")
+    }
+  }
+
   /// The value of a metadata key.
   public func value(_ key: String) -> String? { metadata.first { $0.key == key }?.value }
 }

@@ -1,5 +1,9 @@
 import TensorIO
 
+extension FormatName {
+  public static let flaxMsgpack = FormatName(rawValue: "flax-msgpack")
+}
+
 /// A file of flax.serialization (`flax_model.msgpack`); `FlaxTree` has the layout. Arrays are read in place; the format
 /// has no checksums.
 public final class FlaxSource: TensorSource {

@@ -1,5 +1,10 @@
 import TensorIO
 
+extension FormatName {
+  public static let kerasH5 = FormatName(rawValue: "keras-h5")
+  public static let kerasZip = FormatName(rawValue: "keras-zip")
+}
+
 /// The datasets of an HDF5 file, as Keras keeps the weights of a model in them (keras/src/legacy/saving/legacy_h5_format.py,
 /// keras/src/saving/saving_lib.py) or h5py anything else.
 ///

@@ -1,5 +1,9 @@
 import TensorIO
 
+extension FormatName {
+  public static let npyShards = FormatName(rawValue: "npy-shards")
+}
+
 /// One flat array of all parameters, cut into `.npy` files, and a list of shapes that gives the size of each: the format of
 /// openai/finetune-transformer-lm (the OpenAI GPT of 2018; its train.py joins the parts):
 ///

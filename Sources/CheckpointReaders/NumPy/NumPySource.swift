@@ -1,6 +1,10 @@
 import CheckpointFormats
 import TensorIO
 
+extension FormatName {
+  public static let npz = FormatName(rawValue: "npz")
+}
+
 /// NumPy arrays: one `.npy` file, or an `.npz` archive of them, whose names are those of the tensors with `.npy` added.
 /// Listing reads the headers alone.
 public final class NumPySource: TensorSource {

@@ -1,5 +1,13 @@
 import TensorIO
 
+extension FormatName {
+  public static let pyTorchZip = FormatName(rawValue: "pytorch-zip")
+  public static let pyTorchLegacy = FormatName(rawValue: "pytorch-legacy")
+  public static let pyTorchTar = FormatName(rawValue: "pytorch-tar")
+  public static let pickle = FormatName(rawValue: "pickle")
+  public static let joblib = FormatName(rawValue: "joblib")
+}
+
 /// The tensors of a checkpoint of torch.save, whatever its container: views into storages, which lie in the file.
 final class TorchSource: TensorSource {
   let format: FormatName

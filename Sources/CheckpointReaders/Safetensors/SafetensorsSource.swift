@@ -2,6 +2,11 @@ import CheckpointFormats
 import NativeFormat
 import TensorIO
 
+extension FormatName {
+  public static let safetensors = FormatName(rawValue: "safetensors")
+  public static let native = FormatName(rawValue: "native")
+}
+
 /// A safetensors file (huggingface/safetensors); `SafetensorsHeader` has the layout. Tensors are read in place, and have no
 /// checksums.
 public final class SafetensorsSource: TensorSource {

@@ -1,6 +1,10 @@
 import CheckpointFormats
 import TensorIO
 
+extension FormatName {
+  public static let tensorFlowBundle = FormatName(rawValue: "tensorflow-bundle")
+}
+
 /// A TensorFlow V2 checkpoint, `PREFIX.index` and `PREFIX.data-NNNNN-of-NNNNN` (core/util/tensor_bundle):
 ///
 ///     index  = Table: "" → BundleHeader, tensor name → BundleEntry, slice key → BundleEntry

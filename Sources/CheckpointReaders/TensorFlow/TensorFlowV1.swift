@@ -1,6 +1,10 @@
 import CheckpointFormats
 import TensorIO
 
+extension FormatName {
+  public static let tensorFlowV1 = FormatName(rawValue: "tensorflow-v1")
+}
+
 /// A TensorFlow V1 checkpoint (core/util/tensor_slice_reader.cc, saved_tensor_slice.proto): the same table as a bundle's
 /// index, but the values are in it:
 ///

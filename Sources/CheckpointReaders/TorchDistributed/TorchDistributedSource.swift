@@ -1,6 +1,10 @@
 import CheckpointFormats
 import TensorIO
 
+extension FormatName {
+  public static let torchDistributed = FormatName(rawValue: "torch-distributed")
+}
+
 /// A folder of torch.distributed.checkpoint (torch/distributed/checkpoint/filesystem.py), given by its `.metadata`:
 ///
 ///     .metadata            a pickle: for each name the type, shape and chunks of a tensor, and where each chunk lies

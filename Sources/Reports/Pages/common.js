@@ -79,7 +79,7 @@ function percent(part) {
   return `${(Math.floor(part * 100 * 10 ** digits) / 10 ** digits).toFixed(digits)}%`;
 }
 
-// Colours
+// Colors
 
 const isDark = matchMedia("(prefers-color-scheme: dark)");
 

@@ -27,7 +27,7 @@ def fixture(name, alone=False):
     return register
 
 
-# safetensors' names of the element types, and TensorFlow's quantised ones with a Q in front.
+# safetensors' names of the element types, and TensorFlow's quantized ones with a Q in front.
 _DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",

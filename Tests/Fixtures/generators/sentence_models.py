@@ -44,7 +44,7 @@ def save(model, folder, **options):
 
 @fixture("sentence/modules")
 def all_modules(folder):
-    """Every mode of pooling, dense layers with and without bias, layer normalisation, length 1; in safetensors."""
+    """Every mode of pooling, dense layers with and without bias, layer normalization, length 1; in safetensors."""
     write(folder, safe_serialization=True)
 
 

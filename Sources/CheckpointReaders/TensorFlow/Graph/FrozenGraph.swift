@@ -1,6 +1,10 @@
 import CheckpointFormats
 import TensorIO
 
+extension FormatName {
+  public static let tensorFlowGraph = FormatName(rawValue: "tensorflow-graph")
+}
+
 /// A frozen graph: a `GraphDef` in which each variable has become a constant (`convert_variables_to_constants`).
 ///
 ///     GraphDef          1: NodeDef…
