@@ -11,6 +11,7 @@ final class CompositeSource: TensorSource {
   let imports: [ImportedGlobal]
   let code: [ContainedCode]
   let metadata: [(key: String, value: String)]
+  let config: JSON?
   private let parts: [any TensorSource]
   private let origins: [(part: Int, index: Int)]
 
@@ -42,6 +43,7 @@ final class CompositeSource: TensorSource {
       code.add(source.code)
     }
     format = parts.first?.source.format ?? .safetensors
+    config = parts.first?.source.config
     self.files = files
     self.tensors = tensors
     self.warnings = warnings

@@ -5,13 +5,18 @@ import TensorIO
 ///     bert_config.json, config.json, vocab.txt         in the folder of the checkpoint
 ///     NAME_config.json, NAME-config.json               of the checkpoint NAME.bin, NAME.ckpt, …
 ///     SAVED_MODEL/variables/variables.index            SAVED_MODEL, its assets/ and assets.extra/, and the folder above a version number
+///     SAVED/saved_model/1/variables/variables.index    SAVED (transformers' save_pretrained with saved_model=True)
 ///     KERAS_HUB/assets/tokenizer/vocabulary.txt        a preset of KerasHub
+///     SAVED/pytorch_model_fsdp_0/.metadata             SAVED (accelerate), and so of global_step10/ (DeepSpeed)
+///
+/// The folder that the user gave is searched too, where the checkpoint lies in one below it.
 package struct NearbyFiles {
   package let configPath: String?
   package let vocabularyPath: String?
 
-  package init(of checkpoint: String) {
-    let folders = Self.folders(of: checkpoint)
+  package init(of checkpoint: String, given: String? = nil) {
+    var folders = Self.folders(of: checkpoint)
+    if let given, FileSystem.isFolder(given), !folders.contains(given) { folders.append(given) }
     let stem = Self.stem(of: FileSystem.baseName(checkpoint))
     configPath = folders.lazy.compactMap { Self.config(in: $0, stem: stem) }.first
     vocabularyPath = folders.lazy.compactMap { Self.vocabulary(in: $0, stem: stem) }.first
@@ -45,12 +50,16 @@ package struct NearbyFiles {
       FileSystem.baseName(folder) == "variables" && FileSystem.baseName(checkpoint).hasPrefix("variables.")
     let model = isSavedModel ? above(folder) : folder
     if isSavedModel { folders += [model] + assets(of: model) }
-    // TensorFlow Serving has a folder for each version of a model.
-    if isSavedModel || FileSystem.isFile(FileSystem.join(model, "saved_model.pb")),
-      isVersion(FileSystem.baseName(model))
-    {
+    if isSavedModel || FileSystem.isFile(FileSystem.join(model, "saved_model.pb")) {
+      // TensorFlow Serving has a folder for each version of a model.
+      let isVersion = isVersion(FileSystem.baseName(model))
       folders += [above(model)] + assets(of: above(model))
+      if isVersion, FileSystem.baseName(above(model)) == savedModelFolder { folders.append(above(above(model))) }
     }
+    let isPart =
+      FileSystem.baseName(checkpoint) == TorchDistributedFormat.metadataName
+      || FileSystem.baseName(folder).hasPrefix(deepSpeedStep)
+    if isPart { folders.append(above(folder)) }
     return folders.filter(FileSystem.isFolder)
   }
 
@@ -63,6 +72,11 @@ package struct NearbyFiles {
     folder.contains("/") && FileSystem.isPlainName(FileSystem.baseName(folder))
       ? FileSystem.folder(of: folder) : FileSystem.join(folder, "..")
   }
+
+  /// The folder of the SavedModel that `save_pretrained(saved_model=True)` of `transformers` writes.
+  static let savedModelFolder = "saved_model"
+  /// The beginning of the name of a folder that DeepSpeed saves a step of the training in.
+  private static let deepSpeedStep = "global_step"
 
   static func isVersion(_ name: String) -> Bool {
     !name.isEmpty && name.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }

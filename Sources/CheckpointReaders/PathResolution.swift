@@ -116,6 +116,10 @@ struct PathResolution {
 
   private static let stateFile = "checkpoint", savedModel = "saved_model.pb"
   private static let variables = "variables/variables.index"
+  /// Of DeepSpeed: the name of the folder of the last step.
+  private static let latestStep = "latest"
+  /// And the name of the first of the files of its parts, none of which has the weights.
+  private static let zeroPart = "zero_pp_rank_0_"
 
   /// Names of pickles, and of what torch.save wrote for those who name it a tar. Next to a checkpoint they are label encoders
   /// and the like.
@@ -151,9 +155,13 @@ struct PathResolution {
       }
       let found = weights.filter { name in candidate.suffixes.contains { name.hasSuffix($0) } }
       if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
+      if found.count > 1, let part = found.first(where: { $0.hasPrefix(Self.zeroPart) }) {
+        return Result(path: FileSystem.join(folder, part), warnings: warnings)
+      }
       if found.count > 1 { throw severalCheckpoints(found, candidate, in: folder) }
     }
     if accepts(.pyTorch) {
+      if names.contains(Self.latestStep), let step = try deepSpeedStep(of: folder) { return try resolveFolder(step) }
       if let path = TorchDistributedFormat.metadata(inFolder: folder, names) {
         return Result(path: path, warnings: warnings)
       }
@@ -167,6 +175,12 @@ struct PathResolution {
     if accepts(.tensorFlow), let frozen = frozenGraph(names) {
       return Result(path: FileSystem.join(folder, frozen), warnings: warnings)
     }
+    if accepts(.tensorFlow), names.contains(NearbyFiles.savedModelFolder) {
+      let inner = FileSystem.join(folder, NearbyFiles.savedModelFolder)
+      if let names = try? FileSystem.names(inFolder: inner), let path = tensorFlowCheckpoint(in: inner, names) {
+        return Result(path: path, warnings: warnings)
+      }
+    }
     if !names.contains(where: TrainingFiles.isTrainingState), let error = UnknownFormat.error(forFolder: folder, names)
     {
       throw error
@@ -179,6 +193,14 @@ struct PathResolution {
     let ofSavedModels = [Self.savedModel, "keras_metadata.pb", "fingerprint.pb"]
     let graphs = names.filter { $0.hasSuffix(".pb") && !ofSavedModels.contains($0) }
     return graphs.count == 1 ? graphs[0] : nil
+  }
+
+  /// The folder of the step that DeepSpeed's file `latest` names; `nil` where there is none.
+  private func deepSpeedStep(of folder: String) throws(FormatError) -> String? {
+    let text = try FileSystem.text(FileSystem.join(folder, Self.latestStep), limit: 1 << 12)
+    let name = text.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
+    let step = FileSystem.join(folder, name)
+    return FileSystem.isPlainName(name) && FileSystem.isFolder(step) ? step : nil
   }
 
   /// The variables of a SavedModel: of the folder itself, or of its only version.

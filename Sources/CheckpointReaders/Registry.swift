@@ -162,7 +162,7 @@ public struct CheckpointOpener: Sendable {
         found: source.format.rawValue, expected: "a format of \(kind.title)",
         advice: found.map { .openAs(kind: $0.rawValue, title: $0.title) })
     }
-    let nearby = NearbyFiles(of: resolved.path)
+    let nearby = NearbyFiles(of: resolved.path, given: path)
     return OpenedCheckpoint(
       source: source, path: resolved.path, configPath: nearby.configPath, vocabularyPath: nearby.vocabularyPath,
       sentenceModules: nil,

@@ -53,6 +53,7 @@ public struct DequantizedSource: TensorSource {
   public var imports: [ImportedGlobal] { base.imports }
   public var code: [ContainedCode] { base.code }
   public var metadata: [(key: String, value: String)] { base.metadata }
+  public var config: JSON? { base.config }
 
   /// The type in which a tensor is stored.
   package func storedType(ofTensorAt index: Int) -> ElementType { base.tensors[indices[index].tensor].elementType }

@@ -53,6 +53,7 @@ struct RenamedSource: GraphCarrier {
   var code: [ContainedCode] { base.code }
   var graph: TensorFlowGraph? { (base as? any GraphCarrier)?.graph }
   var metadata: [(key: String, value: String)] { base.metadata }
+  var config: JSON? { base.config }
 
   func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
     try base.withBytes(ofTensorAt: index, body)

@@ -18,6 +18,7 @@ public struct SourceModel: Sendable {
   public let options: SourceOptions
   /// What the options changed, in sentences.
   package let optionNotes: [String]
+  private let adapted: AdaptedSource?
 
   /// What to do with a pickle that imports something dangerous. Nothing of it is run in any case.
   public enum DangerousContent: Sendable {
@@ -53,11 +54,16 @@ public struct SourceModel: Sendable {
     self.config = applied.adjusted(found.json)
     configPath = found.path
     self.options = options
-    optionNotes = applied.notes
+    optionNotes = applied.notes + [applied.adapter == nil ? opened.noteOfAdapter : nil].compactMap(\.self)
+    adapted = applied.adapted
   }
 
   /// The plan that makes a native model of this checkpoint as its options ask, with tied tensors compared.
-  public func plan() throws -> MappingPlan { try unresolvedPlan().resolvingTies(in: tensors) }
+  public func plan() throws -> MappingPlan {
+    var plan = try unresolvedPlan().resolvingTies(in: tensors)
+    if let adapted { try plan.checkTies(of: adapted, file: checkpoint.path) }
+    return plan
+  }
 
   /// The same plan before tied tensors are compared: nothing but names, shapes and the config is looked at.
   func unresolvedPlan() throws -> MappingPlan {
@@ -135,8 +141,8 @@ package struct ConfigFile {
   /// `nil` for one that the checkpoint itself carries.
   package let path: String?
 
-  /// The config given, else the one in a native file, else the one in the checkpoint's folder. The modules of a
-  /// sentence-transformers folder are part of it in any case.
+  /// The config given, else the one in a native file, else the one in the checkpoint's folder, else the one that a pickle
+  /// contains. The modules of a sentence-transformers folder are part of it in any case.
   package init(for checkpoint: OpenedCheckpoint, given: String?) throws {
     var config: JSON?
     if given == nil, let own = try Self.embedded(in: checkpoint.source) {
@@ -144,7 +150,7 @@ package struct ConfigFile {
       path = nil
     } else {
       path = given ?? checkpoint.configPath
-      config = try path.map(Self.read)
+      config = try path.map(Self.read) ?? checkpoint.source.config
     }
     if let modules = checkpoint.sentenceModules {
       config = config ?? .object([])

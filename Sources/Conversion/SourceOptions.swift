@@ -135,6 +135,7 @@ extension OpenedCheckpoint {
       let merged = try AdaptedSource(base: DequantizedSource(base) ?? base, adapter: adapter, file: path)
       applied.notes.append(merged.note)
       applied.adapter = adapter
+      applied.adapted = merged
       applied.checkpoint = applied.checkpoint.replacing(source: merged)
     }
     return applied
@@ -147,6 +148,7 @@ package struct AppliedOptions {
   package var notes: [String] = []
   package var takesAverages = false
   var adapter: LoRAAdapter?
+  var adapted: AdaptedSource?
 
   package init(checkpoint: OpenedCheckpoint) { self.checkpoint = checkpoint }
 

@@ -13,7 +13,8 @@ extension MappingPlan {
     plan.copies = []
     var leftOut: Set<Int> = []
     var isUntied = false
-    for copy in copies {
+    // What becomes of a bias depends on the weight next to it.
+    for copy in copies.filter({ !isBias($0) }) + copies.filter(isBias) {
       let base = targets[copy.base]
       let name = source.tensors[copy.source].name
       let candidate =
@@ -29,6 +30,9 @@ extension MappingPlan {
         throw FormatError(
           .mismatch, "an alias of \(base.info.name) has different values", tensor: name,
           advice: "Remove the wrong one from the checkpoint.")
+      } else if isBias(copy), let target = copy.target {
+        plan.takeOneBias(target, copy.base, in: source, hasOwnWeight: isUntied)
+        leftOut.insert(target)
       } else {
         isUntied = true
         plan.notes.append(
@@ -37,7 +41,7 @@ extension MappingPlan {
             "\(candidate.info.name) differs from \(base.info.name), to which it is usually tied: kept"))
       }
     }
-    plan.targets = targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
+    plan.targets = plan.targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
     // Readers of the config would otherwise tie the weights again, or look for weights that are not there.
     if isUntied {
       plan.config.set("tie_word_embeddings", .bool(false))
@@ -52,11 +56,35 @@ extension MappingPlan {
 }
 
 extension MappingPlan {
+  private func isBias(_ copy: Copy) -> Bool {
+    !copy.isAlias && copy.target.map { targets[$0].info.name.hasSuffix(".bias") } == true
+  }
+
+  /// A decoder's bias that differs from the head's, of which it is only another name: `transformers` takes the head's, and a
+  /// decoder with weights of its own, as an adapter leaves it, adds its own bias. One of them is written, as the head's.
+  private mutating func takeOneBias(_ own: Int, _ base: Int, in source: any TensorSource, hasOwnWeight: Bool) {
+    let (decoder, head) = (targets[own], targets[base])
+    let (taken, other) = hasOwnWeight ? (decoder, head) : (head, decoder)
+    if hasOwnWeight {
+      targets[base] = Target(
+        info: TensorInfo(name: head.info.name, elementType: decoder.info.elementType, shape: head.info.shape)
+          ?? head.info, operation: decoder.operation, sources: decoder.sources)
+    }
+    let (kept, dropped) = (source.tensors[taken.sources[0]].name, source.tensors[other.sources[0]].name)
+    report.moveToDropped(
+      .init(name: dropped, cause: .tied(to: head.info.name), rule: "tied", reason: "\(kept) is taken in its place"))
+    notes.append(
+      MappingNote(
+        .untied(other.info.name),
+        "\(dropped) differs from \(kept), though both are one bias: \(kept) is taken, as "
+          + (hasOwnWeight ? "the decoder has weights of its own" : "transformers does")))
+  }
+
   /// A config may say that the output weights are not tied, of a file that has none of their own: then they can only be
   /// the embeddings, and a reader that believed the config would look for weights that are nowhere.
   fileprivate mutating func tieMissingOutputWeights() {
     guard config["tie_word_embeddings"] == .bool(false), !tiedTargets.isEmpty,
-      !targets.contains(where: { tiedTargets.contains($0.info.name) })
+      !targets.contains(where: { tiedTargets[$0.info.name] != nil })
     else { return }
     config.set("tie_word_embeddings", .bool(true))
     notes.append(

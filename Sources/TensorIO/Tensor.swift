@@ -77,6 +77,8 @@ public protocol TensorSource: Sendable {
   var code: [ContainedCode] { get }
   /// Values other than the tensors, as text.
   var metadata: [(key: String, value: String)] { get }
+  /// The model's config, where the checkpoint itself contains one.
+  var config: JSON? { get }
 
   /// Calls `body` with the contiguous, row-major, little-endian bytes of a tensor, after every checksum that the
   /// format has was verified. Throws ``FormatError`` for damage, and what `body` throws.
@@ -95,6 +97,7 @@ extension TensorSource {
   public var imports: [ImportedGlobal] { [] }
   public var code: [ContainedCode] { [] }
   public var metadata: [(key: String, value: String)] { [] }
+  public var config: JSON? { nil }
 
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
     try withBytes(ofTensorAt: index, body)

@@ -63,6 +63,20 @@ extension DialectParser {
     return result
   }
 
+  func parseWrittenWords(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
+    var result: [String: [String: String]] = [:]
+    for (key, entry) in try value.map("writes") {
+      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
+        throw entry.fail("'writes' names '\(key)', which is no key of the config that lists its words")
+      }
+      for (word, text) in try entry.map("the words of '\(key)'") {
+        guard known.words.contains(word) else { throw text.fail("'\(word)' is no word of '\(key)'") }
+        result[key, default: [:]][word] = try text.string("a word of the program")
+      }
+    }
+    return result
+  }
+
   func parseMeanings(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
     var result: [String: [String: String]] = [:]
     for (key, entry) in try value.map("means") {

@@ -53,7 +53,8 @@ struct DialectParser {
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
       defaults: try fields["defaults"].map(parseDefaults) ?? [:],
       meanings: try fields["means"].map(parseMeanings) ?? [:],
-      variations: try fields["varies"].map(parseVariations) ?? [:], note: try fields["note"]?.string("note"),
+      variations: try fields["varies"].map(parseVariations) ?? [:],
+      writtenWords: try fields["writes"].map(parseWrittenWords) ?? [:], note: try fields["note"]?.string("note"),
       exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [],
       fixed: try fields["fixed"].map(parseFixed) ?? [:], zeros: zeros)
     return Dialect(names: names, content: .made(content))
@@ -63,7 +64,7 @@ struct DialectParser {
     "root", "anchors", "identity", "convention", "replace", "groups", "below", "separate_heads", "rename", "transpose",
     "reshape",
     "split", "concat", "alias", "also", "drop", "variant_of", "for", "when", "config", "spellings", "note",
-    "export_where", "first_layer", "defaults", "means", "varies", "renumber", "fixed",
+    "export_where", "first_layer", "defaults", "means", "varies", "writes", "renumber", "fixed",
     "zeros", "zeros_before",
   ]
 

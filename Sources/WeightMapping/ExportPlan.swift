@@ -44,21 +44,24 @@ extension Dialect {
   ) throws(FormatError) -> (JSON, [MappingNote]) {
     var result = config
     var notes: [MappingNote] = []
-    for (key, meanings) in content.meanings.sorted(by: { $0.key < $1.key }) {
+    for (key, words) in content.writtenWords.sorted(by: { $0.key < $1.key }) {
       guard let word = config[key]?.stringValue else { continue }
+      // Several words of `transformers` are one function.
       let function = model.activation(named: word)
-      if let own = meanings.keys.sorted().first(where: {
-        meanings[$0] == word || function != nil && model.activation(named: meanings[$0] ?? "") == function
-      }) {
-        result.set(key, .string(own))
-        notes.append(MappingNote(.reworded(key: key), "\(key) '\(word)' is called '\(own)' in \(name)"))
-      } else if let other = meanings[word] {
+      let own =
+        words[word]
+        ?? words.sorted { $0.key < $1.key }
+        .first { function != nil && model.activation(named: $0.key) == function }?.value
+      guard let own else {
         throw FormatError(
-          .unsupported,
-          "\(name) has no word for \(key) '\(word)'\(Self.form(model, word)): what it calls so is '\(other)'\(Self.form(model, other))",
-          file: file, expected: "a model whose \(key) is \(meanings.values.sorted().joined(separator: " or "))",
-          advice: "Its program would compute other numbers than this model.")
+          .unsupported, "\(name) has no word for \(key) '\(word)'\(Self.form(model, word))", file: file,
+          expected: "a model whose \(key) is \(words.keys.sorted().joined(separator: " or "))",
+          advice: "Its program would refuse the config, or compute other numbers than this model.")
       }
+      guard own != word else { continue }
+      result.set(key, .string(own))
+      notes.append(
+        MappingNote(.reworded(key: key), "\(key) '\(word)'\(Self.form(model, word)) is called '\(own)' in \(name)"))
     }
     for (key, variations) in content.variations.sorted(by: { $0.key < $1.key }) {
       guard let word = config[key]?.stringValue else { continue }

@@ -152,11 +152,15 @@ public struct Mapper: Sendable {
     return planDraft(of: source, config: config, conflicts: [foreign].compactMap(\.self), allowed: allowed)
   }
 
-  /// The names of the tied tensors whose group is there.
-  private func tiedTargets(of table: MappingTable, in targets: [MappingPlan.Target]) -> Set<String> {
+  /// The names of the tied tensors whose group is there, each with what it is tied to.
+  private func tiedTargets(of table: MappingTable, in targets: [MappingPlan.Target]) -> [String: String] {
     let names = Set(targets.map(\.info.name))
     let present = Set(table.tensors.filter { names.contains($0.pattern.text) }.map(\.group))
-    return Set(table.tensors.filter { $0.tiedTo != nil && present.contains($0.group) }.map(\.pattern.text))
+    var tied: [String: String] = [:]
+    for tensor in table.tensors where present.contains(tensor.group) {
+      if let base = tensor.tiedTo { tied[tensor.pattern.text] = table.tensors[base].pattern.text }
+    }
+    return tied
   }
 
   /// The report of tensors that no table converts.

@@ -13,6 +13,8 @@ extension Mapper {
 
   func notConvertible(_ family: KnownFamily, _ config: SourceConfig, _ file: String) -> FormatError {
     guard recognizer.hasTable(family) else {
+      // Several families have these names; the config says which it is.
+      if config.modelType != family.family, let error = otherModel(config, file) { return error }
       return FormatError(
         .unrecognized, "this is \(family.description): no table converts '\(family.family)' models", file: file,
         expected: convertible, advice: family.advice)

@@ -37,8 +37,8 @@ public struct MappingPlan: Sendable {
   /// What was assumed, inferred or changed.
   public package(set) var notes: [MappingNote]
   package var copies: [Copy] = []
-  /// Names of the targets that are tied to others as a rule, of heads that are there.
-  package var tiedTargets: Set<String> = []
+  /// Names of the targets that are tied to others as a rule, of heads that are there, each with what it is tied to.
+  package var tiedTargets: [String: String] = [:]
 
   /// Config keys whose values rest on an assumption, with these values.
   public var assumed: [(key: String, value: JSON)] {

@@ -31,6 +31,54 @@ import Testing
     }
   }
 
+  /// `save_pretrained(saved_model=True)` of `transformers` leaves the config two folders above the SavedModel.
+  @Test(arguments: ["m", "m/saved_model", "m/saved_model/1"]) func theConfigOfASavedModelOfTransformers(path: String)
+    throws
+  {
+    for name in ["m", "m/saved_model", "m/saved_model/1", "m/saved_model/1/variables"] { folder.makeFolder(name) }
+    for name in ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"] {
+      _ = try folder.copy(fixture("tensorflow/graph-v2/\(name)"), as: "m/saved_model/1/\(name)")
+    }
+    _ = try folder.write(Array("{}".utf8), "m/config.json")
+    let opened = try CheckpointOpener().open(folder.file(path))
+    #expect(FileSystem.isSameFile(try #require(opened.configPath), folder.file("m/config.json")))
+  }
+
+  /// accelerate's FSDP and DeepSpeed save the weights in a folder of their own, the config next to it.
+  @Test func theConfigNextToTheFolderOfTheWeights() throws {
+    for name in ["d", "d/global_step10", "f", "f/pytorch_model_fsdp_0"] { folder.makeFolder(name) }
+    let state = "d/global_step10/mp_rank_00_model_states.pt"
+    _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: state)
+    _ = try folder.copy(
+      fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "d/global_step10/zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    _ = try folder.write(Array("global_step10\n".utf8), "d/latest")
+    for name in [".metadata", "__0_0.distcp"] {
+      _ = try folder.copy(fixture("torch/distributed/rank/\(name)"), as: "f/pytorch_model_fsdp_0/\(name)")
+    }
+    for name in ["d", "f"] { _ = try folder.write(Array("{}".utf8), "\(name)/config.json") }
+    for (path, config) in [
+      ("d", "d"), ("d/global_step10", "d"), (state, "d"), ("f", "f"), ("f/pytorch_model_fsdp_0", "f"),
+    ] {
+      let opened = try CheckpointOpener().open(folder.file(path))
+      let found = try #require(opened.configPath, "\(path)")
+      #expect(FileSystem.isSameFile(found, folder.file("\(config)/config.json")), "\(path): \(found)")
+    }
+  }
+
+  /// None of the files of ZeRO-3 has the weights; the reader of the first says so.
+  @Test func thePartsOfZeRO() throws {
+    folder.makeFolder("global_step5")
+    for rank in 0..<2 {
+      _ = try folder.copy(
+        fixture("torch/bert-tiny-zip/pytorch_model.bin"),
+        as: "global_step5/zero_pp_rank_\(rank)_mp_rank_00_model_states.pt")
+    }
+    _ = try folder.write(Array("global_step5".utf8), "latest")
+    #expect(FileSystem.baseName(try CheckpointOpener().open(folder.path).path).hasPrefix("zero_pp_rank_0_"))
+    _ = try folder.write(Array("../elsewhere".utf8), "latest")
+    #expect(throws: FormatError.self) { try CheckpointOpener().open(folder.path) }
+  }
+
   @Test func theNearestGoesFirst() throws {
     try savedModel(["m/bert_config.json", "m/7/config.json", "m/7/assets/vocab.txt", "m/vocab.txt"])
     let opened = try CheckpointOpener().open(folder.file("m"))

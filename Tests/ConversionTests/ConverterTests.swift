@@ -33,6 +33,27 @@ import WeightMapping
     #expect(kernel[4..<8] == weight[(Size.inner * 4)..<(Size.inner * 4 + 4)])
   }
 
+  /// google-research/bert has four words: its gelu is the tanh form today and was the other one before.
+  @Test(arguments: [
+    ("gelu_new", "gelu"), ("gelu_pytorch_tanh", "gelu"), ("gelu_fast", "gelu"), ("gelu", "gelu"),
+    ("gelu_python", "gelu"),
+    ("relu", "relu"), ("tanh", "tanh"), ("linear", "linear"), ("silu", nil), ("quick_gelu", nil),
+  ]) func exportWritesTheWordsOfTheProgram(word: String, expected: String?) throws {
+    var config = config
+    config.set("hidden_act", .string(word))
+    func exported() throws -> JSON {
+      try mapper().exportPlan(
+        for: transformersTensors().tensors, file: "m", config: config, family: "bert", dialect: "google-tf1"
+      ).config
+    }
+    if let expected {
+      #expect(try exported()["hidden_act"] == .string(expected))
+    } else {
+      let error = #expect(throws: FormatError.self) { try exported() }
+      #expect(error?.kind == .unsupported && error?.problem.contains("no word for hidden_act '\(word)'") == true)
+    }
+  }
+
   @Test func exportRefusesWhatADialectHasNoNameFor() throws {
     var native = transformersTensors()
     native.add("stray", [1])

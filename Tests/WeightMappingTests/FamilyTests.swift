@@ -64,14 +64,15 @@ import WeightMapping
     ("MobileBertForMaskedLM", "cls.predictions.decoder.weight", "mobilebert.embeddings.word_embeddings.weight"),
     ("MPNetForMaskedLM", "lm_head.decoder.weight", "mpnet.embeddings.word_embeddings.weight"),
   ])
-  func tiedCopiesAreLeftOutAndOthersKept(name: String, copy: String, original: String) throws {
+  func tiedCopiesAreLeftOutAndOtherWeightsKept(name: String, copy: String, original: String) throws {
     var (tied, config) = try fake(name)
     let shape = try #require(tied.index(ofTensor: original).map { tied.tensors[$0].shape })
     var untied = tied
     tied.add(copy, shape, seed: original)
     untied.add(copy, shape)
     #expect(try !plan(tied, config).names.contains(copy))
-    #expect(try plan(untied, config).names.contains(copy))
+    // Of two biases one is taken.
+    #expect(try plan(untied, config).names.contains(copy) == copy.hasSuffix(".weight"))
     tied.remove(original)
     #expect(try convert(tied, config).bytes(original) == tied.bytes(copy))
   }

@@ -74,6 +74,25 @@ import WeightMapping
     #expect(made.notes.contains { $0.kind == .untied("cls.predictions.decoder.weight") })
   }
 
+  /// Both names are of one bias. A file in which they differ was put together: `transformers` takes the head's, but for a
+  /// decoder with weights of its own, whose bias is next to them.
+  @Test(arguments: [false, true]) func ofTwoBiasesOneIsTaken(hasOwnWeight: Bool) throws {
+    var source = transformersTensors()
+    if hasOwnWeight { source.add("cls.predictions.decoder.weight", [Size.vocabulary, Size.hidden]) }
+    source.add("cls.predictions.decoder.bias", [Size.vocabulary])
+    let made = try plan(source)
+    let (taken, other) =
+      hasOwnWeight
+      ? ("cls.predictions.decoder.bias", "cls.predictions.bias")
+      : ("cls.predictions.bias", "cls.predictions.decoder.bias")
+    #expect(Set(made.names) == names.union(hasOwnWeight ? ["cls.predictions.decoder.weight"] : []))
+    let bias = try #require(made.targets.first { $0.info.name == "cls.predictions.bias" })
+    #expect(bias.sources.map { source.tensors[$0].name } == [taken])
+    #expect(made.report.dropped.contains { $0.name == other && $0.reason.contains(taken) })
+    #expect(made.notes.contains { $0.kind == .untied(other) })
+    #expect((made.config["tie_word_embeddings"] == .bool(false)) == hasOwnWeight)
+  }
+
   @Test func aTiedTensorStandsInForItsBase() throws {
     let source = transformersTensors().renamed { $0 == "cls.predictions.bias" ? "cls.predictions.decoder.bias" : $0 }
     #expect(Set(try plan(source).names) == names)

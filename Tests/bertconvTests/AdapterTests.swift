@@ -4,8 +4,8 @@ import Testing
 
 @Suite("Adapters and renamed names, end to end") struct AdapterTests {
   /// The merged model computes what PEFT's does, and is compared with the base and the adapter.
-  @Test(arguments: ["lora", "rank-stabilized", "dora"]) func aMergedAdapterComputesWhatPEFTComputes(name: String) throws
-  {
+  @Test(arguments: ["lora", "rank-stabilized", "dora", "biases-of-lora", "all-biases"])
+  func aMergedAdapterComputesWhatPEFTComputes(name: String) throws {
     let folder = TemporaryFolder()
     let output = folder.file("out.safetensors")
     let base = fixture("adapters/\(name)/base")
@@ -20,6 +20,26 @@ import Testing
     #expect(alone.status == 2 && alone.both.contains("--adapter"), "\(alone.both)")
     #expect(try Program.run(["diff", base, output] + adapter).status == 0)
     #expect(try Program.run(["inspect", base] + adapter).both.contains("every tensor is accounted for"))
+  }
+
+  /// As a folder is in which a training has left both.
+  @Test func theAdapterCountsWhereItsBaseLiesNextToIt() throws {
+    let folder = TemporaryFolder()
+    for path in [
+      "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base/model.safetensors", "base/config.json",
+    ] {
+      _ = try folder.copy(fixture("adapters/lora/\(path)"))
+    }
+    let output = folder.file("out.safetensors")
+    let base = fixture("adapters/lora/base")
+    let converted = try Program.run("convert", "auto-to-native", base, "-o", output, "--adapter", folder.path)
+    #expect(converted.status == 0 && converted.both.contains("adapter_model.safetensors: 4 weights changed"))
+    #expect(
+      try Program.run("verify", output, "--fixtures", fixture("adapters/lora/reference.npz"), "--tolerance", "1e-5")
+        .status == 0)
+    let alone = try Program.run("convert", "auto-to-native", folder.path, "-o", folder.file("alone"))
+    #expect(
+      alone.status == 0 && alone.both.contains("adapter_model.safetensors is an adapter (PEFT), which is not merged"))
   }
 
   @Test func anAdapterAloneAsksForItsBase() throws {

@@ -252,6 +252,24 @@ struct EndToEndTests {
     #expect(try Program.run("diff", again, native).status == 0)
   }
 
+  /// Positions counted from padding 0, an activation, the heads and the family itself are in the pickle alone.
+  @Test(arguments: ["roberta-module", "distilbert-state"]) func theConfigInAPickleCounts(name: String) throws {
+    let folder = TemporaryFolder()
+    let source = try folder.copy(fixture("torch/configs/\(name).pt"))
+    let output = folder.file("out.safetensors")
+    let converted = try Program.run("convert", "pytorch-to-native", source, "-o", output)
+    #expect(converted.status == 0 && !converted.both.contains("assumed"), "\(converted.both)")
+    let verified = try Program.run(
+      "verify", output, "--fixtures", fixture("torch/configs/\(name).npz"), "--tolerance", "1e-5")
+    #expect(verified.status == 0, "\(verified.both)")
+    let inspected = try JSON.parse(try Program.run("inspect", source, "--json").output)
+    #expect(inspected["conflicts"]?.elements?.isEmpty == true && inspected["notes"]?.elements?.isEmpty == true)
+    if name.hasPrefix("roberta") { #expect(inspected["model_config"]?["id2label"]?["2"]?.stringValue == "I") }
+    // A config that is given goes first.
+    let other = try folder.write(Array(#"{"model_type": "electra"}"#.utf8), "other.json")
+    #expect(try Program.run("convert", "auto-to-native", source, "-o", folder.file("x"), "--config", other).status == 2)
+  }
+
   @Test func aHostilePickleIsRefusedAndNothingRuns() throws {
     let folder = TemporaryFolder()
     for name in ["system-zip.pt", "system-legacy.pt"] {

@@ -17,6 +17,7 @@ final class TorchSource: TensorSource {
   let imports: [ImportedGlobal]
   let code: [ContainedCode]
   let metadata: [(key: String, value: String)]
+  let config: JSON?
 
   /// Where the bytes of a storage are.
   enum Content: Sendable {
@@ -51,6 +52,7 @@ final class TorchSource: TensorSource {
     self.isBigEndian = isBigEndian
     views = found.tensors.map { machine.tensors[$0.tensor] }
     self.metadata = metadata + found.texts
+    config = PickledConfig.find(in: root, machine)
 
     // Storages that several tensors view
     var users = [Int](repeating: 0, count: machine.storages.count)

@@ -114,6 +114,7 @@ public final class ShardedSource: TensorSource {
   public var imports: [ImportedGlobal] { whole.imports }
   public var code: [ContainedCode] { whole.code }
   public var metadata: [(key: String, value: String)] { whole.metadata }
+  public var config: JSON? { whole.config }
 
   public func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
     try whole.withBytes(ofTensorAt: index, body)

@@ -11,6 +11,9 @@ struct AdaptedSource: TensorSource {
   let tensors: [TensorInfo]
   let files: [SourceFile]
   let note: String
+  /// The names of the base's tensors that the adapter replaces, and of those that it changes.
+  let replacedNames: Set<String>
+  let mergedNames: Set<String>
   private let base: any TensorSource
   private let adapter: LoRAAdapter
   private let contents: [Content]
@@ -62,6 +65,8 @@ struct AdaptedSource: TensorSource {
       tensors.append(own(index, name: name))
       contents.append(.adapter(index))
     }
+    replacedNames = Set(replaced.keys.map { base.tensors[$0].name })
+    mergedNames = Set(merged.keys.map { base.tensors[$0].name })
     self.base = base
     self.adapter = adapter
     self.tensors = tensors
@@ -77,6 +82,7 @@ struct AdaptedSource: TensorSource {
   var imports: [ImportedGlobal] { base.imports + adapter.source.imports.filter { !base.imports.contains($0) } }
   var code: [ContainedCode] { base.code }
   var metadata: [(key: String, value: String)] { base.metadata }
+  var config: JSON? { base.config }
 
   func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
     switch contents[index] {

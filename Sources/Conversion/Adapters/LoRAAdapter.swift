@@ -11,6 +11,7 @@ import TensorIO
 ///       base_model.model.MODULE.lora_embedding_A [r, rows], lora_embedding_B [columns, r]      W + scale · (B·A)ᵀ
 ///       base_model.model.MODULE.lora_magnitude_vector [out]      of DoRA (Liu et al. 2024): each row gets this length
 ///       base_model.model.MODULE.weight      of modules_to_save: stands in place of the base's
+///       base_model.model.MODULE.base_layer.bias      of an adapter that trains biases
 ///
 /// scale is lora_alpha / r, or lora_alpha / √r with use_rslora. Source: PEFT 0.21, tuners/lora and utils/save_and_load.py.
 struct LoRAAdapter {
@@ -33,10 +34,13 @@ struct LoRAAdapter {
   private(set) var updates: [String: Update] = [:]
   /// Tensors that stand in place of the base's, or come to them, by name.
   private(set) var replacements: [String: Int] = [:]
+  /// Those of them that are of modules_to_save.
+  private var savedModules: Set<String> = []
   private let config: JSON
   private let configFile: String
 
   static let configName = "adapter_config.json"
+  static let weightNames = ["adapter_model.safetensors", "adapter_model.bin"]
   private static let mergeWithPEFT: FormatError.Advice =
     "Merge it with PEFT (merge_and_unload), save the model, and convert that."
 
@@ -48,7 +52,9 @@ struct LoRAAdapter {
     }
     configFile = FileSystem.join(folder, Self.configName)
     config = try JSON.parse(try FileSystem.text(configFile, limit: 16 << 20), file: configFile)
-    let checkpoint = try CheckpointOpener().open(folder)
+    // A base model may lie in the same folder.
+    let own = Self.weightNames.map { FileSystem.join(folder, $0) }.first(where: FileSystem.isFile)
+    let checkpoint = try CheckpointOpener().open(own ?? folder)
     try checkpoint.refuseDangerousContent()
     source = checkpoint.source
     file = checkpoint.path
@@ -190,7 +196,20 @@ struct LoRAAdapter {
     if let range = name[...].firstRange(ofBytes: ".modules_to_save.") {
       let rest = name[range.upperBound...].split(separator: ".")
       name = String(name[..<range.lowerBound]) + "." + (rest.last.map(String.init) ?? "")
+      guard savedModules.insert(name).inserted else { throw twice(tensor) }
+      // With trained biases the file has the base's as well, which PEFT does not load.
+      replacements[name] = index
+      return
     }
+    if let range = name[...].firstRange(ofBytes: ".base_layer.") {
+      guard name.hasSuffix(".base_layer.bias") else {
+        throw FormatError(
+          .unsupported, "the adapter's file has the base model's weights too", file: file, tensor: tensor.name,
+          advice: Self.mergeWithPEFT)
+      }
+      name = name[..<range.lowerBound] + ".bias"
+    }
+    if savedModules.contains(name) { return }
     guard replacements.updateValue(index, forKey: name) == nil else { throw twice(tensor) }
   }
 
@@ -202,6 +221,15 @@ struct LoRAAdapter {
 }
 
 extension OpenedCheckpoint {
+  /// What is said where an adapter lies next to its base model: `transformers` would load both.
+  var noteOfAdapter: String? {
+    let folder = FileSystem.folder(of: path)
+    guard FileSystem.isFile(FileSystem.join(folder, LoRAAdapter.configName)),
+      let name = LoRAAdapter.weightNames.first(where: { FileSystem.isFile(FileSystem.join(folder, $0)) })
+    else { return nil }
+    return "\(FileSystem.join(folder, name)) is an adapter (PEFT), which is not merged: this is the base model alone"
+  }
+
   /// Throws where the checkpoint is an adapter without its base model.
   func refuseAdapterAlone() throws(FormatError) {
     let config = FileSystem.join(FileSystem.folder(of: path), LoRAAdapter.configName)

@@ -23,7 +23,8 @@ def write(folder, config, class_name="BertForSequenceClassification", base_class
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed + 1)
         for name, parameter in wrapped.named_parameters():
-            if "lora_" in name or "modules_to_save" in name:
+            is_bias = name.endswith("bias") and parameter.requires_grad
+            if "lora_" in name or "modules_to_save" in name or is_bias:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2 + ("magnitude" in name))
     wrapped.save_pretrained(str(folder / "adapter"))
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
@@ -59,3 +60,15 @@ def rank_stabilized(folder):
 def dora(folder):
     """DoRA (Liu et al. 2024): the rows of the merged weights get lengths of their own."""
     write(folder, lora(use_dora=True, target_modules=["query", "output.dense"]), seed=905)
+
+
+@fixture("adapters/biases-of-lora")
+def biases_of_lora(folder):
+    """The biases of the changed layers are trained too: they are below base_layer in the file."""
+    write(folder, lora(bias="lora_only"), seed=907)
+
+
+@fixture("adapters/all-biases")
+def all_biases(folder):
+    """All biases are trained: the file has the classifier's twice, as its own and as that of the module that is saved."""
+    write(folder, lora(bias="all", target_modules=["query"]), seed=909)

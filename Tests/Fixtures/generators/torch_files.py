@@ -15,7 +15,9 @@ import tarfile
 import google_layout
 import torch
 
-from . import expected_torch, fixture, micro_bert, tiny_bert, vocabulary, write_expected, write_json
+from . import (
+    expected_torch, fixture, micro_bert, micro_model, tiny_bert, vocabulary, write_expected, write_json, write_reference,
+)  # fmt: skip
 
 
 class _SerialisationStrings(type(str)):
@@ -177,6 +179,21 @@ class Scripted(torch.jit.ScriptModule):
         self.register_buffer("offset", torch.randn(3, generator=generator))
         # From a string, so that the archive's debug records name no file of this machine.
         self.define("def forward(self, x):\n    return torch.matmul(x, self.weight.t()) + self.offset\n")
+
+
+@fixture("torch/configs")
+def configs_in_pickles(folder):
+    """A whole model of transformers, whose config is an object in it, and a state dict next to its config.
+
+    Nothing else says that these are a RoBERTa and a DistilBERT, how they count positions, or which activation they have.
+    """
+    roberta = micro_model("RobertaForTokenClassification", 911, pad_token_id=0, id2label={0: "O", 1: "B", 2: "I"})
+    torch.save(roberta, folder / "roberta-module.pt")
+    write_reference(roberta, folder / "roberta-module.npz", 2, 6, 911)
+    distilbert = micro_model("DistilBertModel", 913, activation="relu", n_heads=4)
+    state = {"config": distilbert.config.to_dict(), "state_dict": distilbert.state_dict(), "epoch": 3}
+    torch.save(state, folder / "distilbert-state.pt")
+    write_reference(distilbert, folder / "distilbert-state.npz", 2, 6, 913)
 
 
 @fixture("torch/script")
