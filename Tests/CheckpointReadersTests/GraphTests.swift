@@ -113,6 +113,16 @@ private struct ProtoBuilder {
     #expect(opened.warnings.contains { $0.contains("model.ckpt.meta cannot be read") })
   }
 
+  /// The graph of a training has those of its optimizer, which change variables and nothing else.
+  @Test(arguments: ["Adam", "GradientDescent", "Momentum", "Adagrad", "RMSProp", "Adadelta", "Ftrl"])
+  func theOperatorsOfOptimizersAreHarmless(name: String) {
+    var operators = ["Apply\(name)", "ResourceApply\(name)"]
+    if !["Adam", "GradientDescent"].contains(name) {
+      operators += ["SparseApply\(name)", "ResourceSparseApply\(name)"]
+    }
+    for name in operators { #expect(GraphOperators.harmless.contains(name), "\(name)") }
+  }
+
   @Test func otherFilesAreNoGraphs() {
     for bytes in [[], [0x0A], [0x0A, 0x02, 0x0A, 0x00], Array("\n\u{3}abc".utf8), [0x08, 0x01, 0x12, 0x00]] as [[UInt8]]
     {

@@ -40,6 +40,19 @@ import WeightMapping
     #expect(text.split(separator: "\n").count < 4)
   }
 
+  /// Several families have the names of a BART; the config says which it is.
+  @Test func theConfigNamesAFamilyWithoutATable() {
+    var source = MemorySource()
+    for name in ["model.encoder.layers.0.self_attn.q_proj.weight", "model.decoder.layers.0.encoder_attn.q_proj.weight"]
+    {
+      source.add(name, [4, 4])
+    }
+    #expect(failure(source, nil).contains("this is a BART"))
+    #expect(failure(source, .object([.init("model_type", .string("bart"))])).contains("this is a BART"))
+    let whisper = failure(source, .object([.init("model_type", .string("whisper"))]))
+    #expect(whisper.contains("'whisper' model, which is not converted") && !whisper.contains("BART"))
+  }
+
   @Test func aRoBERTaWithoutPrefixIsNotTakenForABERT() throws {
     var source = transformersTensors(heads: false).renamed { String($0.dropFirst(5)) }
     source.remove("embeddings.position_embeddings.weight")
