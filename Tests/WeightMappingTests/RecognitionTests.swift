@@ -24,6 +24,20 @@ import WeightMapping
     ("mobilebert", ["bert/embeddings/embedding_transformation/kernel"]),
     ("mobilebert", ["embeddings.embedding_transformation.weight"]),
     ("llama", ["model.layers.31.self_attn.q_proj.weight", "model.layers.31.mlp.gate_proj.weight"]),
+    ("layoutlm", ["layoutlm.embeddings.x_position_embeddings.weight"]),
+    ("visual_bert", ["visual_bert.embeddings.visual_projection.weight"]),
+    ("tapas", ["tapas.embeddings.token_type_embeddings_6.weight"]),
+    ("lxmert", ["encoder.x_layers.2.visual_attention.att.query.weight"]),
+    ("markuplm", ["embeddings.xpath_embeddings.inner2emb.weight"]),
+    ("bros", ["bros.bbox_embeddings.bbox_projection.weight"]),
+    ("luke", ["luke.entity_embeddings.entity_embeddings.weight"]),
+    ("splinter", ["splinter_qass.start_classifier.weight"]),
+    ("roformer", ["roformer.encoder.embed_positions.weight", "roformer.encoder.layer.3.attention.self.query.weight"]),
+    ("longformer", ["longformer.encoder.layer.11.attention.self.query_global.weight"]),
+    ("nystromformer", ["nystromformer.encoder.layer.1.attention.self.conv.weight"]),
+    ("convbert", ["convbert.encoder.layer.0.attention.self.conv_kernel_layer.weight"]),
+    ("ibert", ["ibert.encoder.layer.0.attention.self.query.weight_integer"]),
+    ("canine", ["char_embeddings.HashBucketCodepointEmbedder_7.weight"]),
   ])
   func otherFamiliesAreToldForWhatTheyAre(family: String, names: [String]) throws {
     let recognition = try mapper().recognize(infos(names))
@@ -51,6 +65,16 @@ import WeightMapping
     #expect(failure(source, .object([.init("model_type", .string("bart"))])).contains("this is a BART"))
     let whisper = failure(source, .object([.init("model_type", .string("whisper"))]))
     #expect(whisper.contains("'whisper' model, which is not converted") && !whisper.contains("BART"))
+  }
+
+  /// All the names of a BERT, and one more: it computes something else, whatever may be left out.
+  @Test func aBERTWithMoreIsNotTakenForABERT() {
+    var source = transformersTensors(heads: false)
+    source.add("bert.embeddings.x_position_embeddings.weight", [Size.positions, Size.hidden])
+    for allowed in [[], ["*x_position*"]] {
+      let text = failure(source, nil, allow: allowed)
+      #expect(text.contains("this is a LayoutLM") && !text.contains("Unexpected tensors can be left out"), "\(text)")
+    }
   }
 
   @Test func aRoBERTaWithoutPrefixIsNotTakenForABERT() throws {
