@@ -47,7 +47,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     case .tensorFlow: [.tensorFlowBundle, .tensorFlowV1, .tensorFlowGraph]
     case .pyTorch: [.pyTorchZip, .pyTorchLegacy, .pyTorchTar, .torchDistributed, .pickle, .joblib]
     case .safetensors: [.safetensors, .native]
-    case .keras: [.kerasH5, .kerasZip]
+    case .keras: [.kerasH5, .hdf5, .kerasZip]
     case .numPy: [.npz, .npyShards]
     case .flax: [.flaxMsgpack]
     }

@@ -46,7 +46,7 @@ class HDF5(InteropTest):
     def check(self, path, expected):
         npz = path.with_suffix(".npz")
         listed = self.bertconv_json("inspect", path, "--stats")
-        self.assertEqual(listed["format"], "keras-h5")
+        self.assertEqual(listed["format"], "hdf5")
         tensors = {tensor["name"]: tensor for tensor in listed["tensors"]}
         self.assertEqual(sorted(tensors), sorted(expected))
         for name, array in expected.items():

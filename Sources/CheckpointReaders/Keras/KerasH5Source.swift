@@ -2,6 +2,8 @@ import TensorIO
 
 extension FormatName {
   public static let kerasH5 = FormatName(rawValue: "keras-h5")
+  /// A file of another program, such as ELMo's weights.
+  public static let hdf5 = FormatName(rawValue: "hdf5")
   public static let kerasZip = FormatName(rawValue: "keras-zip")
 }
 
@@ -24,6 +26,9 @@ public final class KerasH5Source: TensorSource {
   /// Attributes of the root that describe the file; Keras splits long ones into several.
   private static let wanted = ["keras_version", "backend", "model_config", "training_config"]
 
+  /// Attributes of the root that Keras writes; its newest form has none, and keeps the variables of each object in `vars`.
+  private static let marks = ["layer_names", "keras_version", "backend"]
+
   public convenience init(_ file: Bytes, path: String) throws(FormatError) {
     try self.init(
       file, in: SourceFile(path: path, size: UInt64(file.count)), isInPlace: true, format: .kerasH5, leading: [])
@@ -44,7 +49,10 @@ public final class KerasH5Source: TensorSource {
     } catch { throw error.inFile(source.path) }
     walk.order()
     walk.setFullNames()
-    self.format = format
+    let isKeras =
+      Self.marks.contains { walk.rootAttributes[$0] != nil }
+      || walk.found.contains { $0.info.name.split(separator: "/").contains("vars") }
+    self.format = format == .kerasH5 && !isKeras ? .hdf5 : format
     files = [source]
     datasets = walk.found.map(\.dataset)
     tensors = walk.found.map(\.info)
