@@ -36,7 +36,7 @@ struct DialectContent: Sendable {
   var meanings: [String: [String: String]] = [:]
   /// Words of a config that have had two meanings in this program, by key: what they are, and which is taken.
   var variations: [String: [String: String]] = [:]
-  /// The words that an export writes for those of the canonical config, by key: the program knows no others.
+  /// The words that an export writes for those of the canonical config, by key; there is none for others.
   var writtenWords: [String: [String: String]] = [:]
   /// A note for every source of the dialect.
   var note: String?

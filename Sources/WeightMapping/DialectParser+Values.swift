@@ -50,45 +50,54 @@ extension DialectParser {
   }
 
   func parseVariations(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
-    var result: [String: [String: String]] = [:]
-    for (key, entry) in try value.map("varies") {
-      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
-        throw entry.fail("'varies' names '\(key)', which is no key of the config that lists its words")
-      }
-      for (word, text) in try entry.map("the words of '\(key)'") {
-        guard known.words.contains(word) else { throw text.fail("'\(word)' is no word of '\(key)'") }
-        result[key, default: [:]][word] = try text.string("what the word has meant")
-      }
-    }
-    return result
-  }
-
-  func parseWrittenWords(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
-    var result: [String: [String: String]] = [:]
-    for (key, entry) in try value.map("writes") {
-      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
-        throw entry.fail("'writes' names '\(key)', which is no key of the config that lists its words")
-      }
-      for (word, text) in try entry.map("the words of '\(key)'") {
-        guard known.words.contains(word) else { throw text.fail("'\(word)' is no word of '\(key)'") }
-        result[key, default: [:]][word] = try text.string("a word of the program")
-      }
-    }
-    return result
+    try parseWords(value, of: "varies") { text, _ throws(FormatError) in try text.string("what the word has meant") }
   }
 
   func parseMeanings(_ value: YAMLValue) throws(FormatError) -> [String: [String: String]] {
+    try parseWords(value, of: "means") { text, key throws(FormatError) in
+      let meaning = try text.string("a word")
+      guard key.words.contains(meaning) else { throw text.fail("'\(meaning)' is no word of '\(key.name)'") }
+      return meaning
+    }
+  }
+
+  /// What an export writes for each word. Of a key that has meanings alone: the word that means it; else the word itself, where
+  /// neither it nor another word of its function means something else.
+  func parseWrittenWords(
+    _ value: YAMLValue?, meanings: [String: [String: String]]
+  ) throws(FormatError) -> [String: [String: String]] {
     var result: [String: [String: String]] = [:]
-    for (key, entry) in try value.map("means") {
-      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
-        throw entry.fail("'means' names '\(key)', which is no key of the config that lists its words")
-      }
-      for (word, other) in try entry.map("the words of '\(key)'") {
-        let meaning = try other.string("a word")
-        guard known.words.contains(word), known.words.contains(meaning) else {
-          throw other.fail("'\(word)' or '\(meaning)' is no word of '\(key)'")
+    for key in configKeys {
+      guard let meanings = meanings[key.name] else { continue }
+      for word in key.words {
+        // Several words are one function.
+        func isSame(_ other: String) -> Bool {
+          let function = model.activation(named: word)
+          return other == word || function != nil && model.activation(named: other) == function
         }
-        result[key, default: [:]][word] = meaning
+        let own = meanings.filter { isSame($0.value) }.keys.min()
+        result[key.name, default: [:]][word] = own ?? (meanings.keys.contains(where: isSame) ? nil : word)
+      }
+    }
+    guard let value else { return result }
+    let written = try parseWords(value, of: "writes") { text, _ throws(FormatError) in
+      try text.string("a word of the program")
+    }
+    return result.merging(written) { $1 }
+  }
+
+  /// A text for words of config keys, by key.
+  private func parseWords(
+    _ value: YAMLValue, of name: String, _ read: (YAMLValue, ConfigKey) throws(FormatError) -> String
+  ) throws(FormatError) -> [String: [String: String]] {
+    var result: [String: [String: String]] = [:]
+    for (key, entry) in try value.map(name) {
+      guard let known = configKeys.first(where: { $0.name == key }), !known.words.isEmpty else {
+        throw entry.fail("'\(name)' names '\(key)', which is no key of the config that lists its words")
+      }
+      for (word, text) in try entry.map("the words of '\(key)'") {
+        guard known.words.contains(word) else { throw text.fail("'\(word)' is no word of '\(key)'") }
+        result[key, default: [:]][word] = try read(text, known)
       }
     }
     return result

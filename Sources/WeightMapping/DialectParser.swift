@@ -48,13 +48,15 @@ struct DialectParser {
       spellings: try fields["spellings"].map(parseSpellings) ?? [], firstLayer: firstLayer,
       repeatsLayer: rules.rules.contains { $0.sources.contains(where: \.repeatsLayer) },
       renumbered: try fields["renumber"]?.strings("renumber") ?? [])
+    let meanings = try fields["means"].map(parseMeanings) ?? [:]
     let content = DialectContent(
       rules: rules.rules, ruleOfTensor: rules.ruleOfTensor, dropLists: drops.lists,
       configValues: try fields["config"].map(parseConfigValues) ?? [:],
       defaults: try fields["defaults"].map(parseDefaults) ?? [:],
-      meanings: try fields["means"].map(parseMeanings) ?? [:],
+      meanings: meanings,
       variations: try fields["varies"].map(parseVariations) ?? [:],
-      writtenWords: try fields["writes"].map(parseWrittenWords) ?? [:], note: try fields["note"]?.string("note"),
+      writtenWords: try parseWrittenWords(fields["writes"], meanings: meanings),
+      note: try fields["note"]?.string("note"),
       exportSettings: try fields["export_where"]?.settings("export_where", keys: configKeys.map(\.name)) ?? [],
       fixed: try fields["fixed"].map(parseFixed) ?? [:], zeros: zeros)
     return Dialect(names: names, content: .made(content))

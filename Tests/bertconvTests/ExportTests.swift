@@ -1,5 +1,6 @@
 import CheckpointReaders
 import Conversion
+import NativeFormat
 import TensorIO
 import TestSupport
 import Testing
@@ -182,6 +183,20 @@ struct ExportTests {
     let (before, after) = (try CheckpointOpener().open(source).source, try CheckpointOpener().open(back).source)
     #expect(before.tensors.map(\.name).sorted() == after.tensors.map(\.name).sorted())
     #expect(try Program.run("diff", source, back).status == 0)
+    // Its gelu is the tanh form, which transformers calls gelu_new; it has no word for the other.
+    var written = try JSON.parse(try FileSystem.text(folder.file("bert_config.json")))
+    #expect(written["hidden_act"] == .string("gelu"))
+    var own = try #require(try NativeModel.open(native).config)
+    #expect(own["hidden_act"] == .string("gelu_new"))
+    for (word, expected) in [("gelu_pytorch_tanh", "gelu"), ("relu", "relu"), ("gelu", nil)] as [(String, String?)] {
+      own.set("hidden_act", .string(word))
+      let other = try folder.write(Array(own.text().utf8), "own.json")
+      let result = try Program.run("convert", "native-to-tf", native, "-o", back, "--force", "--config", other)
+      #expect(result.status == (expected == nil ? 2 : 0), "\(word): \(result.both)")
+      guard let expected else { continue }
+      written = try JSON.parse(try FileSystem.text(folder.file("bert_config.json")))
+      #expect(written["hidden_act"] == .string(expected))
+    }
   }
 
   /// What is no native file at all.
