@@ -44,6 +44,18 @@ private struct ProtoBuilder {
     return ProtoBuilder().field(1, node).bytes
   }
 
+  /// Made-up operators cannot push a dangerous one out of the list.
+  @Test func everyDangerousOperatorIsListed() throws {
+    var bytes = Self.graph(Self.tensor(shape: [1], content: [0, 0, 0, 0]))
+    for number in 0..<2100 {
+      bytes += ProtoBuilder().field(1, ProtoBuilder().text(1, "n\(number)").text(2, "Made\(number)").bytes).bytes
+    }
+    bytes += ProtoBuilder().field(1, ProtoBuilder().text(1, "last").text(2, "WriteFile").bytes).bytes
+    let code = try open(bytes).code
+    #expect(code.count == 2001 && code.last?.name == "WriteFile" && code.last?.verdict == .dangerous)
+    #expect(code[1999].verdict == .unknown && code[1999].detail?.contains("last") == true)
+  }
+
   private func open(_ bytes: [UInt8]) throws -> any TensorSource {
     let file = Bytes(bytes, file: "frozen.pb")
     #expect(FrozenGraphFormat().recognizes(file, path: "frozen.pb"))

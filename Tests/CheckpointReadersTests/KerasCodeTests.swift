@@ -10,6 +10,12 @@ import Testing
     KerasCode.code(inConfigs: [text]).map { "\($0.name) \($0.verdict.rawValue)" }
   }
 
+  @Test func manyUnknownClassesHideNoLambda() {
+    let many = (0..<1001).map { #"{"class_name": "Custom>C\#($0)", "config": {}}"# }
+    let found = code("[" + (many + [#"{"class_name": "Lambda", "config": {}}"#]).joined(separator: ",") + "]")
+    #expect(found.count == 1001 && found.last == "Lambda dangerous")
+  }
+
   @Test(arguments: [
     (#"{"class_name": "Lambda", "config": {"name": "l", "function": ["4wEAAA==", null, null]}}"#, "Lambda dangerous"),
     (

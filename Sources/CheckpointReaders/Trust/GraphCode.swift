@@ -5,10 +5,11 @@ import TensorIO
 /// A checkpoint's own saver writes and reads files where its caller says: such operators are harmless as long as the path
 /// comes from outside the graph, or is the word that TensorFlow 1 puts there to be replaced.
 extension TensorFlowGraph {
-  /// In the order in which the operators first appear, each once.
+  /// In the order in which the operators first appear, each once; of unknown ones a limited number, and all dangerous ones.
   var code: [ContainedCode] {
     var result: [ContainedCode] = []
     var seen: Set<String> = []
+    var unknownCount = 0
     for body in bodies {
       lazy var indices = Dictionary(
         body.nodes.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -18,21 +19,25 @@ extension TensorFlowGraph {
           continue
         }
         if node.operation == "PrintV2", Self.printsToLog(node) { continue }
-        seen.insert(node.operation)
         let effect = Self.effects[node.operation]
-        let place = body.function.map { "in the function \($0)" }
+        if effect == nil {
+          unknownCount += 1
+          guard unknownCount <= Self.maxUnknownOperators else { continue }
+        }
+        seen.insert(node.operation)
+        let isLast = unknownCount == Self.maxUnknownOperators && effect == nil
+        let detail = isLast ? "the last of the unknown operators that are listed" : nil
         result.append(
           ContainedCode(
             .tensorFlowGraph, name: node.operation, verdict: effect == nil ? .unknown : .dangerous,
-            detail: effect ?? place))
-        if result.count >= Self.maxOperators { return result }
+            detail: effect ?? detail ?? body.function.map { "in the function \($0)" }))
       }
     }
     return result
   }
 
   /// TensorFlow has 1,500; a file could make up any number.
-  private static let maxOperators = 2000
+  private static let maxUnknownOperators = 2000
 
   /// What an operator does that reaches out of the graph; `nil` for others.
   static func effect(of operation: String) -> String? { effects[operation] }

@@ -101,14 +101,26 @@ enum HarmlessNames {
       + """
        builtins.Exception builtins.BaseException builtins.ValueError builtins.TypeError builtins.KeyError
       builtins.RuntimeError builtins.IndexError builtins.AttributeError builtins.KeyboardInterrupt
+      builtins.ArithmeticError builtins.AssertionError builtins.BufferError builtins.EOFError
+      builtins.EnvironmentError builtins.FileExistsError builtins.FileNotFoundError builtins.FloatingPointError
+      builtins.GeneratorExit builtins.IOError builtins.ImportError builtins.LookupError builtins.MemoryError
+      builtins.ModuleNotFoundError builtins.NameError builtins.NotImplementedError builtins.OSError
+      builtins.OverflowError builtins.PermissionError builtins.RecursionError builtins.ReferenceError
+      builtins.StandardError builtins.StopIteration builtins.SystemError builtins.SystemExit builtins.TimeoutError
+      builtins.UnicodeDecodeError builtins.UnicodeEncodeError builtins.UnicodeError builtins.Warning
+      builtins.UserWarning builtins.DeprecationWarning builtins.FutureWarning builtins.RuntimeWarning
+      builtins.ZeroDivisionError
       """
       // Containers.
       + " collections.defaultdict collections.deque collections.ChainMap collections.UserDict collections.UserList "
-      + " collections.UserString array.array array._array_reconstructor "
+      + " collections.IterableUserDict collections.UserString array.array array._array_reconstructor "
       // Settings: attributes and nothing else.
       + " argparse.Namespace optparse.Values types.SimpleNamespace types.MappingProxyType "
       // Dates and times.
       + " datetime.date datetime.datetime datetime.time datetime.timedelta datetime.timezone time.struct_time "
+      // A time zone, looked up by its name among those of the system: the name is checked to be no path.
+      + " zoneinfo.ZoneInfo zoneinfo.ZoneInfo._unpickle zoneinfo._zoneinfo.ZoneInfo "
+      + " zoneinfo._zoneinfo.ZoneInfo._unpickle "
       // Paths: a text with its parts. Nothing is opened by making one.
       + " pathlib.Path pathlib.PosixPath pathlib.WindowsPath pathlib.PurePath pathlib.PurePosixPath "
       + " pathlib.PureWindowsPath pathlib._local.Path pathlib._local.PosixPath pathlib._local.WindowsPath "

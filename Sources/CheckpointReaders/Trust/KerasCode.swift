@@ -15,7 +15,10 @@ enum KerasCode {
     var list = UniqueList<ContainedCode>()
     for text in texts {
       guard let json = try? JSON.parse(text) else { continue }
-      visit(json, layer: nil) { if list.items.count < maxItems { list.add([$0]) } }
+      visit(json, layer: nil) { item in
+        // Harmless names cannot push a dangerous one out of the list.
+        if list.items.count < (item.verdict == .dangerous ? 2 * maxItems : maxItems) { list.add([item]) }
+      }
     }
     return list.items
   }

@@ -8,8 +8,8 @@ import TensorIO
 /// load code or run it. Classes of other packages and of the user's own are unknown.
 enum PickleImports {
   private static let modern: [String: String] = [
-    "__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "_pickle": "pickle",
-    "commands": "subprocess",
+    "__builtin__": "builtins", "exceptions": "builtins", "copy_reg": "copyreg", "cPickle": "pickle",
+    "_pickle": "pickle", "commands": "subprocess",
     "httplib": "http.client", "urllib2": "urllib.request", "urllib": "urllib.request",
     "dummy_thread": "_dummy_thread",
     "thread": "_thread", "StringIO": "io", "cStringIO": "io", "UserDict": "collections", "UserList": "collections",

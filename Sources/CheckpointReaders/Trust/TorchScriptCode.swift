@@ -179,7 +179,9 @@ struct TorchScriptCode {
   }
 
   private mutating func add(_ name: String, _ verdict: CodeVerdict, _ detail: String?) {
-    guard known.count < Self.maxItems, known.insert(name).inserted else { return }
+    // Harmless names cannot push a dangerous one out of the list.
+    let limit = verdict == .dangerous ? 2 * Self.maxItems : Self.maxItems
+    guard known.count < limit, known.insert(name).inserted else { return }
     items.append(ContainedCode(.torchScript, name: name, verdict: verdict, detail: detail))
   }
 }
