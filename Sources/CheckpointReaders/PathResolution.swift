@@ -118,7 +118,9 @@ struct PathResolution {
   private static let variables = "variables/variables.index"
   /// Of DeepSpeed: the name of the folder of the last step.
   private static let latestStep = "latest"
-  /// And the name of the first of the files of its parts, none of which has the weights.
+  /// Of Megatron-LM: the number of the last iteration, or `release`.
+  private static let latestIteration = "latest_checkpointed_iteration.txt"
+  /// Of DeepSpeed: the name of the first of the files of its parts, none of which has the weights.
   private static let zeroPart = "zero_pp_rank_0_"
 
   /// Names of pickles, and of what torch.save wrote for those who name it a tar. Next to a checkpoint they are label encoders
@@ -162,8 +164,12 @@ struct PathResolution {
     }
     if accepts(.pyTorch) {
       if names.contains(Self.latestStep), let step = try deepSpeedStep(of: folder) { return try resolveFolder(step) }
+      if names.contains(Self.latestIteration), let model = try megatronModel(of: folder) { return Result(path: model) }
       if let path = TorchDistributedFormat.metadata(inFolder: folder, names) {
         return Result(path: path, warnings: warnings)
+      }
+      if let chunks = names.first(where: { $0.hasSuffix(TorchDistributedFormat.suffix) }) {
+        return Result(path: try TorchDistributedFormat.metadata(ofChunks: FileSystem.join(folder, chunks)))
       }
       let found = weights.filter { name in Self.pickleSuffixes.contains { name.hasSuffix($0) } }
       if found.count == 1 { return Result(path: FileSystem.join(folder, found[0]), warnings: warnings) }
@@ -203,6 +209,46 @@ struct PathResolution {
     return FileSystem.isPlainName(name) && FileSystem.isFolder(step) ? step : nil
   }
 
+  /// The model in the folder of the iteration that Megatron-LM wrote last (megatron/training/checkpointing.py):
+  /// `iter_0001000/mp_rank_00/model_optim_rng.pt`; `nil` where there is none.
+  private func megatronModel(of folder: String) throws(FormatError) -> String? {
+    let text = try FileSystem.text(FileSystem.join(folder, Self.latestIteration), limit: 1 << 12)
+    let last = text.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
+    let digits = Int(last).map { String($0) } ?? ""
+    let name = last == "release" ? last : "iter_" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits
+    let iteration = FileSystem.join(folder, name)
+    guard FileSystem.isFolder(iteration) else { return nil }
+    let ranks = try FileSystem.names(inFolder: iteration).filter { $0.hasPrefix("mp_rank_") }
+    guard let rank = ranks.first else { return nil }
+    guard ranks.count == 1 else { throw pieces(ranks, of: iteration) }
+    let model = FileSystem.join(FileSystem.join(iteration, rank), "model_optim_rng.pt")
+    return FileSystem.isFile(model) ? model : nil
+  }
+
+  /// Words before the number of a process in the names of files that have a piece of a model each: of Megatron-LM, of
+  /// PyTorch's tensor parallelism, of fairseq's and of NeMo.
+  private static let pieceWords = [".tp", "_tp", "tp_rank_", "mp_rank_", "-model_part-", "_rank_", "-rank"]
+
+  /// Whether all of the names are alike but for the number of a process.
+  private static func arePieces(_ names: [String]) -> Bool {
+    pieceWords.contains { word in
+      let alike = Set(
+        names.map { name -> String in
+          guard let place = name.firstRange(of: word), name[place.upperBound...].first?.isNumber == true
+          else { return "" }
+          return String(name[..<place.upperBound] + name[place.upperBound...].drop { $0.isNumber })
+        })
+      return names.count > 1 && alike.count == 1 && alike != [""]
+    }
+  }
+
+  private func pieces(_ names: [String], of folder: String) -> FormatError {
+    FormatError(
+      .unsupported, "the model is split for tensor parallelism: no file has the whole of it", file: folder,
+      found: names.prefix(12).joined(separator: ", "),
+      advice: "Join the pieces first, with the program that wrote them.")
+  }
+
   /// The variables of a SavedModel: of the folder itself, or of its only version.
   private func tensorFlowCheckpoint(in folder: String, _ names: [String]) -> String? {
     let versions = names.filter(NearbyFiles.isVersion).map { FileSystem.join(folder, $0) }.filter {
@@ -216,6 +262,7 @@ struct PathResolution {
   }
 
   private func severalCheckpoints(_ found: [String], _ candidate: CheckpointKind, in folder: String) -> FormatError {
+    if candidate == .pyTorch || candidate == .safetensors, Self.arePieces(found) { return pieces(found, of: folder) }
     let shown = found.prefix(12).map {
       candidate == .tensorFlow ? String($0.dropLast(BundleFiles.indexSuffix.count)) : $0
     }

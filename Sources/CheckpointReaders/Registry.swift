@@ -23,7 +23,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     switch self {
     case .tensorFlow: [BundleFiles.indexSuffix]
     case .safetensors: [".safetensors"]
-    case .pyTorch: [".bin", ".pt", ".pth", ".ckpt"]
+    case .pyTorch: [".bin", ".pt", ".pth", ".ckpt", ".cp"]
     case .keras: [".h5", ".hdf5", ".keras"]
     case .numPy: [".npz", ".npy"]
     case .flax: [".msgpack"]

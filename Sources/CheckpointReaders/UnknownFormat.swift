@@ -89,6 +89,11 @@ enum UnknownFormat {
 
   /// An error for a zip archive that is no checkpoint itself: the checkpoints in it are named.
   static func error(forZip names: [String], path: String) -> FormatError {
+    if let program = torchProgram(names) {
+      return FormatError(
+        .unsupported, "the archive is \(program), whose weights are not read", file: path,
+        advice: "Save the model's state_dict() with torch.save or with safetensors, and give that.")
+    }
     let suffixes = CheckpointKind.allCases.flatMap(\.suffixes) + [".pickle", ".joblib", "saved_model.pb"]
     let models = names.filter { name in
       suffixes.contains { name.hasSuffix($0) } && !TrainingFiles.isTrainingState(FileSystem.baseName(name))
@@ -109,6 +114,20 @@ enum UnknownFormat {
       advice: .sentence(
         "Unpack it (unzip \(FileSystem.baseName(path))) and give the \(folder.isEmpty ? "folder that it is unpacked to" : "folder '\(withoutMiddle(folder))'")."
       ))
+  }
+
+  /// The archives of torch that hold a program: of torch.package (torch/package/package_exporter.py) and torch.export
+  /// (torch/export/pt2_archive).
+  private static func torchProgram(_ names: [String]) -> String? {
+    func has(_ endings: String...) -> Bool {
+      endings.allSatisfy { ending in names.contains { $0.hasSuffix("/" + ending) } }
+    }
+    if has(".data/extern_modules") { return "a package of torch.package" }
+    if has("archive_format"), names.contains(where: { $0.hasSuffix("/models/model.json") || $0.contains("/data/") }) {
+      return "a program of torch.export"
+    }
+    return has("serialized_exported_program.json") || names.contains("serialized_exported_program.json")
+      ? "a program of torch.export" : nil
   }
 
   // MARK: Models of other programs
@@ -302,6 +321,8 @@ enum UnknownFormat {
         ("a spaCy pipeline", inner("transformer/model") ? "transformer/model" : "meta.json", spacyAdvice)
       } else if let name = file(".onnx") {
         ("an ONNX model", name, original)
+      } else if inner("onnx/model.onnx") {
+        ("an ONNX model", "onnx/model.onnx", original)
       } else if let name = file(".gguf") {
         ("a GGUF model of llama.cpp", name, original)
       } else if let name = file(".tflite") {

@@ -299,7 +299,7 @@ struct UnknownFormatTests {
 
   @Test(arguments: [
     (["meta.json", "config.cfg", "transformer/model"], "spaCy"), (["model.onnx", "config.json"], "ONNX"),
-    (["a.gguf"], "GGUF"),
+    (["onnx/model.onnx", "config.json"], "ONNX"), (["a.gguf"], "GGUF"),
     (["openvino_model.xml", "openvino_model.bin"], "OpenVINO"), (["model.tflite"], "TensorFlow Lite"),
     (["target.encoder.kernel/.zarray", "checkpoint"], "T5X"), (["manifest.ocdbt", "d/1"], "Orbax"),
     (["model.tar.gz"], "archive"),
@@ -311,6 +311,23 @@ struct UnknownFormatTests {
     for name in names { try put(folder, name, [1, 2, 3, 4]) }
     let found = formatError { _ = try CheckpointOpener().open(folder.path) }
     #expect(found?.problem.contains(word) == true && found?.advice != nil)
+  }
+
+  @Test(arguments: [
+    (
+      "a package of torch.package",
+      ["m/.data/0.storage", "m/model/model.pkl", "m/.data/extern_modules", "m/.data/version"]
+    ),
+    (
+      "a program of torch.export",
+      ["m/data/weights/weight_0", "m/models/model.json", "m/data/sample_inputs/model.pt", "m/archive_format"]
+    ),
+    ("a program of torch.export", ["version", "serialized_exported_program.json", "serialized_state_dict.pt"]),
+  ])
+  func programsOfTorchAreNamed(kind: String, names: [String]) throws {
+    let found = try error("m.pt2", ZipTestBuilder(names.map { .init($0, [1, 2]) }).bytes())
+    #expect(found?.kind == .unsupported && found?.problem.contains(kind) == true, "\(String(describing: found))")
+    #expect(found?.advice?.text.contains("state_dict()") == true)
   }
 
   @Test func aZipOfAFolderNamesItsModel() throws {

@@ -79,6 +79,46 @@ import Testing
     #expect(throws: FormatError.self) { try CheckpointOpener().open(folder.path) }
   }
 
+  @Test(arguments: [("1000", "iter_0001000"), ("release", "release"), ("12345678\n", "iter_12345678")])
+  func theLastIterationOfMegatron(text: String, name: String) throws {
+    for path in [name, "\(name)/mp_rank_00", "iter_0000500", "iter_0000500/mp_rank_00"] { folder.makeFolder(path) }
+    for path in [name, "iter_0000500"] {
+      _ = try folder.copy(
+        fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "\(path)/mp_rank_00/model_optim_rng.pt")
+    }
+    _ = try folder.write(Array(text.utf8), "latest_checkpointed_iteration.txt")
+    let found = try CheckpointOpener().open(folder.path).path
+    #expect(FileSystem.isSameFile(found, folder.file("\(name)/mp_rank_00/model_optim_rng.pt")), "\(found)")
+    // Of a model in pieces none is the model.
+    folder.makeFolder("\(name)/mp_rank_01")
+    let error = formatError { _ = try CheckpointOpener().open(folder.path) }
+    #expect(error?.kind == .unsupported && error?.found == "mp_rank_00, mp_rank_01")
+  }
+
+  @Test(arguments: ["../elsewhere", "-7", "", "77"]) func noIterationOfMegatron(text: String) throws {
+    folder.makeFolder("iter_0000500")
+    _ = try folder.write(Array(text.utf8), "latest_checkpointed_iteration.txt")
+    #expect(formatError { _ = try CheckpointOpener().open(folder.path) }?.kind == .unrecognized)
+  }
+
+  @Test(arguments: [
+    ["model.tp0.pt", "model.tp1.pt"], ["mp_rank_00_model.pt", "mp_rank_01_model.pt"],
+    ["checkpoint-model_part-0.pt", "checkpoint-model_part-1.pt", "checkpoint-model_part-2.pt"],
+  ])
+  func piecesOfAModel(names: [String]) throws {
+    for name in names { _ = try folder.write([1], name) }
+    let error = formatError { _ = try CheckpointOpener().open(folder.path) }
+    #expect(error?.problem.contains("tensor parallelism") == true, "\(String(describing: error))")
+    _ = try folder.write([1], "another.pt")
+    #expect(formatError { _ = try CheckpointOpener().open(folder.path) }?.problem.contains("several") == true)
+  }
+
+  @Test func chunksWithoutTheirMetadata() throws {
+    _ = try folder.write([1], "__0_0.distcp")
+    let error = formatError { _ = try CheckpointOpener().open(folder.path) }
+    #expect(error?.problem.contains(".metadata") == true && error?.found == "only __0_0.distcp")
+  }
+
   @Test func theNearestGoesFirst() throws {
     try savedModel(["m/bert_config.json", "m/7/config.json", "m/7/assets/vocab.txt", "m/vocab.txt"])
     let opened = try CheckpointOpener().open(folder.file("m"))
