@@ -59,7 +59,7 @@ public struct Vocabulary: Sendable {
   }
 
   /// The ids of the tokens that files in its folder add behind its own, which are read for it: `added_tokens.json`
-  /// (`{"token": id}`), and `added_tokens` of `tokenizer.json`. A file that cannot be read adds none.
+  /// (`{"token": id}`), `added_tokens_decoder` of `tokenizer_config.json` (`{"id": …}`), and `added_tokens` of `tokenizer.json`. A file that cannot be read adds none.
   public func addedTokens() -> Set<Int> {
     guard let path else { return [] }
     func json(_ name: String) -> JSON? {
@@ -68,9 +68,11 @@ public struct Vocabulary: Sendable {
       return try? JSON.parse(text, file: file)
     }
     let listed = (json("added_tokens.json")?.members ?? []).map(\.value.intValue)
+    // The keys are the ids there; those of the vocabulary itself are listed too.
+    let ofConfig = (json("tokenizer_config.json")?["added_tokens_decoder"]?.members ?? []).map { Int($0.key) }
     let ofTokenizer = (json("tokenizer.json")?["added_tokens"]?.elements ?? []).map { $0["id"]?.intValue }
     let own = tokenCount
-    return Set((listed + ofTokenizer).compactMap(\.self).filter { $0 >= own })
+    return Set((listed + ofConfig + ofTokenizer).compactMap(\.self).filter { $0 >= own })
   }
 
   /// Where the vocabulary contradicts the `tokenizer_config.json` in its folder: whether text is made lower-case before it

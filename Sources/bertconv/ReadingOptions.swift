@@ -18,14 +18,20 @@ struct ReadingOptions: ParsableArguments {
   @Flag(help: "Take the moving averages of the weights where the checkpoint has both.")
   var averages = false
   @Option(help: "Folder of a LoRA adapter (PEFT) to merge into the weights.", completion: .directory)
-  var adapter: String?
+  var adapter: [String] = []
+
+  func validate() throws {
+    guard adapter.count < 2 else {
+      throw ValidationError("One adapter is merged at a time: --adapter is given \(adapter.count) times.")
+    }
+  }
 
   var source: SourceOptions {
     var options = SourceOptions()
     options.tables = table
     options.family = family
     options.renamings = rename
-    options.adapter = adapter
+    options.adapter = adapter.first
     options.takesAverages = averages
     return options
   }

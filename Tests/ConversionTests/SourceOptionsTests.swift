@@ -75,6 +75,24 @@ import Testing
     #expect(formatError { _ = try SourceModel(fixture("heads/BertModel"), options: options) }?.kind == .unreadable)
   }
 
+  /// The output weights are tied to the word embeddings, which such an adapter leaves as they are.
+  @Test func anAdapterOfTiedOutputWeightsIsRefused() throws {
+    let folder = TemporaryFolder()
+    let base = try TinyBERT.maskedLM().write(to: folder)
+    var adapter = MemorySource()
+    adapter.add("base_model.model.cls.predictions.decoder.lora_A.weight", [2, 8])
+    adapter.add("base_model.model.cls.predictions.decoder.lora_B.weight", [40, 2])
+    folder.makeFolder("adapter")
+    try adapter.writeSafetensors(to: folder, "adapter/adapter_model.safetensors")
+    let config = #"{"peft_type": "LORA", "r": 2, "lora_alpha": 4}"#
+    _ = try folder.write(Array(config.utf8), "adapter/adapter_config.json")
+    var options = SourceOptions()
+    options.adapter = folder.file("adapter")
+    let error = formatError { _ = try SourceModel(base, options: options) }
+    #expect(
+      error?.kind == .unsupported && error?.found?.contains("word_embeddings") == true, "\(String(describing: error))")
+  }
+
   @Test(arguments: [
     (#""peft_type": "LORA""#, #""peft_type": "IA3""#), (#""use_dora": false"#, #""use_qalora": true"#),
     (#""lora_alpha": 5"#, #""lora_alpha": "much""#), (#""init_lora_weights": true"#, #""init_lora_weights": "pissa""#),

@@ -67,5 +67,7 @@ import Testing
       #expect(result.status == 2 && result.both.contains(word), "\(result.both)")
     }
     #expect(try Program.run(["inspect", source, "--rename", "x"]).status == 64)
+    let two = try Program.run(["inspect", source, "--adapter", "a", "--adapter", "b"])
+    #expect(two.status == 64 && two.both.contains("One adapter"), "\(two.both)")
   }
 }

@@ -79,6 +79,26 @@ struct VocabularyTests {
     #expect(listed["metadata"]?["bertconv.vocab"]?.stringValue.map { Array($0.utf8) } == vocabulary)
   }
 
+  /// The rows of tokens that files next to the vocabulary name are no padding.
+  @Test(arguments: [
+    ("added_tokens.json", #"{"<a>": 38, "<b>": 39}"#),
+    ("tokenizer.json", #"{"added_tokens": [{"id": 38, "content": "<a>"}, {"id": 39, "content": "<b>"}]}"#),
+    (
+      "tokenizer_config.json",
+      #"{"added_tokens_decoder": {"0": {"content": "[PAD]"}, "38": {"content": "<a>"}, "39": {"content": "<b>"}}}"#
+    ),
+  ])
+  func addedTokensHaveTheirRows(name: String, content: String) throws {
+    let folder = TemporaryFolder()
+    let source = try TinyBERT.maskedLM().write(to: folder)
+    _ = try folder.write(Self.text(38), "vocab.txt")
+    let output = folder.file("native.safetensors")
+    #expect(try Program.run("convert", "safetensors-to-native", source, "-o", output).errors.contains("38 tokens"))
+    _ = try folder.write(Array(content.utf8), name)
+    let result = try Program.run("convert", "safetensors-to-native", source, "-o", output, "--force")
+    #expect(result.status == 0 && !result.errors.contains("38 tokens"), "\(result.errors)")
+  }
+
   /// The case of the vocabulary is compared with the setting of the tokenizer.
   @Test(
     arguments: [

@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 
 /// A base model with a LoRA adapter merged into it: changed weights are computed in 64 bits and rounded once to their own type.
@@ -23,6 +24,11 @@ struct AdaptedSource: TensorSource {
     var merged: [Int: (module: String, update: LoRAAdapter.Update)] = [:]
     for (name, update) in adapter.updates.sorted(by: { $0.key < $1.key }) {
       guard let index = names.index(of: name) else {
+        if let base = try Self.tied(name) {
+          throw FormatError(
+            .unsupported, "the adapter changes output weights that the base model has only in its word embeddings",
+            file: file, tensor: name, found: "the weights tied to \(base)", advice: LoRAAdapter.mergeWithPEFT)
+        }
         throw FormatError(
           .mismatch, "the base model has no weight that the adapter changes", file: file, tensor: name,
           found: base.tensors.first.map { "tensors as \($0.name)" },
@@ -75,6 +81,17 @@ struct AdaptedSource: TensorSource {
     note =
       "merged the adapter \(adapter.file): \(grouped(merged.count)) weights changed, \(grouped(replaced.count)) tensors replaced, "
       + "\(grouped(added.count)) added"
+  }
+
+  /// The tensor that a family of the program's ties `name` to; `nil` for other names.
+  private static func tied(_ name: String) throws(FormatError) -> String? {
+    for family in try FamilyCatalog.builtIn().entries.map(\.family) {
+      guard let tensor = family.tensors.first(where: { $0.pattern.text == name }), let base = tensor.tiedTo else {
+        continue
+      }
+      return family.tensors[base].pattern.text
+    }
+    return nil
   }
 
   var format: FormatName { base.format }
@@ -189,8 +206,10 @@ struct LowRankUpdate {
     lengths = try update.magnitude.map { try adapter.source.numbers(ofTensorAt: $0) }
     guard lengths == nil || lengths?.count == rows && !update.isTransposed else {
       throw FormatError(
-        .unsupported, "DoRA's lengths do not fit the rows of the weight", file: adapter.file, tensor: module + ".weight"
-      )
+        .unsupported,
+        update.isTransposed
+          ? "DoRA of embeddings is not merged" : "DoRA's lengths do not fit the rows of the weight", file: adapter.file,
+        tensor: module + ".weight", advice: LoRAAdapter.mergeWithPEFT)
     }
   }
 

@@ -41,7 +41,7 @@ struct LoRAAdapter {
 
   static let configName = "adapter_config.json"
   static let weightNames = ["adapter_model.safetensors", "adapter_model.bin"]
-  private static let mergeWithPEFT: FormatError.Advice =
+  static let mergeWithPEFT: FormatError.Advice =
     "Merge it with PEFT (merge_and_unload), save the model, and convert that."
 
   init(_ folder: String) throws(FormatError) {
