@@ -18,4 +18,20 @@ package struct FamilyIdentity: Sendable {
 
   /// Whether `architecture` is a class of the family, as `RobertaModel` is.
   package func hasArchitecture(_ architecture: String) -> Bool { architectures.contains(architecture) }
+
+  /// Whether a class is named as those of the family are: `BertForEntities` as `BertForMaskedLM` is.
+  package func isNamedLike(_ architecture: String) -> Bool {
+    guard let beginning = Self.beginning(ofClass: architecture) else { return hasArchitecture(architecture) }
+    return architectures.contains { beginning.hasPrefix(Self.beginning(ofClass: $0) ?? $0) }
+  }
+
+  /// What a name of a class says of the family in the manner of `transformers`: `Bert` in `BertForMaskedLM`, `BertModel`
+  /// and `TFBertModel`; `nil` for other names.
+  package static func beginning(ofClass name: String) -> String? {
+    var rest = name[...]
+    for framework in ["TF", "Flax"] where rest.hasPrefix(framework) { rest = rest.dropFirst(framework.count) }
+    let ends = ["For", "Model", "LMHead"].compactMap { rest.firstRange(ofBytes: $0)?.lowerBound }
+    guard let end = ends.min(), end > rest.startIndex else { return nil }
+    return String(rest[..<end])
+  }
 }

@@ -57,7 +57,7 @@ extension ConfigBuilder {
       copyLabels()
       return
     }
-    var given = source.json?["id2label"]?.members
+    var given = source.json?["id2label"]?.members ?? namesOfIDs()
     let stated = source.json?[labels.dimension]?.intValue
     if let names = given, names.count != count, stated == count, Self.areDefaultNames(names) {
       // transformers 2 wrote the names of two labels into configs of any number of them.
@@ -70,16 +70,27 @@ extension ConfigBuilder {
     let wanted = given?.count ?? stated
     if let wanted, wanted != count {
       let witness = dimensions.witness[labels.dimension].map { assignments.tensors[$0] }
-      let key = given == nil ? labels.dimension : "id2label"
+      let key = given == nil ? labels.dimension : Self.labelKeys.first { source.json?[$0]?.members != nil } ?? ""
       conflict(
         .labels,
         "\(key) of \(source.name) has \(wanted) labels, but the head has \(count)"
           + (witness.map { ": '\($0.name)' of shape \(shapeText($0.shape))" } ?? ""))
-    } else if given != nil {
+    } else if let given {
       copyLabels()
+      if source.json?["id2label"]?.members == nil { config.set("id2label", .object(given)) }
     } else {
       nameLabels(count)
     }
+  }
+
+  /// `id2label` of a config that has `label2id` alone; `nil` where its ids are not those of rows.
+  private func namesOfIDs() -> [JSON.Member]? {
+    guard let ids = source.json?["label2id"]?.members, !ids.isEmpty else { return nil }
+    let names = ids.compactMap { label in label.value.intValue.map { (id: $0, name: label.key) } }.sorted {
+      $0.id < $1.id
+    }
+    guard names.count == ids.count, names.map(\.id) == Array(0..<names.count) else { return nil }
+    return names.map { JSON.Member("\($0.id)", .string($0.name)) }
   }
 
   /// Whether the names are those that `transformers` makes up: LABEL_0, LABEL_1.

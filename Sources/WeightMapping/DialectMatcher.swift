@@ -80,7 +80,8 @@ extension DialectNames {
     return [UInt8(ascii: "/"), UInt8(ascii: "."), UInt8(ascii: ":")].contains(last)
   }
 
-  /// What `name` is in this dialect under `scope`; names without the scope (`output_weights`) count as well.
+  /// What `name` is in this dialect under `scope`; names without the scope (`output_weights`) count as well where the
+  /// dialect is not contained.
   func find(_ name: String, in scope: Scope) -> RuleMatch? {
     let local: String
     if scope.prefix.isEmpty {
@@ -88,7 +89,7 @@ extension DialectNames {
     } else if name.hasPrefix(scope.prefix) {
       local = String(name.dropFirst(scope.prefix.count))
     } else {
-      return find(name)
+      return isContained ? nil : find(name)
     }
     return find(local) ?? (scope.isBare ? find(root + local) : nil)
   }

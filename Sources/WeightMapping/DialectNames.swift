@@ -21,6 +21,8 @@ struct DialectNames: Sendable {
   let repeatsLayer: Bool
   /// Words of names whose numbers count anew within what precedes them.
   let renumbered: [String]
+  /// Whether a source has all tensors of the model in one scope: what is next to it is not the model's.
+  let isContained: Bool
 
   /// Whether the dialect may be taken for a source whose config names `architectures`.
   func isOpen(to architectures: [String]) -> Bool {

@@ -47,7 +47,8 @@ struct DialectParser {
       variant: try parseVariant(fields, at: value), conditions: try fields["when"].map(parseConditions) ?? [],
       spellings: try fields["spellings"].map(parseSpellings) ?? [], firstLayer: firstLayer,
       repeatsLayer: rules.rules.contains { $0.sources.contains(where: \.repeatsLayer) },
-      renumbered: try fields["renumber"]?.strings("renumber") ?? [])
+      renumbered: try fields["renumber"]?.strings("renumber") ?? [],
+      isContained: try fields["contained"]?.bool("contained") ?? false)
     let meanings = try fields["means"].map(parseMeanings) ?? [:]
     let content = DialectContent(
       rules: rules.rules, ruleOfTensor: rules.ruleOfTensor, dropLists: drops.lists,
@@ -66,7 +67,7 @@ struct DialectParser {
     "root", "anchors", "identity", "convention", "replace", "groups", "below", "separate_heads", "rename", "transpose",
     "reshape",
     "split", "concat", "alias", "also", "drop", "variant_of", "for", "when", "config", "spellings", "note",
-    "export_where", "first_layer", "defaults", "means", "varies", "writes", "renumber", "fixed",
+    "export_where", "first_layer", "defaults", "means", "varies", "writes", "renumber", "fixed", "contained",
     "zeros", "zeros_before",
   ]
 

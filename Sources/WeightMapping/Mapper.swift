@@ -177,8 +177,12 @@ public struct Mapper: Sendable {
     return report
   }
 
-  /// A config that has none of the sizes of `table`'s family and several of another's.
+  /// A config that names a class of another family, or has none of the sizes of `table`'s family and several of another's.
   private func conflictWithOtherFamily(_ config: SourceConfig, table: MappingTable) -> MappingConflict? {
+    if let name = config.foreignClass(tables.map(\.identity)) {
+      return MappingConflict(
+        .family, "\(config.name) names the class \(name), but the tensors are named like \(table.description)'s")
+    }
     guard let members = config.json?.members, !isFamilyChosen else { return nil }
     let keys = Set(members.map(\.key))
     guard keys.isDisjoint(with: table.model.sizeKeys) else { return nil }

@@ -60,6 +60,12 @@ extension Mapper {
 
   /// The error for a config of a model of no family here; `nil` for other configs.
   private func otherModel(_ config: SourceConfig, _ file: String) -> FormatError? {
+    if let name = config.foreignClass(tables.map(\.identity)) {
+      return FormatError(
+        .unrecognized,
+        "\(printable(config.name)) says that this is a \(printable(name)), which is of no family that is converted",
+        file: file, expected: "a class of \(tables.map(\.family).joined(separator: ", "))")
+    }
     guard let type = config.modelType, !config.isFamilyChosen,
       !tables.contains(where: { $0.identity.isOf(modelType: type) })
     else { return nil }

@@ -9,6 +9,10 @@ enum MismatchCause: Equatable {
   case quantized(method: String)
   /// Layers lack some of their heads; `origin` says so.
   case prunedHeads(origin: String)
+  /// Feed-forward networks lack some of their inner values; `origin` says so.
+  case prunedFeedForward(origin: String)
+  /// torch computes weights from other tensors; how, and the functions that make weights of them again.
+  case computedWeights(how: String, undoneBy: String)
   /// Positions are relative, in a way that the family does not compute; the key of the config, and its file.
   case relativePositions(key: String, config: String)
   /// One of so many pieces of a model whose matrices are split.
@@ -36,6 +40,14 @@ extension MismatchCause {
       FormatError(
         .unsupported, "attention heads were pruned (\(printable(origin))): such a model is not converted", file: file,
         advice: "Give the model as it was before pruning.")
+    case .prunedFeedForward(let origin):
+      FormatError(
+        .unsupported, "the feed-forward networks were pruned (\(origin)): such a model is not converted", file: file,
+        advice: "Give the model as it was before pruning.")
+    case .computedWeights(let how, let function):
+      FormatError(
+        .unsupported, "torch computes weights of this model from other tensors (\(how))", file: file,
+        advice: .sentence("Call \(function) for each of these modules in the program that made it, and save it again."))
     case .relativePositions(let key, let config):
       FormatError(
         .unsupported,
@@ -55,11 +67,52 @@ func mismatchCause(of draft: PlanDraft, _ report: MappingReport, _ config: Sourc
   let empty = tensors.count { $0.shape.contains(0) }
   if empty * 2 > tensors.count { return .placeholders(count: empty, of: tensors.count) }
   if let method = quantization(tensors, report, config) { return .quantized(method: method) }
+  if let cause = computedWeights(report) { return cause }
   if let key = relativePositions(config), !(report.missing.isEmpty && report.unexpected.isEmpty) {
     return .relativePositions(key: key, config: config.name)
   }
   guard !report.misshapen.isEmpty || !report.conflicts.isEmpty else { return nil }
-  return headProblem(draft, config)
+  return headProblem(draft, config) ?? feedForwardProblem(draft)
+}
+
+/// How torch computes weights that are missing, by the endings that the tensors have which it computes them from.
+private func computedWeights(_ report: MappingReport) -> MismatchCause? {
+  let forms: [(endings: [String], how: String, function: String)] = [
+    (
+      [".weight_orig", ".weight_mask"], "weight_orig and weight_mask of pruning",
+      "torch.nn.utils.prune.remove(module, 'weight')"
+    ),
+    ([".weight_g", ".weight_v"], "weight_g and weight_v of weight norm", "torch.nn.utils.remove_weight_norm(module)"),
+    (
+      [".weight_orig", ".weight_u"], "weight_orig and weight_u of spectral norm",
+      "torch.nn.utils.remove_spectral_norm(module)"
+    ),
+    (
+      [".parametrizations.weight.original"], "parametrizations.weight.original of a parametrization",
+      "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
+    ),
+    (
+      [".parametrizations.weight.original0", ".parametrizations.weight.original1"],
+      "parametrizations.weight.original0 and original1, as weight norm has them",
+      "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
+    ),
+  ]
+  guard !report.missing.isEmpty else { return nil }
+  let names = report.unexpected.map(\.name)
+  let found = forms.first { form in form.endings.allSatisfy { ending in names.contains { $0.hasSuffix(ending) } } }
+  return found.map { .computedWeights(how: $0.how, undoneBy: $0.function) }
+}
+
+/// Inner sizes that differ from layer to layer, each alike in both matrices of its layer.
+private func feedForwardProblem(_ draft: PlanDraft) -> MismatchCause? {
+  let inputs = draft.matrices(.feedForwardInput)
+  let outputs = draft.matrices(.feedForwardOutput)
+  let sizes = Set(inputs.map { $0.shape[0] })
+  guard sizes.count > 1, inputs.count == outputs.count,
+    zip(inputs, outputs).allSatisfy({ $0.layer == $1.layer && $0.shape == $1.shape.reversed() })
+  else { return nil }
+  let shown = sizes.sorted().prefix(4).map(String.init).joined(separator: ", ")
+  return .prunedFeedForward(origin: "inner sizes of \(shown)\(sizes.count > 4 ? " and others" : "")")
 }
 
 /// The method by which weights were quantized. Its name in the config is taken where tensors are there that only a
@@ -70,6 +123,8 @@ private func quantization(_ tensors: [TensorInfo], _ report: MappingReport, _ co
     ".qzeros": "GPTQ or AWQ", ".qweight": "GPTQ or AWQ", ".weight_packed": "compressed-tensors",
     ".weight_scale": "compressed-tensors", "._data": "quanto", ".weight_scale_inv": "an FP8 scheme",
     "._packed_params._packed_params": "torch", ".zero_point": "torch",
+    // In a pickled module the weight and the bias are the items of a tuple.
+    "._packed_params._packed_params.0": "torch", "._packed_params._packed_params.1": "torch",
   ]
   let names = report.unexpected.map(\.name)
   let known = endings.first { ending, _ in names.contains { $0.hasSuffix(ending) } }?.value

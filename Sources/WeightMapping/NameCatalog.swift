@@ -60,7 +60,7 @@ extension DialectNames {
     lazy var outside = CatalogLookup(self, scope, catalog, isInside: false)
     return catalog.names.indices.map { index in
       scope.prefix.isEmpty || catalog.names[index].hasPrefix(scope.prefix)
-        ? inside.match(ofNameAt: index) : outside.match(ofNameAt: index)
+        ? inside.match(ofNameAt: index) : isContained ? nil : outside.match(ofNameAt: index)
     }
   }
 }

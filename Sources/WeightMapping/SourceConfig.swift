@@ -50,6 +50,17 @@ struct SourceConfig {
   var modelType: String? { json?["model_type"]?.stringValue }
   var architectures: [String] { json?["architectures"]?.elements?.compactMap(\.stringValue) ?? [] }
 
+  /// The class that the config names where it has no `model_type` and none of its classes is named like those of
+  /// `families`: BigBird's tensors have BERT's names.
+  func foreignClass(_ families: [FamilyIdentity]) -> String? {
+    guard modelType == nil, !isFamilyChosen else { return nil }
+    let names = architectures
+    guard names.allSatisfy({ FamilyIdentity.beginning(ofClass: $0) != nil }),
+      !names.contains(where: { name in families.contains { $0.isNamedLike(name) } })
+    else { return nil }
+    return names.first
+  }
+
   /// What KerasHub calls the model, as `transformers` does at the beginning of its classes: `DistilBert`, where Keras has
   /// recorded the class `DistilBertTextClassifier`.
   var kerasModel: String? {

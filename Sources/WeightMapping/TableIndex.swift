@@ -5,7 +5,7 @@ import TensorIO
 ///
 ///     the files' checksum | drop rules | sets of drop rules, as their numbers | drop lists: name, set | known families | tables
 ///     a table: family, dialects | a dialect: file, name, root, anchors, drop set, variant, conditions, spellings, first layer,
-///     repeats, renumbered words, then hashes: of names, of patterns (each with what they lead to), of names without numbers
+///     repeats, renumbered words, whether contained, then hashes: of names, of patterns (each with what they lead to), of names without numbers
 ///
 /// `make index` writes it, and a test compares it with the tables. One that does not match the files is not used.
 struct TableIndex: Sendable {
@@ -186,6 +186,7 @@ extension IndexEncoder {
     add(names.firstLayer)
     add(names.repeatsLayer)
     add(names.renumbered)
+    add(names.isContained)
     for names in [try SortedHashes(rules.literals), try SortedHashes(rules.patterns)] {
       add(names.hashes.count)
       add(hashes: names.hashes)
@@ -224,14 +225,15 @@ extension IndexDecoder {
     }
     var spellings: [(other: String, ours: String)] = []
     for _ in 0..<(try count()) { spellings.append((try text(), try text())) }
-    let (firstLayer, repeatsLayer, renumbered) = (try number(), try flag(), try texts())
+    let (firstLayer, repeatsLayer) = (try number(), try flag())
+    let (renumbered, isContained) = (try texts(), try flag())
     let rules = HashedNames(
       literals: try sortedHashes(), patterns: try sortedHashes(),
       literalsWithoutNumbers: try hashes(count: try number()))
     return DialectNames(
       name: name, root: root, anchors: anchors, drops: drops, rules: .indexed(rules), variant: variant,
       conditions: conditions, spellings: spellings, firstLayer: firstLayer, repeatsLayer: repeatsLayer,
-      renumbered: renumbered)
+      renumbered: renumbered, isContained: isContained)
   }
 
   private mutating func sortedHashes() throws(FormatError) -> SortedHashes {

@@ -56,6 +56,39 @@ import WeightMapping
     #expect(try #require(refusal(source, named)).problem.contains("pruned_heads of bert_config.json"))
   }
 
+  @Test func aPrunedFeedForward() throws {
+    let inside = ["intermediate.dense.weight", "intermediate.dense.bias"]
+    var source = replacing(inside.map { "layer.0." + $0 }) { [$0[0] - 3] + $0.dropFirst() }
+    source = replacing(["layer.0.output.dense.weight"], in: source) { [$0[0], $0[1] - 3] }
+    let error = try #require(refusal(source))
+    #expect(error.problem.contains("inner sizes of \(Size.inner - 3), \(Size.inner)"), "\(error)")
+  }
+
+  @Test(arguments: [
+    (["weight_orig", "weight_mask"], "prune.remove"), (["weight_g", "weight_v"], "remove_weight_norm"),
+    (["weight_orig", "weight_u"], "remove_spectral_norm"),
+    (["parametrizations.weight.original0", "parametrizations.weight.original1"], "remove_parametrizations"),
+    (["parametrizations.weight.original", "parametrizations.weight.0.mask"], "remove_parametrizations"),
+  ])
+  func weightsThatTorchComputes(endings: [String], function: String) throws {
+    let module = "bert.encoder.layer.1.intermediate.dense."
+    var source = transformersTensors()
+    source.remove(module + "weight")
+    for ending in endings { source.add(module + ending, [Size.inner, h]) }
+    let error = try #require(refusal(source))
+    #expect(error.kind == .unsupported && error.problem.contains(endings[0]), "\(error)")
+    #expect(error.advice?.text.contains(function) == true)
+  }
+
+  @Test func aModuleThatTorchQuantized() throws {
+    var source = transformersTensors()
+    let module = "bert.encoder.layer.1.intermediate.dense."
+    for part in ["weight", "bias"] { source.remove(module + part) }
+    source.add(module + "_packed_params._packed_params.0", [Size.inner, h])
+    source.add(module + "_packed_params._packed_params.1", [Size.inner])
+    #expect(try #require(refusal(source)).problem.contains("quantized by torch"))
+  }
+
   @Test func piecesForTensorParallelism() throws {
     let inside = ["query.weight", "query.bias", "key.weight", "key.bias", "value.weight", "value.bias"]
     let rows = inside.map { "attention.self." + $0 } + ["intermediate.dense.weight", "intermediate.dense.bias"]
@@ -90,6 +123,45 @@ import WeightMapping
     source.add("bert.encoder.layer.0.attention.self.query_global.weight", [h, h])
     error = try #require(refusal(source, longformer))
     #expect(error.kind == .unrecognized && error.advice == nil)
+  }
+
+  @Test(arguments: ["BigBirdModel", "YosoForMaskedLM", "TFRoFormerModel", "LayoutLMForTokenClassification"])
+  func aClassOfNoFamilyHere(name: String) throws {
+    func naming(_ names: String...) -> JSON { config.changing("architectures", .strings(names)) }
+    let error = try #require(refusal(transformersTensors(), naming(name)))
+    #expect(error.kind == .unrecognized && error.problem.contains("this is a \(name)"), "\(error)")
+    guard case .all(let advice) = error.advice else {
+      Issue.record("\(error)")
+      return
+    }
+    #expect(advice.contains(.chooseFamily(["bert"])))
+    let chosen = try mapper().restricted(to: "bert").plan(
+      for: transformersTensors().tensors, file: "x", config: naming(name), configFile: nil, allowUnexpected: [])
+    #expect(chosen.family == "bert")
+    // A model_type says more; classes of users are named after the model, or like no class of transformers.
+    #expect(refusal(transformersTensors(), naming(name).changing("model_type", .string("bert"))) == nil)
+    for other in ["BertForEntities", "TFBertForMaskedLM", "SentimentClassifier", "Model"] {
+      #expect(refusal(transformersTensors(), naming(other)) == nil, "\(other)")
+    }
+    #expect(refusal(transformersTensors(), naming(name, "BertModel")) == nil)
+  }
+
+  @Test(arguments: [
+    ("a model with layers of LoRA", ["bert.a.base_layer.weight", "bert.a.lora_A.default.weight"]),
+    ("a LoHa adapter", ["m.a.hada_w1_a", "m.a.hada_w1_b", "m.a.hada_w2_a", "m.a.hada_w2_b"]),
+    ("a LoKr adapter", ["m.a.lokr_w1", "m.a.lokr_w2_a"]), ("an IA3 adapter", ["m.a.ia3_l"]),
+    ("an OFT or BOFT adapter", ["m.a.oft_r"]), ("a VeRA adapter", ["m.a.vera_lambda_b", "m.a.vera_lambda_d"]),
+    ("the learned prompt", ["prompt_embeddings", "base_model.model.classifier.weight"]),
+    ("the state of an optimizer", ["state.0.step", "state.0.exp_avg", "state.0.exp_avg_sq", "state.1.exp_avg"]),
+    ("a frozen program of TorchScript", ["CONSTANTS.c0", "CONSTANTS.c17"]),
+    ("FSDP", ["_fsdp_wrapped_module._flat_param", "_fsdp_wrapped_module.encoder.layer.0._flat_param"]),
+  ])
+  func whatIsNoModelByItselfIsNamed(description: String, names: [String]) throws {
+    var source = MemorySource()
+    for name in names { source.add(name, [h, 2]) }
+    let error = try #require(refusal(source, nil))
+    #expect(error.problem.contains(description), "\(error)")
+    #expect(error.advice != nil && error.advice != .giveTable)
   }
 
   @Test func anAdapterIsNamed() throws {
@@ -182,6 +254,11 @@ import WeightMapping
     let made = try plan(source, old)
     #expect(made.config["id2label"]?.members?.count == 4)
     #expect(made.notes.contains { $0.kind == .unnamedLabels })
+    // The names that label2id alone has are the labels'.
+    let ids = JSON.object([.init("d", .int(3)), .init("b", .int(1)), .init("a", .int(0)), .init("c", .int(2))])
+    let labels = try plan(source, config.changing("label2id", ids)).config["id2label"]
+    #expect(labels?.members?.map(\.key) == ["0", "1", "2", "3"])
+    #expect(labels?.members?.compactMap(\.value.stringValue) == ["a", "b", "c", "d"])
     // Names that somebody gave are no defaults.
     let given = JSON.object([.init("0", .string("no")), .init("1", .string("yes"))])
     #expect(refusal(source, old.changing("id2label", given))?.kind == .mismatch)

@@ -109,6 +109,28 @@ private let table = """
     #expect(plan.targets.first { $0.info.name == "l.0.r" }?.info.shape == [Self.size, Self.size])
   }
 
+  @Test(arguments: [false, true])
+  func whatIsNextToTheModelIsItsOwnUnlessItIsContained(_ isContained: Bool) throws {
+    let yaml =
+      table.replacing("\ndialects:", with: "\n  - {group: head, tensors: {head: [size, size]}}\ndialects:")
+      .replacing("rename: {e: emb,", with: "rename: {h: head, e: emb,")
+      .replacing("first_layer: 1", with: "first_layer: 1\n    contained: \(isContained)")
+    var source = MemorySource()
+    for tensor in self.source().tensors { source.add("inner/" + tensor.name, tensor.shape) }
+    source.add("h", [Self.size, Self.size])
+    func plan(_ allowed: [String] = []) throws -> MappingPlan {
+      try mapper(yaml).plan(for: source.tensors, file: "axes", config: nil, configFile: nil, allowUnexpected: allowed)
+    }
+    guard isContained else {
+      #expect(try plan().targets.contains { $0.info.name == "head" })
+      return
+    }
+    #expect { try plan() } throws: { "\($0)".contains("unexpected: h") }
+    #expect(try !plan(["h"]).targets.contains { $0.info.name == "head" })
+    source.add("inner/h", [Self.size, Self.size])
+    #expect(try plan(["h"]).targets.contains { $0.info.name == "head" })
+  }
+
   @Test func aLayerBeforeTheFirstIsNone() {
     var source = source()
     source.add("L-0/r", [Self.wide, Self.wide])

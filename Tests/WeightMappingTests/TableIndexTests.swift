@@ -62,6 +62,7 @@ import Testing
         #expect(dialect.names.conditions == same.names.conditions)
         #expect(dialect.names.renumbered == same.names.renumbered)
         #expect(dialect.names.firstLayer == same.names.firstLayer)
+        #expect(dialect.names.isContained == same.names.isContained)
         #expect(dialect.names.repeatsLayer == same.names.repeatsLayer)
         #expect(dialect.names.variant?.of == same.names.variant?.of)
         #expect(dialect.names.variant?.architectures == same.names.variant?.architectures)
