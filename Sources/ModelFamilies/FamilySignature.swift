@@ -19,11 +19,11 @@ package struct FamilySignature: Sendable {
   }
 
   /// Each must match a name. Names are compared with every number in them written as 0.
-  let names: [Glob]
+  let names: [LazyGlob]
   /// Each must match a name of that shape.
-  let shapes: [(name: Glob, shape: [Size])]
+  let shapes: [(name: LazyGlob, shape: [Size])]
   /// Where it is not empty, every name must match one of these or of ``names``: there is nothing else in such a file.
-  let only: [Glob]
+  let only: [LazyGlob]
   /// Values that the config must have.
   let config: [(key: String, value: JSON)]
 
@@ -32,11 +32,11 @@ package struct FamilySignature: Sendable {
     var result: [FamilySignature] = []
     for item in try value.list("signatures") {
       let fields = try item.fields("a signature", ["all", "shapes", "only", "config"])
-      var shapes: [(name: Glob, shape: [Size])] = []
+      var shapes: [(name: LazyGlob, shape: [Size])] = []
       for (name, entry) in try fields["shapes"]?.map("shapes") ?? [] {
         var shape: [Size] = []
         for size in try entry.list("a shape") { shape.append(try parseSize(size)) }
-        shapes.append((Glob(name), shape))
+        shapes.append((LazyGlob(name), shape))
       }
       let names = try fields["all"]?.strings("all") ?? []
       guard !names.isEmpty else { throw item.fail("a signature needs 'all'") }
@@ -44,7 +44,8 @@ package struct FamilySignature: Sendable {
       var config: [(key: String, value: JSON)] = []
       for (key, entry) in try fields["config"]?.map("config") ?? [] { config.append((key, try entry.json("a value"))) }
       result.append(
-        FamilySignature(names: names.map { Glob($0) }, shapes: shapes, only: only.map { Glob($0) }, config: config))
+        FamilySignature(
+          names: names.map { LazyGlob($0) }, shapes: shapes, only: only.map { LazyGlob($0) }, config: config))
     }
     return result
   }
@@ -126,9 +127,9 @@ extension IndexDecoder {
 
   private mutating func signature() throws(FormatError) -> FamilySignature {
     let names = try globs()
-    var shapes: [(name: Glob, shape: [FamilySignature.Size])] = []
+    var shapes: [(name: LazyGlob, shape: [FamilySignature.Size])] = []
     for _ in 0..<(try count()) {
-      let name = Glob(try text())
+      let name = LazyGlob(try text())
       var shape: [FamilySignature.Size] = []
       for _ in 0..<(try count()) { shape.append(try size()) }
       shapes.append((name, shape))
@@ -142,7 +143,7 @@ extension IndexDecoder {
     return FamilySignature(names: names, shapes: shapes, only: only, config: config)
   }
 
-  private mutating func globs() throws(FormatError) -> [Glob] { try texts().map { Glob($0) } }
+  private mutating func globs() throws(FormatError) -> [LazyGlob] { try texts().map { LazyGlob($0) } }
 
   private mutating func size() throws(FormatError) -> FamilySignature.Size {
     switch try number() {

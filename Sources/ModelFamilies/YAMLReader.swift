@@ -63,10 +63,7 @@ import TensorIO
     let content: YAMLValue.Content
     switch event.kind {
     case .scalar(let text, let isPlain):
-      // Names, descriptions and reasons are printed as they are.
-      let seen = text.unicodeScalars.filter { !Self.allowedScalars.contains($0) }
-      guard printable(String(String.UnicodeScalarView(seen)), keepingNewlines: true).unicodeScalars.elementsEqual(seen)
-      else {
+      guard Self.isSeen(text) else {
         throw error(event.line, "a text with a control character or one that is not seen: '\(printable(text))'")
       }
       content = .scalar(text, isPlain: isPlain)
@@ -83,6 +80,13 @@ import TensorIO
     let value = YAMLValue(content: content, line: event.line, file: file)
     if let anchor = event.anchor { anchors[anchor] = (value, count - before) }
     return value
+  }
+
+  /// Whether nothing of a text is hidden: names, descriptions and reasons are printed as they are.
+  private static func isSeen(_ text: String) -> Bool {
+    if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return true }
+    let seen = text.unicodeScalars.filter { !allowedScalars.contains($0) }
+    return printable(String(String.UnicodeScalarView(seen)), keepingNewlines: true).unicodeScalars.elementsEqual(seen)
   }
 
   private func items(depth: Int) throws(FormatError) -> [YAMLValue] {

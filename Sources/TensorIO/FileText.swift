@@ -14,13 +14,26 @@ public enum FileText {
   }
 
   static func hasTooManyMarks(_ text: String) -> Bool {
-    if text.utf8.allSatisfy({ $0 < 0x80 }) { return false }
+    if isASCII(text.utf8.span) { return false }
     var marks = 0
     for scalar in text.unicodeScalars {
       marks = isMark(scalar) ? marks + 1 : 0
       if marks > maxMarks { return true }
     }
     return false
+  }
+
+  /// Eight bytes at a time: all names and metadata of a file go through it.
+  // Memory safety: eight bytes are loaded only where as many are left.
+  private static func isASCII(_ text: Span<UInt8>) -> Bool {
+    let bytes = unsafe text.bytes
+    let whole = bytes.byteCount & ~7
+    var all: UInt64 = 0
+    for offset in stride(from: 0, to: whole, by: 8) {
+      all |= unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    }
+    for offset in whole..<bytes.byteCount { all |= UInt64(text[offset]) }
+    return all & 0x8080_8080_8080_8080 == 0
   }
 
   /// Whether normalization may move it.

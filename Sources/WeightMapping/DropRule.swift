@@ -2,8 +2,7 @@ import ModelFamilies
 import TensorIO
 
 /// Names that a dialect leaves out, with the reason.
-struct DropRule: Sendable {
-  let pattern: String
+struct DropRule: Sendable, Equatable {
   let reason: String
   let cause: DropCause
   /// The rule holds only when the name without this ending is there too.
@@ -13,26 +12,20 @@ struct DropRule: Sendable {
   /// Whether the names that it matches can be a whole model, which is converted where the source has no other.
   let isModel: Bool
   /// Most rules are of dialects that are not the source's.
-  private let glob: Lazy<Glob>
+  private let glob: LazyGlob
 
   init(pattern: String, reason: String, cause: DropCause, beside: String?, hint: String?, isModel: Bool) {
-    self.pattern = pattern
     self.reason = reason
     self.cause = cause
     self.beside = beside
     self.hint = hint
     self.isModel = isModel
-    glob = Lazy { Glob(pattern) }
+    glob = LazyGlob(pattern)
   }
 
-  func matches(_ name: String) -> Bool { glob.value.matches(name) }
-}
+  var pattern: String { glob.pattern }
 
-extension DropRule: Equatable {
-  static func == (a: DropRule, b: DropRule) -> Bool {
-    a.pattern == b.pattern && a.reason == b.reason && a.cause == b.cause && a.beside == b.beside && a.hint == b.hint
-      && a.isModel == b.isModel
-  }
+  func matches(_ name: String) -> Bool { glob.matches(name) }
 }
 
 /// The drop rules of a dialect, and what recognition asks of them.

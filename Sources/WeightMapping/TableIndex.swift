@@ -17,7 +17,7 @@ struct TableIndex: Sendable {
   static let builtIn: TableIndex? = try? TableIndex(decoding: BuiltInIndex.tables)
 
   /// Raised where the same files give another index: with its form, or with the code that reads the files.
-  private static let version: UInt32 = 2
+  private static let version: UInt32 = 3
 
   /// The checksum of the files that the index is made of.
   private static let fingerprint: UInt32 = {

@@ -56,7 +56,10 @@ struct TextTests {
     ("*?é", "漢é", true), ("*漢?字*", "x漢é字y", true), ("{é,漢}字", "漢字", true), ("é*é", "é", false),
     ("[😀]*", "😀", true),
   ])
-  func globs(_ pattern: String, _ name: String, _ matches: Bool) { #expect(Glob(pattern).matches(name) == matches) }
+  func globs(_ pattern: String, _ name: String, _ matches: Bool) {
+    #expect(Glob(pattern).matches(name) == matches)
+    #expect(LazyGlob(pattern).matches(name) == matches)
+  }
 
   @Test func bracesThatMultiplyOutBeyondReasonAreLetters() {
     let many = String(repeating: "{a,b}", count: 9)
