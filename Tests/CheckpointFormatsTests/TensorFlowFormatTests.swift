@@ -59,6 +59,15 @@ import Testing
     #expect(ElementType(tensorFlow: number) == nil)
   }
 
+  @Test(arguments: ProtobufKey.WireType.allCases) func keysOfProtocolBuffers(type: ProtobufKey.WireType) {
+    for field in [1, 15, 16, 1 << 28] as [UInt64] {
+      let key = ProtobufKey(field: field, type: type)
+      #expect(ProtobufKey(key.value) == key)
+    }
+    #expect(ProtobufKey(field: 2, type: .bytes).value == 0x12)
+    for group in [3, 4, 6, 7] as [UInt64] { #expect(ProtobufKey(1 << 3 | group) == nil) }
+  }
+
   @Test(arguments: [(0, 1), (7, 12), (99_998, 99_999)]) func namesOfShards(number: Int, count: Int) {
     for prefix in ["m", "a.data-1", "model.ckpt-100"] {
       #expect(BundleFiles.prefix(ofShard: BundleFiles.shard(prefix, number, of: count)) == prefix)

@@ -1,7 +1,7 @@
 import CheckpointFormats
 import TensorIO
 
-/// The wire format of protocol buffers, as much of it as a bundle's index takes.
+/// Fields of protocol buffers (`ProtobufKey`), as much of it as a bundle's index takes.
 enum Protobuf {
   /// A field of a number; a zero, being the default, is left out as TensorFlow does.
   static func number(_ field: UInt64, _ value: Int) -> [UInt8] {
@@ -21,14 +21,8 @@ enum Protobuf {
     key(field, .varint) + [UInt8](varint: UInt64(value))
   }
 
-  private enum WireType: UInt64 {
-    case varint = 0
-    case bytes = 2
-    case fixed32 = 5
-  }
-
-  private static func key(_ field: UInt64, _ type: WireType) -> [UInt8] {
-    [UInt8](varint: field << 3 | type.rawValue)
+  private static func key(_ field: UInt64, _ type: ProtobufKey.WireType) -> [UInt8] {
+    [UInt8](varint: ProtobufKey(field: field, type: type).value)
   }
 }
 

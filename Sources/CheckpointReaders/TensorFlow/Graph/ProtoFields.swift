@@ -1,9 +1,7 @@
+import CheckpointFormats
 import TensorIO
 
-/// The fields of a protocol buffer in place (protobuf.dev/programming-guides/encoding):
-///
-///     key  = varint (field number << 3 | wire type)
-///     0    varint          1    8 bytes          2    varint length, bytes          5    4 bytes
+/// The fields of a protocol buffer in place, each behind its `ProtobufKey`.
 ///
 /// Nothing is copied and no nested message is entered, so depth and memory are the caller's choice.
 struct ProtoFields {
@@ -25,15 +23,16 @@ struct ProtoFields {
   mutating func next() throws(FormatError) -> (number: UInt64, value: Value)? {
     guard !cursor.isAtEnd else { return nil }
     let start = cursor
-    let key = try cursor.varint(what)
-    switch key & 7 {
-    case 0: return (key >> 3, .number(try cursor.varint(what)))
-    case 1: return (key >> 3, .number(try cursor.bits(8, what)))
-    case 2: return (key >> 3, .bytes(try cursor.take(try cursor.varintSize(what), what)))
-    case 5: return (key >> 3, .number(try cursor.bits(4, what)))
-    default:
+    let value = try cursor.varint(what)
+    guard let key = ProtobufKey(value) else {
       throw start.error(
-        .damaged, "\(what) is not a valid protocol buffer", found: "wire type \(key & 7)", expected: "0, 1, 2 or 5")
+        .damaged, "\(what) is not a valid protocol buffer", found: "wire type \(value & 7)", expected: "0, 1, 2 or 5")
+    }
+    switch key.type {
+    case .varint: return (key.field, .number(try cursor.varint(what)))
+    case .fixed64: return (key.field, .number(try cursor.bits(8, what)))
+    case .bytes: return (key.field, .bytes(try cursor.take(try cursor.varintSize(what), what)))
+    case .fixed32: return (key.field, .number(try cursor.bits(4, what)))
     }
   }
 
