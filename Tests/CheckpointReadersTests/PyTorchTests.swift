@@ -238,6 +238,23 @@ struct PyTorchTests {
     #expect(try open(P.zip(P.dict(flat), [])).metadata.count == 4001)
   }
 
+  /// What a class is made of counts where it has no attributes: a named tuple's values are its arguments.
+  @Test func tensorsAmongTheArgumentsOfAClass() throws {
+    let tensor = P.tensor(P.storage("0", count: 10, view: nil), [1], [1])
+    let type = P.global("training", "State")
+    // protocol 2's NEWOBJ with a tuple of two
+    let named = type + P.dict(P.text("w"), tensor) + P.int(3) + [0x86, 0x81]
+    let found = try open(P.zip(P.dict(P.text("state"), named), [("0", floats(ten))]))
+    #expect(found.tensors.map(\.name) == ["state.0.w"] && found.metadata.contains { $0.key == "state.1" })
+    // A state that is a list
+    let listed = type + [0x29, 0x81] + P.list(tensor) + [0x62]
+    #expect(try open(P.zip(listed, [("0", floats(ten))])).tensors.map(\.name) == ["0"])
+    // Arguments without tensors are a text, as before.
+    let plain = try open(
+      P.zip(P.dict(P.text("w"), tensor, P.text("s"), type + P.int(3) + [0x85, 0x81]), [("0", floats(ten))]))
+    #expect(plain.tensors.map(\.name) == ["w"] && plain.metadata.contains { $0.key == "s" })
+  }
+
   /// Values that hold themselves, that nest without end, or that multiply: read, or refused, in little time.
   @Test func valuesThatWouldNeverEnd() throws {
     let tensor = P.tensor(P.storage("0", count: 10, view: nil), [1], [1])

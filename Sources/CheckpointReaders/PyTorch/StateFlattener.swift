@@ -25,10 +25,14 @@ struct StateFlattener {
   /// The nodes of configs that were visited.
   private var described: Set<Int> = []
   private var work = 0
+  private var searched = 0
   private var nameBytes = 0
   private var leftOut = false
 
   private static let maxDepth = 200
+  private static let maxDepthOfTensors = 6
+  /// Values in which tensors are looked for where a pickle rarely has any.
+  private static let maxSearched = 1 << 20
   private static let maxNameLength = 4096
   private static let maxTexts = 2000
   /// A pickle can refer to one list a thousand times in each of a thousand lists, so visits of elements are counted.
@@ -238,10 +242,30 @@ struct StateFlattener {
     // Attributes: a dict, or a dict and one of slots.
     let states = machine.tuple(object.state).map { machine.elements(of: $0) } ?? [object.state]
     let dicts = states.compactMap { machine.dict($0) }.filter { !$0.isEmpty }
-    if dicts.isEmpty, object.items.isEmpty, object.pairs.isEmpty { return note(path, value) }
+    // A named tuple has its values as arguments, and a class may take any value for its state.
+    let others = ([object.arguments] + states.filter { machine.dict($0) == nil }).filter { holdsTensors($0, depth: 0) }
+    if dicts.isEmpty, object.items.isEmpty, object.pairs.isEmpty, others.isEmpty { return note(path, value) }
+    for other in others { try visit(other, path, depth: depth + 1) }
     for dict in dicts { try visitPairs(dict, path, depth) }
     if !object.items.isEmpty { try visitItems(object.items[...], value, path, depth) }
     if !object.pairs.isEmpty { try visitPairs(object.pairs, path, depth) }
+  }
+
+  /// Whether a value is a tensor, or one is found in it within a few steps.
+  private mutating func holdsTensors(_ value: PickleValue, depth: Int) -> Bool {
+    guard case .node(let index) = value, depth < Self.maxDepthOfTensors, searched <= Self.maxSearched else {
+      return false
+    }
+    searched += 1 + partCount(index)
+    let parts: [PickleValue]
+    switch machine.nodes[index] {
+    case .tensor: return true
+    case .dict(let number), .list(let number), .set(let number): parts = machine.containers[number]
+    case .tuple(let tuple): parts = Array(machine.elements(of: tuple))
+    default: return false
+    }
+    for part in parts where holdsTensors(part, depth: depth + 1) { return true }
+    return false
   }
 
   /// Whether a module holds nothing and so is no more than a function, as activations are; dropout and the like are not
