@@ -38,6 +38,8 @@ let package = Package(
     .target(name: "CTensorIO"),
     .target(name: "CTensorBundleProto", dependencies: ["CProtobufC"]),
     .target(name: "CKernels"),
+    .target(name: "CProducts"),
+    .target(name: "CThreads"),
     .target(name: "CIndex", exclude: ["families.index", "tables.index"]),
     // Headers at build time, the libraries when they are first used.
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
@@ -83,7 +85,9 @@ let package = Package(
     .target(
       name: "Encoder",
       dependencies: [
-        "TensorIO", "CheckpointFormats", "NativeFormat", "ModelFamilies", "CKernels", "COneDNN", "COpenBLAS",
+        "TensorIO", "CheckpointFormats", "NativeFormat", "ModelFamilies", "CKernels", "CProducts", "CThreads",
+        "COneDNN",
+        "COpenBLAS",
       ],
       swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
@@ -153,8 +157,8 @@ let package = Package(
     .testTarget(
       name: "EncoderTests",
       dependencies: [
-        "Encoder", "ModelFamilies", "CKernels", "COneDNN", "NativeFormat", "CheckpointFormats", "CheckpointReaders",
-        "TestSupport", "TensorIO",
+        "Encoder", "ModelFamilies", "CKernels", "CProducts", "CThreads", "COneDNN", "NativeFormat", "CheckpointFormats",
+        "CheckpointReaders", "TestSupport", "TensorIO",
       ],
       swiftSettings: strict),
     .testTarget(

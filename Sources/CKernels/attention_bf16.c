@@ -19,8 +19,7 @@ static size_t padded(size_t count, size_t unit) { return (count + unit - 1) / un
 
 int bertconv_has_bf16_attention(void) {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  return bertconv_level() == BERTCONV_AVX512 && __builtin_cpu_supports("avx512bf16");
 }
 
 size_t bertconv_attention_bf16_workspace(size_t keys, size_t size) {

@@ -9,8 +9,9 @@
 #include "vectors.h"
 
 #define DEFINE_BIAS(name, expression)                                                                       \
-  VECTORIZED void name(                                                                                     \
-      float *restrict x, const float *restrict bias, size_t rows, size_t columns, size_t stride) {          \
+  VECTORIZED(                                                                                               \
+      name, (float *restrict x, const float *restrict bias, size_t rows, size_t columns, size_t stride),    \
+      (x, bias, rows, columns, stride)) {                                                                   \
     for (size_t r = 0; r < rows; r++) {                                                                     \
       float *restrict row = x + r * stride;                                                                 \
       for (size_t c = 0; c < columns; c++) {                                                                \
@@ -31,12 +32,18 @@ void bertconv_bias_tanh(float *x, const float *bias, size_t rows, size_t columns
     for (size_t c = 0; c < columns; c++) x[r * stride + c] = tanhf(x[r * stride + c] + bias[c]);
 }
 
-VECTORIZED void bertconv_relu(float *restrict x, size_t rows, size_t columns, size_t stride) {
+VECTORIZED(
+    bertconv_relu,
+    (float *restrict x, size_t rows, size_t columns, size_t stride),
+    (x, rows, columns, stride)) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < columns; c++) x[r * stride + c] = x[r * stride + c] < 0 ? 0 : x[r * stride + c];
 }
 
-VECTORIZED void bertconv_add(float *restrict x, const float *restrict y, size_t count) {
+VECTORIZED(
+    bertconv_add,
+    (float *restrict x, const float *restrict y, size_t count),
+    (x, y, count)) {
   for (size_t i = 0; i < count; i++) x[i] += y[i];
 }
 
@@ -68,21 +75,27 @@ INLINE void normalize(
   for (c = 0; c < columns; c++) row[c] = (row[c] - mean) * scale * gamma[c] + beta[c];
 }
 
-VECTORIZED void bertconv_layer_norm(
-    float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
-    size_t columns) {
+VECTORIZED(
+    bertconv_layer_norm,
+    (float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
+    size_t columns),
+    (x, gamma, beta, epsilon, rows, columns)) {
   for (size_t r = 0; r < rows; r++) normalize(x + r * columns, gamma, beta, epsilon, columns, 0);
 }
 
-VECTORIZED void bertconv_deviation_norm(
-    float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
-    size_t columns) {
+VECTORIZED(
+    bertconv_deviation_norm,
+    (float *restrict x, const float *restrict gamma, const float *restrict beta, float epsilon, size_t rows,
+    size_t columns),
+    (x, gamma, beta, epsilon, rows, columns)) {
   for (size_t r = 0; r < rows; r++) normalize(x + r * columns, gamma, beta, epsilon, columns, 1);
 }
 
-VECTORIZED void bertconv_residual_layer_norm(
-    float *restrict x, const float *restrict bias, const float *restrict residual, const float *restrict gamma,
-    const float *restrict beta, float epsilon, size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_residual_layer_norm,
+    (float *restrict x, const float *restrict bias, const float *restrict residual, const float *restrict gamma,
+    const float *restrict beta, float epsilon, size_t rows, size_t columns),
+    (x, bias, residual, gamma, beta, epsilon, rows, columns)) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * columns;
     const float *restrict other = residual + r * columns;
@@ -91,15 +104,19 @@ VECTORIZED void bertconv_residual_layer_norm(
   }
 }
 
-VECTORIZED void bertconv_affine(
-    float *restrict x, const float *restrict gamma, const float *restrict beta, size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_affine,
+    (float *restrict x, const float *restrict gamma, const float *restrict beta, size_t rows, size_t columns),
+    (x, gamma, beta, rows, columns)) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < columns; c++) x[r * columns + c] = x[r * columns + c] * gamma[c] + beta[c];
 }
 
-VECTORIZED void bertconv_residual_affine(
-    float *restrict x, const float *restrict bias, const float *restrict residual, const float *restrict gamma,
-    const float *restrict beta, size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_residual_affine,
+    (float *restrict x, const float *restrict bias, const float *restrict residual, const float *restrict gamma,
+    const float *restrict beta, size_t rows, size_t columns),
+    (x, bias, residual, gamma, beta, rows, columns)) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * columns;
     const float *restrict other = residual + r * columns;
@@ -107,7 +124,10 @@ VECTORIZED void bertconv_residual_affine(
   }
 }
 
-VECTORIZED void bertconv_softmax(float *restrict x, size_t rows, size_t columns, size_t stride) {
+VECTORIZED(
+    bertconv_softmax,
+    (float *restrict x, size_t rows, size_t columns, size_t stride),
+    (x, rows, columns, stride)) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * stride;
     float scale = exponentials(row, columns, 1);
@@ -125,8 +145,10 @@ INLINE float fast_tanh(float x) {
   return s < 0.04f ? small : large;
 }
 
-VECTORIZED void bertconv_lstm(
-    const float *restrict gates, float *restrict cell, float *restrict hidden, size_t rows, size_t size) {
+VECTORIZED(
+    bertconv_lstm,
+    (const float *restrict gates, float *restrict cell, float *restrict hidden, size_t rows, size_t size),
+    (gates, cell, hidden, rows, size)) {
   for (size_t r = 0; r < rows; r++) {
     const float *restrict i = gates + r * 4 * size, *restrict f = i + size, *restrict g = f + size;
     const float *restrict o = g + size;

@@ -7,8 +7,10 @@
 
 #include "vectors.h"
 
-VECTORIZED void bertconv_to_bf16(
-    const float *restrict x, size_t stride, uint16_t *restrict y, size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_to_bf16,
+    (const float *restrict x, size_t stride, uint16_t *restrict y, size_t rows, size_t columns),
+    (x, stride, y, rows, columns)) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < columns; c++) y[r * columns + c] = bfloat16(x[r * stride + c]);
 }
@@ -56,9 +58,11 @@ INLINE void quantize(
   *zero = (int32_t)offset;
 }
 
-VECTORIZED void bertconv_quantize(
-    const float *restrict x, size_t stride, uint8_t *restrict y, float *restrict scales, int32_t *restrict zeros,
-    size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_quantize,
+    (const float *restrict x, size_t stride, uint8_t *restrict y, float *restrict scales, int32_t *restrict zeros,
+    size_t rows, size_t columns),
+    (x, stride, y, scales, zeros, rows, columns)) {
   for (size_t r = 0; r < rows; r++) quantize(x + r * stride, y + r * columns, columns, scales + r, zeros + r);
 }
 
@@ -105,17 +109,21 @@ INLINE void widen_any(
 #undef CASE
 }
 
-VECTORIZED void bertconv_widen(
-    float *restrict x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
-    const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_widen,
+    (float *restrict x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
+    const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns),
+    (x, stride, scales, zeros, weight_scales, weight_sums, bias, activation, rows, columns)) {
   for (size_t r = 0; r < rows; r++)
     widen_any(x + r * stride, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, 0, columns);
 }
 
-VECTORIZED void bertconv_widen_to_bf16(
-    const int32_t *restrict x, const float *scales, const int32_t *zeros, const float *restrict weight_scales,
+VECTORIZED(
+    bertconv_widen_to_bf16,
+    (const int32_t *restrict x, const float *scales, const int32_t *zeros, const float *restrict weight_scales,
     const int32_t *restrict weight_sums, const float *restrict bias, uint16_t *restrict y, size_t rows,
-    size_t columns) {
+    size_t columns),
+    (x, scales, zeros, weight_scales, weight_sums, bias, y, rows, columns)) {
   for (size_t r = 0; r < rows; r++) {
     const int32_t *restrict row = x + r * columns;
     float scale = scales[r];
@@ -125,10 +133,12 @@ VECTORIZED void bertconv_widen_to_bf16(
   }
 }
 
-VECTORIZED void bertconv_requantize(
-    float *restrict x, const float *scales, const int32_t *zeros, const float *weight_scales,
+VECTORIZED(
+    bertconv_requantize,
+    (float *restrict x, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, int activation, uint8_t *restrict y, float *restrict new_scales,
-    int32_t *restrict new_zeros, size_t rows, size_t columns) {
+    int32_t *restrict new_zeros, size_t rows, size_t columns),
+    (x, scales, zeros, weight_scales, weight_sums, bias, activation, y, new_scales, new_zeros, rows, columns)) {
   for (size_t r = 0; r < rows; r++) {
     float *row = x + r * columns;
     widen_any(row, scales[r], zeros[r], weight_scales, weight_sums, bias, activation, 1, columns);
@@ -136,8 +146,10 @@ VECTORIZED void bertconv_requantize(
   }
 }
 
-VECTORIZED void bertconv_quantize_weights(
-    const float *restrict weights, int8_t *restrict y, float *restrict scales, size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_quantize_weights,
+    (const float *restrict weights, int8_t *restrict y, float *restrict scales, size_t rows, size_t columns),
+    (weights, y, scales, rows, columns)) {
   for (size_t r = 0; r < rows; r++) {
     const float *row = weights + r * columns;
     float largest = 0, nothing = 0;
@@ -162,7 +174,10 @@ VECTORIZED void bertconv_quantize_weights(
   }
 }
 
-VECTORIZED void bertconv_row_sums(const int8_t *restrict x, int32_t *restrict sums, size_t rows, size_t columns) {
+VECTORIZED(
+    bertconv_row_sums,
+    (const int8_t *restrict x, int32_t *restrict sums, size_t rows, size_t columns),
+    (x, sums, rows, columns)) {
   for (size_t r = 0; r < rows; r++) {
     int32_t sum = 0;
     for (size_t c = 0; c < columns; c++) sum += x[r * columns + c];

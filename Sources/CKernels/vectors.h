@@ -1,5 +1,4 @@
-// What the fast kernels share: code for each generation of x86-64, chosen when the program is loaded, and the functions
-// that loops are made of. No -ffast-math: sums run in a fixed number of lanes, so that they vectorize in a fixed order.
+// What the fast kernels share: code for each level of x86-64, and the functions that loops are made of. No -ffast-math: sums run in a fixed number of lanes, so that they vectorize in a fixed order.
 
 #ifndef BERTCONV_VECTORS_H
 #define BERTCONV_VECTORS_H
@@ -9,18 +8,29 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER
-#endif
-#endif
+#include "CKernels.h"
 
-// Clones need the loader's indirect functions, which glibc has and musl does not. What resolves them runs before the
-// thread sanitizer is there, which it calls.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && !defined(THREAD_SANITIZER)
-#define VECTORIZED __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+// Defines a function as its loops, which follow: once for each level, each of which the compiler vectorizes for itself, and one
+// that calls what the level of the thread says. So the level can be lowered, and tests compare them.
+#if defined(__x86_64__)
+// The features, not the names of the levels (arch=x86-64-v4): with these the compiler prefers vectors of half the width.
+#define FOR_AVX2 __attribute__((target("avx2,fma,bmi,bmi2")))
+#define FOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi,bmi2")))
+#define VECTORIZED(name, parameters, arguments)                                                \
+  INLINE void name##_loops parameters;                                                         \
+  static void name##_of_any parameters { name##_loops arguments; }                             \
+  FOR_AVX2 static void name##_of_avx2 parameters { name##_loops arguments; }                   \
+  FOR_AVX512 static void name##_of_avx512 parameters { name##_loops arguments; }               \
+  void name parameters {                                                                       \
+    switch (bertconv_level()) {                                                                \
+      case BERTCONV_AVX512: name##_of_avx512 arguments; break;                                 \
+      case BERTCONV_AVX2: name##_of_avx2 arguments; break;                                     \
+      default: name##_of_any arguments; break;                                                 \
+    }                                                                                          \
+  }                                                                                            \
+  INLINE void name##_loops parameters
 #else
-#define VECTORIZED
+#define VECTORIZED(name, parameters, arguments) void name parameters
 #endif
 #define INLINE static inline __attribute__((always_inline))
 

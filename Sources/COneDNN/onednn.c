@@ -34,8 +34,13 @@ static void *open_library(void) {
   return dlopen(name, RTLD_NOW | RTLD_LOCAL);
 }
 
+static const char *limit;
+
+void bertconv_onednn_limit(const char *instructions) { limit = instructions; }
+
 static void load(void) {
   library.state = -1;
+  if (limit) setenv("ONEDNN_MAX_CPU_ISA", limit, 0);
   void *openmp = dlopen("libgomp.so.1", RTLD_NOW | RTLD_GLOBAL);
   void *dnnl = open_library();
   if (!dnnl || !openmp) return;
@@ -79,6 +84,26 @@ const char *bertconv_onednn_version(void) { return library.version; }
 // The user may have configured oneDNN to use less than the processor has (DNNL_MAX_CPU_ISA).
 static int allows(dnnl_cpu_isa_t wanted) { return (library.dnnl_get_effective_cpu_isa() & wanted) == wanted; }
 #endif
+
+const char *bertconv_onednn_isa(void) {
+  if (bertconv_onednn_load()) return "";
+#if defined(__x86_64__)
+  static const struct {
+    dnnl_cpu_isa_t instructions;
+    const char *name;
+  } levels[] = {
+      {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},   {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+      {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"}, {dnnl_cpu_isa_avx512_core, "avx512_core"},
+      {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},               {dnnl_cpu_isa_avx2, "avx2"},
+      {dnnl_cpu_isa_avx, "avx"},
+  };
+  for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+    if (allows(levels[i].instructions)) return levels[i].name;
+  return "sse41";
+#else
+  return "default";
+#endif
+}
 
 int bertconv_onednn_has(int precision) {
   if (bertconv_onednn_load()) return 0;
@@ -468,6 +493,8 @@ int bertconv_multiply(
 
 int bertconv_onednn_load(void) { return -1; }
 int bertconv_onednn_has(int precision) { return (void)precision, 0; }
+void bertconv_onednn_limit(const char *instructions) { (void)instructions; }
+const char *bertconv_onednn_isa(void) { return ""; }
 const char *bertconv_onednn_version(void) { return ""; }
 void bertconv_onednn_set_threads(int threads) { (void)threads; }
 int bertconv_onednn_usual_threads(void) { return 1; }

@@ -50,6 +50,10 @@ static void load(void) {
 #undef FIND
 }
 
+static const char *limit;
+
+void bertconv_openblas_limit(const char *core) { limit = core; }
+
 const char *bertconv_openblas_load(int threads) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static int is_tried;
@@ -61,6 +65,7 @@ const char *bertconv_openblas_load(int threads) {
       snprintf(text, sizeof text, "%d", threads);
       setenv("OPENBLAS_NUM_THREADS", text, 1);
     }
+    if (limit) setenv("OPENBLAS_CORETYPE", limit, 0);
     load();
     is_tried = 1;
   }

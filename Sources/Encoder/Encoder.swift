@@ -42,8 +42,8 @@ public final class Encoder: Sendable {
   ///   - config: in place of the config in the file; needed for a plain safetensors file
   ///   - threads: for matrix products; all cores when absent
   ///   - precision: of the products in the layers; the heads compute in f32
-  ///   - library: when absent oneDNN where it can be had, which packs the layers' weights now; OpenBLAS computes on the
-  ///     mapped file as it is, only in f32
+  ///   - library: when absent the fastest one on this processor. oneDNN and the package's own kernels pack the layers' weights
+  ///     now, into a copy; OpenBLAS computes on the mapped file as it is, only in f32
   public convenience init(
     _ model: NativeModel, config: JSON? = nil, threads: Int? = nil, precision: Precision = .f32,
     library: MathLibrary? = nil
@@ -64,6 +64,7 @@ public final class Encoder: Sendable {
     if let threads, threads < 1 || threads > 1024 {
       throw FormatError(.input, "the number of threads is out of range", found: "\(threads)", expected: "1 to 1024")
     }
+    try ProcessorLevel.checkEnvironment()
     let library = try Self.library(library, precision, config, file: file.path)
     // Weights that are packed, and what a run needs.
     try library.load(threads: threads, memory: 2 * file.file.count)
@@ -72,11 +73,11 @@ public final class Encoder: Sendable {
     self.file = file
     self.config = config
     requestedThreads = threads
-    guard let backend = library.makeBackend(precision) else {
-      throw FormatError(.system, "oneDNN cannot be started", found: "no memory for it")
+    guard let backend = library.makeBackend(precision, threads: threads) else {
+      throw FormatError(.system, "the library that computes cannot be started", found: "no memory for it")
     }
+    model = try EncoderModel(file, config, packing: backend.packing)
     idle.withLock { $0.append(Worker(backend)) }
-    model = try EncoderModel(file, config, packing: library == .oneDNN ? precision : nil)
     outputs = model.outputs(config)
   }
 
@@ -90,25 +91,23 @@ public final class Encoder: Sendable {
         .input, "a recurrent stack is computed only in f32", file: file, found: "precision \(precision.rawValue)",
         expected: "precision f32", advice: .choosePrecision([Precision.f32.rawValue]))
     }
-    guard let asked else {
-      let best = try MathLibrary.best(for: precision)
-      // A step of an LSTM is a product with few rows, for which nothing is packed.
-      return isRecurrent ? .openBLAS : best
-    }
-    guard asked == .oneDNN || precision == .f32 else {
+    // A step of an LSTM is a product with few rows, for which nothing is packed.
+    guard let asked else { return isRecurrent ? .openBLAS : .best(for: precision) }
+    guard asked.computes(precision) else {
+      guard asked != .oneDNN else {
+        throw FormatError(
+          .system, "oneDNN is not installed, or has no products in this precision on this processor",
+          found: "precision \(precision.rawValue)", advice: "Leave the choice of the library to the encoder.")
+      }
       throw FormatError(
         .input, "this library computes only in f32", found: "precision \(precision.rawValue)",
         expected: "precision f32")
-    }
-    let best = asked == .oneDNN ? try MathLibrary.best(for: precision) : asked
-    guard best == asked else {
-      throw FormatError(.system, "oneDNN is not installed", expected: "libdnnl")
     }
     return asked
   }
 
   /// The threads that matrix products use.
-  public var threads: Int { library.threads }
+  public var threads: Int { library.threads(requestedThreads) }
 
   /// The names that ``run(_:outputs:progress:)`` takes, in the order of the pass: `hidden_states.0` (the embeddings) to
   /// `hidden_states.L`, `last_hidden_state`, and those of pooler and heads that the file has.
@@ -261,7 +260,9 @@ extension Encoder {
   private func takeWorker() -> Worker {
     if let worker = idle.withLock({ $0.popLast() }) { return worker }
     // The library was loaded when the first one was made; what could be lacking is memory for a few hundred bytes.
-    guard let backend = library.makeBackend(precision) else { preconditionFailure("no memory for another run") }
+    guard let backend = library.makeBackend(precision, threads: requestedThreads) else {
+      preconditionFailure("no memory for another run")
+    }
     return Worker(backend)
   }
 }

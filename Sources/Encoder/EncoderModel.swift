@@ -24,8 +24,8 @@ struct EncoderModel: Sendable {
 extension EncoderModel {
   /// Finds and checks every weight that the config asks for.
   ///
-  /// - Parameter packing: the precision that the layers' matrices are packed in; `nil` to use them as they lie in the file
-  init(_ model: NativeModel, _ config: EncoderConfig, packing: Precision?) throws(FormatError) {
+  /// - Parameter packing: how the layers' matrices are packed; `nil` to use them as they lie in the file
+  init(_ model: NativeModel, _ config: EncoderConfig, packing: Packing?) throws(FormatError) {
     var loader = try WeightLoader(model, config.family, packing: packing)
     embeddings = try Embeddings(&loader, config)
     relativeBias =

@@ -15,6 +15,7 @@ enum BuildDescription {
       ("writes", "native files of profile \(NativeProfile.version)"),
       ("libraries", (ReaderLibraries.versions + [ModelFamily.libraryVersion]).joined(separator: ", ")),
       ("math", MathLibrary.found.joined(separator: ", ")),
+      ("computes", "with \(MathLibrary.choice)"),
     ]
     return "\(ConversionTool.name)\n"
       + lines.map { $0.0 + String(repeating: " ", count: 11 - $0.0.utf8.count) + printable($0.1) }

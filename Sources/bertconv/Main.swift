@@ -1,4 +1,5 @@
 import ArgumentParser
+import Encoder
 import TensorIO
 
 @main
@@ -23,6 +24,8 @@ struct Bertconv: ParsableCommand {
 
   // Not by the configuration's version: that is made at every start, and this loads libraries.
   func validate() throws {
-    if version { throw CleanExit.message(BuildDescription.text) }
+    guard version else { return }
+    try reportingErrors { try ProcessorLevel.checkEnvironment() }
+    throw CleanExit.message(BuildDescription.text)
   }
 }

@@ -94,7 +94,7 @@ struct Run: ParsableCommand {
       writer.cancel()
       throw error
     }
-    report(times.sorted(), loaded: loaded, wanted, input, threads: encoder.threads)
+    report(times.sorted(), loaded: loaded, wanted, input, encoder)
   }
 
   private func loadEncoder() throws -> Encoder {
@@ -131,7 +131,8 @@ struct Run: ParsableCommand {
   }
 
   /// `times` in seconds, the shortest first.
-  private func report(_ times: [Double], loaded: Double, _ wanted: [String], _ input: EncoderInput, threads: Int) {
+  private func report(_ times: [Double], loaded: Double, _ wanted: [String], _ input: EncoderInput, _ encoder: Encoder)
+  {
     let median =
       times.count % 2 == 1 ? times[times.count / 2] : (times[times.count / 2 - 1] + times[times.count / 2]) / 2
     let tokens = input.tokenCount
@@ -140,13 +141,15 @@ struct Run: ParsableCommand {
         JSON.object([
           "sequences": .int(input.batch), "tokens": .int(tokens), "median_s": .double(median),
           "best_s": .double(times[0]), "load_s": .double(loaded), "precision": .string(precision.rawValue),
-          "threads": .int(threads), "outputs": .strings(wanted), "output": .string(output),
+          "library": .string(encoder.library.description), "level": .string(encoder.library.level),
+          "threads": .int(encoder.threads), "outputs": .strings(wanted), "output": .string(output),
         ]).text(pretty: true))
       return
     }
     Console.result(
       "\(printable(output)): \(wanted.joined(separator: ", ")) of \(input.batch) sequences, \(grouped(tokens)) tokens; "
         + "\(fixed(median * 1000, digits: 1)) ms, \(grouped(Int(Double(tokens) / max(median, 1e-9)))) tokens/s "
-        + "on \(threads) threads; loaded in \(fixed(loaded * 1000, digits: 1)) ms")
+        + "on \(encoder.threads) threads with \(encoder.library.description), \(encoder.library.level); loaded in \(fixed(loaded * 1000, digits: 1)) ms"
+    )
   }
 }

@@ -238,7 +238,7 @@ private func mobile(_ change: (inout TinyModel) -> Void) -> TinyModel {
   }
 }
 
-private let libraries: [MathLibrary] = [.plain, .openBLAS, .oneDNN]
+private let libraries: [MathLibrary] = [.plain, .openBLAS, .builtIn, .oneDNN]
 
 @Suite("The forward pass")
 struct ForwardTests {

@@ -6,7 +6,8 @@ import Testing
 
 @testable import Encoder
 
-/// Packed weights against the plain pass, where oneDNN is installed and the processor has what it takes.
+/// Packed weights against the plain pass: those of the package everywhere, those of oneDNN where it is installed and the
+/// processor has what it takes.
 @Suite("Fast products")
 struct PrecisionTests {
   private static let models: [TinyModel] = [
@@ -35,13 +36,18 @@ struct PrecisionTests {
     TinyModel("tasks"),
   ]
 
-  @Test(arguments: models.indices, Precision.allCases)
-  func everyOutputIsNearThePlainPass(index: Int, precision: Precision) throws {
-    try require(precision)
+  /// The libraries that pack weights, each in each precision.
+  private static let products: [(library: MathLibrary, precision: Precision)] =
+    [.oneDNN, .builtIn].flatMap { library in Precision.allCases.map { (library, $0) } }
+
+  @Test(arguments: models.indices, products)
+  func everyOutputIsNearThePlainPass(index: Int, product: (library: MathLibrary, precision: Precision)) throws {
+    let (library, precision) = product
+    try require(library, precision)
     let model = Self.models[index]
     let folder = TemporaryFolder()
-    let encoder = try model.encoder(folder, library: .oneDNN, precision: precision, threads: 2)
-    #expect(encoder.library == .oneDNN && encoder.threads == 2)
+    let encoder = try model.encoder(folder, library: library, precision: precision, threads: 2)
+    #expect(encoder.library == library && encoder.threads == 2)
     let input = model.input()
     let plain = PlainPass(model, input)
     // Relative to numbers of about one, with rounding of 2^-9 and 2^-8 in each of a dozen products.
@@ -109,11 +115,27 @@ struct PrecisionTests {
     }
   }
 
-  @Test func severalRunsAtOnce() async throws {
-    try require(.f32)
+  /// The 32-bit sums of both libraries are the same, so that all that comes of them differs by roundings of floats alone.
+  @Test(arguments: models.indices) func eightBitsMeanTheSameInBothLibraries(index: Int) throws {
+    try require(.int8)
+    let model = Self.models[index]
+    let folder = TemporaryFolder()
+    let input = model.input()
+    let results = try [MathLibrary.oneDNN, .builtIn].map { library in
+      let encoder = try model.encoder(folder, library: library, precision: .int8, threads: 2)
+      // The output of the embeddings, and that of a layer whose attention is of floats in one and bfloat16 in the other.
+      return try encoder.run(input, outputs: ["hidden_states.0", "hidden_states.1"]).map(\.values)
+    }
+    #expect(results[0][0] == results[1][0])
+    let size = results[0][1].reduce(1) { max($0, $1.magnitude) }
+    #expect(distance(results[0][1], results[1][1]) <= 0.05 * Double(size))
+  }
+
+  @Test(arguments: [MathLibrary.oneDNN, .builtIn]) func severalRunsAtOnce(library: MathLibrary) async throws {
+    try require(library)
     let model = TinyModel { ($0.hidden, $0.heads, $0.intermediate, $0.seed) = (66, 6, 131, 5) }
     let folder = TemporaryFolder()
-    let encoder = try Encoder(try model.write(folder), try EncoderConfig(model.config), threads: 2, library: .oneDNN)
+    let encoder = try Encoder(try model.write(folder), try EncoderConfig(model.config), threads: 2, library: library)
     let input = model.input()
     let first = try encoder.run(input, outputs: ["last_hidden_state"])[0].values
     let same = await withTaskGroup(of: Bool.self) { group in
@@ -125,7 +147,7 @@ struct PrecisionTests {
     #expect(same)
   }
 
-  @Test(arguments: [MathLibrary.openBLAS, .oneDNN])
+  @Test(arguments: [MathLibrary.openBLAS, .builtIn, .oneDNN])
   func moreThreadsThanAreOfUseAreNotStarted(library: MathLibrary) throws {
     try require(library)
     let folder = TemporaryFolder()

@@ -7,9 +7,6 @@ import Testing
 /// `--precision`, through the built program.
 @Suite("Precisions")
 struct PrecisionTests {
-  /// Whether the machine has what a precision takes: oneDNN, and the instructions for it.
-  private func isAvailable(_ precision: Precision) -> Bool { (try? MathLibrary.best(for: precision)) != nil }
-
   private let reference = fixture("heads/BertModel/reference.npz")
   private let folder = TemporaryFolder()
 
@@ -20,29 +17,30 @@ struct PrecisionTests {
     return output
   }
 
-  private func run(_ precision: Precision) throws -> Program.Result {
-    try Program.run(
-      "run", try model(), "--inputs", reference, "-o", folder.file("out.npz"), "--precision", precision.rawValue,
-      "--threads", "2", "--json")
-  }
-
-  @Test(arguments: [Precision.bf16, .int8]) func whatTheMachineLacksIsRefused(precision: Precision) throws {
-    if isAvailable(precision) { try Test.cancel("this machine computes in \(precision)") }
-    let result = try run(precision)
-    #expect(result.status == 2, "\(result.both)")
-    #expect(result.errors.contains("precision \(precision)") && result.errors.contains("precision f32"))
-    #expect(FileSystem.kind(of: folder.file("out.npz")) == nil)
-  }
-
-  @Test(arguments: Precision.allCases) func aModelRunsInEach(precision: Precision) throws {
-    if !isAvailable(precision) { try Test.cancel("this machine cannot compute in \(precision)") }
-    let result = try run(precision)
+  /// No precision is refused for the processor, whatever the environment leaves of it.
+  @Test(arguments: Precision.allCases, ProcessorLevel.allCases)
+  func aModelRunsInEach(precision: Precision, level: ProcessorLevel) throws {
+    let limit = "BERTCONV_MAX_ISA=\(level)"
+    let result = try Program.run(
+      [
+        "run", try model(), "--inputs", reference, "-o", folder.file("out.npz"), "--precision", precision.rawValue,
+        "--threads", "2", "--json",
+      ], prefix: limit)
     #expect(result.status == 0, "\(result.both)")
     let json = try JSON.parse(result.output, file: nil)
     #expect(json["precision"]?.stringValue == precision.rawValue && json["threads"]?.intValue == 2)
+    if level < .avx512 {
+      let isOwn = precision != .f32 || min(level, .ofProcessor) == .avx2
+      #expect(json["library"]?.stringValue?.hasPrefix(isOwn ? "own kernels" : "OpenBLAS") == true, "\(result.output)")
+      #expect(json["level"]?.stringValue == min(level, .ofProcessor).rawValue)
+    } else {
+      #expect(json["library"]?.stringValue?.isEmpty == false && json["level"]?.stringValue?.isEmpty == false)
+    }
     // What a smaller precision costs is shown, and it costs something.
     let checked = try Program.run(
-      "verify", folder.file("m.safetensors"), "--fixtures", reference, "--precision", precision.rawValue, "--json")
+      [
+        "verify", folder.file("m.safetensors"), "--fixtures", reference, "--precision", precision.rawValue, "--json",
+      ], prefix: limit)
     #expect(checked.status == (precision == .f32 ? 0 : 1), "\(checked.both)")
     if precision != .f32 { #expect(checked.output.contains("\(precision) rounds")) }
     let outputs = try #require(try JSON.parse(checked.output, file: nil)["outputs"]?.elements)
@@ -68,6 +66,18 @@ struct PrecisionTests {
     #expect(try Program.run(["inspect", model], libraries: broken.path).status == 0)
     #expect(
       try Program.run(["verify", model, "--against", fixture("heads/BertModel")], libraries: broken.path).status == 0)
+  }
+
+  @Test func aLevelThatDoesNotExistIsAnError() throws {
+    let model = try model()
+    for command in [["verify", model, "--fixtures", reference], ["--version"]] {
+      let result = try Program.run(command, prefix: "BERTCONV_MAX_ISA=sse9")
+      #expect(result.status == 2 && result.output.isEmpty, "\(result.both)")
+      #expect(result.errors.contains("BERTCONV_MAX_ISA") && result.errors.contains("'sse9'"))
+      #expect(result.errors.contains("plain, avx2, avx512"))
+    }
+    // What computes nothing does not read it.
+    #expect(try Program.run(["inspect", model], prefix: "BERTCONV_MAX_ISA=sse9").status == 0)
   }
 
   @Test func anotherPrecisionIsWrongUsage() throws {

@@ -4,6 +4,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// MARK: Levels
+
+// What kernels use of the processor: code for any, for AVX2 with FMA (x86-64-v3), or for AVX-512 with its extensions for bytes,
+// words, double words and short vectors (x86-64-v4).
+enum bertconv_level { BERTCONV_PLAIN = 0, BERTCONV_AVX2 = 1, BERTCONV_AVX512 = 2 };
+
+// The highest level that the processor has; BERTCONV_PLAIN on other architectures.
+int bertconv_processor_level(void);
+
+// The highest level that the environment allows (BERTCONV_MAX_ISA=plain, avx2 or avx512), BERTCONV_AVX512 where it says nothing,
+// -1 where it says something else.
+int bertconv_allowed_level(void);
+
+// What the environment says, or NULL.
+const char *bertconv_allowed_level_name(void);
+
+// The lower one of both, or what bertconv_use_level says.
+int bertconv_level(void);
+
+// Lowers the level of the calling thread; -1 for no limit. For tests, which compare levels.
+void bertconv_use_level(int level);
+
+// MARK: Kernels
+
 // What the forward pass needs besides matrix products, on row-major matrices of floats. `stride` is the distance between
 // the starts of two rows, in elements; where it is absent the rows are adjacent. Pointers of one call do not overlap.
 //

@@ -22,6 +22,13 @@ enum bertconv_epilogue {
 // 0 when oneDNN and the OpenMP library that it runs on are loaded, or were before; otherwise -1. Thread-safe.
 int bertconv_onednn_load(void);
 
+// Before it is loaded: that it may use no more than these instructions, in the words of ONEDNN_MAX_CPU_ISA, unless the
+// environment says something itself. The text is kept.
+void bertconv_onednn_limit(const char *instructions);
+
+// The instructions that it uses, in its words; "" where it is not loaded.
+const char *bertconv_onednn_isa(void);
+
 // Whether the machine multiplies matrices of this precision faster than it would by widening them to f32.
 int bertconv_onednn_has(int precision);
 

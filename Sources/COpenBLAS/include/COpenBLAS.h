@@ -12,6 +12,10 @@
 // it cannot; where `threads` is not 0, it starts no more than these.
 const char *bertconv_openblas_load(int threads);
 
+// Before it is loaded: that it may use no more than a processor of this kind has, in the words of OPENBLAS_CORETYPE, unless the
+// environment says something itself. The text is kept.
+void bertconv_openblas_limit(const char *core);
+
 // A product that all threads take part in: each takes its memory now and keeps it. Where it cannot have the memory, OpenBLAS
 // tries again for ever.
 void bertconv_openblas_warm_up(void);

@@ -11,6 +11,7 @@ import ModelFamilies
 /// | backend | products | weights |
 /// |---|---|---|
 /// | ``OneDNNBackend`` | oneDNN, in each ``Precision`` | packed when the model is opened |
+/// | ``PackedKernelBackend`` | kernels of this package, in each ``Precision`` | packed when the model is opened |
 /// | ``OpenBLASBackend`` | OpenBLAS, in f32 | the mapped file |
 /// | ``PlainBackend`` | loops in double precision, as the definitions read | the mapped file |
 ///
@@ -18,6 +19,9 @@ import ModelFamilies
 /// above can reach outside a matrix. A backend keeps scratch memory: one run uses it at a time, and within that one thread,
 /// which may start others.
 class Backend {
+  /// How the matrices of layers are packed for this backend; `nil` where it uses them as they lie in the file.
+  var packing: Packing? { nil }
+
   /// Groups of sequences that go through the layers side by side, each on one thread; 1 where all threads share a group.
   var groupsAtOnce: Int { 1 }
 

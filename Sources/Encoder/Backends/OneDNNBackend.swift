@@ -5,9 +5,8 @@ import ModelFamilies
 /// The layers by oneDNN on packed weights, in each precision; whatever is not packed, such as the heads, by OpenBLAS.
 ///
 /// Thread safety: an encoder lends it to one run at a time, and within that to one thread, which starts the others.
-final class OneDNNBackend: OpenBLASBackend {
-  // Memory safety: as Backend.swift says. Memory of floats may have bfloat16 in it, two in each. What is attended to side by
-  // side writes heads, or sequences, of its own, each with a workspace that no other uses meanwhile.
+final class OneDNNBackend: FusedAttentionBackend {
+  // Memory safety: as Backend.swift and FusedAttentionBackend.swift say. Memory of floats may have bfloat16 in it, two in each.
 
   private let products: PackedProducts
   /// Query, key and value as bfloat16.
@@ -20,6 +19,8 @@ final class OneDNNBackend: OpenBLASBackend {
     guard let products = PackedProducts(precision) else { return nil }
     self.products = products
   }
+
+  override var packing: Packing? { Packing(products.precision, .oneDNN) }
 
   override var groupsAtOnce: Int { OneDNNThreads.count }
 
@@ -74,29 +75,7 @@ final class OneDNNBackend: OpenBLASBackend {
 
   // MARK: Attention
 
-  override func attend(_ projected: Matrix, _ group: PackedGroup, _ form: AttentionForm, into context: Matrix) {
-    precondition(projected.columns == 3 * context.columns && context.columns % form.heads == 0)
-    precondition(projected.rows >= group.tokens && context.rows >= group.tokens)
-    let width = context.columns
-    let size = width / form.heads
-    let scale = 1 / Float(size).squareRoot()
-    unsafe forEachHead(group, form, workspace: bertconv_attention_workspace(group.longest, size)) {
-      sequence, head, space in
-      unsafe DistanceBias.withStart(form.bias, head: head, sequence) { bias, columns in
-        unsafe projected.withStart { p in
-          unsafe context.withStart { c in
-            let query = unsafe p + sequence.start * projected.stride + head * size
-            unsafe bertconv_attend(
-              query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, projected.stride,
-              size, scale, form.isCausal ? 1 : 0, bias, columns, space,
-              c + sequence.start * context.stride + head * size, context.stride)
-          }
-        }
-      }
-    }
-  }
-
-  /// The same of ``words``; the results as floats, or as bfloat16 in the first half of the memory of `context`.
+  /// Attention of ``words``; the results as floats, or as bfloat16 in the first half of the memory of `context`.
   private func attendWords(_ group: PackedGroup, _ form: AttentionForm, into context: Matrix, narrow: Bool) {
     let width = context.columns
     precondition(context.isContiguous && width % form.heads == 0 && context.rows >= group.tokens)
@@ -123,8 +102,7 @@ final class OneDNNBackend: OpenBLASBackend {
     }
   }
 
-  /// Calls `body` for each head of each sequence, several at once, each with a workspace of that many floats.
-  private func forEachHead(
+  override func forEachHead(
     _ group: PackedGroup, _ form: AttentionForm, workspace: Int,
     _ body: (PackedSequence, Int, UnsafeMutablePointer<Float>) -> Void
   ) {

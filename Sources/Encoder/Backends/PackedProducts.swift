@@ -20,29 +20,6 @@ final class PackedProducts {
   /// The same of what lies between the two matrices of a feed-forward network.
   private let inner = NarrowMemory()
 
-  /// Memory for activations in the form that products take, with a scale and a zero for each row of bytes.
-  private final class NarrowMemory {
-    var values = Buffer(count: 0)
-    private var scales = Buffer(count: 0)
-    private var zeros = Buffer(count: 0)
-
-    func reserve(floats: Int, rows: Int = 0) {
-      values = .grown(values, to: floats)
-      scales = .grown(scales, to: rows)
-      zeros = .grown(zeros, to: rows)
-    }
-
-    /// Calls `body` with as many scales and zeros as were reserved.
-    @unsafe
-    func withScales(_ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Int32>) -> Void) {
-      unsafe scales.withStart { scales in
-        unsafe zeros.withStart { zeros in
-          unsafe body(scales, UnsafeMutableRawPointer(zeros).assumingMemoryBound(to: Int32.self))
-        }
-      }
-    }
-  }
-
   /// `nil` where oneDNN is not there.
   init?(_ precision: Precision) {
     guard let context = unsafe bertconv_context_create() else { return nil }

@@ -9,7 +9,7 @@ struct Weight: Sendable {
   let rows: Int
   let columns: Int
   private let bytes: Bytes
-  /// The same in the layout of oneDNN's products; the floats are not kept then.
+  /// The same in the layout of the backend's products; the floats are not kept then.
   let packed: PackedMatrix?
 
   /// `bytes` are aligned floats, `rows * columns` of them.

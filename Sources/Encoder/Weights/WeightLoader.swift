@@ -20,7 +20,7 @@ struct WeightLoader {
   let model: NativeModel
   let family: ModelFamily
   /// What the matrices of layers are packed in; `nil` to use them as they lie in the file.
-  let packing: Precision?
+  let packing: Packing?
   /// Whether the file is of a base model saved without its prefix.
   private let isBare: Bool
 
@@ -30,7 +30,7 @@ struct WeightLoader {
   var used: Set<String> = []
 
   /// Finds out whether names have the prefix of the base model: by the word embeddings, which every model has.
-  init(_ model: NativeModel, _ family: ModelFamily, packing: Precision?) throws(FormatError) {
+  init(_ model: NativeModel, _ family: ModelFamily, packing: Packing?) throws(FormatError) {
     self.model = model
     self.family = family
     self.packing = packing

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// Matrices of layers in the layout of oneDNN's products, where that is wanted.
+/// Matrices of layers in the layout of the backend's products, where that is wanted.
 extension WeightLoader {
   // Memory safety: `span.bytes` shows bytes, which have no padding.
 
@@ -15,7 +15,7 @@ extension WeightLoader {
   /// One packed matrix of tensors of that shape, one below the other, which the file stores as the products take them:
   /// bfloat16, or 8 bits with scales. `nil` where it does not.
   mutating func packedAsStored(_ names: [String], _ shape: [Int]) throws(FormatError) -> Weight? {
-    guard let packing, let type = packing.storedType else { return nil }
+    guard let packing, let type = packing.precision.storedType else { return nil }
     let tensors = names.compactMap { find($0) }
     guard tensors.count == names.count, tensors.allSatisfy({ $0.shape == shape && $0.elementType == type }) else {
       return nil
@@ -34,7 +34,7 @@ extension WeightLoader {
 
   private func checkWidth(_ shape: [Int]) throws(FormatError) {
     let limit = Int(Int32.max) / (255 * 128)
-    guard packing != .int8 || shape[1] <= limit else {
+    guard packing?.precision != .int8 || shape[1] <= limit else {
       throw FormatError(
         .limit, "a matrix is too wide for products of 8 bits, whose sums have 32", file: model.path,
         found: shapeText(shape), expected: "at most \(limit) columns",
@@ -45,7 +45,7 @@ extension WeightLoader {
   private func checked(_ packed: PackedMatrix?, _ shape: [Int]) throws(FormatError) -> PackedMatrix {
     guard let packed else {
       throw FormatError(
-        .system, "oneDNN cannot pack a matrix", file: model.path, found: shapeText(shape),
+        .system, "a matrix cannot be packed", file: model.path, found: shapeText(shape),
         advice: "There may be too little memory.")
     }
     return packed

@@ -1,0 +1,210 @@
+// The kernels for processors with AVX2 and FMA: sums of six rows by sixteen columns in twelve registers.
+
+#include "panels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <string.h>
+
+#define TARGET __attribute__((target("avx2,fma")))
+#define TARGET_INLINE static inline __attribute__((always_inline)) TARGET
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
+// MARK: Floats
+
+// Lines of the next panel for the four steps from `step` on.
+#define READ_AHEAD(step)                                                                     \
+  UNROLLED for (int l = 0; l < lines; l++)                                                   \
+    _mm_prefetch(ahead + ((step) / 4 * (size_t)lines + (size_t)l) * LINE, _MM_HINT_T0)
+
+#define STEP(d)                                                                              \
+  do {                                                                                       \
+    __m256 low = _mm256_loadu_ps(b + (d) * WIDTH), high = _mm256_loadu_ps(b + (d) * WIDTH + 8); \
+    UNROLLED for (int r = 0; r < rows; r++) {                                                \
+      __m256 x = _mm256_broadcast_ss(a + r * DEPTH + (d));                                   \
+      sums[r][0] = _mm256_fmadd_ps(x, low, sums[r][0]);                                      \
+      sums[r][1] = _mm256_fmadd_ps(x, high, sums[r][1]);                                     \
+    }                                                                                        \
+  } while (0)
+
+TARGET_INLINE void tile(
+    const int rows, const int lines, const float *restrict a, const float *restrict b, size_t depth, const char *ahead,
+    float *restrict c, size_t c_stride, int adds) {
+  __m256 sums[ROWS][2];
+  UNROLLED for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
+  size_t d = 0;
+  for (; d + 4 <= depth; d += 4) {
+    READ_AHEAD(d);
+    STEP(d);
+    STEP(d + 1);
+    STEP(d + 2);
+    STEP(d + 3);
+  }
+  for (; d < depth; d++) STEP(d);
+  UNROLLED for (int r = 0; r < rows; r++) {
+    float *to = c + r * c_stride;
+    if (adds) {
+      sums[r][0] = _mm256_add_ps(sums[r][0], _mm256_loadu_ps(to));
+      sums[r][1] = _mm256_add_ps(sums[r][1], _mm256_loadu_ps(to + 8));
+    }
+    _mm256_storeu_ps(to, sums[r][0]);
+    _mm256_storeu_ps(to + 8, sums[r][1]);
+  }
+}
+
+#undef STEP
+
+// Code of its own for each number of rows, and of lines where it is called often.
+#define CASES(call)                                          \
+  switch (rows) {                                            \
+    case 1: call(1) break;                                   \
+    case 2: call(2) break;                                   \
+    case 3: call(3) break;                                   \
+    case 4: call(4) break;                                   \
+    case 5: call(5) break;                                   \
+    case 6: call(6) break;                                   \
+  }
+
+TARGET void bertconv_tile_avx2(
+    size_t rows, const float *a, const float *b, size_t depth, const char *ahead, int lines, float *c,
+    size_t c_stride, int adds) {
+#define CALL(r)                                                                           \
+  switch (lines) {                                                                  \
+    case 0: tile(r, 0, a, b, depth, NULL, c, c_stride, adds); break;                      \
+    case 1: tile(r, 1, a, b, depth, ahead, c, c_stride, adds); break;               \
+    case 2: tile(r, 2, a, b, depth, ahead, c, c_stride, adds); break;               \
+    default: tile(r, 4, a, b, depth, ahead, c, c_stride, adds); break;              \
+  }
+  CASES(CALL)
+#undef CALL
+}
+
+TARGET void bertconv_widen_halves_avx2(const uint16_t *x, float *y, size_t count) {
+  // The count is a multiple of the width of a panel.
+  for (size_t i = 0; i < count; i += 16) {
+    __m256i low = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(x + i)));
+    __m256i high = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(x + i + 8)));
+    _mm256_storeu_ps(y + i, _mm256_castsi256_ps(_mm256_slli_epi32(low, 16)));
+    _mm256_storeu_ps(y + i + 8, _mm256_castsi256_ps(_mm256_slli_epi32(high, 16)));
+  }
+}
+
+// MARK: Bytes
+
+// Two products in 16 bits, which do not saturate: see panels.h.
+#define STEP(q)                                                                                           \
+  do {                                                                                                    \
+    __m256i low = _mm256_loadu_si256((const __m256i *)(b + (q) * 4 * WIDTH));                             \
+    __m256i high = _mm256_loadu_si256((const __m256i *)(b + (q) * 4 * WIDTH + 32));                       \
+    UNROLLED for (int r = 0; r < rows; r++) {                                                             \
+      int32_t four;                                                                                       \
+      memcpy(&four, a + r * a_stride + 4 * (q), sizeof four);                                             \
+      __m256i x = _mm256_set1_epi32(four);                                                                \
+      sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(x, low), ones));   \
+      sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(x, high), ones));  \
+    }                                                                                                     \
+  } while (0)
+
+TARGET_INLINE void byte_tile(
+    const int rows, const int lines, const uint8_t *restrict a, size_t a_stride, const int8_t *restrict b, size_t quads,
+    const char *ahead, int32_t *restrict c, size_t c_stride, int adds) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i sums[ROWS][2];
+  UNROLLED for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_si256();
+  size_t q = 0;
+  for (; q + 4 <= quads; q += 4) {
+    READ_AHEAD(q);
+    // Four at once need more registers than there are.
+    _Pragma("clang loop unroll(disable)") for (size_t s = q; s < q + 4; s += 2) {
+      STEP(s);
+      STEP(s + 1);
+    }
+  }
+  for (; q < quads; q++) STEP(q);
+  UNROLLED for (int r = 0; r < rows; r++) {
+    __m256i *to = (__m256i *)(c + r * c_stride);
+    if (adds) {
+      sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_loadu_si256(to));
+      sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_loadu_si256(to + 1));
+    }
+    _mm256_storeu_si256(to, sums[r][0]);
+    _mm256_storeu_si256(to + 1, sums[r][1]);
+  }
+}
+
+#undef STEP
+
+TARGET void bertconv_tile_of_bytes_avx2(
+    size_t rows, const uint8_t *a, size_t a_stride, const int8_t *b, size_t quads, const char *ahead, int lines,
+    int32_t *c, size_t c_stride, int adds) {
+#define CALL(r)                                                                                    \
+  switch (lines) {                                                                           \
+    case 0: byte_tile(r, 0, a, a_stride, b, quads, NULL, c, c_stride, adds); break;                \
+    case 1: byte_tile(r, 1, a, a_stride, b, quads, ahead, c, c_stride, adds); break;         \
+    case 2: byte_tile(r, 2, a, a_stride, b, quads, ahead, c, c_stride, adds); break;         \
+    default: byte_tile(r, 4, a, a_stride, b, quads, ahead, c, c_stride, adds); break;        \
+  }
+  CASES(CALL)
+#undef CALL
+}
+
+// MARK: Rests
+
+// Eight vectors of eight numbers, rows and columns exchanged.
+TARGET_INLINE void transpose8(__m256i x[8]) {
+  __m256i a[8], b[8];
+  for (int i = 0; i < 4; i++) {
+    a[2 * i] = _mm256_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
+    a[2 * i + 1] = _mm256_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++)
+    for (int j = 0; j < 2; j++) {
+      b[4 * i + 2 * j] = _mm256_unpacklo_epi64(a[4 * i + j], a[4 * i + j + 2]);
+      b[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a[4 * i + j], a[4 * i + j + 2]);
+    }
+  for (int i = 0; i < 4; i++) {
+    x[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
+    x[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+  }
+}
+
+TARGET void bertconv_add_rests_avx2(
+    const struct rests *rests, const uint16_t *columns, int32_t *c, size_t c_stride, size_t rows, size_t width) {
+  if (rests->start[WIDTH] == 0) return;
+  // Of each output: the sums of rows 0 to 3 and 8 to 11, and of rows 4 to 7 and 12 to 15.
+  __m256i sums[WIDTH][2];
+  for (int i = 0; i < WIDTH; i++) {
+    __m256i first = _mm256_setzero_si256(), second = first;
+    const struct rest *rest = rests->list + rests->start[i], *end = rests->list + rests->start[i + 1];
+    for (; rest < end; rest += 2) {
+      __m256i x = _mm256_loadu_si256((const __m256i *)(columns + rest[0].input * GROUP));
+      __m256i y = _mm256_loadu_si256((const __m256i *)(columns + rest[1].input * GROUP));
+      __m256i w = _mm256_set1_epi32((rest[0].weight & 0xFFFF) | (int32_t)((uint32_t)rest[1].weight << 16));
+      first = _mm256_add_epi32(first, _mm256_madd_epi16(_mm256_unpacklo_epi16(x, y), w));
+      second = _mm256_add_epi32(second, _mm256_madd_epi16(_mm256_unpackhi_epi16(x, y), w));
+    }
+    sums[i][0] = first;
+    sums[i][1] = second;
+  }
+  for (int half = 0; half < 2; half++)
+    for (int part = 0; part < 2; part++) {
+      __m256i lines[8];
+      for (int i = 0; i < 8; i++) lines[i] = sums[8 * half + i][part];
+      transpose8(lines);
+      for (int i = 0; i < 8; i++) {
+        size_t row = (size_t)((i < 4 ? i : i + 4) + 4 * part);
+        if (row >= rows) continue;
+        int32_t *to = c + row * c_stride + 8 * half;
+        if ((size_t)(8 * half + 8) <= width) {
+          _mm256_storeu_si256((__m256i *)to, _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)to), lines[i]));
+          continue;
+        }
+        int32_t line[8];
+        _mm256_storeu_si256((__m256i *)line, lines[i]);
+        for (size_t j = 0; 8 * (size_t)half + j < width && j < 8; j++) to[j] += line[j];
+      }
+    }
+}
+
+#endif
