@@ -151,6 +151,25 @@ TARGET void bertconv_tile_of_bytes_avx2(
 
 // MARK: Rests
 
+TARGET size_t bertconv_columns_avx2(const uint8_t *x, size_t stride, size_t k, uint16_t *columns) {
+  size_t d = 0;
+  for (; d + 16 <= k; d += 16) {
+    __m128i a[16], b[16];
+    UNROLLED for (int i = 0; i < 16; i++) a[i] = _mm_loadu_si128((const __m128i *)(x + (size_t)i * stride + d));
+    // Each step puts rows i and i + 8 next to each other: after four, a vector has the sixteen rows of an input.
+    UNROLLED for (int step = 0; step < 4; step++) {
+      UNROLLED for (int i = 0; i < 8; i++) {
+        b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
+        b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
+      }
+      UNROLLED for (int i = 0; i < 16; i++) a[i] = b[i];
+    }
+    UNROLLED for (int i = 0; i < 16; i++)
+      _mm256_storeu_si256((__m256i *)(columns + (d + (size_t)i) * GROUP), _mm256_cvtepu8_epi16(a[i]));
+  }
+  return d;
+}
+
 // Eight vectors of eight numbers, rows and columns exchanged.
 TARGET_INLINE void transpose8(__m256i x[8]) {
   __m256i a[8], b[8];

@@ -93,6 +93,13 @@ typedef void widen_halves(const uint16_t *x, float *y, size_t count);
 typedef void add_rests(
     const struct rests *rests, const uint16_t *columns, int32_t *c, size_t c_stride, size_t rows, size_t width);
 
+// [height, k] of bytes, rows `stride` apart, to columns of sixteen 16-bit numbers, zeros below the last row: the inputs from
+// `first` on.
+void bertconv_columns_plain(
+    const uint8_t *x, size_t stride, size_t height, size_t first, size_t k, uint16_t *columns);
+// The same of sixteen rows and as many inputs as are a multiple of sixteen, which it returns.
+size_t bertconv_columns_avx2(const uint8_t *x, size_t stride, size_t k, uint16_t *columns);
+
 extern tile_of_floats bertconv_tile_plain;
 extern tile_of_bytes bertconv_tile_of_bytes_plain;
 extern widen_halves bertconv_widen_halves_plain;

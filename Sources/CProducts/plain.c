@@ -75,6 +75,14 @@ void bertconv_widen_halves_plain(const uint16_t *x, float *y, size_t count) {
   }
 }
 
+void bertconv_columns_plain(
+    const uint8_t *restrict x, size_t stride, size_t height, size_t first, size_t k, uint16_t *restrict columns) {
+  // In blocks whose rows and columns stay in the cache.
+  for (size_t d0 = first; d0 < k; d0 += 64)
+    for (size_t r = 0; r < GROUP; r++)
+      for (size_t d = d0; d < smaller(d0 + 64, k); d++) columns[d * GROUP + r] = r < height ? x[r * stride + d] : 0;
+}
+
 void bertconv_add_rests_plain(
     const struct rests *rests, const uint16_t *columns, int32_t *c, size_t c_stride, size_t rows, size_t width) {
   for (size_t i = 0; i < width; i++)

@@ -194,16 +194,17 @@ void bertconv_tiles_fill(
 
 size_t bertconv_columns_size(size_t rows, size_t k) { return (rows + GROUP - 1) / GROUP * GROUP * k; }
 
-void bertconv_columns_fill(const uint8_t *x, size_t rows, size_t k, uint16_t *columns, size_t first, size_t last) {
-  size_t stride = bertconv_row_bytes(k);
+void bertconv_columns_fill(
+    const bertconv_panels *panels, const uint8_t *x, size_t rows, uint16_t *columns, size_t first, size_t last) {
+  size_t k = panels->k, stride = bertconv_row_bytes(k);
   for (size_t group = first; group < last; group++) {
-    uint16_t *restrict to = columns + group * GROUP * k;
-    const uint8_t *restrict from = x + group * GROUP * stride;
-    size_t height = smaller(rows - group * GROUP, GROUP);
-    // In blocks whose rows and columns stay in the cache.
-    for (size_t d0 = 0; d0 < k; d0 += 64)
-      for (size_t r = 0; r < GROUP; r++)
-        for (size_t d = d0; d < smaller(d0 + 64, k); d++) to[d * GROUP + r] = r < height ? from[r * stride + d] : 0;
+    uint16_t *to = columns + group * GROUP * k;
+    const uint8_t *from = x + group * GROUP * stride;
+    size_t height = smaller(rows - group * GROUP, GROUP), done = 0;
+#if defined(__x86_64__)
+    if (panels->level == BERTCONV_PANELS_AVX2 && height == GROUP) done = bertconv_columns_avx2(from, stride, k, to);
+#endif
+    bertconv_columns_plain(from, stride, height, done, k, to);
   }
 }
 

@@ -159,7 +159,7 @@ struct ProductTests {
         var columns = [UInt16](repeating: 0xFFFF, count: bertconv_columns_size(m, k))
         let groups = (m + 15) / 16
         for part in [(groups / 2, groups), (0, groups / 2)] {
-          unsafe bertconv_columns_fill(x, m, k, &columns, part.0, part.1)
+          unsafe bertconv_columns_fill(panels, x, m, &columns, part.0, part.1)
         }
         let isNeeded = unsafe bertconv_panels_need_columns(panels) != 0
         #expect(isNeeded == (level == Int32(BERTCONV_PANELS_AVX2.rawValue)))

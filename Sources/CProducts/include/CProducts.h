@@ -46,7 +46,7 @@ size_t bertconv_row_bytes(size_t k);
 int bertconv_panels_need_columns(const bertconv_panels *panels);
 size_t bertconv_columns_size(size_t rows, size_t k);
 void bertconv_columns_fill(
-    const uint8_t *x, size_t rows, size_t k, uint16_t *columns, size_t first, size_t last);
+    const bertconv_panels *panels, const uint8_t *x, size_t rows, uint16_t *columns, size_t first, size_t last);
 
 // The block of y [rows, n] of the rows first_row..<last_row and the panels first_panel..<last_panel, rows `y_stride` apart;
 // first_row is a multiple of 48. What is outside of the block is not touched.

@@ -229,7 +229,7 @@ final class PackedKernelBackend: FusedAttentionBackend {
       let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt16.self)
       let groupRows = Int(BERTCONV_GROUP_ROWS.rawValue)
       pool.forParts((rows + groupRows - 1) / groupRows, grain: 1) { _, groups in
-        unsafe bertconv_columns_fill(x, rows, w.columns, y, groups.lowerBound, groups.upperBound)
+        unsafe bertconv_columns_fill(panels, x, rows, y, groups.lowerBound, groups.upperBound)
       }
       unsafe body(y)
     }
