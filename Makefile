@@ -16,7 +16,7 @@ LAYERS := --explicit-target-dependency-import-check error
 # To use a Python that has the requirements already: BERTCONV_PYTHON=/path/to/python make interop
 PYTHON_ENV := TF_CPP_MIN_LOG_LEVEL=3 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 PYTHONWARNINGS=ignore PYTHONDONTWRITEBYTECODE=1
 # The C targets that the benchmark of the kernels is built from.
-C_TARGETS := CKernels CTensorIO COneDNN
+C_TARGETS := CKernels CProducts CTensorIO COneDNN
 
 # The Swift runtime is linked statically, so that the program is one file.
 RELEASE := swift build -c release --static-swift-stdlib

@@ -12,6 +12,7 @@
 
 #include "CKernels.h"
 #include "COneDNN.h"
+#include "CProducts.h"
 #include "CTensorIO.h"
 
 enum { HIDDEN = 768, INNER = 3072, HEADS = 12, HEAD_SIZE = 64 };
@@ -356,6 +357,81 @@ static void report_products(char **wanted, int count, double seconds) {
   }
 }
 
+// The same with panels: all columns in blocks of 16 panels, rows in blocks of 144, activations put in order each time.
+static bertconv_panels *panels;
+static int panel_level;
+static float *tiles;
+static uint16_t *byte_columns;
+
+static void each_block(void (*multiply)(struct bertconv_block)) {
+  size_t count = bertconv_panels_count(panels);
+  for (size_t row = 0; row < rows; row += 144)
+    for (size_t panel = 0; panel < count; panel += 16)
+      multiply((struct bertconv_block){
+          row, row + 144 < rows ? row + 144 : rows, panel, panel + 16 < count ? panel + 16 : count});
+}
+
+static void block_of_floats(struct bertconv_block block) {
+  bertconv_panels_multiply(panels, tiles, rows, block, z, columns);
+}
+
+static void block_of_bytes(struct bertconv_block block) {
+  bertconv_panels_multiply_bytes(
+      panels, (const uint8_t *)as_bytes, bertconv_panels_need_columns(panels) ? byte_columns : NULL, block, (int32_t *)z,
+      columns);
+}
+
+static void multiply_tiles(int rounds) {
+  bertconv_tiles_fill(
+      panel_level, y, HIDDEN, rows, HIDDEN, rounds, tiles, 0, (rows + BERTCONV_TILE_ROWS - 1) / BERTCONV_TILE_ROWS);
+  each_block(block_of_floats);
+}
+
+KERNEL(panels_f32, multiply_tiles(0))
+KERNEL(panels_bf16, multiply_tiles(1))
+
+static void panels_int8(void) {
+  if (bertconv_panels_need_columns(panels))
+    bertconv_columns_fill(
+        panels, (const uint8_t *)as_bytes, rows, byte_columns, 0, (rows + BERTCONV_GROUP_ROWS - 1) / BERTCONV_GROUP_ROWS);
+  each_block(block_of_bytes);
+}
+
+static void report_panels(char **wanted, int count, double seconds) {
+  const struct {
+    const char *name;
+    int type;
+    const void *weights;
+    void (*run)(void);
+  } products[] = {
+      {"panels f32", BERTCONV_PANELS_F32, y, panels_f32},
+      {"panels bf16", BERTCONV_PANELS_BF16, as_bf16, panels_bf16},
+      {"panels int8", BERTCONV_PANELS_INT8, as_bytes, panels_int8},
+  };
+  const size_t inputs[] = {16, 128, 1024}, outputs[] = {HIDDEN, INNER};
+  panel_level = bertconv_level() >= BERTCONV_AVX2 ? BERTCONV_PANELS_AVX2 : BERTCONV_PANELS_PLAIN;
+  tiles = allocate(bertconv_tiles_size(1024, HIDDEN) * sizeof *tiles);
+  byte_columns = allocate(bertconv_columns_size(1024, HIDDEN) * sizeof *byte_columns);
+  for (size_t p = 0; p < sizeof products / sizeof *products; p++) {
+    if (!is_wanted(products[p].name, wanted, count)) continue;
+    for (size_t n = 0; n < sizeof outputs / sizeof *outputs; n++) {
+      panels = bertconv_panels_create(products[p].type, panel_level, outputs[n], HIDDEN);
+      if (!panels || bertconv_panels_fill(panels, products[p].weights, 0, bertconv_panels_count(panels))) {
+        fputs("kernels: the weights could not be packed\n", stderr);
+        exit(1);
+      }
+      for (size_t m = 0; m < sizeof inputs / sizeof *inputs; m++) {
+        const struct kernel kernel = {
+            products[p].name, inputs[m], outputs[n], NOTHING, OPERATIONS, 2 * HIDDEN, products[p].run, NULL};
+        report(&kernel, seconds);
+      }
+      bertconv_panels_free(panels);
+    }
+  }
+  free(tiles);
+  free(byte_columns);
+}
+
 static int usage(FILE *file, int status) {
   fputs(
       "usage: kernels [--seconds S] [NAME ...]\n"
@@ -394,6 +470,7 @@ int main(int count, char **texts) {
   bertconv_onednn_set_threads(1);
   context = bertconv_context_create();
   report_products(wanted, count, seconds);
+  report_panels(wanted, count, seconds);
   bertconv_context_free(context);
   return 0;
 }
