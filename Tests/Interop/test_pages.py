@@ -119,6 +119,9 @@ class WithBrowser:
             "Emulation.setEmulatedMedia",
             {"media": media, "features": [{"name": "prefers-color-scheme", "value": scheme}]},
         )
+        # The page is told of it before the next frame is drawn.
+        frames = "const [done] = arguments; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
+        self.browser.execute_async_script(frames)
 
     def open(self, page):
         """Open a page; what it does from then on is looked at when the test ends."""
