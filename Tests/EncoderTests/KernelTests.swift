@@ -35,9 +35,15 @@ private enum BiasKernel: CaseIterable {
   }
 }
 
-/// The levels that this processor has: kernels of all of them are compared with the plain ones. The level is one of the thread,
+/// Once at each level that this processor has: kernels of all of them are compared with the plain ones. The level is one of the thread,
 /// and a test without a suspension stays on its thread.
-private let levels = (Int32(BERTCONV_PLAIN.rawValue)...bertconv_processor_level())
+private func atEachLevel(_ body: () throws -> Void) rethrows {
+  for level in Int32(BERTCONV_PLAIN.rawValue)...bertconv_processor_level() {
+    bertconv_use_level(level)
+    defer { bertconv_use_level(-1) }
+    try body()
+  }
+}
 
 private func random(_ count: Int, _ scale: Float, seed: UInt64) -> [Float] {
   var random = SeededRandom(seed)
@@ -56,9 +62,7 @@ struct KernelTests {
   /// The squares of such numbers do not fit a float; their normalized form does.
   @Test(arguments: [1e18, 1e20, 1e30, 1e38] as [Float], [1, 7, 64, 100, 768])
   func normsOfLargeNumbers(scale: Float, columns: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let x = random(2 * columns, scale, seed: 7)
       let gamma = random(columns, 1, seed: 8)
       let beta = random(columns, 1, seed: 9)
@@ -83,9 +87,7 @@ struct KernelTests {
 
   @Test(arguments: [Float.nan, .infinity])
   func normsOfNoNumbersAreNoNumbers(value: Float) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       var x = random(33, 1, seed: 3)
       x[20] = value
       let ones = [Float](repeating: 1, count: 33)
@@ -114,9 +116,7 @@ struct KernelTests {
   }
 
   @Test func activationsAtTheEnds() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let x: [Float] = [0, -0, 1e-30, -1e-30, 1e-3, -1e-3, 5, -5, 13.9, -13.9, 14.1, -14.1, 40, -40, 1e20, -1e20, .nan]
       let bias = x.map { _ in Float(0) }
       for kernel in BiasKernel.allCases where kernel != .relu {
@@ -134,9 +134,7 @@ struct KernelTests {
 
   @Test(arguments: sizes.indices)
   func layerNorm(index: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns, _) = sizes[index]
       let gamma = random(columns, 2, seed: 1)
       let beta = random(columns, 2, seed: 2)
@@ -159,9 +157,7 @@ struct KernelTests {
 
   @Test(arguments: sizes.indices)
   func deviationNorm(index: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns, _) = sizes[index]
       let gamma = random(columns, 2, seed: 1)
       let beta = random(columns, 2, seed: 2)
@@ -181,9 +177,7 @@ struct KernelTests {
 
   @Test(arguments: sizes.indices)
   func lstm(index: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns, _) = sizes[index]
       let gates = random(rows * 4 * columns, 8, seed: UInt64(index))
       var cells = (0..<2).map { _ in random(rows * columns, 3, seed: 9) }
@@ -196,9 +190,7 @@ struct KernelTests {
   }
 
   @Test func lstmKeepsWhatIsNoNumber() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       for gate in 0..<4 {
         var gates = [Float](repeating: 0.5, count: 4)
         gates[gate] = .nan
@@ -212,9 +204,7 @@ struct KernelTests {
 
   @Test(arguments: sizes.indices)
   func affine(index: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns, _) = sizes[index]
       let gamma = random(columns, 2, seed: 1)
       let beta = random(columns, 2, seed: 2)
@@ -233,9 +223,7 @@ struct KernelTests {
 
   @Test(arguments: sizes.indices)
   func softmax(index: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let size = sizes[index]
       for scale: Float in [0.01, 3, 200] {
         var a = random(size.rows * size.stride, scale, seed: UInt64(index))
@@ -252,9 +240,7 @@ struct KernelTests {
   }
 
   @Test func notANumberStaysOne() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       for position in [0, 5, 20] {
         var x = [Float](repeating: 1, count: 21)
         x[position] = .nan
@@ -269,9 +255,7 @@ struct KernelTests {
   }
 
   @Test func sums() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       for count in [0, 1, 3, 16, 33, 100] {
         var a = random(count, 3, seed: 1)
         var b = a
@@ -323,9 +307,7 @@ struct FastKernelTests {
 
   @Test(arguments: heads.indices, [(Bias.none, Int32(0)), (.none, 1), (.adjacent, 0), (.adjacent, 1), (.gaps, 0)])
   func attention(index: Int, form: (bias: Bias, causal: Int32)) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let causal = form.causal
       let (queries, keys, size) = Self.heads[index]
       let stride = 3 * size + 5
@@ -357,9 +339,7 @@ struct FastKernelTests {
       (true, 1, .adjacent), (false, 0, .gaps), (true, 0, .gaps),
     ])
   func attentionInHalves(index: Int, form: (narrow: Bool, causal: Int32, bias: Bias)) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (narrow, causal, _) = form
       let (queries, keys, size) = Self.heads[index]
       let stride = 3 * size + 5
@@ -402,9 +382,7 @@ struct FastKernelTests {
 
   @Test(arguments: [(1, 1), (3, 5), (17, 17), (40, 33)], [Bias.adjacent, .gaps])
   func biasByDistance(shape: (rows: Int, columns: Int), bias: Bias) throws {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    try atEachLevel {
       let (rows, columns) = shape
       let stride = columns + 2
       let before = random(rows * stride, 3, seed: 5)
@@ -426,9 +404,7 @@ struct FastKernelTests {
   }
 
   @Test func bfloat16() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       // Ties go to even; what is next to them does not.
       let bits: [UInt32] = [
         0x3F80_0000, 0x3F80_8000, 0x3F81_8000, 0x3F80_8001, 0x3F80_7FFF, 0xBF81_8000, 0x7F80_0000, 0x7FC0_0001,
@@ -445,9 +421,7 @@ struct FastKernelTests {
 
   @Test(arguments: sizes.indices)
   func quantizedRows(index: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let size = sizes[index]
       var x = random(size.rows * size.stride, 5, seed: UInt64(index + 3))
       if size.rows > 2 { for c in 0..<size.columns { x[c] = 0 } }
@@ -471,9 +445,7 @@ struct FastKernelTests {
 
   @Test(arguments: sizes.indices)
   func quantizedWeights(index: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns) = (sizes[index].rows, sizes[index].columns)
       let x = random(rows * columns, 3, seed: UInt64(index + 50))
       var y = [Int8](repeating: 1, count: max(rows * columns, 1))
@@ -492,9 +464,7 @@ struct FastKernelTests {
   /// The kernel quantizes weights as a conversion to 8 bits does, also rows of zeros and of the smallest numbers.
   @Test(arguments: [1, 1e-30, .leastNormalMagnitude / 64, 0, 3e38] as [Float])
   func weightsAreQuantizedAsInAFile(magnitude: Float) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns) = (5, 37)
       let x = random(rows * columns, 1, seed: 61).map { $0 * magnitude }
       var y = [Int8](repeating: 1, count: rows * columns)
@@ -511,9 +481,7 @@ struct FastKernelTests {
   }
 
   @Test func halvesOfNaNAreNaN() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let odd: [UInt32] = [0xFFFF_FFFF, 0x7F80_0001, 0x7FFF_FFFF, 0xFF80_0001]
       var result = [UInt16](repeating: 0, count: odd.count)
       unsafe bertconv_to_bf16(odd.map { Float(bitPattern: $0) }, odd.count, &result, 1, odd.count)
@@ -525,9 +493,7 @@ struct FastKernelTests {
     .enabled(if: bertconv_has_bf16_attention() != 0),
     arguments: [UInt32(0xFFFF_FFFF), 0x7F80_0001, 0x7FFF_FFFF, 0xFF80_0001])
   func attentionInHalvesKeepsNaN(bits: UInt32) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       var x = [UInt16](repeating: 0x3F80, count: 9)
       unsafe bertconv_to_bf16([Float(bitPattern: bits)], 1, &x[1], 1, 1)
       var workspace = [Float](repeating: 0, count: bertconv_attention_bf16_workspace(1, 3))
@@ -541,9 +507,7 @@ struct FastKernelTests {
   }
 
   @Test func reluKeepsNaN() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       var x: [Float] = [-1, .nan, 2, -.infinity, 0]
       unsafe bertconv_relu(&x, 1, 5, 5)
       #expect(x[0] == 0 && x[1].isNaN && x[2] == 2 && x[3] == 0 && x[4] == 0)
@@ -551,9 +515,7 @@ struct FastKernelTests {
   }
 
   @Test func whatEightBitsCannotHoldIsSeen() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       for bad in [Float.nan, .infinity, -.infinity] {
         for position in [0, 17, 20] {
           var x = [Float](repeating: 1, count: 21)
@@ -580,9 +542,7 @@ struct FastKernelTests {
 
   /// Gelu is allowed an error of its own where 8 bits of it are kept, over the whole range of a float.
   @Test func geluOfWhich8BitsAreKept() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let sums = (-4000...4000).map { Int32($0) } + [-2_000_000, 2_000_000]
       for scale: Float in [0.001, 0.01, 3] {
         var x = sums.map { Float(bitPattern: UInt32(bitPattern: $0)) }
@@ -604,9 +564,7 @@ struct FastKernelTests {
   }
 
   @Test func sumsOf8BitsToHalves() {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns) = (3, 37)
       let scales: [Float] = [0.5, 0.01, 2]
       let zeros: [Int32] = [0, 128, 255]
@@ -628,9 +586,7 @@ struct FastKernelTests {
 
   @Test(arguments: 0..<4)
   func sumsOf8BitsToFloats(activation: Int) {
-    for level in levels {
-      bertconv_use_level(level)
-      defer { bertconv_use_level(-1) }
+    atEachLevel {
       let (rows, columns, stride) = (3, 37, 40)
       let scales: [Float] = [0.5, 0.01, 2]
       let zeros: [Int32] = [0, 128, 255]

@@ -1,3 +1,6 @@
+import CKernels
+import ModelFamilies
+
 /// Memory for activations in the form that products take, with a scale and a zero for each row of bytes. It is kept, and used
 /// again.
 final class NarrowMemory {
@@ -6,6 +9,17 @@ final class NarrowMemory {
   private(set) var values = Buffer(count: 0)
   private var scales = Buffer(count: 0)
   private var zeros = Buffer(count: 0)
+
+  /// What the kernels of 8 bits call an activation that follows their sums.
+  static func code(of activation: Activation?) -> Int32 {
+    switch activation {
+    case nil: Int32(BERTCONV_THEN_NOTHING.rawValue)
+    case .gelu: Int32(BERTCONV_THEN_GELU.rawValue)
+    case .geluTanh: Int32(BERTCONV_THEN_GELU_TANH.rawValue)
+    case .relu: Int32(BERTCONV_THEN_RELU.rawValue)
+    case .tanh: preconditionFailure("only of heads, whose weights are not packed")
+    }
+  }
 
   func reserve(floats: Int, rows: Int = 0) {
     values = .grown(values, to: floats)

@@ -189,7 +189,7 @@ final class PackedKernelBackend: FusedAttentionBackend {
   /// The sums of `memory` · wᵀ in `y` as 32-bit numbers, or what the epilogue makes of them as floats.
   private func sum(_ memory: NarrowMemory, _ w: PackedMatrix, into y: Matrix, then epilogue: Epilogue? = nil) {
     precondition(memory.values.count >= Self.floats(y.rows, w.columns) && y.columns == w.rows)
-    let code = epilogue.map { Self.code($0.activation) } ?? 0
+    let code = epilogue.map { NarrowMemory.code(of: $0.activation) } ?? 0
     unsafe w.withPanels { panels in
       unsafe memory.values.withStart { x in
         let x = unsafe UnsafeRawPointer(x).assumingMemoryBound(to: UInt8.self)
@@ -202,7 +202,7 @@ final class PackedKernelBackend: FusedAttentionBackend {
                 guard let epilogue else { return }
                 let (rows, own) = (block.rows, block.columns(of: w))
                 unsafe w.withScales { weightScales, weightSums in
-                  unsafe Self.withStart(of: epilogue.bias) { bias in
+                  unsafe Weight.withStart(of: epilogue.bias) { bias in
                     unsafe bertconv_widen(
                       y0 + rows.lowerBound * y.stride + own.lowerBound, y.stride, scale + rows.lowerBound,
                       zero + rows.lowerBound, weightScales + own.lowerBound, weightSums + own.lowerBound,
@@ -240,11 +240,11 @@ final class PackedKernelBackend: FusedAttentionBackend {
     precondition(x.isContiguous && x.columns == w.rows && epilogue.bias?.columns == w.rows)
     inner.reserve(floats: Self.floats(x.rows, x.columns), rows: x.rows)
     let bytes = bertconv_row_bytes(x.columns)
-    let code = Self.code(epilogue.activation)
+    let code = NarrowMemory.code(of: epilogue.activation)
     unsafe x.withStart { x0 in
       unsafe inner.values.withStart { y in
         unsafe w.withScales { weightScales, weightSums in
-          unsafe Self.withStart(of: epilogue.bias) { bias in
+          unsafe Weight.withStart(of: epilogue.bias) { bias in
             unsafe input.withScales { scale, zero in
               unsafe inner.withScales { newScale, newZero in
                 let y = unsafe UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt8.self)
@@ -261,22 +261,6 @@ final class PackedKernelBackend: FusedAttentionBackend {
         }
       }
     }
-  }
-
-  private static func code(_ activation: Activation?) -> Int32 {
-    switch activation {
-    case nil: Int32(BERTCONV_THEN_NOTHING.rawValue)
-    case .gelu: Int32(BERTCONV_THEN_GELU.rawValue)
-    case .geluTanh: Int32(BERTCONV_THEN_GELU_TANH.rawValue)
-    case .relu: Int32(BERTCONV_THEN_RELU.rawValue)
-    case .tanh: preconditionFailure("only of heads, whose weights are not packed")
-    }
-  }
-
-  @unsafe
-  private static func withStart(of bias: Weight?, _ body: (UnsafePointer<Float>?) -> Void) {
-    guard let bias else { return body(nil) }
-    unsafe bias.withStart { unsafe body($0) }
   }
 
   // MARK: Attention

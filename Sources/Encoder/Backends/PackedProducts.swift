@@ -184,7 +184,7 @@ final class PackedProducts {
     unsafe y.withStart { y0 in
       unsafe w.withPacked { packed, _, _ in
         let run = { (x: UnsafeRawPointer, xStride: Int) in
-          let code = unsafe Self.withStart(of: isWhole ? bias : nil) { bias in
+          let code = unsafe Weight.withStart(of: isWhole ? bias : nil) { bias in
             unsafe bertconv_multiply(
               self.context, packed, x, rows, xStride, bias, epilogue, y0, stride, narrow ? 1 : 0)
           }
@@ -219,24 +219,14 @@ final class PackedProducts {
 
   // MARK: 8 bits
 
-  private static func code(_ activation: Activation?) -> Int32 {
-    switch activation {
-    case nil: Int32(BERTCONV_THEN_NOTHING.rawValue)
-    case .gelu: Int32(BERTCONV_THEN_GELU.rawValue)
-    case .geluTanh: Int32(BERTCONV_THEN_GELU_TANH.rawValue)
-    case .relu: Int32(BERTCONV_THEN_RELU.rawValue)
-    case .tanh: preconditionFailure("only of heads, whose weights are not packed")
-    }
-  }
-
   /// 32-bit sums in `y` to floats, in place; the scales of the activations are those of `memory`.
   private func widen(
     _ y: Matrix, _ w: PackedMatrix, _ memory: NarrowMemory, bias: Weight?, activation: Activation?
   ) {
-    let code = Self.code(activation)
+    let code = NarrowMemory.code(of: activation)
     unsafe y.withStart { y0 in
       unsafe w.withPacked { _, weightScales, sums in
-        unsafe Self.withStart(of: bias) { bias in
+        unsafe Weight.withStart(of: bias) { bias in
           unsafe memory.withScales { scale, zero in
             OneDNNThreads.forParts(y.rows) { rows in
               let first = rows.lowerBound
@@ -275,7 +265,7 @@ final class PackedProducts {
   /// 32-bit sums in `x` to floats, and from there to the bytes of `inner`.
   private func requantize(_ x: Matrix, _ w: PackedMatrix, bias: Weight, activation: Activation) {
     inner.reserve(floats: x.rows * x.columns / 4 + 1, rows: x.rows)
-    let code = Self.code(activation)
+    let code = NarrowMemory.code(of: activation)
     unsafe x.withStart { x0 in
       unsafe inner.values.withStart { y in
         unsafe w.withPacked { _, weightScales, sums in
@@ -297,9 +287,4 @@ final class PackedProducts {
     }
   }
 
-  @unsafe
-  private static func withStart<R>(of bias: Weight?, _ body: (UnsafePointer<Float>?) -> R) -> R {
-    guard let bias else { return body(nil) }
-    return unsafe bias.withStart { unsafe body($0) }
-  }
 }

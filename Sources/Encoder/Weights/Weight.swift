@@ -59,6 +59,13 @@ struct Weight: Sendable {
     }
   }
 
+  /// The same of a weight that may be absent, whose address is `nil` then.
+  @unsafe
+  static func withStart<R>(of weight: Weight?, _ body: (UnsafePointer<Float>?) -> R) -> R {
+    guard let weight else { return body(nil) }
+    return unsafe weight.withStart { unsafe body($0) }
+  }
+
   /// Calls `body` with the elements of a row.
   func withRow<R>(_ row: Int, _ body: (Span<Float>) -> R) -> R {
     precondition(row >= 0 && row < rows)
