@@ -144,12 +144,11 @@ struct LoRAAdapter {
       "QUESTION_ANS": "ForQuestionAnswering", "CAUSAL_LM": "ForCausalLM",
     ]
     guard let task = self.config["task_type"]?.stringValue.flatMap({ tasks[$0] }),
-      let name = config["architectures"]?.elements?.first?.stringValue, !name.hasSuffix(task)
+      let name = config["architectures"]?.elements?.first?.stringValue, !name.hasSuffix(task),
+      let beginning = FamilyIdentity.beginning(ofClass: name)
     else { return config }
-    let end = name[...].firstRange(ofBytes: "For")?.lowerBound ?? name[...].firstRange(ofBytes: "Model")?.lowerBound
-    guard let end else { return config }
     var adjusted = config
-    adjusted.set("architectures", .array([.string(String(name[..<end]) + task)]))
+    adjusted.set("architectures", .array([.string(beginning + task)]))
     return adjusted
   }
 
