@@ -85,7 +85,7 @@ package struct FamilyCatalog: Sendable {
 /// `make index` writes it, and a test compares it with the families. One that does not match the files is not used.
 package enum FamilyIndex {
   /// Raised where the same files give another index: with its form, or with the code that reads the files.
-  private static let version: UInt32 = 1
+  private static let version: UInt32 = 2
 
   /// The checksum of the files that the index is made of.
   package static let fingerprint: UInt32 = {
@@ -156,6 +156,7 @@ extension IndexEncoder {
     add(identity.architectures)
     add(identity.signatures)
     add(identity.possibleSignatures)
+    add(identity.sizeKeys)
   }
 }
 
@@ -163,6 +164,6 @@ extension IndexDecoder {
   fileprivate mutating func identity() throws(FormatError) -> FamilyIdentity {
     FamilyIdentity(
       name: try text(), description: try text(), modelTypes: try texts(), architectures: try texts(),
-      signatures: try signatures(), possibleSignatures: try signatures())
+      signatures: try signatures(), possibleSignatures: try signatures(), sizeKeys: try texts())
   }
 }

@@ -11,6 +11,8 @@ package struct FamilyIdentity: Sendable {
   package let signatures: [FamilySignature]
   /// What checkpoints of another family rarely have: where nothing else decides, the model may be of either.
   package let possibleSignatures: [FamilySignature]
+  /// The names under which a config can give the sizes of such a model, sorted.
+  package let sizeKeys: [String]
 
   package var modelType: String { modelTypes[0] }
 

@@ -35,7 +35,8 @@ public final class ModelFamily: Sendable {
     identity = FamilyIdentity(
       name: name, description: description, modelTypes: modelTypes,
       architectures: architectures.flatMap { [$0.name] + $0.others }, signatures: signatures,
-      possibleSignatures: possibleSignatures)
+      possibleSignatures: possibleSignatures,
+      sizeKeys: Set(configKeys.filter { $0.inference != .nothing }.flatMap { [$0.name] + $0.otherNames }).sorted())
     self.basePrefix = basePrefix
     self.computation = computation
     self.configKeys = configKeys
@@ -89,10 +90,5 @@ public final class ModelFamily: Sendable {
   public var computedActivations: [String] {
     guard computation.activationMeanings.isEmpty else { return computation.activationMeanings.keys.sorted() }
     return SharedDefinitions.activations.filter { $0.function != nil }.map(\.word)
-  }
-
-  /// The names under which a config can give the sizes of such a model.
-  package var sizeKeys: Set<String> {
-    Set(configKeys.filter { $0.inference != .nothing }.flatMap { [$0.name] + $0.otherNames })
   }
 }

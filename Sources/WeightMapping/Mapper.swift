@@ -185,8 +185,8 @@ public struct Mapper: Sendable {
     }
     guard let members = config.json?.members, !isFamilyChosen else { return nil }
     let keys = Set(members.map(\.key))
-    guard keys.isDisjoint(with: table.model.sizeKeys) else { return nil }
-    let other = tables.map { (table: $0, keys: $0.model.sizeKeys.intersection(keys)) }.max {
+    guard keys.isDisjoint(with: table.identity.sizeKeys) else { return nil }
+    let other = tables.map { (table: $0, keys: keys.intersection($0.identity.sizeKeys)) }.max {
       $0.keys.count < $1.keys.count
     }
     guard let other, other.keys.count >= 3 else { return nil }

@@ -45,7 +45,7 @@ extension TensorFlowGraph {
   private static let effects: [String: String] = {
     var result: [String: String] = [:]
     for (effect, names) in GraphOperators.dangerous {
-      for name in names.split(whereSeparator: { $0 == " " || $0 == "\n" }) { result[String(name)] = effect }
+      for name in HarmlessNames.words(names) { result[name] = effect }
     }
     result["PrintV2"] = "writes files"
     for name in ["DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary"] {
@@ -94,7 +94,9 @@ extension TensorFlowGraph {
 
   /// The node that an input names.
   package static func nodeName(_ input: String) -> String {
-    let plain = input.hasPrefix("^") ? input.dropFirst() : input[...]
-    return String(plain.prefix { $0 != ":" })
+    let text = input.utf8
+    let plain = text.first == UInt8(ascii: "^") ? text.dropFirst() : text[...]
+    let name = plain.prefix { $0 != UInt8(ascii: ":") }
+    return name.count == text.count ? input : String(Substring(name))
   }
 }

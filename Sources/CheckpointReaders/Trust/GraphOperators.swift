@@ -3,7 +3,7 @@
 /// Operators of TensorFlow by what they do when they are run.
 enum GraphOperators {
   /// Those that only compute, or whose state is in the session.
-  static let harmless = Set(
+  static let harmless = HarmlessNames.words(
     """
     Abs AccumulateNV2 AccumulatorApplyGradient AccumulatorNumAccumulated AccumulatorSetGlobalStep
     AccumulatorTakeGradient Acos Acosh Add AddN AddV2 AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation All
@@ -198,7 +198,7 @@ enum GraphOperators {
     Xlog1py Xlogy ZerosLike Zeta ZipDataset _Arg _DeviceArg _DeviceRetval _FusedBatchNormEx _FusedConv2D
     _FusedMatMul _MklLayerNorm _ParallelConcatStart _ParallelConcatUpdate _ReadVariablesOp _Retval _SwitchN
     _UnaryOpsComposition _VarHandlesOp
-    """.split { $0 == " " || $0 == "\n" }.map(String.init))
+    """)
 
   /// Those that reach files, other processes or Python, with what each does.
   static let dangerous: [(effect: String, names: String)] = [

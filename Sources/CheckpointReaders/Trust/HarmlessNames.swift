@@ -4,8 +4,12 @@ import TensorIO
 ///
 /// All names are those of Python 3, with `numpy.core` for NumPy 2's `numpy._core`.
 enum HarmlessNames {
-  /// The words of a list.
-  static func words(_ text: String) -> Set<String> { Set(text.split(whereSeparator: \.isWhitespace).map(String.init)) }
+  /// The words of a list. The lists are thousands of ASCII words: going by characters took a third of the time of
+  /// opening a small pickle.
+  static func words(_ text: String) -> Set<String> {
+    let words = text.utf8.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n") }
+    return Set(words.map { String(Substring($0)) })
+  }
 
   // MARK: What checkpoints are made of
 
