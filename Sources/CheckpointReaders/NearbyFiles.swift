@@ -22,26 +22,6 @@ package struct NearbyFiles {
     vocabularyPath = folders.lazy.compactMap { Self.vocabulary(in: $0, stem: stem) }.first
   }
 
-  /// What is said where FARM's heads lie next to its encoder: each is a file of its own, which is not read.
-  ///
-  ///     language_model.bin, prediction_head_0.bin, prediction_head_0_config.json {"name": "QuestionAnsweringHead", …}
-  static func warningOfHeads(near checkpoint: String) -> String? {
-    guard FileSystem.baseName(checkpoint) == "language_model.bin" else { return nil }
-    let folder = FileSystem.folder(of: checkpoint)
-    let heads = ((try? FileSystem.names(inFolder: folder)) ?? []).filter {
-      $0.hasPrefix("prediction_head_") && $0.hasSuffix(".bin")
-    }.sorted()
-    guard !heads.isEmpty else { return nil }
-    let named = heads.prefix(8).map { head in
-      let config = FileSystem.join(folder, head.dropLast(4) + "_config.json")
-      let json = (try? FileSystem.text(config, limit: 1 << 20)).flatMap { try? JSON.parse($0) }
-      return head + (json?["name"]?.stringValue.map { " (\($0))" } ?? "")
-    }
-    return
-      "\(named.joined(separator: ", ")) in the same folder \(heads.count == 1 ? "is a head" : "are heads") of FARM's, "
-      + "which \(heads.count == 1 ? "is" : "are") not read: this is the encoder alone"
-  }
-
   /// The folders that are searched, the nearest first.
   private static func folders(of checkpoint: String) -> [String] {
     let folder = FileSystem.folder(of: checkpoint)

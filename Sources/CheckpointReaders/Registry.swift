@@ -11,7 +11,7 @@ public enum CheckpointKind: String, Sendable, CaseIterable {
     // A whole file before the list of shards, as `transformers` looks for them (modeling_utils.py).
     case .safetensors: ["model.safetensors", "model.safetensors.index.json"]
     // The last is FARM's, next to a file for each of its heads.
-    case .pyTorch: ["pytorch_model.bin", "pytorch_model.bin.index.json", "language_model.bin"]
+    case .pyTorch: ["pytorch_model.bin", "pytorch_model.bin.index.json", FARMHeads.encoderName]
     case .flax: ["flax_model.msgpack", "flax_model.msgpack.index.json"]
     case .numPy: [NpyShardsSource.shapesName]
     case .tensorFlow, .keras: []
@@ -69,6 +69,8 @@ public struct OpenedCheckpoint: Sendable {
   public let vocabularyPath: String?
   /// The value for `SentenceModule.configKey` of the config, if the folder is one of sentence-transformers.
   public let sentenceModules: JSON?
+  /// The keys of the config that heads in files of their own decide, if there are such.
+  public let headSettings: JSON?
   /// Decisions made while opening, and the source's own warnings.
   public let warnings: [String]
 
@@ -76,13 +78,13 @@ public struct OpenedCheckpoint: Sendable {
   package func replacing(source: any TensorSource) -> OpenedCheckpoint {
     OpenedCheckpoint(
       source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
-      sentenceModules: sentenceModules, warnings: warnings)
+      sentenceModules: sentenceModules, headSettings: headSettings, warnings: warnings)
   }
 
   func adding(warnings others: [String]) -> OpenedCheckpoint {
     OpenedCheckpoint(
       source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
-      sentenceModules: sentenceModules, warnings: warnings + others)
+      sentenceModules: sentenceModules, headSettings: headSettings, warnings: warnings + others)
   }
 }
 
@@ -149,6 +151,7 @@ public struct CheckpointOpener: Sendable {
     return OpenedCheckpoint(
       source: source, path: transformer.path, configPath: transformer.configPath,
       vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.modules.isEmpty ? nil : folder.config,
+      headSettings: transformer.headSettings,
       warnings: transformer.warnings + folder.warnings + parts.dropFirst().flatMap(\.source.warnings))
   }
 
@@ -163,11 +166,27 @@ public struct CheckpointOpener: Sendable {
         advice: found.map { .openAs(kind: $0.rawValue, title: $0.title) })
     }
     let nearby = NearbyFiles(of: resolved.path, given: path)
-    return OpenedCheckpoint(
+    let heads = FARMHeads(near: resolved.path)
+    let opened = OpenedCheckpoint(
       source: source, path: resolved.path, configPath: nearby.configPath, vocabularyPath: nearby.vocabularyPath,
-      sentenceModules: nil,
-      warnings: resolved.warnings + source.warnings
-        + [NearbyFiles.warningOfHeads(near: resolved.path)].compactMap(\.self))
+      sentenceModules: nil, headSettings: nil, warnings: resolved.warnings + source.warnings)
+    guard let heads else { return opened }
+    guard heads.makeOneModel, FileSystem.isFolder(path) else {
+      return opened.adding(warnings: [heads.warning + (heads.makeOneModel ? "; give the folder to include it" : "")])
+    }
+    return try including(heads, in: opened)
+  }
+
+  /// Adds the heads that FARM saved next to its encoder.
+  private func including(_ heads: FARMHeads, in encoder: OpenedCheckpoint) throws(FormatError) -> OpenedCheckpoint {
+    var parts: [(prefix: String, source: any TensorSource)] = [("", encoder.source)]
+    for head in heads.heads { parts.append((head.prefix, try openFile(head.path))) }
+    let source = CompositeSource(parts)
+    try Self.checkSize(source, encoder.path)
+    return OpenedCheckpoint(
+      source: source, path: encoder.path, configPath: encoder.configPath, vocabularyPath: encoder.vocabularyPath,
+      sentenceModules: nil, headSettings: heads.settings,
+      warnings: encoder.warnings + parts.dropFirst().flatMap(\.source.warnings) + [heads.note])
   }
 
   /// Opens one file by its content.

@@ -152,6 +152,10 @@ package struct ConfigFile {
       path = given ?? checkpoint.configPath
       config = try path.map(Self.read) ?? checkpoint.source.config
     }
+    if given == nil, let settings = checkpoint.headSettings?.members {
+      config = config ?? .object([])
+      for setting in settings { config?.set(setting.key, setting.value) }
+    }
     if let modules = checkpoint.sentenceModules {
       config = config ?? .object([])
       config?.set(SentenceModule.configKey, modules)

@@ -57,6 +57,8 @@ extension MappingTable {
     ("mobilebert.google-tf1.yaml", PackageResources.mobilebert_google_tf1_yaml),
     ("bert.transformers.yaml", PackageResources.bert_transformers_yaml),
     ("transformers.yaml", PackageResources.transformers_yaml),
+    ("bert.farm.yaml", PackageResources.bert_farm_yaml), ("farm.yaml", PackageResources.farm_yaml),
+    ("roberta.farm.yaml", PackageResources.roberta_farm_yaml),
     ("flax.yaml", PackageResources.flax_yaml),
     ("transformers-tf.yaml", PackageResources.transformers_tf_yaml),
     ("mobilebert.transformers-tf.yaml", PackageResources.mobilebert_transformers_tf_yaml),

@@ -131,18 +131,33 @@ import Testing
     _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "language_model.bin")
     _ = try folder.copy(fixture("torch/bert-tiny-zip/pytorch_model.bin"), as: "prediction_head_0.bin")
     for name in ["language_model", "prediction_head_0", "processor", "tokenizer"] {
-      _ = try folder.write(Array("{\"name\": \"QuestionAnsweringHead\"}".utf8), "\(name)_config.json")
+      _ = try folder.write(Array("{\"name\": \"TextSimilarityHead\"}".utf8), "\(name)_config.json")
     }
     let opened = try CheckpointOpener().open(folder.path)
     #expect(FileSystem.baseName(opened.path) == "language_model.bin")
     #expect(
       opened.warnings == [
-        "prediction_head_0.bin (QuestionAnsweringHead) in the same folder is a head of FARM's, which is not read: "
+        "prediction_head_0.bin (TextSimilarityHead) in the same folder is a head of FARM's, which is not read: "
           + "this is the encoder alone"
       ])
     #expect(opened.configPath.map(FileSystem.baseName) == "language_model_config.json")
     let head = try CheckpointOpener().open(folder.file("prediction_head_0.bin"))
     #expect(head.configPath.map(FileSystem.baseName) == "prediction_head_0_config.json")
+  }
+
+  @Test func headsOfOneModelAreIncluded() throws {
+    let model = fixture("programs/farm/torch-Bert-TextClassificationHead")
+    let opened = try CheckpointOpener().open(model)
+    #expect(opened.source.tensors.contains { $0.name.hasPrefix("prediction_head.TextClassificationHead.") })
+    #expect(opened.headSettings?["architectures"]?.elements?.map(\.stringValue) == ["BertForSequenceClassification"])
+    #expect(opened.headSettings?["id2label"]?["2"]?.stringValue == "I-X")
+    #expect(
+      opened.warnings == [
+        "prediction_head_0.bin (TextClassificationHead) in the same folder is included: the model is BertForSequenceClassification"
+      ])
+    let alone = try CheckpointOpener().open(FileSystem.join(model, "language_model.bin"))
+    #expect(alone.headSettings == nil && !alone.source.tensors.contains { $0.name.hasPrefix("prediction_head") })
+    #expect(alone.warnings.count == 1 && alone.warnings[0].hasSuffix("give the folder to include it"))
   }
 
   /// As `transformers` chooses, and it is said.

@@ -344,6 +344,93 @@ def dpr_models(folder):
         write(target, config.to_diff_dict() | {"model_type": "dpr", "architectures": ["DPRReader"]}, given, outputs)
 
 
+@fixture("programs/farm", alone=True)
+def farm_models(folder):
+    """Encoders of transformers with heads of FARM 0.8.0, as `AdaptiveModel.save` writes them, and what FARM computes with them.
+
+    FARM must be on the path (`pip install --no-deps farm==0.8.0`). Its packages for training are old: what the heads import of them
+    and do not use is replaced by mocks.
+    """
+    import sys
+    from unittest import mock
+
+    import torch
+    import transformers
+
+    unused = ["mlflow", "dotmap", "pandas", "sklearn", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics", "seqeval",
+              "seqeval.metrics", "scipy", "scipy.stats", "dill", "farm.utils", "farm.modeling.predictions"]  # fmt: skip
+    mocks = {name: mock.MagicMock() for name in unused} | {"farm.data_handler.utils": mock.MagicMock(is_json=is_json)}
+    import torch._dynamo  # which looks at the modules that are there
+    import transformers.models.bert.modeling_bert
+
+    with mock.patch.dict(sys.modules, mocks):
+        from farm.modeling import prediction_head
+
+    kinds = {
+        "Bert": ["QuestionAnsweringHead", "TextClassificationHead", "TokenClassificationHead", "BertLMHead"],
+        "Roberta": ["TextClassificationHead", "TokenClassificationHead"],
+        "XLMRoberta": ["QuestionAnsweringHead"],
+        "Albert": ["TextClassificationHead"],
+        "DistilBert": ["TokenClassificationHead"],
+    }
+    for number, (name, kind) in enumerate((name, kind) for name, all_kinds in kinds.items() for kind in all_kinds):
+        torch.manual_seed(1010 + number)
+        sizes = SIZES | SIZES_OF_OTHERS.get(name, {})
+        config = getattr(transformers, name + "Config")(**sizes, architectures=[name + "ForMaskedLM"])
+        encoder = getattr(transformers, name + "Model")(config)
+        labels = ["O", "B-X", "I-X"]
+        if kind == "BertLMHead":
+            # With the other head of pretraining: FARM saves both.
+            heads = [prediction_head.BertLMHead(8, SIZES["vocab_size"]), prediction_head.NextSentenceHead(layer_dims=[8, 2])]
+            heads[0].decoder.weight = encoder.embeddings.word_embeddings.weight
+        elif kind == "QuestionAnsweringHead":
+            heads = [prediction_head.QuestionAnsweringHead(layer_dims=[8, 2])]
+        elif kind == "TextClassificationHead":
+            heads = [prediction_head.TextClassificationHead(layer_dims=[8, 3], class_weights=[0.5, 1.0, 2.0], label_list=labels)]
+        else:
+            heads = [prediction_head.TokenClassificationHead(layer_dims=[8, 3])]
+            heads[0].label_list = labels
+        for module in [encoder, *heads]:
+            for parameter_name, parameter in module.named_parameters():
+                if parameter_name in ("loss_fct.weight", "temperature_for_confidence"):
+                    continue
+                is_norm = "norm" in parameter_name.lower()
+                torch.nn.init.normal_(parameter, 1.0 if is_norm and "weight" in parameter_name else 0.0, 0.1 if is_norm else 0.3)
+            module.eval()
+        target = folder / f"torch-{name}-{kind}"
+        target.mkdir()
+        # LanguageModel.save and save_config.
+        torch.save(encoder.state_dict(), target / "language_model.bin")
+        config.name, config.language = name, "english"
+        (target / "language_model_config.json").write_text(config.to_json_string())
+        for index, head in enumerate(heads):
+            head.save(target, index)
+        given = inputs(config.pad_token_id or 0, name in ("Bert", "Albert"))
+        tensors = {key: torch.tensor(value) for key, value in given.items()}
+        with torch.no_grad():
+            found = encoder(**tensors)
+            outputs = {"last_hidden_state": found.last_hidden_state}
+            if kind == "BertLMHead":
+                outputs["prediction_logits"] = heads[0](found.last_hidden_state)
+                outputs["seq_relationship_logits"] = heads[1](found.pooler_output)
+            elif kind == "QuestionAnsweringHead":
+                start, end = heads[0](found.last_hidden_state).split(1, dim=-1)
+                outputs |= {"start_logits": start.squeeze(-1), "end_logits": end.squeeze(-1)}
+            else:
+                outputs["logits"] = heads[0](found.pooler_output if kind == "TextClassificationHead" else found.last_hidden_state)
+        arrays = {key: np.asarray(value) for key, value in (given | outputs).items()}
+        np.savez(target / "reference.npz", **arrays)
+
+
+def is_json(value):
+    """As FARM has it: whether a value of a head goes into its config."""
+    try:
+        json.dumps(value)
+        return True
+    except TypeError:
+        return False
+
+
 @fixture("programs/albert-zh", alone=True)
 def albert_zh_model(folder):
     """albert_zh is no package: its folder must be on the path. Its modeling.py is for TensorFlow 1, whose names are put in place."""
