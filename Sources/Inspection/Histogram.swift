@@ -25,51 +25,19 @@ public struct Histogram: Sendable, Equatable {
       return
     }
     counts = Array(repeating: 0, count: bins)
-    let scale = Scale(minimum, maximum, bins)
-    let count = bytes.byteCount / size
-    switch elementType {
-    case .f32:
-      tally(count, scale) { Double(Float(bitPattern: bytes.littleEndian(UInt32.self, at: $0 * 4))) }
-    case .f16:
-      tally(count, scale) { Double(Float(halfBits: bytes.littleEndian(UInt16.self, at: $0 * 2))) }
-    case .bf16:
-      tally(count, scale) { Double(Float(bfloat16Bits: bytes.littleEndian(UInt16.self, at: $0 * 2))) }
-    default:
-      tally(count, scale) { decode(bytes, $0 * size) }
+    let scale = Self.scale(minimum, maximum, bins)
+    if scale.count(bytes, elementType, into: &counts) { return }
+    var counts = counts.mutableSpan
+    for index in 0..<(bytes.byteCount / size) {
+      if let bin = scale.bin(of: decode(bytes, index * size)) { counts[bin] += 1 }
     }
   }
 
-  @inline(__always)
-  private mutating func tally(_ count: Int, _ scale: Scale, _ value: (Int) -> Double) {
-    var bins = counts.mutableSpan
-    for index in 0..<count {
-      if let bin = scale.bin(of: value(index)) { bins[bin] += 1 }
-    }
-  }
-
-  /// From values to bins.
-  private struct Scale {
-    private let factor: Double
-    private let low: Double
-    private let binsPerUnit: Double
-    private let last: Int
-
-    init(_ minimum: Double, _ maximum: Double, _ bins: Int) {
-      let width = maximum - minimum
-      // A range of more than the largest number, or one whose inverse is: a power of two brings both back into bounds.
-      factor = width.isInfinite ? 0.5 : width < 1e-290 ? 0x1p200 : 1
-      low = minimum * factor
-      binsPerUnit = Double(bins) / (maximum * factor - low)
-      last = bins - 1
-    }
-
-    /// `nil` for what is not finite.
-    @inline(__always)
-    func bin(of value: Double) -> Int? {
-      let position = (value * factor - low) * binsPerUnit
-      // The largest value comes out as the number of bins, or a rounding beyond it.
-      guard position >= 0, position < Double(last + 2) else { return nil }
-      return min(Int(position), last)
-    }
+  private static func scale(_ minimum: Double, _ maximum: Double, _ bins: Int) -> BinScale {
+    let width = maximum - minimum
+    // A range of more than the largest number, or one whose inverse is: a power of two brings both back into bounds.
+    let factor = width.isInfinite ? 0.5 : width < 1e-290 ? 0x1p200 : 1
+    let low = minimum * factor
+    return BinScale(factor: factor, low: low, binsPerUnit: Double(bins) / (maximum * factor - low), bins: bins)
   }
 }

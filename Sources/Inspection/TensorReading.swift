@@ -7,23 +7,59 @@ public struct TensorReading: Sendable {
   /// CRC32C of the bytes: equal tensors have equal ones.
   let checksum: UInt32
 
-  /// Reads each of the tensors at `indices` that has numeric values, once and with every checksum that the format has.
-  /// `progress` is called with the bytes read and with those of all.
+  /// Reads each of the tensors at `indices` that has numeric values, once and with every checksum that the format has,
+  /// several at once. `progress` is called with the bytes read and with those of all.
   public static func read(
-    _ source: any TensorSource, _ indices: [Int], progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+    _ source: any TensorSource, _ indices: [Int], progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> [Int: TensorReading] {
     let tensors = source.tensors
     let total = indices.reduce(0) { $0 + tensors[$1].byteCount }
-    var done = 0
-    var readings: [Int: TensorReading] = [:]
-    for index in indices where tensors[index].elementType.size != nil {
-      readings[index] = try source.withBytes(ofTensorAt: index) { bytes in
-        TensorReading(bytes, tensors[index].elementType)
-      }
-      done += tensors[index].byteCount
-      progress?(done, total)
+    // The largest first, so that no thread is left with one of them at the end.
+    let order = indices.filter { tensors[$0].elementType.size != nil }.sorted {
+      tensors[$0].byteCount > tensors[$1].byteCount
     }
-    return readings
+    let state = Lock(State())
+    Processors.forEach(min(order.count, Processors.count)) { _ in
+      while let index = state.withLock({ $0.take(from: order) }) {
+        let result = Result {
+          try source.withBytes(ofTensorAt: index) { TensorReading($0, tensors[index].elementType) }
+        }
+        state.withLock {
+          $0.add(result, index, byteCount: tensors[index].byteCount)
+          progress?($0.done, total)
+        }
+      }
+    }
+    return try state.withLock { try $0.result() }
+  }
+
+  /// What several threads have read so far.
+  private struct State {
+    private var next = 0
+    private var readings: [Int: TensorReading] = [:]
+    /// The first error by the order of the tensors, so that it does not depend on the threads.
+    private var failure: (index: Int, error: any Error)?
+    private(set) var done = 0
+
+    mutating func take(from order: [Int]) -> Int? {
+      guard next < order.count else { return nil }
+      next += 1
+      return order[next - 1]
+    }
+
+    mutating func add(_ result: Result<TensorReading?, any Error>, _ index: Int, byteCount: Int) {
+      done += byteCount
+      switch result {
+      case .success(let reading): readings[index] = reading
+      case .failure(let error):
+        if failure.map({ index < $0.index }) ?? true { failure = (index, error) }
+      }
+    }
+
+    func result() throws -> [Int: TensorReading] {
+      if let failure { throw failure.error }
+      return readings
+    }
   }
 
   private init?(_ bytes: RawSpan, _ type: ElementType) {

@@ -14,10 +14,26 @@ public struct TensorStatistics: Sendable, Equatable {
   /// Of whole numbers the smallest and the largest, exactly.
   public private(set) var wholeRange: ClosedRange<WholeNumber>?
 
-  /// Two passes in double precision; `nil` for types without numeric values.
+  /// In double precision; `nil` for types without numeric values.
   public init?(_ bytes: RawSpan, _ elementType: ElementType) {
-    guard let decode = elementType.numberDecoder, let size = elementType.size else { return nil }
+    guard let size = elementType.size else { return nil }
     count = bytes.byteCount / size
+    var summary = FloatSummary()
+    if summary.add(bytes, elementType) {
+      (zeros, nan, infinite) = (summary.zeros, summary.nan, summary.infinite)
+      guard summary.finite > 0 else { return }
+      (minimum, maximum) = (summary.minimum, summary.maximum)
+      (mean, standardDeviation) = (summary.mean, summary.standardDeviation)
+      return
+    }
+    guard let decode = elementType.numberDecoder else { return nil }
+    read(bytes, size, elementType, decode)
+  }
+
+  /// Two passes over values of any type.
+  private mutating func read(
+    _ bytes: RawSpan, _ size: Int, _ elementType: ElementType, _ decode: (RawSpan, Int) -> Double
+  ) {
     var sum = 0.0
     var finite = 0
     var low = Double.infinity

@@ -49,14 +49,21 @@ struct ProgressBar {
 
   /// Does work that reports its progress, with a bar.
   static func during<R>(
-    _ label: String, unit: Unit = .bytes, _ work: (_ progress: @escaping (Int, Int) -> Void) throws -> R
+    _ label: String, unit: Unit = .bytes, _ work: (_ progress: @escaping @Sendable (Int, Int) -> Void) throws -> R
   ) rethrows -> R {
-    var bar: ProgressBar?
-    defer { bar?.finish() }
+    let shared = SharedBar()
+    defer { shared.bar.withLock { $0?.finish() } }
     return try work { done, total in
-      if bar == nil { bar = ProgressBar(label, total: total, unit: unit) }
-      bar?.update(done)
+      shared.bar.withLock { bar in
+        if bar == nil { bar = ProgressBar(label, total: total, unit: unit) }
+        bar?.update(done)
+      }
     }
+  }
+
+  /// A bar that several threads report to.
+  private final class SharedBar: Sendable {
+    let bar = Lock<ProgressBar?>(nil)
   }
 
   mutating func finish() {

@@ -57,6 +57,23 @@ void bertconv_swap_bytes(const void *source, void *target, size_t count, size_t 
 enum { BERTCONV_F16_VALUES, BERTCONV_BF16_VALUES, BERTCONV_F32_VALUES, BERTCONV_F64_VALUES };
 void bertconv_count_special(const void *data, size_t count, int kind, uint64_t *nan, uint64_t *infinite);
 
+// What values are like. Start with low = INFINITY, high = -INFINITY and zeros elsewhere.
+typedef struct {
+  uint64_t finite, zeros, nan, infinite;
+  // Of the finite values: their sum, the squares of their distances from their mean, their range.
+  double sum, squares;
+  float low, high;
+} bertconv_float_summary;
+
+// Adds `count` little-endian floats of kind F16, BF16 or F32, which need no alignment, to a summary.
+void bertconv_summarize_floats(const void *data, size_t count, int kind, bertconv_float_summary *summary);
+
+// Adds to `counts` how many of such values fall into each of `bins` (1 to BERTCONV_MAX_BINS): value v into the whole part of
+// (v * factor - low) * bins_per_unit, one beyond the last bin into the last one. NaN and what is out of range count nowhere.
+enum { BERTCONV_MAX_BINS = 255 };
+void bertconv_count_bins(const void *data, size_t count, int kind, double factor, double low, double bins_per_unit,
+                         size_t bins, uint64_t *counts);
+
 // How many processors the process may run on.
 int bertconv_processor_count(void);
 
