@@ -32,7 +32,7 @@ DANGEROUS = {
     "RpcServerRegister Rpc TryRpc ConfigureDistributedTPU ShutdownDistributedTPU",
     "runs a graph that is data": "DatasetFromGraph",
 }
-# Stateless to TensorFlow, and still no mere computation: they write to where an attribute says, stop the process, sleep,
+# Stateless to TensorFlow, and still no mere computation: they write to a path in an attribute, stop the process, sleep,
 # or read a description from a file.
 NOT_HARMLESS = (
     "Abort Copy CopyHost DebugIdentity DebugNanCount DebugNumericSummary DebugGradientIdentity DebugGradientRefIdentity "

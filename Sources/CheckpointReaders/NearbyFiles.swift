@@ -1,6 +1,6 @@
 import TensorIO
 
-/// The config and the vocabulary that lie near a checkpoint, where the programs that write checkpoints put them.
+/// The config and the vocabulary near a checkpoint, where the programs that write checkpoints put them.
 ///
 ///     bert_config.json, config.json, vocab.txt         in the folder of the checkpoint
 ///     NAME_config.json, NAME-config.json               of the checkpoint NAME.bin, NAME.ckpt, …
@@ -22,7 +22,7 @@ package struct NearbyFiles {
     vocabularyPath = folders.lazy.compactMap { Self.vocabulary(in: $0, stem: stem) }.first
   }
 
-  /// What is said where FARM's heads lie next to its encoder: each is a file of its own, which is not read.
+  /// The note where FARM's heads are in the same folder as its encoder: each is a file of its own, which is not read.
   ///
   ///     language_model.bin, prediction_head_0.bin, prediction_head_0_config.json {"name": "QuestionAnsweringHead", …}
   static func warningOfHeads(near checkpoint: String) -> String? {

@@ -245,7 +245,7 @@ enum UnknownFormat {
     "authentication required", "file not found", "no such file", "revision not found", "gatedrepo", "forbidden",
   ]
 
-  /// An error for a small text that says why there is no file.
+  /// An error for a small text that explains why there is no file.
   private static func serverAnswer(_ file: Bytes, _ head: [UInt8]) -> FormatError? {
     guard file.count < 1 << 20, let whole = file.slice(0, min(4096, file.count))?.utf8String() else { return nil }
     let text = String(whole.drop { $0.isWhitespace })
@@ -264,7 +264,7 @@ enum UnknownFormat {
         ? "the file is a web page: the download did not return the file itself"
         : "the file is a server's answer, not the file itself",
       found: "'\(line.prefix(120))'",
-      advice: "Check the address, log in if the model asks for it (huggingface-cli login), and download the file again."
+      advice: "Check the address, log in if the model requires it (huggingface-cli login), and download the file again."
     )
   }
 

@@ -1,3 +1,4 @@
+import ModelFamilies
 import TensorIO
 import WeightMapping
 
@@ -44,9 +45,9 @@ extension MappingPlan {
     plan.targets = plan.targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
     // Readers of the config would otherwise tie the weights again, or look for weights that are not there.
     if isUntied {
-      plan.config.set("tie_word_embeddings", .bool(false))
-    } else if !leftOut.isEmpty, config["tie_word_embeddings"] == .bool(false) {
-      plan.config.set("tie_word_embeddings", .bool(true))
+      plan.config.set(.tiesWordEmbeddings, .bool(false))
+    } else if !leftOut.isEmpty, config[.tiesWordEmbeddings] == .bool(false) {
+      plan.config.set(.tiesWordEmbeddings, .bool(true))
       plan.notes.append(
         MappingNote(
           .tieCorrected, "tie_word_embeddings was false in the config, but the weights are the same: set to true"))
@@ -80,13 +81,13 @@ extension MappingPlan {
           + (hasOwnWeight ? "the decoder has weights of its own" : "transformers does")))
   }
 
-  /// A config may say that the output weights are not tied, of a file that has none of their own: then they can only be
+  /// A config may declare untied output weights for a file that has none: then they can only be
   /// the embeddings, and a reader that believed the config would look for weights that are nowhere.
   fileprivate mutating func tieMissingOutputWeights() {
-    guard config["tie_word_embeddings"] == .bool(false), !tiedTargets.isEmpty,
+    guard config[.tiesWordEmbeddings] == .bool(false), !tiedTargets.isEmpty,
       !targets.contains(where: { tiedTargets[$0.info.name] != nil })
     else { return }
-    config.set("tie_word_embeddings", .bool(true))
+    config.set(.tiesWordEmbeddings, .bool(true))
     notes.append(
       MappingNote(
         .tieCorrected,

@@ -35,7 +35,7 @@ public struct EncoderConfig: Sendable {
   public let activation: Activation
   public let layerNormEpsilon: Float
   public let paddingID: Int
-  /// Whether the config says that the masked LM head uses the word embeddings; `nil` where it does not say.
+  /// Whether the masked LM head uses the word embeddings; `nil` where the config does not set it.
   public let tiesWordEmbeddings: Bool?
   package let family: ModelFamily
 
@@ -72,8 +72,8 @@ public struct EncoderConfig: Sendable {
     try Self.refuseOtherModels(json, file: file)
     self.modelType = modelType
     self.family = family
-    architecture = json["architectures"]?.elements?.first?.stringValue
-    tiesWordEmbeddings = json["tie_word_embeddings"]?.boolValue
+    architecture = json[.architectures]?.elements?.first?.stringValue
+    tiesWordEmbeddings = json[.tiesWordEmbeddings]?.boolValue
 
     hiddenSize = try settings.size(.hiddenSize, limit: 1 << 16)
     embeddingSize = try settings.size(.embeddingSize, limit: 1 << 16, otherwise: hiddenSize, absent: hiddenSize)
@@ -166,7 +166,7 @@ extension EncoderConfig {
   private static func family(
     of json: JSON, file: String?, among families: FamilyCatalog
   ) throws(FormatError) -> (ModelFamily, String) {
-    let given = json["model_type"].flatMap { $0 == .null ? nil : $0 }
+    let given = json[.modelType].flatMap { $0 == .null ? nil : $0 }
     if let given, given.stringValue == nil {
       throw FormatError(
         .config, "the config's model_type is not usable", file: file, found: given.text(), expected: "a string")
@@ -182,14 +182,15 @@ extension EncoderConfig {
 
   /// Settings that change what is computed, and that no block computes.
   private static func refuseOtherModels(_ json: JSON, file: String?) throws(FormatError) {
-    if let kind = json["position_embedding_type"], kind != .null, kind.stringValue != "absolute" {
+    if let kind = json[.positionKind], kind != .null, kind.stringValue != "absolute" {
       throw FormatError(
         .unsupported, "the encoder does not run models with this kind of position embeddings", file: file,
-        found: "position_embedding_type \(kind.stringValue.map { "'\($0)'" } ?? kind.text())", expected: "'absolute'")
+        found: "\(CommonConfigKey.positionKind.rawValue) \(kind.stringValue.map { "'\($0)'" } ?? kind.text())",
+        expected: "'absolute'")
     }
-    for key in ["is_decoder", "add_cross_attention"] where json[key]?.boolValue == true {
+    for key in [CommonConfigKey.isDecoder, .hasCrossAttention] where json[key]?.boolValue == true {
       throw FormatError(
-        .unsupported, "the encoder does not run decoders", file: file, found: "\(key) true", expected: "false")
+        .unsupported, "the encoder does not run decoders", file: file, found: "\(key.rawValue) true", expected: "false")
     }
   }
 
@@ -255,7 +256,7 @@ extension EncoderConfig {
   /// The function between the two matrices of a feed-forward network, and the config's word for it; families without
   /// feed-forward networks have none, and take any.
   private static func activation(_ settings: SettingReader) throws(FormatError) -> (Activation, word: String) {
-    guard let word = try settings.text(.activation) else { return (.gelu, "gelu") }
+    guard let word = try settings.text(.activation) else { return (.gelu, Activation.gelu.rawValue) }
     guard let activation = settings.family.activation(named: word) else {
       throw FormatError(
         .unsupported, "the config's \(settings.key(.activation) ?? "activation") is not a known activation",

@@ -77,7 +77,7 @@ package struct NameTree {
     return parts + [name[start...]]
   }
 
-  /// Parts as they stand in the name, without the separators before the first.
+  /// Parts as they are in the name, without the separators before the first.
   private static func text(_ parts: ArraySlice<Substring>) -> String {
     let text = parts.joined()
     return String(text.drop { $0 == "/" || $0 == "." })

@@ -45,7 +45,7 @@ public struct ContainedCode: Sendable, Equatable, Hashable {
   /// The operator, function, layer or class, as the file spells it.
   public var name: String
   public var verdict: CodeVerdict
-  /// What it does or where it is, in a clause; `nil` where the name says it all.
+  /// What it does or where it is, in a clause; `nil` where the name is enough.
   public var detail: String?
 
   public init(_ kind: Kind, name: String, verdict: CodeVerdict, detail: String? = nil) {

@@ -62,7 +62,7 @@ struct ConfigBuilder {
     if let json = source.json, json.members == nil { conflict(.family, "\(source.name) is not a JSON object") }
     guard let type = source.modelType, !table.model.isOf(modelType: type) else { return }
     guard !source.isFamilyChosen else {
-      note(.familyChosen, "model_type of \(source.name) is '\(type)': read as \(table.description), as was asked for")
+      note(.familyChosen, "model_type of \(source.name) is '\(type)': read as \(table.description), as requested")
       return
     }
     conflict(
@@ -82,7 +82,7 @@ struct ConfigBuilder {
     }
   }
 
-  /// The config goes before what the checkpoint carries, since it may have been corrected; but two numbers of heads cannot
+  /// The config takes precedence over what the checkpoint carries, since it may have been corrected; but two numbers of heads cannot
   /// both be right, and the wrong one fits every shape. What a graph shows of a word that has two meanings settles it.
   private mutating func givenValue(of key: ConfigKey) -> SourceConfig.Value? {
     let owned = source.checkpointValue(of: key, in: assignments.dialect) ?? observedValue(of: key)
@@ -143,7 +143,7 @@ struct ConfigBuilder {
   /// Copies what else the source's config has, as it is.
   mutating func carryOver() {
     let known = Set(table.model.configKeys.flatMap { [$0.name] + $0.otherNames })
-      .union(table.model.configKeysLeftOut).union(["architectures", "model_type"] + Self.labelKeys)
+      .union(table.model.configKeysLeftOut).union(([.architectures, .modelType] + Self.labelKeys).map(\.rawValue))
     var members = config.members ?? []
     var indices: [String: Int] = [:]
     for (index, member) in members.enumerated() { indices[member.key] = index }

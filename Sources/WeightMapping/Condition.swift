@@ -40,8 +40,8 @@ extension MappingTable {
     let list = Set(known).sorted { (Double($0) ?? 0, $0) < (Double($1) ?? 0, $1) }.joined(separator: ", ")
     guard let value = source.value(key) else {
       return
-        "\(key) is not among the values of the checkpoint, and how its tensors lie hangs on it: \(list) are known; "
-        + "a config that has the key tells it as well"
+        "\(key) is not among the values of the checkpoint, and the layout of its tensors depends on it: \(list) are known; "
+        + "a config that has the key gives it as well"
     }
     return "\(key) is \(value), of which it is not known how the tensors lie: known are \(list)"
   }

@@ -95,7 +95,7 @@ extension DialectNames {
   }
 }
 
-/// Names with their last eight bytes as numbers, since every dialect asks for the names that end as its anchors do, and
+/// Names with their last eight bytes as numbers, since every dialect looks up the names that end as its anchors do, and
 /// a large checkpoint has a hundred thousand names.
 struct NamesByEnding {
   let names: [String]
@@ -167,7 +167,7 @@ struct DialectMatcher {
   /// first: some families differ in nothing but the config.
   /// Of dialects that differ in what they require next to the names, the one of which most is there. Some may still be
   /// missing: ``MappingTable/conflicts(with:_:)`` reports it.
-  /// A variant is looked at only where a config asks for it, and then goes before what it stands for.
+  /// A variant is looked at only where a config names it, and then takes precedence over the dialect that it replaces.
   /// With `family` no other is looked at.
   func best(modelType: String?, architectures: [String] = [], family: String? = nil) -> DialectMatch? {
     var best: DialectMatch?

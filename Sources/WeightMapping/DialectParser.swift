@@ -192,7 +192,7 @@ struct DialectParser {
     return shape
   }
 
-  /// Along an axis in one piece after the other, or by head.
+  /// Along an axis, one part after the other, or by head.
   private func split(_ fields: [String: YAMLValue], _ location: YAMLValue) throws(FormatError) -> RuleOperation {
     let axis = try fields["axis"]?.int("axis") ?? 0
     if try fields["transposed"]?.bool("transposed") == true {

@@ -118,12 +118,12 @@ struct DialectRules {
           "both '\(literal)' and '\(other.pattern)' take '\(literal)': the dialect '\(dialect)' is ambiguous")
       }
     }
-    // Where the root is absent, a name stands for itself and for the name with the root.
+    // Where the root is absent, a name means itself and the name with the root.
     guard !root.isEmpty else { return }
     for known in (literals.keys.sorted() + patterns.keys.sorted()) {
       guard literals[root + known] == nil, patterns[root + known] == nil else {
         throw location.fail(
-          "'\(known)' and '\(root + known)' cannot be told apart: the dialect '\(dialect)' is ambiguous")
+          "'\(known)' and '\(root + known)' cannot be distinguished: the dialect '\(dialect)' is ambiguous")
       }
     }
   }

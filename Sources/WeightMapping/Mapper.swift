@@ -26,7 +26,7 @@ public struct Mapper: Sendable {
     recognizer = Recognizer(tables: tables, isFamilyChosen: isFamilyChosen)
   }
 
-  /// The same for models of one family alone, whatever their config says.
+  /// The same for models of one family alone, whatever their config gives.
   ///
   /// - Throws: `FormatError` of kind `input` where no table is of that family
   public func restricted(to family: String) throws(FormatError) -> Mapper {

@@ -67,7 +67,7 @@ extension ConfigBuilder {
 
   /// Whether programs mean two functions by the config's word, and what was observed is one of them.
   func settlesWord(_ observed: SourceConfig.Value, _ config: SourceConfig.Value, of key: ConfigKey) -> Bool {
-    guard observed.wasObserved, key.setting == .activation, config.json.stringValue == "gelu",
+    guard observed.wasObserved, key.setting == .activation, config.json.stringValue == Activation.gelu.rawValue,
       let word = observed.json.stringValue, let function = table.model.activation(named: word)
     else { return false }
     return function == .gelu || function == .geluTanh

@@ -92,7 +92,7 @@ enum Console {
   }
 }
 
-/// What a piece of a result is to catch the eye for.
+/// Why a part of a result is highlighted.
 enum Style: String {
   case plain
   case strong = "1"

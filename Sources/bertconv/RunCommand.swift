@@ -105,7 +105,7 @@ struct Run: ParsableCommand {
     }
   }
 
-  /// Those that were asked for, or those of the model but for the hidden states of every layer, which are many.
+  /// The requested ones, or those of the model but for the hidden states of every layer, which are many.
   private func wantedOutputs(of encoder: Encoder) throws -> [String] {
     let available = encoder.availableOutputs
     for name in outputs where !available.contains(name) {

@@ -223,7 +223,7 @@ struct PyTorchTests {
     #expect(source.metadata.contains { $0.key == "hidden" && $0.value == "64" })
   }
 
-  /// A version tells how the rest is to be read: however much stands before it, it is there.
+  /// The version decides how the rest is read: it is found however much precedes it.
   @Test func valuesAtTheRootAreKeptBesideManyOthers() throws {
     let tensor = P.tensor(P.storage("0", count: 10, view: nil), [1], [1])
     let many = (0..<2500).flatMap { P.text("k\($0)") + P.int($0) }
@@ -312,7 +312,7 @@ struct PyTorchTests {
     #expect(formatError { try source.withBytes(ofTensorAt: 0) { _ in } }?.kind == (isNegated ? .unsupported : nil))
   }
 
-  /// Two keys to Python, though they are one text to Swift or cannot be told apart in UTF-8.
+  /// Two keys to Python, though they are one text to Swift or are equal in UTF-8.
   @Test func keysThatLookAlikeAreTwo() throws {
     let tensor = P.tensor(P.storage("0", count: 10), [1], [1])
     func names(_ keys: [[UInt8]]) throws -> [String] {

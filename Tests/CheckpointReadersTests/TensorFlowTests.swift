@@ -88,7 +88,7 @@ struct TensorFlowTests {
     #expect(opened.vocabularyPath?.hasSuffix("vocab.txt") == true)
   }
 
-  /// TensorFlow 1 writes its graph beside the weights, as PREFIX.meta.
+  /// TensorFlow 1 writes its graph next to the weights, as PREFIX.meta.
   @Test(arguments: ["tensorflow/bert-tiny/bert_model.ckpt.index", "tensorflow/v1/types"])
   func theGraphLeadsToTheWeightsBesideIt(_ name: String) throws {
     let folder = TemporaryFolder()

@@ -28,7 +28,7 @@ struct NameGroupTests {
     let groups = NameGroups.group(names) { _ in 0 }
     #expect(groups.map(\.name) == ["layers.{0..2}.experts.{0,1}.w"])
     #expect(Set(groups[0].members) == Set(0..<6))
-    // Only some layers have the second: they are told apart.
+    // Only some layers have the second: they are separate.
     #expect(
       folded(["l.0.p.0.w", "l.1.p.0.w", "l.1.p.1.w", "l.2.p.1.w"]) == ["l.{0,1}.p.0.w", "l.{1,2}.p.1.w"])
   }

@@ -60,12 +60,12 @@ import WeightMapping
         #expect(made.count == 8 * 5 * 4)
         for head in 0..<2 {
           for row in 0..<4 {
-            // The place along the axis, from the definition: a number whose digits are the indices.
-            let place = order.reduce(0) {
+            // The index along the axis, from the definition: a number whose digits are the indices.
+            let index = order.reduce(0) {
               $0 * (extents[$1] ?? 0) + (["part": part, "head": head, "row": row][$1] ?? 0)
             }
             for other in 0..<5 {
-              let from = axis == 0 ? place * 5 + other : other * 24 + place
+              let from = axis == 0 ? index * 5 + other : other * 24 + index
               let to = axis == 0 ? (head * 4 + row) * 5 + other : other * 8 + head * 4 + row
               #expect(made[(to * 4)..<(to * 4 + 4)] == whole[(from * 4)..<(from * 4 + 4)].map(\.self)[...])
             }
@@ -118,10 +118,6 @@ import WeightMapping
     ("layers: {infer: layers}", "layers: {infer: layers}\n  a: {default: 1, below: 1}", "is 1, not below 1.0"),
   ])
   func aWrongTableIsRefused(text: String, other: String, message: String) {
-    let whole = yaml(["head", "part", "row"], axis: 0)
-    let changed = whole.replacing(text, with: other, maxReplacements: 1)
-    #expect(changed != whole)
-    let failed = #expect(throws: FormatError.self) { try MappingTable(yaml: changed, file: "toy.yaml") }
-    #expect(failed?.description.contains(message) == true, "\(String(describing: failed))")
+    expectRefusal(of: yaml(["head", "part", "row"], axis: 0), replacing: text, with: other, message)
   }
 }

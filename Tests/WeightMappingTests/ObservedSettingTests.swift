@@ -34,7 +34,7 @@ import WeightMapping
   }
 
   @Test func valuesThatDisagreeAreNotTaken() throws {
-    let other = ObservedSetting(.layerNormEpsilon, .double(1e-3), origin: "another place")
+    let other = ObservedSetting(.layerNormEpsilon, .double(1e-3), origin: "another file")
     let plan = try plan(settings + [other], config: nil)
     #expect(plan.notes.contains { $0.kind == .programDefault(key: "layer_norm_eps") })
   }

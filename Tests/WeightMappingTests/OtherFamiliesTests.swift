@@ -68,7 +68,7 @@ import WeightMapping
       googleTensors(), .object(["emb_sz": .int(400), "n_hid": .int(1152), "n_layers": .int(3), "vocab_sz": .int(9)]))
     #expect(other.contains("has the keys of an ULMFiT (AWD-LSTM) language model (emb_sz, n_hid, n_layers, vocab_sz)"))
     // A config of keys that say nothing of sizes is nobody's.
-    #expect(failure(googleTensors(), .object(["n_hid": .int(1), "hidden_act": .string("gelu")])) == "nothing")
+    #expect(failure(googleTensors(), .object(["n_hid": .int(1), "hidden_act": .string("gelu")])) == "no error")
   }
 
   /// OpenAI's GPT of 2018 in torch, whose words and positions are one table.
@@ -142,7 +142,7 @@ import WeightMapping
     }
     #expect(try heads([("attn_heads", "4")]) == .int(4))
     #expect(try heads([("bert.attn_heads", "2")]) == .int(2))
-    // Two modules that say different numbers tell nothing.
+    // Two modules with different numbers show nothing.
     #expect(try heads([("bert.attn_heads", "2"), ("other.attn_heads", "4")]) == .int(8))
     #expect(try heads([]) == .int(8))
   }

@@ -137,7 +137,7 @@ struct DiffTests {
     let headless = lines(try diff(a, b))
     #expect(headless[0].hasPrefix("not equal: 5 added, 37 equal"))
     #expect(headless.contains("cls.predictions.bias F32 [40] 160 bytes"))
-    // The layers of a model beside one of the embeddings alone.
+    // The layers of a model, next to one of the embeddings alone.
     let output = lines(try diff(a, a.only { $0.contains("embeddings") }))
     #expect(output.contains("removed: 32") && output.count < 30)
     #expect(
@@ -199,7 +199,7 @@ struct DiffTests {
     #expect(removed.contains("… and 259 more lines: --json lists them all"), "\(removed.suffix(3))")
   }
 
-  /// A line for several layers says exactly which tensors it stands for.
+  /// A line for several layers shows exactly which tensors it describes.
   @Test func layersWhoseTensorsAreAlikeShareALine() throws {
     var a = MemorySource()
     for layer in [0, 1, 2, 4, 5] { a.add("h.\(layer).w", [2]) { Float($0) } }

@@ -40,7 +40,7 @@ struct EndToEndTests {
     let actual = try SafetensorsContent(MappedFile.open(output))
     #expect(!actual.tensors.isEmpty && actual.tensors == expected.tensors)
     #expect(!actual.tensors.keys.contains { $0.contains("gamma") || $0.contains("decoder.weight") })
-    // The config and the vocabulary that lie beside it.
+    // The config and the vocabulary in the same folder.
     let given = try JSON.parse(try FileSystem.text(fixture("torch/bert-2018/bert_config.json")))
     for key in ["hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size", "hidden_act"] {
       #expect(report["config"]?[key] == given[key], "\(key)")
@@ -154,7 +154,7 @@ struct EndToEndTests {
     #expect(result.output.contains("bert.encoder.layer.0"))
   }
 
-  /// What cannot work: arguments, a word of what is said, and the exit status.
+  /// What cannot work: arguments, a word of the message, and the exit status.
   @Test(arguments: [
     (["inspect", "/nowhere/model"], "/nowhere/model", 2),
     (["inspect", "/dev/null"], "neither a file nor a folder", 2),
@@ -209,7 +209,7 @@ struct EndToEndTests {
     #expect(FileSystem.kind(of: folder.file("m")) == nil)
   }
 
-  /// Google's checkpoints have no output weights of their own, whatever the config says.
+  /// Google's checkpoints have no output weights of their own, whatever the config sets.
   @Test func aConfigThatUntiesWhatIsTiedIsPutRight() throws {
     let folder = TemporaryFolder()
     var config = try JSON.parse(try FileSystem.text(fixture("tensorflow/bert-tiny/bert_config.json")))

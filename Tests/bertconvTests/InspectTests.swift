@@ -114,7 +114,7 @@ struct InspectTests {
     #expect(tiny["tied"]?.elements?.first?["kind"]?.stringValue == "absent")
   }
 
-  /// Without a config the shapes tell the sizes, and what they cannot tell is said to be assumed.
+  /// Without a config the shapes give the sizes, and what they cannot give is reported as assumed.
   @Test func withoutAConfigTheShapesTell() throws {
     let folder = TemporaryFolder()
     for name in ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"] {
@@ -151,7 +151,7 @@ struct InspectTests {
     #expect(try json(small)["parts"]?.members?.map(\.key) == ["embeddings", "encoder", "heads"])
   }
 
-  /// Colours and the width of the terminal; here told by variables, since tests have no terminal.
+  /// Colors and the width of the terminal; here set by variables, since tests have no terminal.
   @Test func colorsAndWidth() throws {
     func run(_ variables: String, _ arguments: String) throws -> String {
       let folder = TemporaryFolder()
@@ -186,9 +186,9 @@ struct InspectTests {
     let path = try folder.write(header + [UInt8](repeating: 0, count: 4 * names.count), "model.safetensors")
     _ = try folder.write(Array(config.text().utf8), "config.json")
     for arguments in [["inspect", path] + options, ["convert", "auto-to-native", path, "-o", folder.file("out")]] {
-      let told = try Program.run(arguments).both
-      #expect(told.contains("31mb") && printable(told, keepingNewlines: true) == told, "\(printable(told))")
-      #expect(!told.contains("\ne"))
+      let text = try Program.run(arguments).both
+      #expect(text.contains("31mb") && printable(text, keepingNewlines: true) == text, "\(printable(text))")
+      #expect(!text.contains("\ne"))
     }
   }
 
@@ -199,7 +199,7 @@ struct InspectTests {
     #expect(try Program.run(["inspect", training] + options).status == 64)
   }
 
-  /// What is wrong beside the weights is said on the terminal and in JSON.
+  /// What is wrong apart from the weights is reported on the terminal and in JSON.
   @Test func whatIsWrongBesideTheWeightsIsSaid() throws {
     let folder = TemporaryFolder()
     let model = try TinyBERT.maskedLM().write(to: folder)
@@ -220,7 +220,7 @@ struct InspectTests {
     let pairs = (0..<500).map { "\"k\($0)\":\"v\"" }.joined(separator: ",")
     let header = Array("{\"__metadata__\":{\(pairs)}}".utf8)
     let length = littleEndianBytes(UInt64(header.count))
-    let file = try folder.write(length + header, "said.safetensors")
+    let file = try folder.write(length + header, "nameless.safetensors")
     let text = try inspect(file)
     #expect(text.contains("and 476 more: --json lists them") && text.split(separator: "\n").count < 45)
     #expect(try json(file)["metadata"]?.members?.count == 500)

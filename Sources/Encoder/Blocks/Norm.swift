@@ -13,7 +13,7 @@ enum Normalization: Sendable, Equatable {
   var isOfVariance: Bool { if case .variance = self { true } else { false } }
 }
 
-/// A layer normalization: `(x - mean) / √(variance + ε) · gamma + beta`, as its kind says.
+/// A layer normalization: `(x - mean) / √(variance + ε) · gamma + beta`, by its kind.
 struct NormWeights: Sendable {
   let gamma: Weight  // [columns]
   let beta: Weight  // [columns]
