@@ -194,7 +194,7 @@ struct PathResolution {
     throw noCheckpoint(in: folder, names, warnings)
   }
 
-  /// The only graph that is no part of a SavedModel.
+  /// The only graph that is not part of a SavedModel.
   private func frozenGraph(_ names: [String]) -> String? {
     let ofSavedModels = [Self.savedModel, "keras_metadata.pb", "fingerprint.pb"]
     let graphs = names.filter { $0.hasSuffix(".pb") && !ofSavedModels.contains($0) }
@@ -229,7 +229,7 @@ struct PathResolution {
   /// PyTorch's tensor parallelism, of fairseq's and of NeMo.
   private static let shardWords = [".tp", "_tp", "tp_rank_", "mp_rank_", "-model_part-", "_rank_", "-rank"]
 
-  /// Whether all of the names are alike but for the number of a process.
+  /// Whether all of the names are equal except for the number of a process.
   private static func areShards(_ names: [String]) -> Bool {
     shardWords.contains { word in
       let alike = Set(

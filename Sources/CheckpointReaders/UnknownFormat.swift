@@ -1,7 +1,7 @@
 import CheckpointFormats
 import TensorIO
 
-/// Names what is no checkpoint that is read: formats of other programs, archives, parts of a model, answers of servers. Each
+/// Names files that are not supported checkpoints: formats of other programs, archives, parts of a model, answers of servers. Each
 /// with what to do.
 enum UnknownFormat {
   /// What a file is, and what its owner can do.
@@ -87,7 +87,7 @@ enum UnknownFormat {
     return sum == declared
   }
 
-  /// An error for a zip archive that is no checkpoint itself: the checkpoints in it are named.
+  /// An error for a zip archive that is not a checkpoint itself: the checkpoints in it are named.
   static func error(forZip names: [String], path: String) -> FormatError {
     if let program = torchProgram(names) {
       return FormatError(
@@ -187,7 +187,7 @@ enum UnknownFormat {
     if head[0] == 0x08, (1..<32).contains(head[1]), path.hasSuffix(".onnx") || isOfONNX(head) {
       return Kind(
         "an ONNX model",
-        .sentence("It has the graph of one purpose, and its weights are mostly without names. \(original.text)"))
+        .sentence("It contains a graph for one purpose, and most of its weights have no names. \(original.text)"))
     }
     guard head[0] == 0x0A, let (start, outer) = varint(head, 1), outer > 2, head.count > start + 2, head[start] == 0x0A,
       let (name, length) = varint(head, start + 1), length < 200, head.count > name + length + 2

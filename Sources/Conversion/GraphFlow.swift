@@ -25,7 +25,7 @@ struct GraphFlow {
     attentions = findAttentions()
   }
 
-  /// Operators that hand on the values that they take.
+  /// Operators that pass their input on.
   private static let passing: Set<String> = [
     "Identity", "IdentityN", "Cast", "StopGradient", "PreventGradient", "ReadVariableOp", "Snapshot", "EnsureShape",
     "CheckNumerics", "Squeeze", "ExpandDims", "Reshape", "Switch", "Merge", "Enter",
@@ -35,7 +35,7 @@ struct GraphFlow {
 
   private func operation(_ node: Int) -> String { nodes[node].operation }
 
-  /// The node whose value reaches an input unchanged but for its type.
+  /// The node whose value reaches an input unchanged except for its type.
   private func source(_ node: Int, _ input: Int) -> Int? {
     guard input < inputs[node].count else { return nil }
     var current = inputs[node][input]

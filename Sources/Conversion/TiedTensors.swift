@@ -5,7 +5,7 @@ import WeightMapping
 extension MappingPlan {
   /// The plan without the tensors that are copies of what they are tied to.
   ///
-  /// Compares their bytes. A tied tensor that differs is kept, with a note; a second name of a tensor that differs from
+  /// Compares their bytes. A tied tensor that differs is kept, with a note; an alias that differs from
   /// the first is an error. Does nothing a second time.
   public func resolvingTies(in source: any TensorSource) throws -> MappingPlan {
     var plan = self
@@ -43,7 +43,7 @@ extension MappingPlan {
       }
     }
     plan.targets = plan.targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
-    // Readers of the config would otherwise tie the weights again, or look for weights that are not there.
+    // Readers of the config would otherwise tie the weights again, or look for absent weights.
     if isUntied {
       plan.config.set(.tiesWordEmbeddings, .bool(false))
     } else if !leftOut.isEmpty, config[.tiesWordEmbeddings] == .bool(false) {
@@ -77,8 +77,8 @@ extension MappingPlan {
     notes.append(
       MappingNote(
         .untied(other.info.name),
-        "\(dropped) differs from \(kept), though both are one bias: \(kept) is taken, as "
-          + (hasOwnWeight ? "the decoder has weights of its own" : "transformers does")))
+        "\(dropped) differs from \(kept), though both are the same bias: using \(kept), because "
+          + (hasOwnWeight ? "the decoder has its own weights" : "transformers does")))
   }
 
   /// A config may declare untied output weights for a file that has none: then they can only be

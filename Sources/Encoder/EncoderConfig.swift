@@ -79,11 +79,12 @@ public struct EncoderConfig: Sendable {
     embeddingSize = try settings.size(.embeddingSize, limit: 1 << 16, otherwise: hiddenSize, absent: hiddenSize)
     layerCount = try settings.size(.layerCount, limit: 1 << 10)
     groupCount = try settings.size(.groupCount, limit: layerCount, otherwise: layerCount, absent: 1)
-    guard layerCount <= Self.largestSharing * groupCount else {
+    guard layerCount <= Self.maxLayersPerGroup * groupCount else {
       // The weights of a small file would be computed with any number of times. Of published models 24 layers share a set.
       throw FormatError(
         .limit, "more layers share a set of weights than the encoder computes", file: file,
-        found: "\(layerCount) layers, \(groupCount) sets", expected: "at most \(Self.largestSharing) layers for each")
+        found: "\(layerCount) layers, \(groupCount) sets", expected: "at most \(Self.maxLayersPerGroup) layers for each"
+      )
     }
     blocksPerLayer = try settings.size(
       .blocksPerLayer, limit: family.count(of: .query) { $0.block }, otherwise: 1, absent: 1)
@@ -121,7 +122,7 @@ public struct EncoderConfig: Sendable {
 // MARK: Sizes that follow
 
 extension EncoderConfig {
-  private static let largestSharing = 64
+  private static let maxLayersPerGroup = 64
 
   /// N / A
   public var headSize: Int { innerSize / headCount }
@@ -131,7 +132,7 @@ extension EncoderConfig {
   /// The features of a token that go into that matrix.
   var transformationInput: Int { readsNeighbors ? 3 * embeddingSize : embeddingSize }
 
-  /// The features of `hidden_states` number `index`: H, but for those inside a recurrent stack.
+  /// The features of `hidden_states` number `index`: H, except for those inside a recurrent stack.
   package func width(ofHidden index: Int) -> Int {
     guard let recurrentSize, index > 0, index < layerCount else { return hiddenSize }
     return recurrentSize
@@ -271,7 +272,7 @@ extension EncoderConfig {
     guard epsilon >= 0, epsilon < 1 else {
       throw FormatError(
         .config, "the config's \(settings.key(.layerNormEpsilon) ?? "epsilon") is out of range", file: settings.file,
-        found: "\(epsilon)", expected: "a small number that is not negative, as 1e-12")
+        found: "\(epsilon)", expected: "a small number, 0 or above, e.g. 1e-12")
     }
     return epsilon
   }

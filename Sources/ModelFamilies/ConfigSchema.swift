@@ -126,7 +126,7 @@ package struct Labels: Sendable {
   package let dimension: String
   /// The groups that have as many outputs as there are labels.
   package let groups: [Int]
-  /// Architectures whose outputs are no classes.
+  /// Architectures whose outputs are not classes.
   package let excludedArchitectures: [String]
 }
 

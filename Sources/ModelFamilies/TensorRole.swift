@@ -91,7 +91,7 @@ public struct TensorRole: Hashable, Sendable, CustomStringConvertible {
 
   /// Reads `part.parameter`, with `[index]` or `{block}` between the two: `layer.feed_forward.input[1].weight`.
   ///
-  /// `nil` where it is no role.
+  /// `nil` where it is not a role.
   public init?(_ text: String) {
     guard let dot = text.lastIndex(of: "."),
       let parameter = Parameter(rawValue: String(text[text.index(after: dot)...]))

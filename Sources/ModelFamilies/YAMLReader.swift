@@ -11,8 +11,8 @@ import TensorIO
   // texts with a NUL and gives a scalar's length.
 
   /// Values of a table, aliases counted each time: nested aliases multiply.
-  private static let largestCount = 200_000
-  private static let greatestDepth = 64
+  private static let maxCount = 200_000
+  private static let maxDepth = 64
   /// A tab, and what joins and parts letters in some scripts.
   private static let allowedScalars: Set<Unicode.Scalar> = ["\t", "\u{200C}", "\u{200D}"]
 
@@ -55,8 +55,8 @@ import TensorIO
   // MARK: Values
 
   private func value(from event: Event, depth: Int) throws(FormatError) -> YAMLValue {
-    guard depth < Self.greatestDepth else {
-      throw error(event.line, "the table is nested more than \(Self.greatestDepth) levels deep")
+    guard depth < Self.maxDepth else {
+      throw error(event.line, "the table is nested more than \(Self.maxDepth) levels deep")
     }
     let before = count
     try add(1)
@@ -64,7 +64,7 @@ import TensorIO
     switch event.kind {
     case .scalar(let text, let isPlain):
       guard Self.isSeen(text) else {
-        throw error(event.line, "a text with a control character or one that is not seen: '\(printable(text))'")
+        throw error(event.line, "a text with a control character or an invisible one: '\(printable(text))'")
       }
       content = .scalar(text, isPlain: isPlain)
     case .sequenceStart: content = .list(try items(depth: depth + 1))
@@ -114,8 +114,8 @@ import TensorIO
 
   private func add(_ more: Int) throws(FormatError) {
     count += more
-    guard count < Self.largestCount else {
-      throw FormatError(.limit, "the table has more than \(grouped(Self.largestCount)) values", file: file)
+    guard count < Self.maxCount else {
+      throw FormatError(.limit, "the table has more than \(grouped(Self.maxCount)) values", file: file)
     }
   }
 

@@ -74,6 +74,6 @@ public struct ContainedCode: Sendable, Equatable, Hashable {
     return verdict == .dangerous
       ? "\(kind.title) uses \(names), which can run code or touch files, processes or the network when another "
         + "program runs it; nothing of it is run here"
-      : "\(kind.title) uses \(names), which no list knows as harmless; nothing of it is run here"
+      : "\(kind.title) uses \(names), not on the list of harmless names; nothing of it is run here"
   }
 }

@@ -7,7 +7,7 @@ struct CanonicalConfig {
   fileprivate(set) var dimensions: Dimensions
   fileprivate(set) var notes: [MappingNote]
   fileprivate(set) var conflicts: [MappingConflict]
-  /// Symbols whose size is none that the table allows, and what it allows.
+  /// Symbols whose size the table does not allow, and what it allows.
   fileprivate(set) var impossibleSizes: [String: String]
 }
 
@@ -66,7 +66,7 @@ struct ConfigBuilder {
       return
     }
     conflict(
-      .family, "model_type of \(source.name) is '\(type)', but the tensors are named like \(table.description)'s")
+      .family, "model_type of \(source.name) is '\(type)', but the tensors have the names of \(table.description)")
   }
 
   mutating func add(_ key: ConfigKey) {

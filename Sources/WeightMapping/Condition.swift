@@ -5,7 +5,7 @@ import TensorIO
 struct Condition: Sendable, Equatable {
   let key: String
   let values: [String]
-  /// Whether a source without the value will do.
+  /// Whether a source without the value is allowed.
   let allowsAbsence: Bool
 
   func holds(_ source: SourceValues) -> Bool {
@@ -41,8 +41,8 @@ extension MappingTable {
     guard let value = source.value(key) else {
       return
         "\(key) is not among the values of the checkpoint, and the layout of its tensors depends on it: \(list) are known; "
-        + "a config that has the key gives it as well"
+        + "a config with this key works too"
     }
-    return "\(key) is \(value), of which it is not known how the tensors lie: known are \(list)"
+    return "\(key) is \(value), for which the layout of the tensors is unknown; known are \(list)"
   }
 }

@@ -43,8 +43,8 @@ extension ConfigBuilder {
     for group in chosen.reads where !present.contains(group) {
       note(
         .missingPart(group: table.groups[group].name),
-        "the tensors make a \(chosen.name), but the file has no \(table.groups[group].name): what goes through it cannot be "
-          + "computed, and other programs make one up")
+        "the tensors make a \(chosen.name), but the file has no \(table.groups[group].name): outputs that need it cannot be "
+          + "computed, and other programs initialize one at random")
     }
     return chosen.name
   }

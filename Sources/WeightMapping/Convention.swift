@@ -20,7 +20,7 @@ struct Convention: Sendable {
   let denseBias: String
   /// Whether the weight of a dense layer is stored as `[in, out]`.
   let isTransposed: Bool
-  /// Whether it has the tensors that are tied to others as a rule.
+  /// Whether it has the tensors that are usually tied to others.
   let hasTiedTensors: Bool
   /// Parts of paths that it calls otherwise.
   let replacements: [Replacement]

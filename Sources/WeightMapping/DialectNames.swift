@@ -19,7 +19,7 @@ struct DialectNames: Sendable {
   let firstLayer: Int
   /// Whether a name has the number of its layer more than once.
   let repeatsLayer: Bool
-  /// Words of names whose numbers count anew within what precedes them.
+  /// Words of names whose numbers restart within what precedes them.
   let renumbered: [String]
   /// Whether a source has all tensors of the model in one scope: what is next to it is not the model's.
   let isContained: Bool

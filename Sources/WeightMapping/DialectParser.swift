@@ -91,7 +91,7 @@ struct DialectParser {
   private func parseAnchors(_ value: YAMLValue?, at location: YAMLValue) throws(FormatError) -> [String] {
     let given = try value?.strings("anchors")
     for anchor in given ?? [] where !rules.takes(anchor) {
-      throw location.fail("the anchor '\(anchor)' is the name of no rule", advice: "An anchor is a whole source name.")
+      throw location.fail("no rule takes the anchor '\(anchor)'", advice: "An anchor is a whole source name.")
     }
     let parts: [ModelPart] = [.wordEmbeddings, .positionEmbeddings, .query, .queryKeyValue]
     let anchors = given ?? parts.compactMap { rules.name(of: TensorRole($0)) }

@@ -31,7 +31,7 @@ extension Mapper {
       .unrecognized,
       "the tensors may be those of \(tables.map(\.description).joined(separator: " or of ")), which compute different "
         + "things, and \(reason)", file: file,
-      advice: .all([.chooseFamily(tables.map(\.family)), "A config with a model_type decides it as well."]))
+      advice: .all([.chooseFamily(tables.map(\.family)), "A config with a model_type also decides it."]))
   }
 
   func unknown(_ tensors: [TensorInfo], _ config: SourceConfig, _ file: String) -> FormatError {

@@ -26,7 +26,7 @@ public struct MappingNote: Sendable, Equatable {
     case missingPart(group: String)
     /// The classes have no names in the config.
     case unnamedLabels
-    /// The tensor of this name is kept, though it is tied to another as a rule: it differs.
+    /// The tensor of this name is kept, though it is usually tied to another: it differs.
     case untied(String)
     /// The config's word on tied weights was changed to what the weights are.
     case tieCorrected
@@ -69,7 +69,7 @@ public struct MappingConflict: Sendable, Equatable {
     case labels
     /// A tensor cannot be cut: the sizes of its parts are not known.
     case parts(tensor: String)
-    /// Values next to the tensors are none for which a dialect is known.
+    /// No dialect is known for the values next to the tensors.
     case condition(key: String)
     /// The modules of sentence-transformers are not ones that are converted.
     case sentenceModules

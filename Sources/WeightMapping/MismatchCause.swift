@@ -15,7 +15,7 @@ enum MismatchCause: Equatable {
   case computedWeights(how: String, undoneBy: String)
   /// Positions are relative, in a way that the family does not compute; the key of the config, and its file.
   case relativePositions(key: String, config: String)
-  /// One of so many shards of a model whose matrices are split.
+  /// One of this many shards of a model whose matrices are split.
   case tensorParallelShard(of: Int)
 }
 

@@ -125,7 +125,7 @@ private struct CatalogLookup {
   private mutating func found(pattern: Int) -> Found? {
     if let known = found[pattern] { return known }
     let text = catalog.patterns[pattern]
-    // A number of the prefix is no layer's.
+    // A number of the prefix is not a layer's.
     let result = text.hasPrefix(prefix) ? first(text.dropFirst(prefix.count), dialect.rules.source(ofPattern:)) : nil
     found[pattern] = .some(result)
     return result

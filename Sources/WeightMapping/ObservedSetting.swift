@@ -5,7 +5,7 @@ import TensorIO
 /// the model, the layers of a Keras model, the attributes of a pickled module.
 public struct ObservedSetting: Sendable, Equatable {
   public let setting: ConfigSetting
-  /// In the words of `transformers`, but for ``isDialectWord``.
+  /// In the words of `transformers`, except with ``isDialectWord``.
   public let value: JSON
   /// Whether the value is a word of the program that wrote the checkpoint, which may mean another function by it.
   public let isDialectWord: Bool

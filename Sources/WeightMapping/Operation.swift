@@ -19,7 +19,7 @@ public enum RuleOperation: Sendable, Equatable {
   case zeros(rows: Int)
   /// What ``splitHeads(axis:heads:order:)`` leads back by.
   case joinHeads(axis: Int, heads: String, order: HeadOrder)
-  /// Another name of a tensor, taken where its own is absent.
+  /// An alias of a tensor, used where its own name is absent.
   case alias
   /// The tensor is left out, for a reason that the report gives.
   case drop

@@ -103,7 +103,7 @@ private struct SecondForms {
     let kind: Kind
     /// The name of the weight itself.
     let name: String
-    /// The weight, where it is there.
+    /// The weight, if present.
     let weight: Int?
   }
 
@@ -138,7 +138,7 @@ private struct SecondForms {
         return
       }
       taken += averages
-      notes.append(MappingNote(.secondForms, "\(counted(averages.count)) taken from the moving averages, as was asked"))
+      notes.append(MappingNote(.secondForms, "\(counted(averages.count)) taken from the moving averages, as requested"))
     } else if alone, averages.count >= 3 {
       taken += averages
       notes.append(

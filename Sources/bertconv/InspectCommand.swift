@@ -29,7 +29,7 @@ struct Inspect: ParsableCommand {
   @Flag(
     help: """
       Read the tensors and show minimum, maximum, mean, standard deviation, zeros, NaN, infinities and a histogram, then \
-      what is odd: NaN, tensors of zeros alone, tensors with the same values.
+      what is unusual: NaN, tensors of only zeros, tensors with the same values.
       """)
   var stats = false
   @Option(help: ArgumentHelp("Show the first values of each tensor.", valueName: "count"))

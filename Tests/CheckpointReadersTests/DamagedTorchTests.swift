@@ -322,7 +322,7 @@ struct DamagedTorchTests {
 
   /// A version of the archive beyond those known is read, with a warning.
   @Test(arguments: [("10\n", false), ("11\n", true), ("4711", true), ("1", false)])
-  func aNewerVersionIsSaid(version: String, isNewer: Bool) throws {
+  func aNewerVersionIsReported(version: String, isNewer: Bool) throws {
     let value = P.dict(P.text("a"), P.tensor(P.storage("0", count: 4, view: nil), [4], [1]))
     let folder = TemporaryFolder()
     let path = try folder.write(

@@ -46,7 +46,7 @@ struct NpyShardsTests {
     #expect(names.last == "model/h1/ln_2/b" && names.count == 26)
   }
 
-  @Test func eachTensorIsWhereItIsSaidToBe() throws {
+  @Test func eachTensorIsAtItsOffset() throws {
     let source = try CheckpointOpener().open(fixture(Self.folder)).source
     var located = 0
     for (index, tensor) in source.tensors.enumerated() {
@@ -96,7 +96,7 @@ struct NpyShardsTests {
     #expect(source.format == .npz && source.tensors.map(\.name) == ["params_3"])
   }
 
-  @Test func theConfigBesideItIsFound() throws {
+  @Test func theConfigInTheSameFolderIsFound() throws {
     let model = Model()
     let path = try model.write()
     for name in ["encoder_bpe_40000.json", "vocab_40000.bpe", "params_one.npy", "params_01.npy"] {

@@ -224,7 +224,7 @@ struct PyTorchTests {
   }
 
   /// The version decides how the rest is read: it is found however much precedes it.
-  @Test func valuesAtTheRootAreKeptBesideManyOthers() throws {
+  @Test func valuesAtTheRootAreKeptAmongManyOthers() throws {
     let tensor = P.tensor(P.storage("0", count: 10, view: nil), [1], [1])
     let many = (0..<2500).flatMap { P.text("k\($0)") + P.int($0) }
     let source = try open(
@@ -525,7 +525,7 @@ struct PyTorchTests {
     #expect(try names(made) == ["builtins.eval", "os.system"])
   }
 
-  @Test func aHostilePickleThatIsBrokenSaysWhatItIs() {
+  @Test func aBrokenHostilePickleIsNamed() {
     let bytes = ZipTestBuilder([
       .init("m/data.pkl", [0x80, 2] + P.call(P.global("os", "system"), P.text("x")) + [0xFF])
     ]).bytes()
@@ -575,7 +575,7 @@ struct PyTorchTests {
     #expect(formatError { _ = try open(far) }?.expected == "within 4 elements")
   }
 
-  @Test func aBarePickleIsSaidToBeOne() throws {
+  @Test func aBarePickleIsNamed() throws {
     let source = try open(P.whole(P.dict(P.text("epoch"), P.int(3))))
     #expect(source.tensors.isEmpty && source.metadata.map(\.key) == ["epoch"])
     #expect(source.warnings.contains { $0.contains("not one of torch.save") })

@@ -16,7 +16,7 @@ import Testing
     #expect(result.equalCount == sink.infos.count)
   }
 
-  @Test func everyKindIsTold() throws {
+  @Test func everyKindIsReported() throws {
     var a = MemorySource()
     a.add("same", [3])
     a.add("gone", [1])

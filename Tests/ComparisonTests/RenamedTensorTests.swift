@@ -99,7 +99,7 @@ struct RenamedTensorTests {
     ]
     #expect(
       try renames(difference(a, a.renamed { names[$0] })).pairs == a.tensors.map { [$0.name, names[$0.name] ?? ""] })
-    // One of zeros is not there any more: nobody can say which.
+    // One of zeros is gone: nobody can know which.
     let (pairs, others) = try renames(difference(a, a.renamed { $0 == "h.0.b" ? nil : names[$0] }))
     #expect(pairs.map { $0[0] } == ["h.0.w", "h.0.norm", "h.1.w", "h.1.norm"])
     #expect(others == ["removed h.0.b", "removed h.1.b", "added l1/b"])
@@ -124,7 +124,7 @@ struct RenamedTensorTests {
   }
 
   /// Through a table it is the model's tensor that is compared: a kernel is a transpose.
-  @Test func whatATableTurnsIsComparedTurned() throws {
+  @Test func whatATableTransposesIsComparedTransposed() throws {
     let google = googleTensors()
     let sink = try convert(google)
     var model = MemorySource()

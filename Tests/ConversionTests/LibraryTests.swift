@@ -32,7 +32,7 @@ struct LibraryTests {
   }
 
   /// NaN and infinity are kept, and reported in one sentence, at the conversion and when the file is verified.
-  @Test func weightsThatAreNotFiniteAreTold() throws {
+  @Test func weightsThatAreNotFiniteAreReported() throws {
     let model = TinyBERT.maskedLM()
     var weights = model.distinctWeights()
     let count = model.vocabulary * model.hidden

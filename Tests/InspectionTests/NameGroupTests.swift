@@ -43,7 +43,7 @@ struct NameGroupTests {
     #expect(folded(["x\u{600}0.w", "x\u{600}1.w"]) == ["x\u{600}{0,1}.w"])
   }
 
-  @Test func whatIsKeptBesideAWeightIsWithIt() {
+  @Test func whatIsKeptNextToAWeightIsWithIt() {
     func joined(_ names: [String], _ kinds: [Int]? = nil) -> [String] {
       func kind(_ index: Int) -> Int { kinds?[index] ?? 0 }
       return NameGroups.joinEndings(NameGroups.group(names, kind: kind), kind: kind).map(\.name)

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Files")
 struct FileTests {
-  @Test func missingFilesAndFoldersAreToldApart() throws {
+  @Test func missingFilesAndFoldersAreDistinguished() throws {
     let folder = TemporaryFolder()
     #expect(throws: FormatError.self) { try MappedFile.open(folder.file("none")) }
     let error = #expect(throws: FormatError.self) { try MappedFile.open(folder.path) }

@@ -249,7 +249,9 @@ import WeightMapping
     #expect(
       problem([("layout", "3"), ("args.n_heads", "4")], #"{"heads": 2}"#).contains(
         "args.n_heads of the checkpoint is 4"))
-    #expect(problem([("layout", "1")], #"{"heads": 2}"#).contains("layout is 1, of which it is not known"))
+    #expect(
+      problem([("layout", "1")], #"{"heads": 2}"#).contains(
+        "layout is 1, for which the layout of the tensors is unknown"))
     #expect(problem([], #"{"heads": 2}"#).contains("layout is not among the values of the checkpoint"))
     #expect(problem([], #"{"heads": 2, "layout": 2}"#) == "no error")
   }
@@ -263,7 +265,7 @@ import WeightMapping
     ("positions: [32, width]", "positions: [32, widht]", "unknown dimension 'widht'"),
     ("{axis: 0, into", "{axis: 2, into", "axis 2 is beyond a target's shape"),
     ("layer.{layer}.key: [width, width]", "layer.{layer}.key: [width, 4]", "the targets differ in another axis"),
-    ("anchors: [embeddings]", "anchors: [x]", "the anchor 'x' is the name of no rule"),
+    ("anchors: [embeddings]", "anchors: [x]", "no rule takes the anchor 'x'"),
     ("      out/c: classifier", "      net/h0/m: classifier", "both 'net/h0/m' and 'net/h{layer}/m' take 'net/h0/m'"),
     ("      out/c: classifier", "      pool: classifier", "cannot be distinguished"),
   ])

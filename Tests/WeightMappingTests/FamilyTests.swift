@@ -129,7 +129,7 @@ import WeightMapping
     #expect(try plan(fake, sizes).family == "data2vec-text")
   }
 
-  @Test func theDepthOfAnALBERTIsToldByNoShape() throws {
+  @Test func noShapeShowsTheDepthOfAnALBERT() throws {
     let (fake, config) = try fake("AlbertModel")
     let given = try plan(fake, config)
     #expect(given.config["num_hidden_layers"] == .int(4) && given.config["num_hidden_groups"] == .int(2))
@@ -170,7 +170,7 @@ import WeightMapping
   @Test func aRoBERTaIsNotMadeABERTByItsConfig() throws {
     let (fake, config) = try fake("RobertaForTokenClassification")
     let text = failure(fake, config.changing("model_type", .string("bert")))
-    #expect(text.contains("model_type of bert_config.json is 'bert', but the tensors are named like a RoBERTa"))
+    #expect(text.contains("model_type of bert_config.json is 'bert', but the tensors have the names of a RoBERTa"))
   }
 
   @Test func anELECTRANeedsItsProjectionWhereTheSizesDiffer() throws {

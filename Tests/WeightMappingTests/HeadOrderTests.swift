@@ -44,7 +44,7 @@ import WeightMapping
   }
 
   @Test(arguments: orders, [0, 1])
-  func everyRowIsWhereTheOrderSays(order: [String], axis: Int) throws {
+  func everyRowIsInOrder(order: [String], axis: Int) throws {
     let source = source(axis: axis)
     let mapper = Mapper(tables: [try MappingTable(yaml: yaml(order, axis: axis), file: nil)])
     let config = JSON.object(["heads": .int(2)])

@@ -215,7 +215,7 @@ import WeightMapping
     #expect(try mapper().recognize(mpnet).family == "mpnet")
   }
 
-  @Test func aChosenFamilyIsTakenWhateverTheConfigSays() throws {
+  @Test func aChosenFamilyOverridesTheConfig() throws {
     let mapper = try mapper().restricted(to: "bert")
     let made = try mapper.plan(
       for: transformersTensors().tensors, file: "x", config: config.changing("model_type", .string("strange")),

@@ -39,7 +39,7 @@ import WeightMapping
     ("ibert", ["ibert.encoder.layer.0.attention.self.query.weight_integer"]),
     ("canine", ["char_embeddings.HashBucketCodepointEmbedder_7.weight"]),
   ])
-  func otherFamiliesAreToldForWhatTheyAre(family: String, names: [String]) throws {
+  func otherFamiliesAreNamed(family: String, names: [String]) throws {
     let recognition = try mapper().recognize(infos(names))
     #expect(recognition.family == family)
     #expect(recognition.dialect == nil)

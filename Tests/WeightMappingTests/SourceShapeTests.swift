@@ -136,7 +136,7 @@ private let table = """
     #expect(problem(source).contains("unexpected: L-0/r"))
   }
 
-  @Test func aShapeTellsTheHeads() {
+  @Test func aShapeGivesTheHeads() {
     let text = problem(source(), .object(["heads": .int(3), "size": .int(6)]))
     #expect(text.contains("heads of config.json is 3, but the weights have 2: 'L-1/L-1_w2' of shape [6, 2, 3]"))
   }
@@ -147,7 +147,7 @@ private let table = """
     ("L-2/qk", [6, 12], "wrong shape: L-2/qk: found F32 [6, 12], expected [1, 6, 12]"),
     ("L-2/r", [6, 4], "wrong shape: L-2/r: found F32 [6, 4], expected [4, 4]"),
   ])
-  func anotherShapeIsTold(name: String, shape: [Int], message: String) {
+  func anotherShapeIsReported(name: String, shape: [Int], message: String) {
     var source = source()
     source.remove(name)
     source.add(name, shape)
@@ -156,7 +156,7 @@ private let table = """
   }
 
   /// A table may be wrong in a way that only sizes show.
-  @Test func dimensionsThatDoNotMakeTheMatrixAreTold() throws {
+  @Test func dimensionsThatDoNotMakeTheMatrixAreReported() throws {
     let wrong = table.replacing("shape: [1, size, 2*size]", with: "shape: [2, size, size]")
     var source = source()
     for number in 1...3 {
@@ -166,7 +166,7 @@ private let table = """
     let error = #expect(throws: FormatError.self) {
       try mapper(wrong).plan(for: source.tensors, file: "axes", config: nil, configFile: nil, allowUnexpected: [])
     }
-    #expect(error?.description.contains("the elements of [6, 6], whose dimensions it has together") == true)
+    #expect(error?.description.contains("dimensions that combine to [6, 6]") == true)
   }
 
   @Test func theWayBackHasTheShapesOfTheSource() throws {
@@ -195,7 +195,7 @@ private let table = """
     }
   }
 
-  @Test func whatIsSplitAndTurnedHasNoWayBack() throws {
+  @Test func whatIsSplitAndTransposedHasNoWayBack() throws {
     let source = source()
     let plan = try plan(source)
     let error = #expect(throws: FormatError.self) {

@@ -70,7 +70,7 @@ private let small = """
     ("matrix", "block0/qk", "ambiguous"),
     ("axis: 1", "axis: 2", "axis 2 is beyond"),
     ("infer: layers", "infer: magic", "unknown inference 'magic'"),
-    ("anchors: [e]", "anchors: [x]", "the name of no rule"),
+    ("anchors: [e]", "anchors: [x]", "no rule takes the anchor 'x'"),
     ("family: toy", "model_type: toy", "'family' is missing"),
     ("anchors: [e]", "anchors: [e]\n    drop: [{glob: x}]", "needs a glob and a reason"),
   ])
@@ -78,7 +78,7 @@ private let small = """
     expectRefusal(of: small, replacing: text, with: replacement, message)
   }
 
-  @Test func anErrorSaysItsLine() {
+  @Test func anErrorNamesItsLine() {
     expectRefusal(of: small, replacing: "{e: emb}", with: "{e: embb}", "line 17")
   }
 
@@ -93,7 +93,7 @@ private let small = """
     ("a: 1\n? [b]\n: 2\n", "line 2: a key that is not a word"),
     ("a: 1\nb: *c\n", "line 2: the alias 'c' precedes its anchor"),
     // What would reach a terminal as it is.
-    ("family: \"\\e[31m\"", "line 1: a text with a control character or one that is not seen: '\\u{1b}[31m'"),
+    ("family: \"\\e[31m\"", "line 1: a text with a control character or an invisible one: '\\u{1b}[31m'"),
     ("a: 1\ndescription: \"x\\u202ey\"", "line 2: a text with a control character"),
     ("dialects: {\"a\\ab\": 1}", "line 1: a text with a control character"),
     // A value that holds itself would never end.

@@ -51,7 +51,7 @@ import Testing
   }
 
   /// The options of a conversion are in the file, so that a comparison does not need them again.
-  @Test func whatWasAskedForIsKept() throws {
+  @Test func whatWasRequestedIsKept() throws {
     let folder = TemporaryFolder()
     let output = folder.file("out.safetensors")
     let source = fixture("heads/BertForTokenClassification")

@@ -113,7 +113,7 @@ struct DiffTests {
     #expect(lines[2] == "\(layers); the embeddings (0.463) moved\(equal.map { "; \($0)" } ?? "").")
   }
 
-  @Test func stacksAreToldApart() throws {
+  @Test func stacksAreDistinguished() throws {
     var a = MemorySource()
     for layer in 0..<2 {
       for part in ["w", "b"] {
@@ -130,7 +130,7 @@ struct DiffTests {
     #expect(output.contains("decoder.block 1 0 of 2 equal"))
   }
 
-  @Test func aModelWithoutItsHeadIsToldInAFewLines() throws {
+  @Test func aModelWithoutItsHeadIsReportedInAFewLines() throws {
     var (a, b) = try models()
     b = a
     a = a.only { !$0.hasPrefix("cls.") }
@@ -144,7 +144,7 @@ struct DiffTests {
       output.contains("bert.encoder.layer.{0,1}.attention.self.key.weight × 2 F32 [16, 16] 1.0 KiB"), "\(output)")
   }
 
-  @Test func renamedTensorsAreToldPlainly() throws {
+  @Test func renamedTensorsAreReportedPlainly() throws {
     let (a, _) = try models()
     var b = MemorySource()
     for tensor in a.tensors.reversed() {

@@ -160,7 +160,7 @@ struct EndToEndTests {
     (["inspect", "/dev/null"], "neither a file nor a folder", 2),
     (["convert", "tf-to-native", "SRC", "-o", "/nowhere/m.safetensors"], "does not exist", 2),
     (["convert", "tf-to-native", "SRC", "-o", "/dev/null"], "not a regular file", 2),
-    (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is a file that is read for it", 2),
+    (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is one of the files that are read", 2),
     (["convert", "tf-to-native", "SRC", "-o", "OUT", "--config", "/nowhere.json"], "/nowhere.json", 2),
     (["convert", "safetensors-to-native", "SRC", "-o", "OUT"], "another format", 2),
     (["convert", "flax-to-native", "SRC", "-o", "OUT"], "another format", 2),
@@ -172,7 +172,7 @@ struct EndToEndTests {
     ([], "SUBCOMMANDS", 0),
     (["--version"], "0.1", 0),
   ])
-  func whatCannotWorkIsSaid(_ arguments: [String], _ word: String, _ status: Int32) throws {
+  func whatCannotWorkIsReported(_ arguments: [String], _ word: String, _ status: Int32) throws {
     let folder = TemporaryFolder()
     let before = try contents(tiny + ".index")
     let result = try Program.run(
@@ -305,7 +305,7 @@ struct EndToEndTests {
   @Test func theFixturesOfHeadsAreThere() { #expect(Self.heads.count >= 40) }
 
   @Test(.exhaustive, arguments: heads)
-  func plainSafetensorsFilesAreUsableAndSaidToBePlain(name: String) throws {
+  func plainSafetensorsFilesAreUsableAndReportedAsPlain(name: String) throws {
     let folder = TemporaryFolder()
     let plain = try Program.run(
       "verify", fixture("heads/\(name)/model.safetensors"), "--fixtures", fixture("heads/\(name)/reference.npz"))

@@ -46,7 +46,7 @@ struct EnvironmentTests {
   }
 
   @Test(arguments: [60, 100, 150, 200, 300, 400, 500, 700, 1000])
-  func aLimitOfMemoryIsTold(megabytes: Int) throws {
+  func aLimitOfMemoryIsReported(megabytes: Int) throws {
     let model = try model()
     let limit = "ulimit -v \(megabytes * 1000)"
     let output = folder.file("o.safetensors")
@@ -64,7 +64,7 @@ struct EnvironmentTests {
 
   /// Root may have as many processes as it likes, so another user runs the program.
   @Test(arguments: [1, 2, 3])
-  func aLimitOfProcessesIsTold(count: Int) throws {
+  func aLimitOfProcessesIsReported(count: Int) throws {
     let user = "setpriv --reuid=65534 --regid=65534 --clear-groups"
     let (model, source) = (try model(), folder.file("source.safetensors"))
     _ = try folder.copy(model, as: "source.safetensors")

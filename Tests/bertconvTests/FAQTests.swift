@@ -197,7 +197,7 @@ struct FAQTests {
     #expect(links.sorted() == expected.sorted())
   }
 
-  @Test func whatIsPrintedIsWhatStandsThere() throws {
+  @Test func theOutputIsAsPrinted() throws {
     let text = try FileSystem.text(Self.path)
     let sections = sections(text)
     #expect(sections.dropFirst().map(\.heading).sorted() == Self.preparations.keys.sorted())

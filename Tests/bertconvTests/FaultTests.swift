@@ -80,7 +80,7 @@ struct FaultTests {
     #expect(try files(folder) == ["out.safetensors"])
   }
 
-  @Test func aFullDiskIsTold() throws {
+  @Test func aFullDiskIsReported() throws {
     let folder = try folder()
     let (status, report) = try shell(
       "ulimit -f 4000; bertconv convert auto-to-native source.safetensors -o out.safetensors", in: folder)
@@ -149,14 +149,14 @@ struct FaultTests {
   }
 
   @Test(.enabled(if: mayMount, "this user may not mount"), arguments: writers)
-  func aSmallDiskIsTold(command: String) throws {
+  func aSmallDiskIsReported(command: String) throws {
     let (status, report) = try onSmallDisk("true", command)
     #expect(status == 2 && report.contains("cannot be written: ") && report.contains("Free some space"), "\(report)")
     #expect(report.contains("LEFT mine "), "\(report)")
   }
 
   @Test(.enabled(if: mayMount, "this user may not mount"), arguments: writers)
-  func aTargetThatIsReadOnlyIsTold(command: String) throws {
+  func aReadOnlyTargetIsReported(command: String) throws {
     let (status, report) = try onSmallDisk("mount -o remount,ro none disk", command)
     #expect(status == 2 && report.contains("Read-only file system"), "\(report)")
     #expect(report.contains("LEFT mine "), "\(report)")
@@ -178,7 +178,7 @@ struct FaultTests {
     #expect(report.hasSuffix("real.safetensors\n") && !report.contains(".partial"), "\(report)")
   }
 
-  @Test func linksInARingAreToldAndAFifoIsNotWaitedFor() throws {
+  @Test func linksInARingAreReportedAndAFifoIsNotWaitedFor() throws {
     let folder = try folder(megabytes: 1)
     let (status, report) = try shell(
       """
@@ -201,7 +201,7 @@ struct FaultTests {
         ln -sf source.safetensors link.safetensors
         bertconv convert auto-to-native source.safetensors -o \(target) --force
         """, in: folder)
-      #expect(status == 2 && report.contains("the output is a file that is read for it"), "\(report)")
+      #expect(status == 2 && report.contains("the output is one of the files that are read"), "\(report)")
       #expect(try contents(folder.file("source.safetensors")) == before)
       #expect(try files(folder) == ["link.safetensors"])
     }

@@ -180,7 +180,7 @@ struct PageTests {
     }
   }
 
-  @Test func aPageReplacesNoFileThatItTellsOf() throws {
+  @Test func aPageReplacesNoFileThatItDescribes() throws {
     let model = try TinyBERT.maskedLM().write(to: folder)
     _ = try folder.write(Array("a\n".utf8), "vocab.txt")
     #expect(unsafe symlink(model, folder.file("link")) == 0)
@@ -267,7 +267,7 @@ struct PageTests {
     #expect(try page("sequences").elements?.count == report["sequences"]?.intValue)
   }
 
-  @Test func aPageTellsOfTheSourceToo() throws {
+  @Test func aPageDescribesTheSourceToo() throws {
     let model = try convert("tensorflow/bert-tiny")
     let source = fixture("tensorflow/bert-tiny")
     let result = try Program.run(

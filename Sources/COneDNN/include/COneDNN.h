@@ -1,7 +1,7 @@
 // Matrix products with weights that were packed once, by oneDNN, and loops over rows on the same threads.
 //
 // oneDNN is loaded when it is first needed (dlopen), so that a program that only lists a file does not pay for it, and
-// one on a machine without it still starts: bertconv_onednn_load returns whether it is there.
+// one on a machine without it still starts: bertconv_onednn_load returns whether it is installed.
 
 #ifndef BERTCONV_ONEDNN_H
 #define BERTCONV_ONEDNN_H
@@ -44,7 +44,7 @@ int bertconv_onednn_threads(void);
 // possible.
 int bertconv_onednn_usual_threads(void);
 
-// Calls `body(data, first, last)` on parts of 0..<count, several at once, each a multiple of `grain` but for the last.
+// Calls `body(data, first, last)` on parts of 0..<count, several at once, each a multiple of `grain` except the last.
 void bertconv_parallel(size_t count, size_t grain, void (*body)(void *data, size_t first, size_t last), void *data);
 
 // Calls `body(data, index)` for each index of 0..<count, each on a thread of its own if there are as many: what `body`

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// The code in a config of Keras, which Keras runs or imports when it makes the model anew:
+/// The code in a config of Keras, which Keras runs or imports when it rebuilds the model:
 ///
 ///     Lambda           {"class_name": "Lambda", "config": {"function": ["4wEAAA…", null, null], …}}: marshalled bytecode
 ///     __lambda__       {"class_name": "__lambda__", "config": {"value": "4wEAAA…"}}: the same of Keras 3
@@ -10,7 +10,7 @@ import TensorIO
 ///
 /// Classes of Keras and of public programs are on a list (``KerasNames``); everything else is named.
 enum KerasCode {
-  /// `texts` are configs, each a JSON value; one that is none is no config that Keras could read.
+  /// `texts` are configs, each a JSON value; one that is not JSON is not a config that Keras could read.
   static func code(inConfigs texts: [String]) -> [ContainedCode] {
     var list = UniqueList<ContainedCode>()
     for text in texts {

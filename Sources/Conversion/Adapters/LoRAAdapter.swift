@@ -237,7 +237,7 @@ extension OpenedCheckpoint {
     else { return }
     let json = try? JSON.parse(FileSystem.text(config, limit: 16 << 20), file: config)
     throw FormatError(
-      .unsupported, "this is a LoRA adapter (PEFT), which changes a base model and is none itself", file: path,
+      .unsupported, "this is a LoRA adapter (PEFT), which changes a base model and is not a model itself", file: path,
       found: json?["base_model_name_or_path"]?.stringValue.map { "the base model '\($0)'" }, advice: .giveBaseModel)
   }
 }

@@ -63,7 +63,7 @@ struct WeightLoader {
     return isBare ? names.map { Self.withoutPrefix($0, family) } : names
   }
 
-  /// The name that is there, or else the preferred one.
+  /// The name that is present, or else the preferred one.
   private func name(
     _ part: ModelPart, _ parameter: TensorRole.Parameter, _ block: BlockIndex
   ) throws(FormatError) -> String {

@@ -181,7 +181,7 @@ class RowList {
     const left = this.items.length - this.done;
     this.button.hidden = left === 0;
     this.button.textContent = `Show more (${grouped(left)} left)`;
-    // Watched anew, so that a button that is still in sight is reported again.
+    // Observed again, so that a button that is still in sight is reported again.
     this.watcher.unobserve(this.button);
     if (left > 0) this.watcher.observe(this.button);
   }
