@@ -9,7 +9,7 @@ struct MatchedSource {
   let tensors: [TensorInfo]
   /// The names that were looked up, one for each tensor.
   let names: [String]
-  /// What the user is to know of the names.
+  /// Notes on the names, for the user.
   let notes: [MappingNote]
   /// The tensors that others replace, with the reason.
   let replaced: [Int: MappingReport.Dropped]

@@ -28,7 +28,7 @@ func canonicalConfig(of assignments: Assignments, source: SourceConfig) -> Canon
     impossibleSizes: builder.impossibleSizes)
 }
 
-/// A canonical config in the making. Its parts are in `ConfigSizes.swift`, `ConfigChoices.swift` and
+/// Builds a canonical config. Its parts are in `ConfigSizes.swift`, `ConfigChoices.swift` and
 /// `ConfigArchitecture.swift`.
 struct ConfigBuilder {
   let assignments: Assignments

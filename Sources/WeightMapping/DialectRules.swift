@@ -1,7 +1,7 @@
 import ModelFamilies
 import TensorIO
 
-/// The rules of a dialect in the making: no two may take one name or make one tensor.
+/// Collects the rules of a dialect: no two may take one name or make one tensor.
 struct DialectRules {
   let dialect: String
   let model: ModelFamily
@@ -85,7 +85,7 @@ struct DialectRules {
         }
       }
       if case .splitHeads = operation, Set(targets.map { tensors[$0].shape[axis].text([:]) }).count > 1 {
-        throw location.fail("targets whose rows lie by head must be of one size")
+        throw location.fail("targets whose rows are ordered by head must be of one size")
       }
     case .zerosBefore, .zeros:
       guard Set(ranks) == [2] else { throw location.fail("only a matrix has rows") }

@@ -122,7 +122,7 @@ extension MappingTable {
   }
 }
 
-/// The plan of an export in the making.
+/// Builds the plan of an export.
 private struct ExportBuilder {
   let table: MappingTable
   let dialect: Dialect

@@ -1,4 +1,4 @@
-/// Something that the user is to know of a plan: what was assumed, inferred or changed. A program switches on the kind; the
+/// A note on a plan for the user: what was assumed, inferred or changed. A program switches on the kind; the
 /// text is for people.
 public struct MappingNote: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
@@ -34,7 +34,7 @@ public struct MappingNote: Sendable, Equatable {
     case wrappers
     /// Second forms of weights are taken: copies in f32, moving averages.
     case secondForms
-    /// The program that is to read an export has a fixed value of this config key, which is not the model's.
+    /// The program that reads an export has a fixed value of this config key, which is not the model's.
     case fixedByProgram(key: String)
     /// The tensor of this name is zeros: the dialect's program has none.
     case zeros(String)

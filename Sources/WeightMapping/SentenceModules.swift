@@ -38,7 +38,7 @@ struct SentenceModules {
   }
 }
 
-/// The targets of a model's modules in the making.
+/// Builds the targets of a model's modules.
 private struct SentenceModuleBuilder {
   let tensors: [TensorInfo]
   /// The tensors that no module has taken, by name.

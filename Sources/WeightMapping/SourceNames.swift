@@ -5,7 +5,7 @@ import TensorIO
 struct SourceNames {
   /// One for each tensor; empty for one that another tensor replaces.
   private(set) var names: [String]
-  /// What the user is to know of the names.
+  /// Notes on the names, for the user.
   private(set) var notes: [MappingNote] = []
   /// The tensors that others replace, with the reason.
   private(set) var replaced: [Int: MappingReport.Dropped] = [:]

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import WeightMapping
 
-/// Rows that lie by head, in every order of the three axes, along the first axis and along the second.
+/// Rows that are ordered by head, in every order of the three axes, along the first axis and along the second.
 @Suite struct HeadOrderTests {
   private static let axes = ["part", "head", "row"]
   static let orders = axes.flatMap { a in axes.flatMap { b in axes.map { [a, b, $0] } } }.filter { Set($0).count == 3 }
