@@ -104,7 +104,7 @@ lint: ## check the format, the comments that unsafe code needs, and that no work
 	@if grep -rnIE 'TODO|FIXME' $(SOURCES) Scripts Benchmarks; then echo 'lint: the lines above mark work as left to do' >&2; exit 1; fi
 
 # The next build takes the new index into the program.
-index: deps ## write the index of families and dialects anew, after a change of their files, or of the code that reads them
+index: deps ## write the index of families and dialects again, after a change of their files, or of the code that reads them
 	BERTCONV_RECORD=1 swift test --filter TableIndexTests/theIndex
 
 format: ## format all Swift files in place

@@ -94,15 +94,12 @@ let package = Package(
     .target(
       name: "Inspection",
       dependencies: [
-        "TensorIO", "CheckpointFormats", "CheckpointReaders", "NativeFormat", "ModelFamilies", "WeightMapping",
-        "Conversion",
+        "TensorIO", "CheckpointFormats", "CheckpointReaders", "ModelFamilies", "WeightMapping", "Conversion",
       ],
       swiftSettings: strict),
     .target(
       name: "Reports",
-      dependencies: [
-        "TensorIO", "CheckpointFormats", "ModelFamilies", "WeightMapping", "Inspection", "Comparison", "Verification",
-      ],
+      dependencies: ["TensorIO", "CheckpointFormats", "WeightMapping", "Inspection", "Verification"],
       resources: [.embedInCode("Pages")],
       swiftSettings: strict),
     .executableTarget(

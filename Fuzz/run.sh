@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the parsers: libFuzzer with the address sanitizer, seeded by the fixtures.
 #
-# usage: Fuzz/run.sh [-j JOBS] [SECONDS] [PARSER ...]      60 seconds of each parser, one at a time, unless told otherwise
+# usage: Fuzz/run.sh [-j JOBS] [SECONDS] [PARSER ...]      60 seconds of each parser, one at a time by default
 #
 # A find stays in Fuzz/found/PARSER-…: mend the parser, then move the file to Fuzz/FailCases, where the unit tests run it.
 # The corpus that grows lies in Fuzz/.corpus/PARSER and is used again. Exit status 1 when something was found.
@@ -15,7 +15,7 @@ shift || true
 flags=(-c release -Xswiftc -sanitize=fuzzer,address -Xswiftc -enable-testing
   -Xswiftc -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -Xcc -fsanitize=address
   -Xswiftc -parse-as-library)
-# A toolchain without libFuzzer is no failure: it is said.
+# A toolchain without libFuzzer is not a failure: it is reported.
 probe=$(mktemp -d)
 trap 'rm -rf "$probe"' EXIT
 echo '@_cdecl("LLVMFuzzerTestOneInput") public func probe(_: UnsafePointer<UInt8>, _: Int) -> CInt { 0 }' >"$probe/probe.swift"
@@ -74,13 +74,13 @@ seeds() {
   esac
 }
 
-# Fuzzes one parser and says in a line how that went.
+# Fuzzes one parser and prints the result in a line.
 fuzz() {
   local parser=$1 log number=0 start=$SECONDS
   mkdir -p ".corpus/$parser"
   while read -r file; do cp "$file" ".corpus/$parser/seed-$((number++))"; done < <(seeds "$parser")
   log=$(mktemp)
-  # An input that takes ten seconds or half a GiB in one piece is a find as well.
+  # An input that takes ten seconds or half a GiB at once is a find as well.
   if LSAN_OPTIONS=suppressions=$PWD/leaks.txt:print_suppressions=0 \
     "$fuzz" "$parser" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=65536 \
     -use_value_profile=1 -print_final_stats=1 -artifact_prefix="found/$parser-" ".corpus/$parser" >"$log" 2>&1; then

@@ -37,8 +37,8 @@ class LayerNorm(nn.Module):
         self.eps = 1e-6
 
     def forward(self, x):
-        centred = x - x.mean(-1, keepdim=True)
-        return self.a_2 * centred / (x.std(-1, keepdim=True) + self.eps) + self.b_2
+        centered = x - x.mean(-1, keepdim=True)
+        return self.a_2 * centered / (x.std(-1, keepdim=True) + self.eps) + self.b_2
 
 
 @_module("bert_pytorch.model.utils.sublayer")

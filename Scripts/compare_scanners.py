@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares what bertconv, picklescan, modelscan and fickling say of hostile files and of ordinary ones: docs/TRUST.md has the result.
+"""Compares what bertconv, picklescan, modelscan and fickling report on hostile files and of ordinary ones: docs/TRUST.md has the result.
 
     compare_scanners.py make FOLDER                      writes the samples (torch, transformers, scikit-learn, joblib)
     compare_scanners.py scan FOLDER [--bertconv PATH]    runs the scanners (pip install picklescan modelscan fickling)

@@ -2,7 +2,7 @@
 """Writes Sources/CheckpointReaders/Trust/GraphOperators.swift: the operators of TensorFlow that are harmless in
 a graph, and those that reach out of it. Needs TensorFlow (2.21 wrote the file that is committed).
 
-Harmless are the operators that TensorFlow registers without a state, but for those listed here that reach files, other
+Harmless are the operators that TensorFlow registers without a state, except those listed here that reach files, other
 processes or Python all the same; and the ones with a state listed here, which keep it in the session.
 """
 import os
@@ -32,7 +32,7 @@ DANGEROUS = {
     "RpcServerRegister Rpc TryRpc ConfigureDistributedTPU ShutdownDistributedTPU",
     "runs a graph that is data": "DatasetFromGraph",
 }
-# Stateless to TensorFlow, and still no mere computation: they write to where an attribute says, stop the process, sleep,
+# Stateless to TensorFlow, and still no mere computation: they write to a path in an attribute, stop the process, sleep,
 # or read a description from a file.
 NOT_HARMLESS = (
     "Abort Copy CopyHost DebugIdentity DebugNanCount DebugNumericSummary DebugGradientIdentity DebugGradientRefIdentity "

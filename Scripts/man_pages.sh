@@ -63,7 +63,7 @@ for page in "$pages"/*.1; do
     /^[.]Sh "SEE ALSO"/ || /^[.]Xr / { next }
     /^[.]/ { print; spoken = 0; next }
     /^$/ { next }
-    # A line that stands alone in the help stays a line.
+    # A line on its own in the help stays a line.
     { if (spoken) print ".br"; sentences($0); spoken = 1 }
   ' >"$folder/${name//./-}.1"
 done

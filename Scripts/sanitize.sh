@@ -15,7 +15,7 @@ unsafe='TensorIOTests CheckpointFormatsTests CheckpointReadersTests NativeFormat
 # The tests of code that starts threads, and two suites of the program from end to end.
 threaded='TensorIOTests NativeFormatTests ConversionTests EncoderTests VerificationTests bertconvTests'
 suites='(TensorIO|NativeFormat|Conversion|Encoder|Verification)Tests[.]|bertconvTests[.](EndToEnd|Precision)Tests'
-# Every byte of a file changed, one after the other, says nothing of threads; for memory, the fuzzers do the same and more.
+# Every byte of a file changed, one after the other, tests nothing of threads; for memory, the fuzzers do the same and more.
 export BERTCONV_QUICK=1
 # The default linker of the system does not find the runtimes of the sanitizers.
 linker=-use-ld=lld

@@ -88,7 +88,7 @@ def per_weight(*suffixes, **others):
 
 
 def saved_names(prefix, weights):
-    """The tensors of a TensorFlow checkpoint but for the weights themselves; `weights` are the names of weights."""
+    """The tensors of a TensorFlow checkpoint except the weights themselves; `weights` are the names of weights."""
     import tensorflow as tf
 
     reader = tf.train.load_checkpoint(str(prefix))

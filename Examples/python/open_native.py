@@ -24,7 +24,7 @@ import transformers
 
 
 def describe(path):
-    """What the file says of itself: its config. The tensors are mapped, and read when they are asked for."""
+    """The config in the file. The tensors are mapped, and read when they are used."""
     with safetensors.safe_open(path, framework="np") as file:
         metadata = file.metadata()
         names = list(file.keys())
@@ -84,7 +84,7 @@ def main():
     found = run_bertconv(arguments.bertconv, arguments.model, inputs, expected)
     worst = 0.0
     for name, reference in expected.items():
-        # What stands where there is no token means nothing.
+        # Values where there is no token have no meaning.
         error = np.abs(found[name] - reference)[inputs["attention_mask"] == 1].max()
         print(f"{name}: largest error {error:.2e}")
         # NaN is further off than anything.

@@ -68,7 +68,7 @@ static struct {
   int (*max_threads)(void);
   void (*set_dynamic)(int);
   void (*set_active_levels)(int);
-  int usual_threads;  // those that the environment asks for, or one for each processor
+  int usual_threads;  // those that the environment sets, or one for each processor
   dnnl_engine_t engine;
   char version[32];
 } library;
@@ -119,7 +119,7 @@ static dnnl_status_t append_eltwise(dnnl_post_ops_t operations, dnnl_alg_kind_t 
 
 #else
 
-// Version 3.7 writes a result of one column as if its rows were adjacent, whatever the descriptor says; 3.2 does not.
+// Version 3.7 writes a result of one column as if its rows were adjacent, whatever the descriptor contains; 3.2 does not.
 enum { IGNORES_STRIDE_OF_COLUMN = 1 };
 
 typedef const_dnnl_memory_desc_t desc_view;

@@ -59,7 +59,7 @@ static void load(void) {
   };
   for (size_t i = 0; i < sizeof openmp_functions / sizeof *openmp_functions; i++)
     if (!(*(void **)openmp_functions[i].function = dlsym(openmp, openmp_functions[i].name))) return;
-  // The environment may ask for lines on standard output, files of generated code, and for less than f32 in f32.
+  // The environment may request lines on standard output, files of generated code, and for less than f32 in f32.
   library.dnnl_set_verbose(0);
   library.dnnl_set_jit_dump(0);
   library.dnnl_set_default_fpmath_mode(dnnl_fpmath_mode_strict);

@@ -27,7 +27,7 @@ static struct {
 #define MEMBER(name) __typeof__(&name) name;
   FUNCTIONS(MEMBER)
 #undef MEMBER
-  char problem[256];  // why it is not there, or ""
+  char problem[256];  // why it is not available, or ""
 } library;
 
 static void fail(void) {

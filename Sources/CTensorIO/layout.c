@@ -5,7 +5,7 @@
 #include <string.h>
 
 // A square of 64 elements goes through a small one of its own: rows whose distance is a multiple of 4 KiB, as those of
-// most models, share so few places in the first-level cache that they would push each other out.
+// most models, share so few sets of the first-level cache that they would evict each other.
 enum { BLOCK = 64 };
 
 #define DEFINE_TRANSPOSE(type, name)                                                                       \

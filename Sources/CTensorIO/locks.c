@@ -1,4 +1,4 @@
-// What the thread sanitizer is told of locks that wait where it does not look. Nothing in other builds.
+// Annotations for the thread sanitizer about locks that wait where it does not look. Nothing in other builds.
 #include "CTensorIO.h"
 
 #if defined(__SANITIZE_THREAD__)

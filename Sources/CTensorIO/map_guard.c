@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// As many as Linux lets a process map, unless told otherwise (vm.max_map_count). What is not used takes no memory.
+// As many as Linux lets a process map, unless configured otherwise (vm.max_map_count). What is not used takes no memory.
 enum { SLOTS = 1 << 16 };
 
 static struct {

@@ -35,7 +35,7 @@ int bertconv_processor_count(void) {
 
 void bertconv_start_writing(int descriptor, int64_t offset, int64_t length) {
 #if defined(__linux__)
-  // What fails here is found again, and told, by fsync.
+  // fsync finds and reports again what fails here.
   (void)sync_file_range(descriptor, offset, length, SYNC_FILE_RANGE_WRITE);
 #else
   (void)descriptor, (void)offset, (void)length;

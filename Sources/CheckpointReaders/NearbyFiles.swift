@@ -1,6 +1,6 @@
 import TensorIO
 
-/// The config and the vocabulary that lie near a checkpoint, where the programs that write checkpoints put them.
+/// The config and the vocabulary near a checkpoint, where the programs that write checkpoints put them.
 ///
 ///     bert_config.json, config.json, vocab.txt         in the folder of the checkpoint
 ///     NAME_config.json, NAME-config.json               of the checkpoint NAME.bin, NAME.ckpt, …

@@ -194,7 +194,7 @@ struct PathResolution {
     throw noCheckpoint(in: folder, names, warnings)
   }
 
-  /// The only graph that is no part of a SavedModel.
+  /// The only graph that is not part of a SavedModel.
   private func frozenGraph(_ names: [String]) -> String? {
     let ofSavedModels = [Self.savedModel, "keras_metadata.pb", "fingerprint.pb"]
     let graphs = names.filter { $0.hasSuffix(".pb") && !ofSavedModels.contains($0) }
@@ -220,33 +220,33 @@ struct PathResolution {
     guard FileSystem.isFolder(iteration) else { return nil }
     let ranks = try FileSystem.names(inFolder: iteration).filter { $0.hasPrefix("mp_rank_") }
     guard let rank = ranks.first else { return nil }
-    guard ranks.count == 1 else { throw pieces(ranks, of: iteration) }
+    guard ranks.count == 1 else { throw shardError(ranks, of: iteration) }
     let model = FileSystem.join(FileSystem.join(iteration, rank), "model_optim_rng.pt")
     return FileSystem.isFile(model) ? model : nil
   }
 
-  /// Words before the number of a process in the names of files that have a piece of a model each: of Megatron-LM, of
+  /// Words before the number of a process in the names of files that have a shard of a model each: of Megatron-LM, of
   /// PyTorch's tensor parallelism, of fairseq's and of NeMo.
-  private static let pieceWords = [".tp", "_tp", "tp_rank_", "mp_rank_", "-model_part-", "_rank_", "-rank"]
+  private static let shardWords = [".tp", "_tp", "tp_rank_", "mp_rank_", "-model_part-", "_rank_", "-rank"]
 
-  /// Whether all of the names are alike but for the number of a process.
-  private static func arePieces(_ names: [String]) -> Bool {
-    pieceWords.contains { word in
+  /// Whether all of the names are equal except for the number of a process.
+  private static func areShards(_ names: [String]) -> Bool {
+    shardWords.contains { word in
       let alike = Set(
         names.map { name -> String in
-          guard let place = name.firstRange(of: word), name[place.upperBound...].first?.isNumber == true
+          guard let range = name.firstRange(of: word), name[range.upperBound...].first?.isNumber == true
           else { return "" }
-          return String(name[..<place.upperBound] + name[place.upperBound...].drop { $0.isNumber })
+          return String(name[..<range.upperBound] + name[range.upperBound...].drop { $0.isNumber })
         })
       return names.count > 1 && alike.count == 1 && alike != [""]
     }
   }
 
-  private func pieces(_ names: [String], of folder: String) -> FormatError {
+  private func shardError(_ names: [String], of folder: String) -> FormatError {
     FormatError(
       .unsupported, "the model is split for tensor parallelism: no file has the whole of it", file: folder,
       found: names.prefix(12).joined(separator: ", "),
-      advice: "Join the pieces first, with the program that wrote them.")
+      advice: "Join the shards first, with the program that wrote them.")
   }
 
   /// The variables of a SavedModel: of the folder itself, or of its only version.
@@ -262,7 +262,9 @@ struct PathResolution {
   }
 
   private func severalCheckpoints(_ found: [String], _ candidate: CheckpointKind, in folder: String) -> FormatError {
-    if candidate == .pyTorch || candidate == .safetensors, Self.arePieces(found) { return pieces(found, of: folder) }
+    if candidate == .pyTorch || candidate == .safetensors, Self.areShards(found) {
+      return shardError(found, of: folder)
+    }
     let shown = found.prefix(12).map {
       candidate == .tensorFlow ? String($0.dropLast(BundleFiles.indexSuffix.count)) : $0
     }

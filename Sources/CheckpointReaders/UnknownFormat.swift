@@ -1,7 +1,7 @@
 import CheckpointFormats
 import TensorIO
 
-/// Names what is no checkpoint that is read: formats of other programs, archives, parts of a model, answers of servers. Each
+/// Names files that are not supported checkpoints: formats of other programs, archives, parts of a model, answers of servers. Each
 /// with what to do.
 enum UnknownFormat {
   /// What a file is, and what its owner can do.
@@ -87,7 +87,7 @@ enum UnknownFormat {
     return sum == declared
   }
 
-  /// An error for a zip archive that is no checkpoint itself: the checkpoints in it are named.
+  /// An error for a zip archive that is not a checkpoint itself: the checkpoints in it are named.
   static func error(forZip names: [String], path: String) -> FormatError {
     if let program = torchProgram(names) {
       return FormatError(
@@ -187,7 +187,7 @@ enum UnknownFormat {
     if head[0] == 0x08, (1..<32).contains(head[1]), path.hasSuffix(".onnx") || isOfONNX(head) {
       return Kind(
         "an ONNX model",
-        .sentence("It has the graph of one purpose, and its weights are mostly without names. \(original.text)"))
+        .sentence("It contains a graph for one purpose, and most of its weights have no names. \(original.text)"))
     }
     guard head[0] == 0x0A, let (start, outer) = varint(head, 1), outer > 2, head.count > start + 2, head[start] == 0x0A,
       let (name, length) = varint(head, start + 1), length < 200, head.count > name + length + 2
@@ -245,7 +245,7 @@ enum UnknownFormat {
     "authentication required", "file not found", "no such file", "revision not found", "gatedrepo", "forbidden",
   ]
 
-  /// An error for a small text that says why there is no file.
+  /// An error for a small text that explains why there is no file.
   private static func serverAnswer(_ file: Bytes, _ head: [UInt8]) -> FormatError? {
     guard file.count < 1 << 20, let whole = file.slice(0, min(4096, file.count))?.utf8String() else { return nil }
     let text = String(whole.drop { $0.isWhitespace })
@@ -264,7 +264,7 @@ enum UnknownFormat {
         ? "the file is a web page: the download did not return the file itself"
         : "the file is a server's answer, not the file itself",
       found: "'\(line.prefix(120))'",
-      advice: "Check the address, log in if the model asks for it (huggingface-cli login), and download the file again."
+      advice: "Check the address, log in if the model requires it (huggingface-cli login), and download the file again."
     )
   }
 

@@ -44,14 +44,14 @@ public struct ModelDifference: Sendable {
 
   /// What was left out of a comparison, or could not be done.
   public enum Note: Sendable, Equatable {
-    /// So many tensors of a checkpoint are no part of its model, for these reasons.
+    /// The number of tensors of a checkpoint that are not part of its model, with the reasons.
     case notPartOfModel(checkpoint: String, count: Int, reasons: [String])
     /// A checkpoint lacks these tensors of its model.
     case missing(checkpoint: String, tensors: [String])
     /// Tables match the names, but cannot make plans, for this reason.
     case notMatchedByTables(reason: String)
     case differentFamilies
-    /// So many tensors of a checkpoint have no numbers.
+    /// The number of tensors of a checkpoint that have no numbers.
     case withoutNumbers(checkpoint: String, count: Int)
   }
 

@@ -6,7 +6,7 @@ extension ModelDifference {
   public struct Part: Sendable {
     /// As `layer 3`, `embeddings` or `pooler`; where there are several stacks of layers, as `encoder.layer 3`.
     public let name: String
-    /// The stack that the layer is of, and its number; `nil` for what is no layer.
+    /// The stack that the layer is of, and its number; `nil` for what is not a layer.
     public let stack: String?
     public let layer: Int?
     /// Tensors of one name on both sides.
@@ -97,7 +97,7 @@ struct ModelPartition {
     let stacks = LayerStack.all(in: names)
     var layers = [LayerNumber?](repeating: nil, count: names.count)
     for stack in stacks { for member in stack.members { layers[member.index] = member.layer } }
-    // Two numbered tensors of a head are no stack of layers.
+    // Two numbered tensors of a head are not a stack of layers.
     let largest = stacks.first?.members.count ?? 0
     let prefixes = stacks.filter { $0.members.count * 8 >= largest }.map(\.prefix)
     let stackNames = prefixes.map { prefix in

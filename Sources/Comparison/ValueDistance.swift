@@ -149,9 +149,9 @@ struct ValueTally {
 
   func isWhole(_ count: Int) -> Bool { !isShort && position == count }
 
-  /// `piece` is the next of one tensor, `whole` all of the other.
-  mutating func add(_ piece: RawSpan, _ whole: RawSpan) {
-    let count = piece.byteCount / sizes.0
+  /// `chunk` is the next of one tensor, `whole` all of the other.
+  mutating func add(_ chunk: RawSpan, _ whole: RawSpan) {
+    let count = chunk.byteCount / sizes.0
     defer { position += count }
     guard (position + count) * sizes.1 <= whole.byteCount else {
       isShort = true
@@ -159,13 +159,13 @@ struct ValueTally {
     }
     let other = whole.extracting((position * sizes.1)..<((position + count) * sizes.1))
     if isOneType {
-      if piece.elementsEqual(other) {
+      if chunk.elementsEqual(other) {
         if sums.differing > 0 { addEqual(other) }
         return
       }
       // What came before was equal and is not counted yet: all of it is there on the other side.
       if sums.differing == 0 { addEqual(whole.extracting(0..<(position * sizes.1))) }
-      sums.differing += differingElements(piece, other, size: sizes.0)
+      sums.differing += differingElements(chunk, other, size: sizes.0)
     }
     sums.count += count
     guard areNumbers else {
@@ -174,11 +174,11 @@ struct ValueTally {
     }
     for start in stride(from: 0, to: count, by: ElementBlock.size) {
       let range = start..<min(count, start + ElementBlock.size)
-      a.read(piece, range)
+      a.read(chunk, range)
       b.read(other, range)
       if let wholeDecoders {
         for index in range {
-          let (x, y) = (wholeDecoders.a(piece, index * sizes.0), wholeDecoders.b(other, index * sizes.1))
+          let (x, y) = (wholeDecoders.a(chunk, index * sizes.0), wholeDecoders.b(other, index * sizes.1))
           sums.add(a.values[index - start], b.values[index - start], distance: x.distance(to: y))
           if !isOneType, x != y { sums.differing += 1 }
         }
@@ -204,12 +204,12 @@ struct ValueTally {
 }
 
 extension ValueDistance {
-  /// Of a tensor that is the same on both sides, whose pieces `stream` gives.
+  /// Of a tensor that is the same on both sides, whose chunks `stream` gives.
   static func ofEqual(_ type: ElementType, _ stream: ((RawSpan) -> Void) throws -> Void) rethrows -> ValueDistance {
     var sums = ValueDistance()
     var block = ElementBlock(type)
-    try stream { piece in
-      sums.addEqual(piece.byteCount / (type.size ?? 1), squares: block.areNumbers ? block.sumOfSquares(piece) : 0)
+    try stream { chunk in
+      sums.addEqual(chunk.byteCount / (type.size ?? 1), squares: block.areNumbers ? block.sumOfSquares(chunk) : 0)
     }
     return sums
   }

@@ -61,7 +61,8 @@ public enum CheckpointConverter {
   ) throws {
     let total = plan.byteCount
     do {
-      try Converter.write(plan, from: model.tensors, to: sink, progress: progress.map { tell in { tell($0, total) } })
+      try Converter.write(
+        plan, from: model.tensors, to: sink, progress: progress.map { report in { report($0, total) } })
       try last()
       try sink.finish()
     } catch {

@@ -20,7 +20,7 @@ extension CheckpointConverter {
   ) throws -> ConversionResult {
     guard options.storageType != .int8 else {
       throw FormatError(
-        .unsupported, "other programs' checkpoints have no form of 8-bit weights",
+        .unsupported, "checkpoints of other programs cannot store 8-bit weights",
         advice: .chooseStorageType(["f32", "f16", "bf16"]))
     }
     let model = try SourceModel(source, kind: .safetensors, config: options.config, options: options.source)

@@ -1,7 +1,7 @@
 import CheckpointReaders
 import TensorIO
 
-/// What a conversion takes into account besides the checkpoint itself. The defaults are those of the command.
+/// What a conversion takes into account in addition to the checkpoint. The defaults are those of the command.
 public struct ConversionOptions: Sendable {
   /// Opens checkpoints of this kind alone; `nil` recognizes the format by content.
   public var kind: CheckpointKind?

@@ -7,7 +7,7 @@ struct GraphFlow {
   /// The nodes whose values each node takes; `nil` for an argument of the function.
   private let inputs: [[Int?]]
   private let consumers: [[Int]]
-  /// The nodes that normalize scores of attention, one a layer.
+  /// The nodes that normalize scores of attention, one per layer.
   private var attentions: Set<Int> = []
 
   init(_ body: TensorFlowGraph.Body) {
@@ -25,7 +25,7 @@ struct GraphFlow {
     attentions = findAttentions()
   }
 
-  /// Operators that hand on the values that they take.
+  /// Operators that pass their input on.
   private static let passing: Set<String> = [
     "Identity", "IdentityN", "Cast", "StopGradient", "PreventGradient", "ReadVariableOp", "Snapshot", "EnsureShape",
     "CheckNumerics", "Squeeze", "ExpandDims", "Reshape", "Switch", "Merge", "Enter",
@@ -35,7 +35,7 @@ struct GraphFlow {
 
   private func operation(_ node: Int) -> String { nodes[node].operation }
 
-  /// The node whose value reaches an input unchanged but for its type.
+  /// The node whose value reaches an input unchanged except for its type.
   private func source(_ node: Int, _ input: Int) -> Int? {
     guard input < inputs[node].count else { return nil }
     var current = inputs[node][input]
@@ -96,7 +96,7 @@ struct GraphFlow {
 // MARK: Heads
 
 extension GraphFlow {
-  /// The number of heads and the size of one, for each place where a width is split into both.
+  /// The number of heads and the size of one, wherever a width is split into both.
   var headShapes: [(heads: Int, size: Int)] {
     var result: [(heads: Int, size: Int)] = []
     for node in nodes(["Reshape"]) {
@@ -136,7 +136,7 @@ extension GraphFlow {
     return terms.count == 3 && terms.allSatisfy { $0.count == 4 }
   }
 
-  /// The heads in `[width, heads, size]` or `[heads, size, width]`, the form that an equation wants of a kernel.
+  /// The heads in `[width, heads, size]` or `[heads, size, width]`, the form of a kernel in an equation.
   private func headsOfKernel(_ node: Int, _ shape: [Int?]) -> (heads: Int, size: Int)? {
     guard let kernel = source(node, 0),
       ["VariableV2", "Variable", "VarHandleOp", "Const"].contains(operation(kernel)) || inputs[node].first == .some(nil)
@@ -264,36 +264,45 @@ extension GraphFlow {
 // MARK: Activation
 
 extension GraphFlow {
-  /// The function between the two matrices of the layers, in the words of `transformers`: the one that is computed at least
-  /// once a layer. `nil` where that is none or several.
-  func activation(layers: Int) -> String? {
-    var counts: [String: Int] = [:]
-    for node in nodes.indices { if let word = activation(of: node) { counts[word, default: 0] += 1 } }
-    let frequent = counts.filter { $0.value >= layers && !["tanh", "sigmoid"].contains($0.key) }
-    guard frequent.count == 1, let word = frequent.first?.key else { return nil }
+  /// The function between the two matrices of the layers: the one that is computed at least once per layer. `nil` where that
+  /// is none or several.
+  func activation(layers: Int) -> Function? {
+    var counts: [Function: Int] = [:]
+    for node in nodes.indices { if let function = function(of: node) { counts[function, default: 0] += 1 } }
+    let frequent = counts.filter { $0.value >= layers && ![.tanh, .sigmoid].contains($0.key) }
+    guard frequent.count == 1, let function = frequent.first?.key else { return nil }
     // Heads use Relu as well: it is the layers' only where nothing else could be.
-    if word == "relu" {
-      let others = counts.keys.filter { !["relu", "tanh", "sigmoid"].contains($0) }
-      return others.isEmpty && (counts["tanh"] ?? 0) < layers && layers > 1 ? word : nil
+    if function == .relu {
+      let others = counts.keys.filter { ![.relu, .tanh, .sigmoid].contains($0) }
+      return others.isEmpty && (counts[.tanh] ?? 0) < layers && layers > 1 ? function : nil
     }
-    return word == "other" ? nil : word
+    return function == .other ? nil : function
   }
 
-  private func activation(of node: Int) -> String? {
+  /// What operators compute together. `shared.yaml` has the words for those that can be the layers' activation.
+  enum Function: String {
+    case erf
+    case tanhOfCubic = "tanh of a cubic"
+    case scaledGate = "gate of 1.702 x"
+    case gate = "gate of x"
+    case relu, tanh, sigmoid, other
+  }
+
+  private func function(of node: Int) -> Function? {
     switch operation(node) {
-    case "Erf", "Erfc": return hasConstant(near: [0.70710678, 1.41421356], before: node, steps: 3) ? "gelu" : "other"
+    case "Erf", "Erfc": return hasConstant(near: [0.70710678, 1.41421356], before: node, steps: 3) ? .erf : .other
     // 0.044715, or its product with √(2/π).
-    case "Tanh": return hasConstant(near: [0.044715, 0.035677408], before: node, steps: 6) ? "gelu_new" : "tanh"
+    case "Tanh": return hasConstant(near: [0.044715, 0.035677408], before: node, steps: 6) ? .tanhOfCubic : .tanh
     case "Sigmoid":
-      if hasConstant(near: [1.702], before: node, steps: 2) { return "quick_gelu" }
+      if hasConstant(near: [1.702], before: node, steps: 2) { return .scaledGate }
       let argument = source(node, 0)
       let isGate = consumers[node].contains { consumer in
         operation(consumer) == "Mul"
           && (0..<inputs[consumer].count).contains { argument != nil && source(consumer, $0) == argument }
       }
-      return isGate ? "silu" : "sigmoid"
-    case "Relu": return "relu"
-    case "Softplus", "Elu", "Selu", "LeakyRelu", "Relu6", "Softsign": return "other"
+      return isGate ? .gate : .sigmoid
+    case "Relu": return .relu
+    case "Softplus", "Elu", "Selu", "LeakyRelu", "Relu6", "Softsign": return .other
     default: return nil
     }
   }

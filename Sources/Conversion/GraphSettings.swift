@@ -23,7 +23,7 @@ struct GraphSettings {
   private var layers = 0
   private var epsilons: Set<Double> = []
   /// The activations that each body with attention shows; `nil` for one that is not certain.
-  private var activations: Set<String?> = []
+  private var activations: Set<GraphFlow.Function?> = []
 
   init(_ graph: TensorFlowGraph) {
     let flows = graph.bodies.map { (function: $0.function, flow: GraphFlow($0)) }
@@ -77,7 +77,9 @@ struct GraphSettings {
     if epsilons.count == 1, let epsilon = epsilons.first {
       result.append(ObservedSetting(.layerNormEpsilon, .double(epsilon), origin: origin))
     }
-    if activations.count == 1, let word = activations.first, let word {
+    if activations.count == 1, let first = activations.first, let function = first,
+      let word = SharedDefinitions.activation(named: function.rawValue, in: .graph)
+    {
       result.append(ObservedSetting(.activation, .string(word), origin: origin))
     }
     return result

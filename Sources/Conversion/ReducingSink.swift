@@ -156,8 +156,9 @@ public final class ReducingSink: TensorSink {
   private func quantize(_ bytes: RawSpan, _ index: Int, _ scale: Int) throws {
     let row = tensors[index].shape[1] * (tensors[index].elementType.size ?? 1)
     guard row > 0 else {
-      // Rows of nothing bring no data, so no scale either: such a tensor is no weight.
-      throw FormatError(.unsupported, "a matrix without columns has no 8-bit form", tensor: tensors[index].name)
+      // Rows of nothing bring no data, so no scale either: such a tensor is not a weight.
+      throw FormatError(
+        .unsupported, "a matrix without columns cannot be stored in 8 bits", tensor: tensors[index].name)
     }
     var start = 0
     if !rests[index].isEmpty {

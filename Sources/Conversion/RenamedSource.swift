@@ -1,7 +1,7 @@
 import CheckpointReaders
 import TensorIO
 
-/// A checkpoint whose tensors have other names, as the user asked for.
+/// A checkpoint whose tensors have other names, as the user requested.
 struct RenamedSource: GraphCarrier {
   let tensors: [TensorInfo]
   /// A sentence for each renaming.

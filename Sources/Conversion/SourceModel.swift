@@ -129,7 +129,7 @@ extension SourceModel {
     let inputs = inputs + others.compactMap(\.self)
     for output in outputs where inputs.contains(where: { FileSystem.isSameFile($0, output) }) {
       throw FormatError(
-        .output, "the output is a file that is read for it", file: output, advice: .chooseOtherOutput)
+        .output, "the output is one of the files that are read", file: output, advice: .chooseOtherOutput)
     }
   }
 }

@@ -8,7 +8,7 @@ import WeightMapping
 public struct SourceOptions: Sendable, Equatable {
   /// Paths of mapping tables, which take precedence over the built-in ones.
   public var tables: [String] = []
-  /// The family that the model is of, whatever its config and its names say; `nil` recognizes it.
+  /// The family that the model is of, whatever its config and its names suggest; `nil` recognizes it.
   public var family: String?
   /// Parts of names that are replaced before anything else looks at them, in this order.
   public var renamings: [Renaming] = []
@@ -41,7 +41,7 @@ public struct SourceOptions: Sendable, Equatable {
     return json.members?.isEmpty == false ? json : nil
   }
 
-  /// The same with what a native file says of its conversion in place of what is not given.
+  /// The same, with what a native file records of its conversion for what is not given.
   ///
   /// - Throws: `FormatError` of kind `input` where an adapter was merged and none is given: its folder is not known
   public func completed(by model: NativeModel) throws(FormatError) -> SourceOptions {
@@ -64,7 +64,7 @@ public struct SourceOptions: Sendable, Equatable {
   }
 }
 
-/// A part of names, in whole components, and what stands in its place: `encoder` by `bert.encoder`.
+/// A part of names, in whole components, and its replacement: `encoder` by `bert.encoder`.
 public struct Renaming: Sendable, Equatable {
   /// Components, as they are between dots and slashes.
   let old: [String]
@@ -142,7 +142,7 @@ extension OpenedCheckpoint {
   }
 }
 
-/// A checkpoint after what ``SourceOptions`` ask for.
+/// A checkpoint with ``SourceOptions`` applied.
 package struct AppliedOptions {
   package var checkpoint: OpenedCheckpoint
   package var notes: [String] = []

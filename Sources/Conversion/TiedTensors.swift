@@ -1,10 +1,11 @@
+import ModelFamilies
 import TensorIO
 import WeightMapping
 
 extension MappingPlan {
   /// The plan without the tensors that are copies of what they are tied to.
   ///
-  /// Compares their bytes. A tied tensor that differs is kept, with a note; a second name of a tensor that differs from
+  /// Compares their bytes. A tied tensor that differs is kept, with a note; an alias that differs from
   /// the first is an error. Does nothing a second time.
   public func resolvingTies(in source: any TensorSource) throws -> MappingPlan {
     var plan = self
@@ -42,11 +43,11 @@ extension MappingPlan {
       }
     }
     plan.targets = plan.targets.enumerated().filter { !leftOut.contains($0.offset) }.map(\.element)
-    // Readers of the config would otherwise tie the weights again, or look for weights that are not there.
+    // Readers of the config would otherwise tie the weights again, or look for absent weights.
     if isUntied {
-      plan.config.set("tie_word_embeddings", .bool(false))
-    } else if !leftOut.isEmpty, config["tie_word_embeddings"] == .bool(false) {
-      plan.config.set("tie_word_embeddings", .bool(true))
+      plan.config.set(.tiesWordEmbeddings, .bool(false))
+    } else if !leftOut.isEmpty, config[.tiesWordEmbeddings] == .bool(false) {
+      plan.config.set(.tiesWordEmbeddings, .bool(true))
       plan.notes.append(
         MappingNote(
           .tieCorrected, "tie_word_embeddings was false in the config, but the weights are the same: set to true"))
@@ -76,17 +77,17 @@ extension MappingPlan {
     notes.append(
       MappingNote(
         .untied(other.info.name),
-        "\(dropped) differs from \(kept), though both are one bias: \(kept) is taken, as "
-          + (hasOwnWeight ? "the decoder has weights of its own" : "transformers does")))
+        "\(dropped) differs from \(kept), though both are the same bias: using \(kept), because "
+          + (hasOwnWeight ? "the decoder has its own weights" : "transformers does")))
   }
 
-  /// A config may say that the output weights are not tied, of a file that has none of their own: then they can only be
+  /// A config may declare untied output weights for a file that has none: then they can only be
   /// the embeddings, and a reader that believed the config would look for weights that are nowhere.
   fileprivate mutating func tieMissingOutputWeights() {
-    guard config["tie_word_embeddings"] == .bool(false), !tiedTargets.isEmpty,
+    guard config[.tiesWordEmbeddings] == .bool(false), !tiedTargets.isEmpty,
       !targets.contains(where: { tiedTargets[$0.info.name] != nil })
     else { return }
-    config.set("tie_word_embeddings", .bool(true))
+    config.set(.tiesWordEmbeddings, .bool(true))
     notes.append(
       MappingNote(
         .tieCorrected,

@@ -1,5 +1,6 @@
 import CheckpointFormats
 import CheckpointReaders
+import ModelFamilies
 import NativeFormat
 import TensorIO
 
@@ -52,7 +53,7 @@ public struct Vocabulary: Sendable {
   /// already.
   public func findings(config: JSON, added: Set<Int>? = nil) -> [VocabularyFinding] {
     let tokens = tokenCount
-    guard let rows = config["vocab_size"]?.intValue, tokens != rows else { return [] }
+    guard let rows = config.value(of: .vocabularySize)?.intValue, tokens != rows else { return [] }
     guard tokens < rows else { return [.moreTokensThanRows(tokens: tokens, rows: rows)] }
     let added = (added ?? addedTokens()).count { $0 < rows }
     return tokens + added < rows ? [.fewerTokensThanRows(tokens: tokens, added: added, rows: rows)] : []
@@ -115,7 +116,7 @@ public enum VocabularyFinding: Sendable, Equatable {
   /// Tokens have capitals, and nothing sets `do_lower_case`, which tokenizers take to be true.
   case casedWithoutSetting(capitals: Int, tokens: Int)
 
-  /// Whether something is wrong as things stand, rather than worth knowing.
+  /// Whether something is wrong now, rather than worth knowing.
   public var isWarning: Bool { if case .casedWithoutSetting = self { false } else { true } }
 
   /// The finding in a sentence.
@@ -199,7 +200,7 @@ private struct CasedTokens {
   ]
   private static let reserved = ["[unused", "[UNUSED", "<unused", "<extra_id_"]
 
-  /// `[CLS]` and the like, and places that are kept free; `[C@H]` is a token of a chemist's language.
+  /// `[CLS]` and the like, and reserved tokens; `[C@H]` is a token of a chemist's language.
   private static func isSpecial(_ token: String) -> Bool {
     let trimmed = token.hasSuffix("\r") ? String(token.dropLast()) : token
     return special.contains(trimmed) || reserved.contains { trimmed.hasPrefix($0) }

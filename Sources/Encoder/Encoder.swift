@@ -35,7 +35,7 @@ public final class Encoder: Sendable {
     }
   }
 
-  /// Finds and checks every weight that the config asks for.
+  /// Finds and checks every weight that the config requires.
   ///
   /// - Parameters:
   ///   - model: the file, which stays mapped
@@ -81,7 +81,7 @@ public final class Encoder: Sendable {
     outputs = model.outputs(config)
   }
 
-  /// The library that is asked for, or the best one, if it computes such a model in this precision.
+  /// The requested library, or the best one, if it computes such a model in this precision.
   private static func library(
     _ asked: MathLibrary?, _ precision: Precision, _ config: EncoderConfig, file: String
   ) throws(FormatError) -> MathLibrary {
@@ -138,7 +138,7 @@ public final class Encoder: Sendable {
 // MARK: Running
 
 extension Encoder {
-  /// Runs the model and returns the outputs that are asked for, in the order of ``availableOutputs``.
+  /// Runs the model and returns the requested outputs, in the order of ``availableOutputs``.
   ///
   /// `progress` is called with the number of tokens that are through, and of all. Throws `FormatError` for an unknown output
   /// and for an input that does not fit the model.
@@ -176,7 +176,7 @@ extension Encoder {
     }
   }
 
-  /// A small file and a smaller input can ask for outputs of any size.
+  /// A small file and a smaller input can request outputs of any size.
   private func requireMemory(for kinds: Set<OutputKind>, of input: EncoderInput) throws(FormatError) {
     var total: Int? = 0
     for kind in kinds {
@@ -184,13 +184,13 @@ extension Encoder {
       total = total.flatMap { sum in bytes.map { sum + $0 } }
     }
     try Memory.require(
-      total, for: "the outputs", advice: "Ask for fewer outputs, or run the input in parts.")
+      total, for: "the outputs", advice: "Request fewer outputs, or run the input in parts.")
   }
 
   /// Runs the model and returns one output.
   public func run(_ input: EncoderInput, output name: String = "last_hidden_state") throws -> EncoderOutput {
     guard let result = try run(input, outputs: [name]).first else {
-      preconditionFailure("an output that was asked for is returned, or an error thrown")
+      preconditionFailure("a requested output is returned, or an error thrown")
     }
     return result
   }

@@ -35,7 +35,7 @@ public struct EncoderConfig: Sendable {
   public let activation: Activation
   public let layerNormEpsilon: Float
   public let paddingID: Int
-  /// Whether the config says that the masked LM head uses the word embeddings; `nil` where it does not say.
+  /// Whether the masked LM head uses the word embeddings; `nil` where the config does not set it.
   public let tiesWordEmbeddings: Bool?
   package let family: ModelFamily
 
@@ -72,18 +72,19 @@ public struct EncoderConfig: Sendable {
     try Self.refuseOtherModels(json, file: file)
     self.modelType = modelType
     self.family = family
-    architecture = json["architectures"]?.elements?.first?.stringValue
-    tiesWordEmbeddings = json["tie_word_embeddings"]?.boolValue
+    architecture = json[.architectures]?.elements?.first?.stringValue
+    tiesWordEmbeddings = json[.tiesWordEmbeddings]?.boolValue
 
     hiddenSize = try settings.size(.hiddenSize, limit: 1 << 16)
     embeddingSize = try settings.size(.embeddingSize, limit: 1 << 16, otherwise: hiddenSize, absent: hiddenSize)
     layerCount = try settings.size(.layerCount, limit: 1 << 10)
     groupCount = try settings.size(.groupCount, limit: layerCount, otherwise: layerCount, absent: 1)
-    guard layerCount <= Self.largestSharing * groupCount else {
+    guard layerCount <= Self.maxLayersPerGroup * groupCount else {
       // The weights of a small file would be computed with any number of times. Of published models 24 layers share a set.
       throw FormatError(
         .limit, "more layers share a set of weights than the encoder computes", file: file,
-        found: "\(layerCount) layers, \(groupCount) sets", expected: "at most \(Self.largestSharing) layers for each")
+        found: "\(layerCount) layers, \(groupCount) sets", expected: "at most \(Self.maxLayersPerGroup) layers for each"
+      )
     }
     blocksPerLayer = try settings.size(
       .blocksPerLayer, limit: family.count(of: .query) { $0.block }, otherwise: 1, absent: 1)
@@ -121,7 +122,7 @@ public struct EncoderConfig: Sendable {
 // MARK: Sizes that follow
 
 extension EncoderConfig {
-  private static let largestSharing = 64
+  private static let maxLayersPerGroup = 64
 
   /// N / A
   public var headSize: Int { innerSize / headCount }
@@ -131,7 +132,7 @@ extension EncoderConfig {
   /// The features of a token that go into that matrix.
   var transformationInput: Int { readsNeighbors ? 3 * embeddingSize : embeddingSize }
 
-  /// The features of `hidden_states` number `index`: H, but for those inside a recurrent stack.
+  /// The features of `hidden_states` number `index`: H, except for those inside a recurrent stack.
   package func width(ofHidden index: Int) -> Int {
     guard let recurrentSize, index > 0, index < layerCount else { return hiddenSize }
     return recurrentSize
@@ -166,7 +167,7 @@ extension EncoderConfig {
   private static func family(
     of json: JSON, file: String?, among families: FamilyCatalog
   ) throws(FormatError) -> (ModelFamily, String) {
-    let given = json["model_type"].flatMap { $0 == .null ? nil : $0 }
+    let given = json[.modelType].flatMap { $0 == .null ? nil : $0 }
     if let given, given.stringValue == nil {
       throw FormatError(
         .config, "the config's model_type is not usable", file: file, found: given.text(), expected: "a string")
@@ -182,14 +183,15 @@ extension EncoderConfig {
 
   /// Settings that change what is computed, and that no block computes.
   private static func refuseOtherModels(_ json: JSON, file: String?) throws(FormatError) {
-    if let kind = json["position_embedding_type"], kind != .null, kind.stringValue != "absolute" {
+    if let kind = json[.positionKind], kind != .null, kind.stringValue != "absolute" {
       throw FormatError(
         .unsupported, "the encoder does not run models with this kind of position embeddings", file: file,
-        found: "position_embedding_type \(kind.stringValue.map { "'\($0)'" } ?? kind.text())", expected: "'absolute'")
+        found: "\(CommonConfigKey.positionKind.rawValue) \(kind.stringValue.map { "'\($0)'" } ?? kind.text())",
+        expected: "'absolute'")
     }
-    for key in ["is_decoder", "add_cross_attention"] where json[key]?.boolValue == true {
+    for key in [CommonConfigKey.isDecoder, .hasCrossAttention] where json[key]?.boolValue == true {
       throw FormatError(
-        .unsupported, "the encoder does not run decoders", file: file, found: "\(key) true", expected: "false")
+        .unsupported, "the encoder does not run decoders", file: file, found: "\(key.rawValue) true", expected: "false")
     }
   }
 
@@ -255,7 +257,7 @@ extension EncoderConfig {
   /// The function between the two matrices of a feed-forward network, and the config's word for it; families without
   /// feed-forward networks have none, and take any.
   private static func activation(_ settings: SettingReader) throws(FormatError) -> (Activation, word: String) {
-    guard let word = try settings.text(.activation) else { return (.gelu, "gelu") }
+    guard let word = try settings.text(.activation) else { return (.gelu, Activation.gelu.rawValue) }
     guard let activation = settings.family.activation(named: word) else {
       throw FormatError(
         .unsupported, "the config's \(settings.key(.activation) ?? "activation") is not a known activation",
@@ -270,7 +272,7 @@ extension EncoderConfig {
     guard epsilon >= 0, epsilon < 1 else {
       throw FormatError(
         .config, "the config's \(settings.key(.layerNormEpsilon) ?? "epsilon") is out of range", file: settings.file,
-        found: "\(epsilon)", expected: "a small number that is not negative, as 1e-12")
+        found: "\(epsilon)", expected: "a small number, 0 or above, e.g. 1e-12")
     }
     return epsilon
   }

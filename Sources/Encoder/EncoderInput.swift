@@ -67,7 +67,7 @@ public struct EncoderInput: Sendable {
       if tensorNames.contains(name) {
         if let other = inputs[name] {
           throw FormatError(
-            .input, "the same input is there under two names", file: file, tensor: tensor.name,
+            .input, "an input is given under two names", file: file, tensor: tensor.name,
             found: "\(source.tensors[other].name) and \(tensor.name)", advice: "Remove one of them.")
         }
         inputs[name] = index
@@ -87,7 +87,7 @@ public struct EncoderInput: Sendable {
     return inputs
   }
 
-  /// Reads `input_ids`, and the others of ``tensorNames`` that are there: whole numbers of any type, of shape
+  /// Reads `input_ids`, and the others of ``tensorNames`` that are present: whole numbers of any type, of shape
   /// `[batch, sequence]` or `[batch, choices, sequence]`.
   public init(_ source: any TensorSource) throws {
     let file = source.files.first?.path

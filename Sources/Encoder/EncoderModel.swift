@@ -22,7 +22,7 @@ struct EncoderModel: Sendable {
 }
 
 extension EncoderModel {
-  /// Finds and checks every weight that the config asks for.
+  /// Finds and checks every weight that the config requires.
   ///
   /// - Parameter packing: how the layers' matrices are packed; `nil` to use them as they lie in the file
   init(_ model: NativeModel, _ config: EncoderConfig, packing: Packing?) throws(FormatError) {

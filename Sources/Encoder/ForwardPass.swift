@@ -2,7 +2,7 @@ import ModelFamilies
 
 /// The forward pass of one group of packed sequences: embeddings, layers, heads.
 ///
-/// T rows in the group, S in a sequence; H hidden size, N the width inside a layer, H but for bottlenecks, A heads of
+/// T rows in the group, S in a sequence; H hidden size, N the width inside a layer, H except with bottlenecks, A heads of
 /// D = N / A, I intermediate size, E embedding size.
 struct ForwardPass {
   let config: EncoderConfig

@@ -98,7 +98,7 @@ extension Heads {
   /// Outputs of the classifier.
   fileprivate var labelCount: Int { (sequenceClassifier?.output ?? tokenClassifier)?.weight.rows ?? 0 }
 
-  /// What `logits` are: of the architecture that the config names, otherwise of the one head that is there.
+  /// What `logits` are: of the architecture that the config names, otherwise of the one head present.
   fileprivate func logits(architecture: String) -> OutputKind? {
     if architecture.hasSuffix("ForMaskedLM"), prediction != nil { return .prediction }
     if architecture.hasSuffix("ForNextSentencePrediction"), nextSentence != nil { return .nextSentence }

@@ -27,7 +27,7 @@ struct PackedSequence {
   var keys: Range<Int> { start..<(start + columns.count) }
   var queries: Range<Int> { start..<(start + columns.count + (hasExtraQuery ? 1 : 0)) }
   var lastToken: Int { keys.upperBound - 1 }
-  /// The row of column 0, when it is there.
+  /// The row of column 0, if present.
   var firstToken: Int { hasExtraQuery ? keys.upperBound : start }
 
   /// Columns that are next to each other: in the group's rows and in the padded output alike.

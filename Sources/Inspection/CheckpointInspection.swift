@@ -73,7 +73,7 @@ public struct CheckpointInspection: Sendable {
       warnings.append(.config("\(error)"))
     }
     outline = Self.outline(checkpoint, mapper: mapper, config: found, takesAverages: applied.takesAverages)
-    // What lies next to a file says nothing of it where its tensors are not those of a model that is known.
+    // Files in the same folder do not describe it where its tensors are not those of a model that is known.
     let isModel = outline.recognition.description != nil || checkpoint.source.format == .native
     config = isModel ? found?.json : nil
     configState = isModel ? Self.state(checkpoint, config: config) : .none

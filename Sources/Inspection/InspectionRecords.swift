@@ -6,7 +6,7 @@ public struct TensorRecord: Sendable {
   public let info: TensorInfo
   /// `nil` where no table matches the checkpoint.
   public let part: ModelOutline.Part?
-  /// The file that contains its data, and the offset there; `nil` where the data does not lie in one piece.
+  /// The file that contains its data, and the offset there; `nil` where the data is not contiguous.
   public let file: String?
   public let offset: UInt64?
   /// `nil` where the values were not read, and for types without numbers.

@@ -4,7 +4,7 @@ import ModelFamilies
 package struct NameGroup {
   /// The name, with ``NameGroups/hole`` for each number that differs.
   package fileprivate(set) var pattern: String
-  /// The numbers that stand in each of the holes.
+  /// The numbers in each of the holes.
   package fileprivate(set) var numbers: [[Int]] = []
   /// What others of the group have behind the same name: `/adam_m`.
   package fileprivate(set) var endings: [String] = []
@@ -202,27 +202,27 @@ package enum NameGroups {
     return found.isEmpty || Self.holes(in: name) == holes ? found : []
   }
 
-  /// `pattern`, or a piece of one, with the numbers in its holes.
+  /// `pattern`, or a part of one, with the numbers in its holes.
   static func filled(_ pattern: String, _ numbers: some Collection<[Int]>) -> String {
     if numbers.isEmpty { return pattern }
     let numbers = Array(numbers)
     // By scalars: a character before the hole may join it.
-    let pieces = pattern.unicodeScalars.split(omittingEmptySubsequences: false) { $0 == hole.unicodeScalars.first }
-    var result = String(pieces[0])
-    for (index, piece) in pieces.dropFirst().enumerated() {
-      result += (index < numbers.count ? "{\(ranges(numbers[index]))}" : hole) + String(piece)
+    let parts = pattern.unicodeScalars.split(omittingEmptySubsequences: false) { $0 == hole.unicodeScalars.first }
+    var result = String(parts[0])
+    for (index, part) in parts.dropFirst().enumerated() {
+      result += (index < numbers.count ? "{\(ranges(numbers[index]))}" : hole) + String(part)
     }
     return result
   }
 
-  /// `0..11`, `0,1` or `0..3,7`; of very many pieces the first.
+  /// `0..11`, `0,1` or `0..3,7`; of very many ranges the first.
   package static func ranges(_ numbers: [Int]) -> String {
-    let texts = pieces(Set(numbers).sorted(), joint: "..")
+    let texts = rangeTexts(Set(numbers).sorted(), joint: "..")
     return texts.prefix(8).joined(separator: ",") + (texts.count > 8 ? ",…" : "")
   }
 
-  /// Numbers in order as pieces of text: two in a row stand by themselves, more are a range with `joint` in it.
-  package static func pieces(_ numbers: [Int], joint: String) -> [String] {
+  /// The texts of numbers in order: two in a row are separate, more are a range with `joint` in it.
+  package static func rangeTexts(_ numbers: [Int], joint: String) -> [String] {
     var runs: [ClosedRange<Int>] = []
     for number in numbers {
       if let last = runs.last, last.upperBound + 1 == number {

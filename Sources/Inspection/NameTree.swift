@@ -1,6 +1,6 @@
 /// The tensors of a checkpoint as a tree, whose branches are the parts of their names between `/` and `.`.
 ///
-/// A branch on which only one other hangs is one with it, so that a tree has at most as many nodes as it has leaves and one.
+/// A branch with only one child is merged with it, so that a tree has at most as many nodes as it has leaves and one.
 package struct NameTree {
   package struct Node: Equatable {
     /// What its name adds to that of its parent, as it is written.
@@ -32,7 +32,7 @@ package struct NameTree {
     grow(0, order[...], depth: 0, parts)
   }
 
-  /// Hangs the names of `range`, which agree in their first `depth` parts, on `node`.
+  /// Adds the names of `range`, which agree in their first `depth` parts, below `node`.
   private mutating func grow(_ node: Int, _ range: ArraySlice<Int>, depth: Int, _ parts: [[Substring]]) {
     var rest = range
     while let first = rest.first {
@@ -77,7 +77,7 @@ package struct NameTree {
     return parts + [name[start...]]
   }
 
-  /// Parts as they stand in the name, without the separators before the first.
+  /// Parts as they are in the name, without the separators before the first.
   private static func text(_ parts: ArraySlice<Substring>) -> String {
     let text = parts.joined()
     return String(text.drop { $0 == "/" || $0 == "." })

@@ -4,7 +4,7 @@ import TensorIO
 package struct SizeTree {
   private struct Branch {
     var label: String
-    /// `nil` for what is no leaf.
+    /// `nil` for what is not a leaf.
     var form: (elementType: ElementType, shape: [Int])?
     var tensors = 0
     var bytes = 0

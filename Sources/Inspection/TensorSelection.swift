@@ -64,7 +64,7 @@ public struct ShapePattern: Sendable, CustomStringConvertible {
   private let sizes: [Int?]
   public let description: String
 
-  /// `nil` where `text` is no shape, as `768,3072`, `[768, 3072]`, `768x*` or `[]`.
+  /// `nil` where `text` is not a shape, as `768,3072`, `[768, 3072]`, `768x*` or `[]`.
   public init?(_ text: String) {
     var text = text[...]
     if text.hasPrefix("["), text.hasSuffix("]") { text = text.dropFirst().dropLast() }

@@ -35,7 +35,7 @@ package enum Dimension: Sendable, Equatable {
 package struct TensorGroup: Sendable {
   package let name: String
   package let isRequired: Bool
-  /// Two dimensions between which the group stands: it is required where they differ.
+  /// Two dimensions that the group connects: it is required where they differ.
   package var requiredWhereDiffer: [String] = []
   /// Keys of the canonical config with values: it is present where the config has all of them, and nowhere else.
   package var settings: [(key: String, value: JSON)] = []

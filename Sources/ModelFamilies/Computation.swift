@@ -69,7 +69,7 @@ public struct Computation: Sendable {
   public var tokenTypeIDs = TokenTypeIDs.types
   /// The token type of all tokens where no token type ids are given.
   public var defaultTokenType = 0
-  /// Epsilons that the program of origin fixes, whatever the config says.
+  /// Epsilons that the program of origin fixes, whatever the config gives.
   public var embeddingNormEpsilon: Double?
   public var feedForwardNormEpsilon: Double?
   /// What the words of the activation setting mean, where that is not what they mean everywhere.

@@ -38,11 +38,40 @@ public enum ConfigSetting: String, Sendable, CaseIterable {
   case recurrentSize = "n_hid"
 }
 
+/// A key that configs of every family may have, whatever the model computes.
+///
+/// The raw value is the key as `transformers` spells it.
+public enum CommonConfigKey: String, Sendable {
+  case modelType = "model_type"
+  /// The classes of the model.
+  case architectures
+  /// The names of the classes of a classifier, by number.
+  case labelNames = "id2label"
+  /// The numbers of the classes of a classifier, by name.
+  case labelNumbers = "label2id"
+  case tiesWordEmbeddings = "tie_word_embeddings"
+  case positionKind = "position_embedding_type"
+  case isDecoder = "is_decoder"
+  case hasCrossAttention = "add_cross_attention"
+  case quantization = "quantization_config"
+  case prunedHeads = "pruned_heads"
+}
+
+extension JSON {
+  public subscript(_ key: CommonConfigKey) -> JSON? { self[key.rawValue] }
+  public mutating func set(_ key: CommonConfigKey, _ value: JSON) { set(key.rawValue, value) }
+
+  /// A setting under the first of the keys that configs of any family have for it.
+  package func value(of setting: ConfigSetting) -> JSON? {
+    ModelFamily.keys(of: setting).lazy.compactMap { self[$0] }.first
+  }
+}
+
 /// A key of a family's config: how its value is found, and what it can be.
 package struct ConfigKey: Sendable {
   package enum Inference: Sendable, Equatable {
     case nothing
-    /// The dimension of this name; `padded`: the weights may have more of it than the config says.
+    /// The dimension of this name; `padded`: the weights may have more of it than the config gives.
     case dimension(padded: Bool)
     case layers
     /// No shape shows it: `of` divided by `headSize` where that divides evenly.
@@ -77,7 +106,7 @@ package struct ConfigKey: Sendable {
   /// What the value ought to be, where it is not that.
   package func limits(against value: JSON) -> String? {
     if !words.isEmpty, let word = value.stringValue, !words.contains(word) {
-      // Where there is one word alone, another is another model's and no slip.
+      // Where only one word is possible, another is another model's and no typing error.
       let advice = (words.count > 1 ? nearestName(to: word, among: words) : nil).map { ". Did you mean '\($0)'?" }
       return "one of \(words.joined(separator: ", "))" + (advice ?? "")
     }
@@ -97,7 +126,7 @@ package struct Labels: Sendable {
   package let dimension: String
   /// The groups that have as many outputs as there are labels.
   package let groups: [Int]
-  /// Architectures whose outputs are no classes.
+  /// Architectures whose outputs are not classes.
   package let excludedArchitectures: [String]
 }
 

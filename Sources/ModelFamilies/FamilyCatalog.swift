@@ -1,6 +1,6 @@
 import TensorIO
 
-/// Families with what identifies them. Those that are built in are parsed when they are first asked for.
+/// Families with what identifies them. Those that are built in are parsed when they are first used.
 package struct FamilyCatalog: Sendable {
   package struct Entry: Sendable {
     package let identity: FamilyIdentity
@@ -41,7 +41,7 @@ package struct FamilyCatalog: Sendable {
 
   package subscript(name: String) -> ModelFamily? { entries.first { $0.identity.name == name }?.family }
 
-  /// The families that are built into the program, in the order in which they are asked.
+  /// The families that are built into the program, in the order in which they are tried.
   package static func builtIn() throws(FormatError) -> FamilyCatalog { try loaded.get() }
 
   private static let loaded = Result { () throws(FormatError) -> FamilyCatalog in
@@ -61,7 +61,7 @@ package struct FamilyCatalog: Sendable {
     try FamilyParser.parse(try YAMLValue.parse(content, file: file))
   }
 
-  /// In the order in which they are asked; one whose names another has as well comes before it. A new family is one line
+  /// In the order in which they are tried; one whose names another has as well comes before it. A new family is one line
   /// here and its file.
   fileprivate static let files: [(name: String, content: [UInt8])] = [
     ("bert.yaml", PackageResources.bert_yaml), ("distilbert.yaml", PackageResources.distilbert_yaml),

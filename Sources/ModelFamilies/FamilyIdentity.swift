@@ -7,7 +7,7 @@ package struct FamilyIdentity: Sendable {
   package let modelTypes: [String]
   /// The names of its classes, as `BertForMaskedLM`.
   package let architectures: [String]
-  /// What tells its checkpoints from those of families with the same names, or names it where no dialect fits.
+  /// What distinguishes its checkpoints from those of families with the same names, or names it where no dialect fits.
   package let signatures: [FamilySignature]
   /// What checkpoints of another family rarely have: where nothing else decides, the model may be of either.
   package let possibleSignatures: [FamilySignature]
@@ -27,7 +27,7 @@ package struct FamilyIdentity: Sendable {
     return architectures.contains { beginning.hasPrefix(Self.beginning(ofClass: $0) ?? $0) }
   }
 
-  /// What a name of a class says of the family in the manner of `transformers`: `Bert` in `BertForMaskedLM`, `BertModel`
+  /// The family in the name of a class of `transformers`: `Bert` in `BertForMaskedLM`, `BertModel`
   /// and `TFBertModel`; `nil` for other names.
   package static func beginning(ofClass name: String) -> String? {
     var rest = name[...]

@@ -200,7 +200,7 @@ extension FamilyParser {
 }
 
 extension Dimension {
-  private static let largestFactor = 1 << 20
+  private static let maxFactor = 1 << 20
 
   /// A number, a symbol, NUMBER*SYMBOL or SYMBOL/SYMBOL, of the `symbols` that are known, some of them `renamed` first.
   package init(
@@ -224,7 +224,7 @@ extension Dimension {
     if let slash = text.firstIndex(of: "/") {
       self = .quotient(try symbol(text[..<slash]), by: try symbol(text[text.index(after: slash)...]))
     } else if let star = text.firstIndex(of: "*") {
-      guard let factor = Int(text[..<star]), (1...Self.largestFactor).contains(factor) else {
+      guard let factor = Int(text[..<star]), (1...Self.maxFactor).contains(factor) else {
         throw value.fail("a dimension that is no number, symbol or NUMBER*SYMBOL", found: text)
       }
       self = .symbol(try symbol(text[text.index(after: star)...]), times: factor)

@@ -27,7 +27,7 @@ package struct FamilySignature: Sendable {
   /// Values that the config must have.
   let config: [(key: String, value: JSON)]
 
-  /// Reads a list of signatures, any of which will do.
+  /// Reads a list of signatures, any of which is enough.
   package static func parseAll(_ value: YAMLValue) throws(FormatError) -> [FamilySignature] {
     var result: [FamilySignature] = []
     for item in try value.list("signatures") {
@@ -73,7 +73,7 @@ package struct FamilySignature: Sendable {
 
 /// The names of a checkpoint, as signatures are compared with them.
 package struct SignatureNames: Sendable {
-  /// With numbers made equal, a model of any depth has a few dozen names; what has more is no model that is known.
+  /// With numbers made equal, a model of any depth has a few dozen names; what has more is not a model that is known.
   private static let maxCount = 5000
 
   let entries: [(pattern: String, shape: [Int])]

@@ -21,7 +21,7 @@ package struct LayerNumber: Hashable, Sendable {
 
   package var template: Template { Template(prefix: prefix, suffix: suffix) }
 
-  /// Which runs of digits count as numbers of layers. All have at most four digits: years and hashes are no layers.
+  /// Which runs of digits count as numbers of layers. All have at most four digits: years and hashes are not layers.
   package enum Position: Sendable {
     /// Whole components of a name or the ends of components: `layer_3`, `3`, but not `v2beta`.
     case endOfComponent

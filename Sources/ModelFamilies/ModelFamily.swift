@@ -1,9 +1,9 @@
 import TensorIO
 
-/// What a family of models is, said once: its config, its tensors with their roles and shapes, how it computes, its heads.
+/// What a family of models is: its config, its tensors with their roles and shapes, how it computes, its heads.
 ///
-/// Mapping, encoder, exporters and summaries read this value. It is made of one YAML file a family (`Families/`);
-/// `docs/EXTENDING.md` specifies what such a file may say. It never changes, and is a class so that it is shared and not copied.
+/// Mapping, encoder, exporters and summaries read this value. It is made of one YAML file per family (`Families/`);
+/// `docs/EXTENDING.md` specifies the form of such a file. It never changes, and is a class so that it is shared and not copied.
 public final class ModelFamily: Sendable {
   package let identity: FamilyIdentity
   /// What the canonical names of the base model begin with, as in `bert.`; files of a bare model may lack it.
@@ -12,7 +12,7 @@ public final class ModelFamily: Sendable {
 
   /// The canonical config, in this order.
   package let configKeys: [ConfigKey]
-  /// Keys of a source's config that say nothing of the model, or that are written anew.
+  /// Keys of a source's config that do not describe the model, or that are written again.
   package let configKeysLeftOut: Set<String>
   /// Symbols of shapes that no key of the config gives, and what they can be: anything where the list is empty.
   package let sizes: [(name: String, choices: [Dimension])]
@@ -21,7 +21,7 @@ public final class ModelFamily: Sendable {
   package let groups: [TensorGroup]
   /// In forward order; those with `{layer}` that follow one another repeat together.
   package let tensors: [CanonicalTensor]
-  /// Indices into ``tensors``, in their order; several where a tensor may be kept under two names.
+  /// Indices into ``tensors``, in their order; several where a tensor may have an alias.
   private let tensorsByRole: [TensorRole: [Int]]
   private let parts: Set<ModelPart>
   private let keysBySetting: [ConfigSetting: Int]

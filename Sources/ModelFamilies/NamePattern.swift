@@ -1,32 +1,32 @@
-/// A tensor's name in a table, with `{layer}` where the number of its layer stands.
+/// A tensor's name in a table, with `{layer}` for the number of its layer.
 package struct NamePattern: Sendable, Equatable {
   package static let placeholder = "{layer}"
 
   package let text: String
-  /// What stands around each `{layer}`: one piece for a name without it.
-  private let pieces: [Substring]
+  /// The text around each `{layer}`: one part for a name without it.
+  private let parts: [Substring]
   /// The number that the first layer has in such names.
   private let firstLayer: Int
 
   package init(_ text: String, firstLayer: Int = 0) {
     self.text = text
     self.firstLayer = firstLayer
-    var pieces: [Substring] = []
+    var parts: [Substring] = []
     var rest = text[...]
-    while let place = rest.firstRange(ofBytes: Self.placeholder) {
-      pieces.append(rest[..<place.lowerBound])
-      rest = rest[place.upperBound...]
+    while let range = rest.firstRange(ofBytes: Self.placeholder) {
+      parts.append(rest[..<range.lowerBound])
+      rest = rest[range.upperBound...]
     }
-    self.pieces = pieces + [rest]
+    self.parts = parts + [rest]
   }
 
-  package var isPerLayer: Bool { pieces.count > 1 }
+  package var isPerLayer: Bool { parts.count > 1 }
   /// Whether the number of the layer is there more than once.
-  package var repeatsLayer: Bool { pieces.count > 2 }
+  package var repeatsLayer: Bool { parts.count > 2 }
 
   /// The name of that layer's tensor, the layers counted from 0.
   package func name(layer: Int?) -> String {
-    pieces.joined(separator: layer.map { String($0 + firstLayer) } ?? Self.placeholder)
+    parts.joined(separator: layer.map { String($0 + firstLayer) } ?? Self.placeholder)
   }
 
   /// The numbers in `name` that could be a layer's, each with the pattern that it leaves; `repeated` gives the patterns
@@ -49,7 +49,7 @@ package struct NamePattern: Sendable, Equatable {
     guard repeated else { return result }
     for layer in Set(layers.map(\.number)) {
       let equal = layers.filter { $0.number == layer }.map(\.range)
-      // Each choice of two of them or more: a bit says whether one is the layer's.
+      // Each choice of two of them or more: a bit shows whether one is the layer's.
       for choice in 1..<(1 << equal.count) where choice.nonzeroBitCount > 1 {
         result.append((pattern(equal.indices.filter { choice >> $0 & 1 == 1 }.map { equal[$0] }), layer))
       }
@@ -83,14 +83,14 @@ package struct NamePattern: Sendable, Equatable {
 }
 
 extension Substring {
-  /// Where `part` first stands, byte for byte: names are bytes to every format, and comparing characters costs far more.
+  /// Where `part` first occurs, byte for byte: names are bytes to every format, and comparing characters costs far more.
   package func firstRange(ofBytes part: String) -> Range<Index>? {
     guard let offset = firstOffset(ofBytes: part) else { return nil }
     let start = utf8.index(startIndex, offsetBy: offset)
     return start..<utf8.index(start, offsetBy: part.utf8.count)
   }
 
-  /// At which byte `part` first stands.
+  /// The byte at which `part` first occurs.
   private func firstOffset(ofBytes part: String) -> Int? {
     let (bytes, wanted) = (utf8.span, part.utf8.span)
     guard !wanted.isEmpty else { return 0 }

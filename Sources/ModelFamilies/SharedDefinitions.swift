@@ -1,6 +1,6 @@
 import TensorIO
 
-/// What several families share and `shared.yaml` says once: words, config keys, lists of tensors.
+/// What several families share, from `shared.yaml`: words, config keys, lists of tensors.
 package struct SharedDefinitions: Sendable {
   /// A word of the activation setting; `function` is `nil` where the encoder does not compute it.
   package struct ActivationWord: Sendable {
@@ -14,13 +14,26 @@ package struct SharedDefinitions: Sendable {
   let configKeys: [String: YAMLValue]
   /// Lists of names of config keys that families take together, by name.
   let configLists: [String: [String]]
-  /// Lists of config keys that say nothing of the model, by name.
+  /// Lists of config keys that do not describe the model, by name.
   let leftOutKeys: [String: [String]]
   /// Lists of tensors by name.
   let tensorLists: [String: YAMLValue]
   let activations: [ActivationWord]
+  private let activationNames: [ForeignProgram: [String: String]]
+  private let settingNames: [ForeignProgram: SettingNames]
 
   package static let activations = (try? builtIn())?.activations ?? []
+
+  /// The word of the activation setting for a function under the name that another program gives it; `nil` for a name that
+  /// does not show which function it is.
+  package static func activation(named name: String, in program: ForeignProgram) -> String? {
+    (try? builtIn())?.activationNames[program]?[name]
+  }
+
+  /// The names of settings where another program keeps them.
+  package static func settingNames(of program: ForeignProgram) -> SettingNames {
+    (try? builtIn())?.settingNames[program] ?? SettingNames()
+  }
 
   /// Those of the program itself, read once.
   static func builtIn() throws(FormatError) -> SharedDefinitions { try loaded.get() }
@@ -31,7 +44,11 @@ package struct SharedDefinitions: Sendable {
 
   init(_ root: YAMLValue) throws(FormatError) {
     let fields = try root.fields(
-      "the shared definitions", ["activations", "config_keys", "config_lists", "config_leaves_out", "tensor_lists"])
+      "the shared definitions",
+      [
+        "activations", "activation_names", "setting_names", "config_keys", "config_lists", "config_leaves_out",
+        "tensor_lists",
+      ])
     var activations: [ActivationWord] = []
     for (word, value) in try fields["activations"]?.map("activations") ?? [] {
       guard !value.isNull else {
@@ -42,6 +59,8 @@ package struct SharedDefinitions: Sendable {
     }
     self.activations = activations
     words = ["activations": activations.map(\.word)]
+    activationNames = try Self.activationNames(fields["activation_names"], of: activations)
+    settingNames = try Self.settingNames(fields["setting_names"])
     configKeys = Dictionary(
       try fields["config_keys"]?.map("config_keys").map { ($0.key, $0.value) } ?? [], uniquingKeysWith: { $1 })
     tensorLists = Dictionary(

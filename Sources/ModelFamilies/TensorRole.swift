@@ -1,6 +1,6 @@
 /// A part of a model that has weights of its own.
 ///
-/// Families call the same part by different names; encoder, exporters and summaries ask for the part. The raw value is
+/// Families call the same part by different names; encoder, exporters and summaries use the part. The raw value is
 /// how a family's YAML file writes it.
 public enum ModelPart: String, Sendable, CaseIterable {
   case wordEmbeddings = "embeddings.word"
@@ -22,7 +22,7 @@ public enum ModelPart: String, Sendable, CaseIterable {
   /// Query, key and value in one matrix, one after the other.
   case queryKeyValue = "layer.attention.query_key_value"
   case attentionOutput = "layer.attention.output"
-  /// Before attention or after its sum with the residual, as the computation says.
+  /// Before attention or after its sum with the residual, by the computation.
   case attentionNorm = "layer.attention.norm"
   case feedForwardInput = "layer.feed_forward.input"
   case feedForwardOutput = "layer.feed_forward.output"
@@ -91,7 +91,7 @@ public struct TensorRole: Hashable, Sendable, CustomStringConvertible {
 
   /// Reads `part.parameter`, with `[index]` or `{block}` between the two: `layer.feed_forward.input[1].weight`.
   ///
-  /// `nil` where it is no role.
+  /// `nil` where it is not a role.
   public init?(_ text: String) {
     guard let dot = text.lastIndex(of: "."),
       let parameter = Parameter(rawValue: String(text[text.index(after: dot)...]))

@@ -1,9 +1,9 @@
 import CLibYAML
 import TensorIO
 
-/// Makes values of the events that libyaml finds in a text: the one place that knows the library.
+/// Makes values of the events that libyaml finds in a text: the only code that uses the library.
 ///
-/// A scalar stays the text that it is, plain or quoted; what a number or a word means is for the table's parser to say.
+/// A scalar stays the text that it is, plain or quoted; the table's parser decides what a number or a word means.
 /// The text must outlive the reader.
 @safe final class YAMLReader {
   // Memory safety: the parser lives from `init` to `deinit`, and the text as long, which who calls `init` promises. What an
@@ -11,8 +11,8 @@ import TensorIO
   // texts with a NUL and gives a scalar's length.
 
   /// Values of a table, aliases counted each time: nested aliases multiply.
-  private static let largestCount = 200_000
-  private static let greatestDepth = 64
+  private static let maxCount = 200_000
+  private static let maxDepth = 64
   /// A tab, and what joins and parts letters in some scripts.
   private static let allowedScalars: Set<Unicode.Scalar> = ["\t", "\u{200C}", "\u{200D}"]
 
@@ -55,8 +55,8 @@ import TensorIO
   // MARK: Values
 
   private func value(from event: Event, depth: Int) throws(FormatError) -> YAMLValue {
-    guard depth < Self.greatestDepth else {
-      throw error(event.line, "the table is nested more than \(Self.greatestDepth) levels deep")
+    guard depth < Self.maxDepth else {
+      throw error(event.line, "the table is nested more than \(Self.maxDepth) levels deep")
     }
     let before = count
     try add(1)
@@ -64,14 +64,14 @@ import TensorIO
     switch event.kind {
     case .scalar(let text, let isPlain):
       guard Self.isSeen(text) else {
-        throw error(event.line, "a text with a control character or one that is not seen: '\(printable(text))'")
+        throw error(event.line, "a text with a control character or an invisible one: '\(printable(text))'")
       }
       content = .scalar(text, isPlain: isPlain)
     case .sequenceStart: content = .list(try items(depth: depth + 1))
     case .mappingStart: content = .map(try members(depth: depth + 1))
     case .alias(let name):
       guard let (value, size) = anchors[name] else {
-        throw error(event.line, "the alias '\(name)' stands before its anchor, or has none")
+        throw error(event.line, "the alias '\(name)' precedes its anchor, or has none")
       }
       try add(size - 1)
       return value
@@ -114,8 +114,8 @@ import TensorIO
 
   private func add(_ more: Int) throws(FormatError) {
     count += more
-    guard count < Self.largestCount else {
-      throw FormatError(.limit, "the table has more than \(grouped(Self.largestCount)) values", file: file)
+    guard count < Self.maxCount else {
+      throw FormatError(.limit, "the table has more than \(grouped(Self.maxCount)) values", file: file)
     }
   }
 
@@ -177,7 +177,7 @@ import TensorIO
     FormatError(.table, "line \(line): \(problem)", file: file)
   }
 
-  /// What libyaml says, and the line that it says it of.
+  /// The message of libyaml, with the line that it is about.
   private func problem() -> FormatError {
     let parser = unsafe self.parser.pointee
     let what = unsafe parser.problem.map { unsafe String(cString: $0) } ?? "no memory to read it"
@@ -191,8 +191,8 @@ import TensorIO
     }
     let lines = unsafe text.split(separator: UInt8(ascii: "\n"), maxSplits: line + 1, omittingEmptySubsequences: false)
     let found = unsafe line < lines.count ? String(decoding: lines[line], as: UTF8.self).prefix(100) : ""
-    let place = unsafe "column \(parser.problem_mark.column + 1) of '\(found)'"
-    return FormatError(.table, "line \(line + 1): \(problem)", file: file, found: place)
+    let location = unsafe "column \(parser.problem_mark.column + 1) of '\(found)'"
+    return FormatError(.table, "line \(line + 1): \(problem)", file: file, found: location)
   }
 }
 

@@ -28,7 +28,7 @@ package struct YAMLValue: Sendable {
     }
   }
 
-  /// An error at this place of the table.
+  /// An error at this line of the table.
   package func fail(_ problem: String, found: String? = nil, expected: String? = nil, advice: FormatError.Advice? = nil)
     -> FormatError
   {
@@ -43,7 +43,7 @@ package struct YAMLValue: Sendable {
     return members
   }
 
-  /// The members of a mapping by key, of which only `keys` are allowed: a misspelt key is never skipped.
+  /// The members of a mapping by key, of which only `keys` are allowed: a misspelled key is never skipped.
   package func fields(_ what: String, _ keys: [String]) throws(FormatError) -> [String: YAMLValue] {
     var result: [String: YAMLValue] = [:]
     for (key, value) in try map(what) {

@@ -26,7 +26,7 @@ public struct NativeModel: Sendable {
     public let bytes: Bytes
   }
 
-  /// Where the tensors come from, as the conversion wrote it; `nil` where the file does not say.
+  /// Where the tensors come from, as the conversion wrote it; `nil` where the file does not record it.
   public var source: JSON? { header.value(NativeKey.source).flatMap { try? JSON.parse($0, file: path) } }
 
   public var tensorNames: [String] { header.entries.map(\.name) }
@@ -107,14 +107,14 @@ public struct NativeModel: Sendable {
     for (index, entry) in header.entries.enumerated() {
       let bytes = data(ofTensorAt: index)
       var (crc, values) = (CRC32C(), NonFiniteValues())
-      // Both while a piece is in the cache.
+      // Both while a chunk is in the cache.
       var offset = 0
-      while let piece = bytes.slice(offset, min(Self.pieceSize, bytes.count - offset)), piece.count > 0 {
-        piece.withSpan { span in
+      while let chunk = bytes.slice(offset, min(Self.chunkSize, bytes.count - offset)), chunk.count > 0 {
+        chunk.withSpan { span in
           crc.update(span)
           values.add(span, entry.elementType)
         }
-        offset += piece.count
+        offset += chunk.count
       }
       try bytes.checkIntact()
       try check(crc.value, ofTensorAt: index)
@@ -125,5 +125,5 @@ public struct NativeModel: Sendable {
     return result
   }
 
-  private static let pieceSize = 256 << 10
+  private static let chunkSize = 256 << 10
 }

@@ -11,7 +11,7 @@ struct CheckpointChecks {
 
   private let inspection: CheckpointInspection
   private let readings: [TensorReading]
-  /// Tensors whose values were to be read, and are no plain numbers.
+  /// Tensors whose values were to be read, and are not plain numbers.
   private let unreadCount: Int
   /// After a number of tensors, where not all are shown.
   private let scope: String
@@ -40,7 +40,7 @@ struct CheckpointChecks {
     if let count = imports[.unknown] {
       return (.note, "The pickle imports \(counted(count, "unknown name")). Nothing was run.")
     }
-    if let items = code[.unknown] { return (.note, sentence(items, "no list knows as harmless")) }
+    if let items = code[.unknown] { return (.note, sentence(items, "is not on the list of harmless names")) }
     if !source.code.isEmpty { return (.good, "Contains code of harmless operators alone. Nothing was run.") }
     if source.imports.isEmpty { return (.good, "Contains no executable code.") }
     return (.good, "The pickle imports \(counted(source.imports.count, "name")), all known and harmless.")

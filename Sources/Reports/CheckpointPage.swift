@@ -46,7 +46,7 @@ package struct CheckpointPage {
     return page.bytes
   }
 
-  /// The parts that a table knows, those that are there.
+  /// The parts that a table knows and that are present.
   private var knownParts: (paths: [String], ofLeaf: [Int?])? {
     let present = Set(tensors.compactMap(\.part))
     guard !present.isEmpty else { return nil }
@@ -122,7 +122,7 @@ package struct CheckpointPage {
 
   // MARK: Tensors
 
-  /// The record of a tensor, with where it hangs in the tree (`node`, `label`), the part that colors it (`group`), its
+  /// The record of a tensor, with its node in the tree (`node`, `label`), the part that colors it (`group`), its
   /// statistics and its histogram.
   private func row(_ tensor: TensorRecord, _ leaf: NameTree.Leaf, group: Int?) -> JSON {
     var row = tensor.json

@@ -79,7 +79,7 @@ struct Page {
     }
   }
 
-  /// JSON that may stand in a script element: these characters occur in strings alone, where an escape means the same.
+  /// JSON that is safe in a script element: these characters occur in strings alone, where an escape means the same.
   static func escaped(_ json: String) -> String {
     guard json.utf8.contains(where: { $0 == 0x3C || $0 == 0x3E || $0 == 0x26 || $0 == 0xE2 }) else { return json }
     var result = ""
@@ -93,7 +93,7 @@ struct Page {
     return result
   }
 
-  /// Text that may stand in an element or in a quoted attribute.
+  /// Text that is safe in an element or in a quoted attribute.
   static func markup(_ text: String) -> String {
     var result = ""
     for scalar in printable(text).unicodeScalars {

@@ -79,12 +79,12 @@ package struct VerificationPage {
       "counts": .ints(output.differences.counts), "equal": .int(output.differences.zeros),
       "odd": .int(output.differences.odd),
       "worst": .array(
-        output.worstPositions.map { place in
+        output.worstPositions.map { worst in
           .object([
-            "row": .int(place.row), "column": place.column.map { .int($0) } ?? .null,
-            "index": place.index.map { .int($0) } ?? .null, "value": .string("\(place.value)"),
-            "reference": .string("\(place.reference)"),
-            "error": .double((Double(place.value) - Double(place.reference)).magnitude),
+            "row": .int(worst.row), "column": worst.column.map { .int($0) } ?? .null,
+            "index": worst.index.map { .int($0) } ?? .null, "value": .string("\(worst.value)"),
+            "reference": .string("\(worst.reference)"),
+            "error": .double((Double(worst.value) - Double(worst.reference)).magnitude),
           ])
         }),
     ])

@@ -69,7 +69,7 @@ final class ByteStorage: @unchecked Sendable {
     }
     let isLarge = count >= Self.largeSize
     guard let memory = unsafe isLarge ? Self.mapBuffer(count) : calloc(1, count) else {
-      throw FormatError(.system, "not enough memory", file: file, found: "\(count) bytes asked for")
+      throw FormatError(.system, "not enough memory", file: file, found: "\(count) bytes requested")
     }
     let buffer = unsafe UnsafeMutableRawBufferPointer(start: memory, count: count)
     var span = unsafe buffer.mutableBytes
@@ -266,7 +266,7 @@ public struct Bytes: Sendable {
 }
 
 // Memory safety: each function of these two extensions checks its offsets against the span's length before it reads or
-// writes. Every bit pattern is an integer, and no load asks for alignment.
+// writes. Every bit pattern is an integer, and no load needs alignment.
 
 extension RawSpan {
   /// The byte at `offset`; a wrong offset stops the program.

@@ -45,7 +45,7 @@ public struct ContainedCode: Sendable, Equatable, Hashable {
   /// The operator, function, layer or class, as the file spells it.
   public var name: String
   public var verdict: CodeVerdict
-  /// What it does or where it is, in a clause; `nil` where the name says it all.
+  /// What it does or where it is, in a clause; `nil` where the name is enough.
   public var detail: String?
 
   public init(_ kind: Kind, name: String, verdict: CodeVerdict, detail: String? = nil) {
@@ -74,6 +74,6 @@ public struct ContainedCode: Sendable, Equatable, Hashable {
     return verdict == .dangerous
       ? "\(kind.title) uses \(names), which can run code or touch files, processes or the network when another "
         + "program runs it; nothing of it is run here"
-      : "\(kind.title) uses \(names), which no list knows as harmless; nothing of it is run here"
+      : "\(kind.title) uses \(names), not on the list of harmless names; nothing of it is run here"
   }
 }

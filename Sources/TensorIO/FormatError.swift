@@ -45,7 +45,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     case giveCheckpointWithConfig
     /// Give a mapping table.
     case giveTable
-    /// Say of which of these families the model is.
+    /// Name the family of the model, one of these.
     case chooseFamily([String])
     /// Give the adapter that was merged.
     case giveAdapter
@@ -53,7 +53,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
     case giveBaseModel
     /// Convert the checkpoint to a native file first.
     case convertFirst
-    /// The checkpoint is of another format than was asked for: `kind` is its group of formats, `title` what people call it.
+    /// The checkpoint is of another format than the requested one: `kind` is its group of formats, `title` what people call it.
     case openAs(kind: String, title: String)
     /// Allow unexpected tensors whose names match this glob to be left out.
     case allowUnexpected(String)

@@ -9,7 +9,7 @@ public struct Glob: Sendable, Equatable {
   public let pattern: String
   private let alternatives: [Alternative]
   private let sets: [ScalarSet]
-  /// For each byte, whether a name that matches can end with it: most names are told from most patterns by that.
+  /// For each byte, whether a name that matches can end with it: that alone excludes most names for most patterns.
   private let canEndWith: ByteSet
 
   /// A pattern without braces.
@@ -159,7 +159,7 @@ private struct ByteSet: Equatable, Sendable {
   mutating func formUnion(_ other: ByteSet) { words |= other.words }
 }
 
-/// What stands between brackets.
+/// The text between brackets.
 private struct ScalarSet: Equatable, Sendable {
   var ranges: [ClosedRange<UInt32>] = []
   var negated = false
@@ -257,7 +257,7 @@ extension Glob {
     return results
   }
 
-  /// For each position of a pattern, how many commas stand before it.
+  /// For each position of a pattern, how many commas precede it.
   private static func countsOfCommas(_ pattern: [Unicode.Scalar]) -> [Int] {
     var count = 0
     return pattern.map { scalar in

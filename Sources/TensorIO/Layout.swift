@@ -2,8 +2,8 @@ import CTensorIO
 
 /// Transposes and byte swaps, in cache blocks.
 public enum Layout {
-  // Memory safety: the preconditions hold the spans' lengths against the shapes, in arithmetic that traps, before an address
-  // is made of them. The target is borrowed for writing, so no source overlaps it; the C functions ask for no alignment.
+  // Memory safety: the preconditions check the spans' lengths against the shapes, in arithmetic that traps, before an address
+  // is made of them. The target is borrowed for writing, so no source overlaps it; the C functions need no alignment.
 
   /// Writes the transpose of the row-major `rows` × `columns` matrix in `source` to `target`.
   public static func transpose(

@@ -1,4 +1,4 @@
-/// A value that is made when it is first asked for, once for all threads.
+/// A value that is made at its first use, once for all threads.
 package final class Lazy<Value: Sendable>: Sendable {
   private enum State {
     case pending(@Sendable () -> Value)
@@ -55,7 +55,7 @@ package struct LazyGlob: Sendable, Equatable {
   package static func == (a: LazyGlob, b: LazyGlob) -> Bool { a.pattern == b.pattern }
 }
 
-/// A value that is there, or is made when it is first asked for. Reading one that is there takes no lock.
+/// A value that is there, or is made at its first use. Reading one that is there takes no lock.
 @frozen package enum Deferred<Value: Sendable>: Sendable {
   case made(Value)
   case lazy(Lazy<Value>)

@@ -44,7 +44,7 @@ package enum Memory {
     }
     throw FormatError(
       .system, "there is not enough memory for \(purpose)",
-      found: bytes.map { "\(humanBytes(UInt64($0))) asked for" } ?? "more asked for than can be counted",
+      found: bytes.map { "\(humanBytes(UInt64($0))) requested" } ?? "more requested than can be counted",
       advice: advice)
   }
 }

@@ -28,7 +28,7 @@ public struct WholeNumber: Sendable, Hashable, Comparable, CustomStringConvertib
 }
 
 extension ElementType {
-  /// Reads the whole number stored little-endian at a byte offset, exactly; `nil` for types that are no plain integers.
+  /// Reads the whole number stored little-endian at a byte offset, exactly; `nil` for types that are not plain integers.
   package var wholeDecoder: ((RawSpan, Int) -> WholeNumber)? {
     switch self {
     case .i64: { WholeNumber($0.littleEndian(Int64.self, at: $1)) }

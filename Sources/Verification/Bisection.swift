@@ -95,7 +95,7 @@ struct Bisection {
     let size = alone.maxAbsError.isNaN ? "not finite" : significant(alone.maxAbsError)
     let found = "the error starts in \(subject), off by \(size) on the reference's \(previous.name)"
     guard encoder.precision == .f32 else {
-      return "\(found). Verify in f32: \(encoder.precision.rawValue) rounds, and may be all that is wrong"
+      return "\(found). Verify in f32: rounding to \(encoder.precision.rawValue) may be the only cause"
     }
     return "\(found). Check \(plural ? "their" : "its") weights\(wrongNorm(layers, expected, values))\(settings)"
   }

@@ -57,7 +57,7 @@ public struct OutputComparison: Sendable {
     let errorColumns = isOfTokens ? columns : 1
     var tally = Tally(units: rows * errorColumns)
     if shape.count == 3 {
-      // A vector a token.
+      // One vector per token.
       let size = shape[2]
       for token in 0..<(rows * columns) where input.isAttended(token) {
         tally.begin()

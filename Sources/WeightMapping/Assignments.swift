@@ -9,7 +9,7 @@ struct MatchedSource {
   let tensors: [TensorInfo]
   /// The names that were looked up, one for each tensor.
   let names: [String]
-  /// What the user is to know of the names.
+  /// Notes on the names, for the user.
   let notes: [MappingNote]
   /// The tensors that others replace, with the reason.
   let replaced: [Int: MappingReport.Dropped]
@@ -39,7 +39,7 @@ struct Assignment {
 
 /// Which canonical tensors a source has, each with what it is made of.
 struct Assignments {
-  /// A second name of a tensor, which must hold the bytes of the first to be left out.
+  /// An alias of a tensor, which must hold the bytes of the first to be left out.
   struct Copy {
     let source: Int
     let of: TargetKey
@@ -72,7 +72,7 @@ struct Assignments {
   /// Every canonical tensor of the layers found, in forward order.
   var keys: [TargetKey] { table.expanded(layers: layers) }
 
-  /// The groups of which a tensor is there.
+  /// The groups of which a tensor is present.
   var presentGroups: Set<Int> {
     var groups = Set(byTarget.keys.map { table.tensors[$0.tensor].group })
     for entry in incomplete {
@@ -99,7 +99,7 @@ func assignments(of source: MatchedSource) -> Assignments {
   var result = Assignments(source, layers: layers)
   let rules = source.dialect.rules
   let found = sourcesByRule(source)
-  // A tensor's own name goes before its aliases.
+  // A tensor's own name takes precedence over its aliases.
   let isAlias = { (entry: RuleSources) in rules[entry.rule].operation == .alias }
   for entry in found.filter({ !isAlias($0) }) + found.filter(isAlias) {
     let sources = entry.sources.compactMap(\.self)

@@ -7,7 +7,7 @@ struct CanonicalConfig {
   fileprivate(set) var dimensions: Dimensions
   fileprivate(set) var notes: [MappingNote]
   fileprivate(set) var conflicts: [MappingConflict]
-  /// Symbols whose size is none that the table allows, and what it allows.
+  /// Symbols whose size the table does not allow, and what it allows.
   fileprivate(set) var impossibleSizes: [String: String]
 }
 
@@ -28,7 +28,7 @@ func canonicalConfig(of assignments: Assignments, source: SourceConfig) -> Canon
     impossibleSizes: builder.impossibleSizes)
 }
 
-/// A canonical config in the making. Its parts are in `ConfigSizes.swift`, `ConfigChoices.swift` and
+/// Builds a canonical config. Its parts are in `ConfigSizes.swift`, `ConfigChoices.swift` and
 /// `ConfigArchitecture.swift`.
 struct ConfigBuilder {
   let assignments: Assignments
@@ -62,11 +62,11 @@ struct ConfigBuilder {
     if let json = source.json, json.members == nil { conflict(.family, "\(source.name) is not a JSON object") }
     guard let type = source.modelType, !table.model.isOf(modelType: type) else { return }
     guard !source.isFamilyChosen else {
-      note(.familyChosen, "model_type of \(source.name) is '\(type)': read as \(table.description), as was asked for")
+      note(.familyChosen, "model_type of \(source.name) is '\(type)': read as \(table.description), as requested")
       return
     }
     conflict(
-      .family, "model_type of \(source.name) is '\(type)', but the tensors are named like \(table.description)'s")
+      .family, "model_type of \(source.name) is '\(type)', but the tensors have the names of \(table.description)")
   }
 
   mutating func add(_ key: ConfigKey) {
@@ -82,7 +82,7 @@ struct ConfigBuilder {
     }
   }
 
-  /// The config goes before what the checkpoint carries, since it may have been corrected; but two numbers of heads cannot
+  /// The config takes precedence over what the checkpoint carries, since it may have been corrected; but two numbers of heads cannot
   /// both be right, and the wrong one fits every shape. What a graph shows of a word that has two meanings settles it.
   private mutating func givenValue(of key: ConfigKey) -> SourceConfig.Value? {
     let owned = source.checkpointValue(of: key, in: assignments.dialect) ?? observedValue(of: key)
@@ -143,7 +143,7 @@ struct ConfigBuilder {
   /// Copies what else the source's config has, as it is.
   mutating func carryOver() {
     let known = Set(table.model.configKeys.flatMap { [$0.name] + $0.otherNames })
-      .union(table.model.configKeysLeftOut).union(["architectures", "model_type"] + Self.labelKeys)
+      .union(table.model.configKeysLeftOut).union(([.architectures, .modelType] + Self.labelKeys).map(\.rawValue))
     var members = config.members ?? []
     var indices: [String: Int] = [:]
     for (index, member) in members.enumerated() { indices[member.key] = index }

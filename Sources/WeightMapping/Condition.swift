@@ -5,7 +5,7 @@ import TensorIO
 struct Condition: Sendable, Equatable {
   let key: String
   let values: [String]
-  /// Whether a source without the value will do.
+  /// Whether a source without the value is allowed.
   let allowsAbsence: Bool
 
   func holds(_ source: SourceValues) -> Bool {
@@ -40,9 +40,9 @@ extension MappingTable {
     let list = Set(known).sorted { (Double($0) ?? 0, $0) < (Double($1) ?? 0, $1) }.joined(separator: ", ")
     guard let value = source.value(key) else {
       return
-        "\(key) is not among the values of the checkpoint, and how its tensors lie hangs on it: \(list) are known; "
-        + "a config that has the key tells it as well"
+        "\(key) is not among the values of the checkpoint, and the layout of its tensors depends on it: \(list) are known; "
+        + "a config with this key works too"
     }
-    return "\(key) is \(value), of which it is not known how the tensors lie: known are \(list)"
+    return "\(key) is \(value), for which the layout of the tensors is unknown; known are \(list)"
   }
 }

@@ -4,16 +4,16 @@ import TensorIO
 /// The class of the model, which its heads decide, and the names of the classes that a classifier distinguishes.
 extension ConfigBuilder {
   /// The keys that name the labels.
-  static let labelKeys = ["id2label", "label2id"]
+  static let labelKeys = [CommonConfigKey.labelNames, .labelNumbers]
   /// A config with more names than this would be larger than the model.
   private static let maxNamedLabels = 100_000
 
   /// Sets `architectures` and `model_type`.
   mutating func addArchitecture() -> String? {
     let architecture = chooseArchitecture()
-    config.set("architectures", .strings([architecture].compactMap(\.self)))
+    config.set(.architectures, .strings([architecture].compactMap(\.self)))
     let type = source.modelType.flatMap { table.model.isOf(modelType: $0) ? $0 : nil }
-    config.set("model_type", .string(type ?? table.model.modelType))
+    config.set(.modelType, .string(type ?? table.model.modelType))
     return architecture
   }
 
@@ -43,8 +43,8 @@ extension ConfigBuilder {
     for group in chosen.reads where !present.contains(group) {
       note(
         .missingPart(group: table.groups[group].name),
-        "the tensors make a \(chosen.name), but the file has no \(table.groups[group].name): what goes through it cannot be "
-          + "computed, and other programs make one up")
+        "the tensors make a \(chosen.name), but the file has no \(table.groups[group].name): outputs that need it cannot be "
+          + "computed, and other programs initialize one at random")
     }
     return chosen.name
   }
@@ -57,27 +57,28 @@ extension ConfigBuilder {
       copyLabels()
       return
     }
-    var given = source.json?["id2label"]?.members ?? namesOfIDs()
+    var given = source.json?[.labelNames]?.members ?? namesOfIDs()
     let stated = source.json?[labels.dimension]?.intValue
     if let names = given, names.count != count, stated == count, Self.areDefaultNames(names) {
       // transformers 2 wrote the names of two labels into configs of any number of them.
       note(
         .unnamedLabels,
-        "id2label of \(source.name) has only the \(names.count) default names, but \(labels.dimension) is \(count), as the head has"
+        "\(CommonConfigKey.labelNames.rawValue) of \(source.name) has only the \(names.count) default names, but \(labels.dimension) is \(count), as the head has"
       )
       given = nil
     }
     let wanted = given?.count ?? stated
     if let wanted, wanted != count {
       let witness = dimensions.witness[labels.dimension].map { assignments.tensors[$0] }
-      let key = given == nil ? labels.dimension : Self.labelKeys.first { source.json?[$0]?.members != nil } ?? ""
+      let key =
+        given == nil ? labels.dimension : Self.labelKeys.first { source.json?[$0]?.members != nil }?.rawValue ?? ""
       conflict(
         .labels,
         "\(key) of \(source.name) has \(wanted) labels, but the head has \(count)"
           + (witness.map { ": '\($0.name)' of shape \(shapeText($0.shape))" } ?? ""))
     } else if let given {
       copyLabels()
-      if source.json?["id2label"]?.members == nil { config.set("id2label", .object(given)) }
+      if source.json?[.labelNames]?.members == nil { config.set(.labelNames, .object(given)) }
     } else {
       nameLabels(count)
     }
@@ -85,7 +86,7 @@ extension ConfigBuilder {
 
   /// `id2label` of a config that has `label2id` alone; `nil` where its ids are not those of rows.
   private func namesOfIDs() -> [JSON.Member]? {
-    guard let ids = source.json?["label2id"]?.members, !ids.isEmpty else { return nil }
+    guard let ids = source.json?[.labelNumbers]?.members, !ids.isEmpty else { return nil }
     let names = ids.compactMap { label in label.value.intValue.map { (id: $0, name: label.key) } }.sorted {
       $0.id < $1.id
     }
@@ -109,8 +110,8 @@ extension ConfigBuilder {
       note(.unnamedLabels, "\(count) labels are too many to name: the config has none")
       return
     }
-    config.set("id2label", .object((0..<count).map { JSON.Member("\($0)", .string("LABEL_\($0)")) }))
-    config.set("label2id", .object((0..<count).map { JSON.Member("LABEL_\($0)", .int($0)) }))
+    config.set(.labelNames, .object((0..<count).map { JSON.Member("\($0)", .string("LABEL_\($0)")) }))
+    config.set(.labelNumbers, .object((0..<count).map { JSON.Member("LABEL_\($0)", .int($0)) }))
     note(
       .unnamedLabels,
       count == 1

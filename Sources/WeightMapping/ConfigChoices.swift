@@ -17,7 +17,7 @@ extension ConfigBuilder {
       note(
         .programDefault(key: key.name),
         "\(source.json == nil ? "no config gives \(key.name)" : "\(key.name) is not in \(source.name)"): "
-          + "\(value.stringValue ?? value.text()), as \(program) computes then")
+          + "using \(value.stringValue ?? value.text()), the default of \(program)")
     } else if let value = assignments.dialect.content.defaults[key.name] ?? key.defaultValue {
       config.set(key.name, value)
       noteVariation(key, value)

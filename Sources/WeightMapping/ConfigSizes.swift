@@ -48,7 +48,8 @@ extension ConfigBuilder {
     let wanted = positive(given, key)
     config.set(key.name, .int(layers.count))
     if let hole = layers.indices.first(where: { layers[$0] != $0 }) {
-      conflict(.layers, "the layers do not count up from 0: layer \(hole) is not there, but layer \(layers[hole]) is")
+      conflict(
+        .layers, "the layers do not count up from 0: layer \(hole) is missing, but layer \(layers[hole]) is present")
     } else if let wanted, wanted != layers.count {
       let range = layers.count == 1 ? "layer 0" : "0 to \(layers.count - 1)"
       let found = layers.isEmpty ? "none" : "\(layers.count) (\(range))"
@@ -76,7 +77,7 @@ extension ConfigBuilder {
     if let cut = assignments.tensor(cutBy: key.name) {
       conflict(
         .missingValue(key: key.name),
-        "no shape gives \(key.name), and \(source.absence): the rows of '\(cut.name)' lie by head, and cannot be separated without it"
+        "no shape gives \(key.name), and \(source.absence): the rows of '\(cut.name)' are ordered by head, and cannot be separated without it"
       )
       return
     }
@@ -112,7 +113,7 @@ extension ConfigBuilder {
         conflict(
           .parts(tensor: tensor.name),
           "'\(tensor.name)' of shape \(shapeText(tensor.shape)) holds \(names) together, and "
-            + "\(source.json == nil ? "no config was given" : "\(source.name) does not give them"): where to cut it is not known"
+            + "\(source.json == nil ? "no config was given" : "\(source.name) does not give them"): where to split it is unknown"
         )
         continue
       }

@@ -10,7 +10,7 @@ struct Convention: Sendable {
   enum ModuleKind: Sendable { case embeddings, norm, dense }
 
   let separator: String
-  /// What stands before a number in place of the separator.
+  /// What precedes a number in place of the separator.
   let numberSeparator: String
   /// The names of the parameters; an empty one is left out with its separator, so that the module's path is the name.
   let embeddingsWeight: String
@@ -20,7 +20,7 @@ struct Convention: Sendable {
   let denseBias: String
   /// Whether the weight of a dense layer is stored as `[in, out]`.
   let isTransposed: Bool
-  /// Whether it has the tensors that are tied to others as a rule.
+  /// Whether it has the tensors that are usually tied to others.
   let hasTiedTensors: Bool
   /// Parts of paths that it calls otherwise.
   let replacements: [Replacement]

@@ -1,7 +1,7 @@
 import ModelFamilies
 import TensorIO
 
-/// One way of naming and laying out the tensors of a family. The rules of a built-in one are parsed when they are first asked for.
+/// One way of naming and laying out the tensors of a family. The rules of a built-in one are parsed when they are first used.
 struct Dialect: Sendable {
   let names: DialectNames
   private let deferredContent: Deferred<DialectContent>

@@ -18,7 +18,7 @@ struct DialectMatch {
   /// How many names belong to the dialect once the ending of a copy (a moving average) is taken off.
   let copies: Int
 
-  /// Whether the source is of this family at all: one name alone is no evidence.
+  /// Whether the source is of this family at all: one name alone is not evidence.
   var isCredible: Bool { max(count, copies) >= 3 }
 }
 
@@ -36,10 +36,10 @@ struct Scope: Equatable, Hashable {
 }
 
 extension DialectNames {
-  /// The scopes that the anchors show, those of the first anchor that is there.
+  /// The scopes that the anchors show, those of the first anchor that is present.
   ///
   /// A model inside a model (`discriminator/bert/…` next to `generator/bert/…`) shows several: a few are tried. What a
-  /// drop rule matches (`adam/mu/bert/…`) is no model and shows none, except where it is the only one.
+  /// drop rule matches (`adam/mu/bert/…`) is not a model and shows none, except where it is the only one.
   func scopes(in names: NamesByEnding) -> [Scope] {
     let scopes = scopes(in: names, dropsModels: true)
     guard scopes.isEmpty, drops.haveModels else { return scopes }
@@ -95,7 +95,7 @@ extension DialectNames {
   }
 }
 
-/// Names with their last eight bytes as numbers, since every dialect asks for the names that end as its anchors do, and
+/// Names with their last eight bytes as numbers, since every dialect looks up the names that end as its anchors do, and
 /// a large checkpoint has a hundred thousand names.
 struct NamesByEnding {
   let names: [String]
@@ -139,7 +139,7 @@ struct DialectMatcher {
   }
 
   private let names: Names
-  /// The names as dialects have them that count the layers of Keras anew, by the words that they count.
+  /// The names as dialects have them that renumber the layers of Keras, by the renumbered words.
   private let renumbered: [[String]: Names]
   private let values: SourceValues
 
@@ -165,9 +165,9 @@ struct DialectMatcher {
 
   /// The dialect that most of the names belong to; the earlier one where several do alike, but one of `modelType`
   /// first: some families differ in nothing but the config.
-  /// Of dialects that differ in what they require next to the names, the one of which most is there. Some may still be
+  /// Of dialects that differ in the values that they require, the one of which most are present. Some may still be
   /// missing: ``MappingTable/conflicts(with:_:)`` reports it.
-  /// A variant is looked at only where a config asks for it, and then goes before what it stands for.
+  /// A variant is looked at only where a config names it, and then takes precedence over the dialect that it replaces.
   /// With `family` no other is looked at.
   func best(modelType: String?, architectures: [String] = [], family: String? = nil) -> DialectMatch? {
     var best: DialectMatch?

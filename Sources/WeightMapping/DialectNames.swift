@@ -9,7 +9,7 @@ struct DialectNames: Sendable {
   let drops: DropRules
   /// Where a source name leads.
   let rules: RuleNames
-  /// The dialect that it stands for where a config names one of the architectures.
+  /// The dialect that it replaces where a config names one of the architectures.
   let variant: (of: String, architectures: [String])?
   /// Values next to the tensors without which a source is not of the dialect.
   let conditions: [Condition]
@@ -19,7 +19,7 @@ struct DialectNames: Sendable {
   let firstLayer: Int
   /// Whether a name has the number of its layer more than once.
   let repeatsLayer: Bool
-  /// Words of names whose numbers count anew within what precedes them.
+  /// Words of names whose numbers restart within what precedes them.
   let renumbered: [String]
   /// Whether a source has all tensors of the model in one scope: what is next to it is not the model's.
   let isContained: Bool
@@ -133,7 +133,7 @@ struct HashedNames: Sendable {
 
 /// What names lead to, by the hashes of the names.
 ///
-/// What has the hash of a name is taken for it: 64 bits tell the few thousand names of all dialects from any that a file has by
+/// What has the hash of a name is taken for it: 64 bits distinguish the few thousand names of all dialects from any that a file has by
 /// accident, and who makes a name of the same hash could as well have taken the name itself.
 struct SortedHashes: Sendable {
   /// Rising.

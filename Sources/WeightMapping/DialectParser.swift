@@ -91,7 +91,7 @@ struct DialectParser {
   private func parseAnchors(_ value: YAMLValue?, at location: YAMLValue) throws(FormatError) -> [String] {
     let given = try value?.strings("anchors")
     for anchor in given ?? [] where !rules.takes(anchor) {
-      throw location.fail("the anchor '\(anchor)' is the name of no rule", advice: "An anchor is a whole source name.")
+      throw location.fail("no rule takes the anchor '\(anchor)'", advice: "An anchor is a whole source name.")
     }
     let parts: [ModelPart] = [.wordEmbeddings, .positionEmbeddings, .query, .queryKeyValue]
     let anchors = given ?? parts.compactMap { rules.name(of: TensorRole($0)) }
@@ -192,7 +192,7 @@ struct DialectParser {
     return shape
   }
 
-  /// Along an axis in one piece after the other, or by head.
+  /// Along an axis, one part after the other, or by head.
   private func split(_ fields: [String: YAMLValue], _ location: YAMLValue) throws(FormatError) -> RuleOperation {
     let axis = try fields["axis"]?.int("axis") ?? 0
     if try fields["transposed"]?.bool("transposed") == true {

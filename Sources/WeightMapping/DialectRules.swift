@@ -1,7 +1,7 @@
 import ModelFamilies
 import TensorIO
 
-/// The rules of a dialect in the making: no two may take one name or make one tensor.
+/// Collects the rules of a dialect: no two may take one name or make one tensor.
 struct DialectRules {
   let dialect: String
   let model: ModelFamily
@@ -85,7 +85,7 @@ struct DialectRules {
         }
       }
       if case .splitHeads = operation, Set(targets.map { tensors[$0].shape[axis].text([:]) }).count > 1 {
-        throw location.fail("targets whose rows lie by head must be of one size")
+        throw location.fail("targets whose rows are ordered by head must be of one size")
       }
     case .zerosBefore, .zeros:
       guard Set(ranks) == [2] else { throw location.fail("only a matrix has rows") }
@@ -118,12 +118,12 @@ struct DialectRules {
           "both '\(literal)' and '\(other.pattern)' take '\(literal)': the dialect '\(dialect)' is ambiguous")
       }
     }
-    // Where the root is absent, a name stands for itself and for the name with the root.
+    // Where the root is absent, a name means itself and the name with the root.
     guard !root.isEmpty else { return }
     for known in (literals.keys.sorted() + patterns.keys.sorted()) {
       guard literals[root + known] == nil, patterns[root + known] == nil else {
         throw location.fail(
-          "'\(known)' and '\(root + known)' cannot be told apart: the dialect '\(dialect)' is ambiguous")
+          "'\(known)' and '\(root + known)' cannot be distinguished: the dialect '\(dialect)' is ambiguous")
       }
     }
   }

@@ -1,7 +1,7 @@
 import ModelFamilies
 import TensorIO
 
-/// The sizes that the symbols of a table's shapes stand for, as most of the weights have them.
+/// The sizes of the symbols of a table's shapes, as most of the weights have them.
 struct Dimensions {
   private(set) var values: [String: Int] = [:]
   /// A tensor of the source that has the size.

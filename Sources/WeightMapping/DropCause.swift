@@ -9,11 +9,11 @@ public enum DropCause: Sendable, Equatable {
   case stepCount
   /// The loss scale of mixed-precision training, and its counters.
   case lossScale
-  /// The moving average of a weight that is there itself.
+  /// The moving average of a weight that is itself present.
   case movingAverage
   /// Any other record of the training: schedules, scores, states of random number generators, the program's own index.
   case training
-  /// Values that the program computes anew: positions, masks.
+  /// Values that the program recomputes: positions, masks.
   case buffer
   /// A second form of values that are kept.
   case derived
@@ -26,7 +26,7 @@ public enum DropCause: Sendable, Equatable {
 
   /// The same values as the tensor of this name, to which it is tied.
   case tied(to: String)
-  /// A second name of the tensor of this name, with the same values.
+  /// An alias of the tensor of this name, with the same values.
   case alias(of: String)
   /// A module of sentence-transformers, in an output that holds the model alone.
   case sentenceModule
@@ -35,23 +35,23 @@ public enum DropCause: Sendable, Equatable {
 }
 
 extension DropCause {
-  /// What the rule of a table can give as its cause, by the word for it.
+  /// The causes that a rule of a table can give, by their words.
   private static let words: [(word: String, cause: DropCause)] = [
     ("optimizer", .optimizer), ("step_count", .stepCount), ("loss_scale", .lossScale),
     ("moving_average", .movingAverage), ("training", .training), ("buffer", .buffer), ("derived", .derived),
     ("other_model", .otherModel), ("no_tensor", .noTensor),
   ]
 
-  /// What a table's author calls it; `nil` for a cause that no rule gives.
+  /// The word for it in a table; `nil` for a cause that no rule gives.
   var word: String? { Self.words.first { $0.cause == self }?.word }
 
-  /// `nil` for a word that is none.
+  /// `nil` for a word that is not a cause.
   init?(word: String) {
     guard let entry = Self.words.first(where: { $0.word == word }) else { return nil }
     self = entry.cause
   }
 
-  /// The cause that a table's author calls `word`.
+  /// The cause for the word of a table.
   init(_ word: String, at value: YAMLValue) throws(FormatError) {
     guard let cause = DropCause(word: word) else {
       throw value.fail("unknown cause '\(word)'", expected: Self.words.map(\.word).joined(separator: ", "))

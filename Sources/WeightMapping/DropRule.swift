@@ -6,7 +6,7 @@ struct DropRule: Sendable, Equatable {
   let reason: String
   let cause: DropCause
   /// The rule holds only when the name without this ending is there too.
-  let beside: String?
+  let copyEnding: String?
   /// What the report adds where it is not.
   let hint: String?
   /// Whether the names that it matches can be a whole model, which is converted where the source has no other.
@@ -14,10 +14,10 @@ struct DropRule: Sendable, Equatable {
   /// Most rules are of dialects that are not the source's.
   private let glob: LazyGlob
 
-  init(pattern: String, reason: String, cause: DropCause, beside: String?, hint: String?, isModel: Bool) {
+  init(pattern: String, reason: String, cause: DropCause, copyEnding: String?, hint: String?, isModel: Bool) {
     self.reason = reason
     self.cause = cause
-    self.beside = beside
+    self.copyEnding = copyEnding
     self.hint = hint
     self.isModel = isModel
     glob = LazyGlob(pattern)
@@ -38,12 +38,12 @@ struct DropRules: Sendable {
   init(_ rules: [DropRule]) {
     all = rules
     haveModels = rules.contains(where: \.isModel)
-    endingsOfCopies = rules.compactMap(\.beside)
+    endingsOfCopies = rules.compactMap(\.copyEnding)
   }
 
   /// Whether a rule that holds whatever else is there matches the name.
   func matches(_ name: String, includingModels: Bool) -> Bool {
-    all.contains { $0.beside == nil && (includingModels || !$0.isModel) && $0.matches(name) }
+    all.contains { $0.copyEnding == nil && (includingModels || !$0.isModel) && $0.matches(name) }
   }
 }
 
@@ -123,7 +123,7 @@ extension DropRule {
     if let word = fields["cause"] { own = try DropCause(try word.string("cause"), at: word) }
     self.init(
       pattern: try glob.string("glob"), reason: try reason.string("reason"), cause: cause ?? own ?? .unstated,
-      beside: try fields["beside"]?.string("beside"), hint: try fields["hint"]?.string("hint"),
+      copyEnding: try fields["beside"]?.string("beside"), hint: try fields["hint"]?.string("hint"),
       isModel: try fields["is_model"]?.bool("is_model") ?? false)
   }
 }

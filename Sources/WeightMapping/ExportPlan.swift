@@ -36,7 +36,7 @@ extension Mapper {
 }
 
 extension Dialect {
-  /// The config of a model in the words of the dialect's program, and what the user is to know of it.
+  /// The config of a model in the words of the dialect's program, and the notes for the user.
   ///
   /// Throws where the program has no word for a setting: it would compute something else.
   fileprivate func config(
@@ -92,9 +92,9 @@ extension Dialect {
 }
 
 extension MappingTable {
-  /// The dialect of that name, or the variant of it that the config's architecture asks for.
+  /// The dialect of that name, or the variant of it for the config's architecture.
   fileprivate func dialectForExport(named name: String, config: JSON, file: String) throws(FormatError) -> Dialect {
-    let architectures = config["architectures"]?.elements?.compactMap(\.stringValue) ?? []
+    let architectures = config[.architectures]?.elements?.compactMap(\.stringValue) ?? []
     let variant = dialects.first { $0.names.variant?.of == name && $0.names.isOpen(to: architectures) }
     guard let dialect = variant ?? dialects.first(where: { $0.name == name }) else {
       throw FormatError(
@@ -122,7 +122,7 @@ extension MappingTable {
   }
 }
 
-/// The plan of an export in the making.
+/// Builds the plan of an export.
 private struct ExportBuilder {
   let table: MappingTable
   let dialect: Dialect

@@ -2,10 +2,9 @@ import ModelFamilies
 import TensorIO
 
 /// The settings that a config of Keras shows: the `model_config` of a whole model in HDF5 or `.keras`, and the `config.json` of
-/// KerasHub. Each layer is `{"class_name": …, "config": {…}}`; the keys are those of keras-bert, bert4keras, bert-for-tf2,
-/// TF Garden, KerasHub and Keras' own layers.
+/// KerasHub. Each layer is `{"class_name": …, "config": {…}}`.
 ///
-/// A value counts only where all layers that have it agree, and an activation only where its name says which function it is.
+/// A value counts only where all layers that have it agree, and an activation only where its name shows which function it is.
 struct KerasSettings {
   private var heads: Set<Int> = []
   private var widths: Set<Int> = []
@@ -51,13 +50,7 @@ struct KerasSettings {
 
   /// Parts of the names of classes that have heads or an activation inside.
   private static let blocks = ["Attention", "Transformer", "Encoder", "Backbone", "BERT", "Bert", "FeedForward"]
-  private static let headKeys = ["num_heads", "num_attention_heads", "head_num", "n_heads", "n_head", "heads"]
-  private static let sizeKeys = ["head_size", "key_dim", "size_per_head"]
-  private static let layerKeys = ["num_layers", "num_hidden_layers"]
-  private static let epsilonKeys = ["layer_norm_epsilon", "layer_norm_eps", "norm_epsilon"]
-  private static let activationKeys = [
-    "activation", "inner_activation", "intermediate_activation", "feedforward_activation", "hidden_act",
-  ]
+  private static let names = SharedDefinitions.settingNames(of: .keras)
 
   private mutating func visit(_ json: JSON) {
     if let elements = json.elements {
@@ -71,23 +64,29 @@ struct KerasSettings {
   }
 
   private mutating func add(_ type: String, _ config: JSON) {
-    if type.contains("LayerNorm"), let epsilon = config["epsilon"] { epsilons.insert(epsilon.doubleValue) }
+    if type.contains("LayerNorm") { addEpsilons(Self.names.normEpsilon, config) }
     guard Self.blocks.contains(where: type.contains) else { return }
-    for key in Self.headKeys {
+    for key in Self.names[.headCount] {
       guard let count = config[key]?.intValue else { continue }
       heads.insert(count)
-      for size in Self.sizeKeys.compactMap({ config[$0]?.intValue }).prefix(1) {
+      for size in Self.names.headSize.compactMap({ config[$0]?.intValue }).prefix(1) {
         let (width, overflow) = count.multipliedReportingOverflow(by: size)
         if !overflow { widths.insert(width) }
       }
     }
-    for key in Self.epsilonKeys { if let epsilon = config[key] { epsilons.insert(epsilon.doubleValue) } }
+    addEpsilons(Self.names[.layerNormEpsilon], config)
     // Attention has an activation too, of the projections.
     guard !type.contains("Attention") else { return }
     if type.contains("Backbone") || type.contains("BertEncoder") {
-      for key in Self.layerKeys { if let count = config[key]?.intValue { layers.insert(count) } }
+      for key in Self.names[.layerCount] { if let count = config[key]?.intValue { layers.insert(count) } }
     }
-    for key in Self.activationKeys { if let value = config[key], value != .null { activations.insert(word(value)) } }
+    for key in Self.names[.activation] {
+      if let value = config[key], value != .null { activations.insert(word(value)) }
+    }
+  }
+
+  private mutating func addEpsilons(_ keys: [String], _ config: JSON) {
+    for key in keys { if let epsilon = config[key] { epsilons.insert(epsilon.doubleValue) } }
   }
 
   /// What an activation is: a word, a function of Keras 3 by its name, or a list of one.
@@ -97,13 +96,10 @@ struct KerasSettings {
       return nil
     }
     let plain = name.split(separator: ">").last.map(String.init) ?? name
-    if let known = Self.functions[plain] { return Word(text: known, isOfDialect: false) }
+    if let known = SharedDefinitions.activation(named: plain, in: .keras) {
+      return Word(text: known, isOfDialect: false)
+    }
     guard SharedDefinitions.activations.contains(where: { $0.word == plain }) else { return nil }
     return Word(text: plain, isOfDialect: true)
   }
-
-  /// Names that say which gelu it is: of KerasHub and of bert4keras.
-  private static let functions = [
-    "gelu_approximate": "gelu_new", "approximate_gelu": "gelu_new", "gelu_tanh": "gelu_new", "gelu_erf": "gelu",
-  ]
 }

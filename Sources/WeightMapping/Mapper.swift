@@ -26,7 +26,7 @@ public struct Mapper: Sendable {
     recognizer = Recognizer(tables: tables, isFamilyChosen: isFamilyChosen)
   }
 
-  /// The same for models of one family alone, whatever their config says.
+  /// The same for models of one family alone, whatever their config gives.
   ///
   /// - Throws: `FormatError` of kind `input` where no table is of that family
   public func restricted(to family: String) throws(FormatError) -> Mapper {
@@ -92,9 +92,9 @@ public struct Mapper: Sendable {
   /// The way to convert these tensors, with `metadata` next to them and settings that something else shows.
   ///
   /// Throws `FormatError` with every reason against it: tensors that no rule knows, that are missing or of a wrong
-  /// shape, and a config that contradicts them. With `allowsMissing` missing tensors are no reason; the report lists
+  /// shape, and a config that contradicts them. With `allowsMissing` missing tensors are not a reason; the report lists
   /// them: such a plan is for looking, not for converting. With `takesAverages` the moving averages of weights are taken
-  /// where both are there.
+  /// where both are present.
   public func plan(
     for tensors: [TensorInfo], metadata: [(key: String, value: String)] = [], observed: [ObservedSetting] = [],
     file: String, config: JSON?, configFile: String?, allowUnexpected: [String], allowsMissing: Bool = false,
@@ -152,7 +152,7 @@ public struct Mapper: Sendable {
     return planDraft(of: source, config: config, conflicts: [foreign].compactMap(\.self), allowed: allowed)
   }
 
-  /// The names of the tied tensors whose group is there, each with what it is tied to.
+  /// The names of the tied tensors whose group is present, each with what it is tied to.
   private func tiedTargets(of table: MappingTable, in targets: [MappingPlan.Target]) -> [String: String] {
     let names = Set(targets.map(\.info.name))
     let present = Set(table.tensors.filter { names.contains($0.pattern.text) }.map(\.group))
@@ -181,7 +181,7 @@ public struct Mapper: Sendable {
   private func conflictWithOtherFamily(_ config: SourceConfig, table: MappingTable) -> MappingConflict? {
     if let name = config.foreignClass(tables.map(\.identity)) {
       return MappingConflict(
-        .family, "\(config.name) names the class \(name), but the tensors are named like \(table.description)'s")
+        .family, "\(config.name) names the class \(name), but the tensors have the names of \(table.description)")
     }
     guard let members = config.json?.members, !isFamilyChosen else { return nil }
     let keys = Set(members.map(\.key))
@@ -192,7 +192,7 @@ public struct Mapper: Sendable {
     guard let other, other.keys.count >= 3 else { return nil }
     return MappingConflict(
       .family,
-      "\(config.name) has the keys of \(other.table.description) (\(other.keys.sorted().joined(separator: ", "))) "
-        + "and none of \(table.description), which the tensors are named like")
+      "\(config.name) has the keys of \(other.table.description) (\(other.keys.sorted().joined(separator: ", "))), "
+        + "but the tensors have the names of \(table.description)")
   }
 }

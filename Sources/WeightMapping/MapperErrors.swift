@@ -13,7 +13,7 @@ extension Mapper {
 
   func notConvertible(_ family: KnownFamily, _ config: SourceConfig, _ file: String) -> FormatError {
     guard recognizer.hasTable(family) else {
-      // Several families have these names; the config says which it is.
+      // Several families have these names; the config shows which it is.
       if config.modelType != family.family, let error = otherModel(config, file) { return error }
       return FormatError(
         .unrecognized, "this is \(family.description): no table converts '\(family.family)' models", file: file,
@@ -31,7 +31,7 @@ extension Mapper {
       .unrecognized,
       "the tensors may be those of \(tables.map(\.description).joined(separator: " or of ")), which compute different "
         + "things, and \(reason)", file: file,
-      advice: .all([.chooseFamily(tables.map(\.family)), "A config with a model_type decides it as well."]))
+      advice: .all([.chooseFamily(tables.map(\.family)), "A config with a model_type also decides it."]))
   }
 
   func unknown(_ tensors: [TensorInfo], _ config: SourceConfig, _ file: String) -> FormatError {
@@ -63,14 +63,14 @@ extension Mapper {
     if let name = config.foreignClass(tables.map(\.identity)) {
       return FormatError(
         .unrecognized,
-        "\(printable(config.name)) says that this is a \(printable(name)), which is of no family that is converted",
+        "\(printable(config.name)) names the class \(printable(name)), which is of no family that is converted",
         file: file, expected: "a class of \(tables.map(\.family).joined(separator: ", "))")
     }
     guard let type = config.modelType, !config.isFamilyChosen,
       !tables.contains(where: { $0.identity.isOf(modelType: type) })
     else { return nil }
     return FormatError(
-      .unrecognized, "\(printable(config.name)) says that this is a '\(printable(type))' model, which is not converted",
+      .unrecognized, "\(printable(config.name)) has the model_type '\(printable(type))', which is not converted",
       file: file,
       expected: "a model_type of \(tables.map(\.identity.modelType).joined(separator: ", "))")
   }
@@ -133,7 +133,7 @@ extension MappingConflict {
 }
 
 extension PlanDraft {
-  /// What stands before the number of a layer in the model's names.
+  /// The text before the number of a layer in the model's names.
   fileprivate var beginningsOfLayers: Set<String> {
     let dialect = assignments.dialect
     let scope = assignments.source.match.scope

@@ -1,4 +1,4 @@
-/// Something that the user is to know of a plan: what was assumed, inferred or changed. A program switches on the kind; the
+/// A note on a plan for the user: what was assumed, inferred or changed. A program switches on the kind; the
 /// text is for people.
 public struct MappingNote: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
@@ -26,7 +26,7 @@ public struct MappingNote: Sendable, Equatable {
     case missingPart(group: String)
     /// The classes have no names in the config.
     case unnamedLabels
-    /// The tensor of this name is kept, though it is tied to another as a rule: it differs.
+    /// The tensor of this name is kept, though it is usually tied to another: it differs.
     case untied(String)
     /// The config's word on tied weights was changed to what the weights are.
     case tieCorrected
@@ -34,7 +34,7 @@ public struct MappingNote: Sendable, Equatable {
     case wrappers
     /// Second forms of weights are taken: copies in f32, moving averages.
     case secondForms
-    /// The program that is to read an export has a fixed value of this config key, which is not the model's.
+    /// The program that reads an export has a fixed value of this config key, which is not the model's.
     case fixedByProgram(key: String)
     /// The tensor of this name is zeros: the dialect's program has none.
     case zeros(String)
@@ -69,7 +69,7 @@ public struct MappingConflict: Sendable, Equatable {
     case labels
     /// A tensor cannot be cut: the sizes of its parts are not known.
     case parts(tensor: String)
-    /// Values next to the tensors are none for which a dialect is known.
+    /// No dialect is known for the values next to the tensors.
     case condition(key: String)
     /// The modules of sentence-transformers are not ones that are converted.
     case sentenceModules

@@ -20,10 +20,10 @@ public struct MappingPlan: Sendable {
   package struct Copy: Sendable {
     /// Index into the tensors of the source.
     package let source: Int
-    /// The target to leave out; `nil` for a second name of the base itself.
+    /// The target to leave out; `nil` for an alias of the base itself.
     package let target: Int?
     package let base: Int
-    /// A second name may not differ; a tied tensor may.
+    /// An alias may not differ; a tied tensor may.
     package let isAlias: Bool
   }
 
@@ -37,10 +37,10 @@ public struct MappingPlan: Sendable {
   /// What was assumed, inferred or changed.
   public package(set) var notes: [MappingNote]
   package var copies: [Copy] = []
-  /// Names of the targets that are tied to others as a rule, of heads that are there, each with what it is tied to.
+  /// Names of the targets that are usually tied to others, of heads that are present, each with what it is tied to.
   package var tiedTargets: [String: String] = [:]
 
-  /// Config keys whose values rest on an assumption, with these values.
+  /// Config keys with assumed values, and these values.
   public var assumed: [(key: String, value: JSON)] {
     var result: [(key: String, value: JSON)] = []
     for note in notes {
@@ -58,7 +58,7 @@ public struct MappingPlan: Sendable {
 }
 
 extension MappingPlan {
-  /// Adds a sentence that the user is to read.
+  /// Adds a note for the user.
   public mutating func note(_ sentence: String) { notes.append(MappingNote(.program, sentence)) }
 
   /// Makes a plan for some of a source's tensors, of which `indices` are the indices in the whole, one for the whole.

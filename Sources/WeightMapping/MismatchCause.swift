@@ -3,20 +3,20 @@ import TensorIO
 
 /// What explains all or most of the problems of a source: the model was stored, or changed, in a way that is not converted.
 enum MismatchCause: Equatable {
-  /// Empty tensors stand for weights that lie elsewhere, as DeepSpeed's ZeRO stage 3 leaves them.
+  /// Empty tensors represent weights that are stored elsewhere, as DeepSpeed's ZeRO stage 3 leaves them.
   case placeholders(count: Int, of: Int)
   /// The weights are rounded to fewer bits by this method.
   case quantized(method: String)
-  /// Layers lack some of their heads; `origin` says so.
+  /// Layers lack some of their heads; `origin` shows it.
   case prunedHeads(origin: String)
-  /// Feed-forward networks lack some of their inner values; `origin` says so.
+  /// Feed-forward networks lack some of their inner values; `origin` shows it.
   case prunedFeedForward(origin: String)
   /// torch computes weights from other tensors; how, and the functions that make weights of them again.
   case computedWeights(how: String, undoneBy: String)
   /// Positions are relative, in a way that the family does not compute; the key of the config, and its file.
   case relativePositions(key: String, config: String)
-  /// One of so many pieces of a model whose matrices are split.
-  case tensorParallelPiece(of: Int)
+  /// One of this many shards of a model whose matrices are split.
+  case tensorParallelShard(of: Int)
 }
 
 extension MismatchCause {
@@ -51,12 +51,12 @@ extension MismatchCause {
     case .relativePositions(let key, let config):
       FormatError(
         .unsupported,
-        "\(printable(config)) asks for relative positions (\(printable(key))), as NEZHA and some others have them, which are not converted",
+        "\(printable(config)) sets relative positions (\(printable(key))), as NEZHA and some others have them, which are not converted",
         file: file)
-    case .tensorParallelPiece(let count):
+    case .tensorParallelShard(let count):
       FormatError(
-        .unsupported, "this is one of \(count) pieces of a model that was split for tensor parallelism", file: file,
-        advice: "Join the pieces first, with the program that wrote them.")
+        .unsupported, "this is one of \(count) shards of a model that was split for tensor parallelism", file: file,
+        advice: "Join the shards first, with the program that wrote them.")
     }
   }
 }
@@ -131,16 +131,18 @@ private func quantization(_ tensors: [TensorInfo], _ report: MappingReport, _ co
   let integers: Set<ElementType> = [.i8, .u8]
   let isInteger = tensors.contains { integers.contains($0.elementType) && $0.shape.count == 2 }
   guard known != nil || isInteger else { return nil }
-  let method = config.json?["quantization_config"]?["quant_method"]?.stringValue
+  let method = config.json?[.quantization]?["quant_method"]?.stringValue
   if let method { return method }
-  if config.json?["quantization_config"]?.members != nil { return known ?? "the method of its quantization_config" }
+  if config.json?[.quantization]?.members != nil {
+    return known ?? "the method of its \(CommonConfigKey.quantization.rawValue)"
+  }
   return known
 }
 
-/// The key by which a config asks for relative positions.
+/// The key by which a config sets relative positions.
 private func relativePositions(_ config: SourceConfig) -> String? {
-  if let kind = config.json?["position_embedding_type"]?.stringValue, kind != "absolute" {
-    return "position_embedding_type \(kind)"
+  if let kind = config.json?[.positionKind]?.stringValue, kind != "absolute" {
+    return "\(CommonConfigKey.positionKind.rawValue) \(kind)"
   }
   if config.json?["use_relative_position"]?.boolValue == true { return "use_relative_position" }
   if let maximum = config.json?["max_relative_position"], maximum != .null { return "max_relative_position" }
@@ -158,16 +160,16 @@ private func headProblem(_ draft: PlanDraft, _ config: SourceConfig) -> Mismatch
   else { return nil }
   let rows = Set(queries.map { $0.shape[0] })
   guard let own = rows.min(), own > 0, own < width else { return nil }
-  if let pruned = config.json?["pruned_heads"]?.members, !pruned.isEmpty {
-    return .prunedHeads(origin: "pruned_heads of \(config.name)")
+  if let pruned = config.json?[.prunedHeads]?.members, !pruned.isEmpty {
+    return .prunedHeads(origin: "\(CommonConfigKey.prunedHeads.rawValue) of \(config.name)")
   }
   let found =
     "query matrices of \(rows.sorted().map(String.init).joined(separator: ", ")) rows in a model of width \(width)"
   guard rows.count == 1, width % own == 0 else { return .prunedHeads(origin: found) }
-  // All layers alike: pieces have the feed-forward network split as well, pruned models have it whole.
-  let inner = config.json?["intermediate_size"]?.intValue ?? 4 * width
+  // All layers alike: shards have the feed-forward network split as well, pruned models have it whole.
+  let inner = config.json?.value(of: .intermediateSize)?.intValue ?? 4 * width
   let isSplit = draft.matrices(.feedForwardInput).allSatisfy { $0.shape[0] == inner / (width / own) }
-  return isSplit ? .tensorParallelPiece(of: width / own) : .prunedHeads(origin: found)
+  return isSplit ? .tensorParallelShard(of: width / own) : .prunedHeads(origin: found)
 }
 
 extension PlanDraft {

@@ -13,14 +13,14 @@ public struct ModelOutline: Sendable {
     case unknown
   }
 
-  /// A tensor that is, as a rule, another one.
+  /// A tensor that is usually another one.
   public struct Tie: Sendable, Equatable {
     public enum Kind: String, Sendable {
       /// Not in the checkpoint: the other one is used in its place.
       case absent
-      /// Both are there and share their memory.
+      /// Both are present and share their memory.
       case shared
-      /// Both are there; only their bytes show whether they are the same.
+      /// Both are present; only their bytes show whether they are the same.
       case present
     }
 
@@ -101,7 +101,7 @@ extension ModelOutline {
 // MARK: Ties
 
 extension ModelOutline {
-  /// The ties of the heads that are there.
+  /// The ties of the heads that are present.
   private static func ties(in assignments: Assignments) -> [Tie] {
     let table = assignments.table
     let present = assignments.presentGroups

@@ -50,7 +50,7 @@ struct NameCatalog {
 }
 
 extension DialectNames {
-  /// What each of the names is under `scope`, as `find(_:in:)` says of it alone.
+  /// What each of the names is under `scope`, as `find(_:in:)` finds it alone.
   func find(allOf catalog: NameCatalog, in scope: Scope) -> [RuleMatch?] {
     // Where a name's other numbers decide, or where they are a part of what is spelled otherwise, each is looked up by itself.
     guard !repeatsLayer, !spellings.contains(where: { Self.hasNumber($0.other) }) else {
@@ -125,7 +125,7 @@ private struct CatalogLookup {
   private mutating func found(pattern: Int) -> Found? {
     if let known = found[pattern] { return known }
     let text = catalog.patterns[pattern]
-    // A number of the prefix is no layer's.
+    // A number of the prefix is not a layer's.
     let result = text.hasPrefix(prefix) ? first(text.dropFirst(prefix.count), dialect.rules.source(ofPattern:)) : nil
     found[pattern] = .some(result)
     return result

@@ -5,7 +5,7 @@ import TensorIO
 /// the model, the layers of a Keras model, the attributes of a pickled module.
 public struct ObservedSetting: Sendable, Equatable {
   public let setting: ConfigSetting
-  /// In the words of `transformers`, but for ``isDialectWord``.
+  /// In the words of `transformers`, except with ``isDialectWord``.
   public let value: JSON
   /// Whether the value is a word of the program that wrote the checkpoint, which may mean another function by it.
   public let isDialectWord: Bool
@@ -67,7 +67,7 @@ extension ConfigBuilder {
 
   /// Whether programs mean two functions by the config's word, and what was observed is one of them.
   func settlesWord(_ observed: SourceConfig.Value, _ config: SourceConfig.Value, of key: ConfigKey) -> Bool {
-    guard observed.wasObserved, key.setting == .activation, config.json.stringValue == "gelu",
+    guard observed.wasObserved, key.setting == .activation, config.json.stringValue == Activation.gelu.rawValue,
       let word = observed.json.stringValue, let function = table.model.activation(named: word)
     else { return false }
     return function == .gelu || function == .geluTanh

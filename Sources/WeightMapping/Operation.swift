@@ -9,7 +9,7 @@ public enum RuleOperation: Sendable, Equatable {
   case split(axis: Int)
   /// One matrix becomes several targets, the transposes of some of its columns each.
   case splitTransposed
-  /// The same of targets of one size whose rows lie by head in the source; `heads` is the config key that counts them.
+  /// The same of targets of one size whose rows are ordered by head in the source; `heads` is the config key that counts them.
   case splitHeads(axis: Int, heads: String, order: HeadOrder)
   /// Several sources become one target, joined along `axis`.
   case concat(axis: Int)
@@ -19,7 +19,7 @@ public enum RuleOperation: Sendable, Equatable {
   case zeros(rows: Int)
   /// What ``splitHeads(axis:heads:order:)`` leads back by.
   case joinHeads(axis: Int, heads: String, order: HeadOrder)
-  /// Another name of a tensor, taken where its own is absent.
+  /// An alias of a tensor, used where its own name is absent.
   case alias
   /// The tensor is left out, for a reason that the report gives.
   case drop
@@ -70,13 +70,13 @@ public enum Operation: Sendable, Equatable, CustomStringConvertible {
   case slice(axis: Int, start: Int, count: Int)
   /// The sources in order, joined along `axis`.
   case concatenate(axis: Int)
-  /// One part of a source in which the rows of several lie by head.
+  /// One part of a source in which the rows of several are ordered by head.
   case takeHeads(axis: Int, part: Int, layout: HeadLayout)
   /// The source with that many rows of zeros before its own.
   case zerosBefore(rows: Int)
   /// Zeros in place of the source.
   case zeros
-  /// The sources in order, as the parts of one whole whose rows lie by head.
+  /// The sources in order, as the parts of one whole whose rows are ordered by head.
   case joinHeads(axis: Int, layout: HeadLayout)
 
   public var description: String {

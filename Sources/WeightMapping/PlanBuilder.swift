@@ -196,7 +196,8 @@ extension PlanDraft {
       if let other = match.duplicates[index] {
         hint = "it would be the same tensor as \(tensors[other].name)"
       } else if let rule = dialect.names.drops.all.first(where: { $0.matches(name) || $0.matches(info.name) }) {
-        guard rule.beside.map({ name.hasSuffix($0) && known.contains(String(name.dropLast($0.count))) }) == false else {
+        guard rule.copyEnding.map({ name.hasSuffix($0) && known.contains(String(name.dropLast($0.count))) }) == false
+        else {
           report.dropped.append(.init(name: info.name, rule: rule))
           continue
         }

@@ -110,7 +110,7 @@ struct Recognizer: Sendable {
   private func possibleTables(
     _ names: SignatureNames, _ config: SourceConfig, besides matched: MappingTable
   ) -> [MappingTable] {
-    guard config.json?["pad_token_id"] == nil else { return [] }
+    guard config.json?.value(of: .paddingID) == nil else { return [] }
     return tables.filter { table in
       table.family != matched.family
         && table.identity.possibleSignatures.contains { $0.matches(names, config: config.json) }

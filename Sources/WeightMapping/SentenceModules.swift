@@ -1,4 +1,5 @@
 import CheckpointFormats
+import ModelFamilies
 import TensorIO
 
 /// The modules of sentence-transformers that follow a model, whatever its family: they keep their names, and are checked
@@ -29,7 +30,7 @@ struct SentenceModules {
   func targets(after config: JSON, allowed: [Glob], report: inout MappingReport) -> [MappingPlan.Target] {
     var builder = SentenceModuleBuilder(
       tensors: tensors, rest: Dictionary(own.map { (tensors[$0].name, $0) }) { first, _ in first },
-      width: config["hidden_size"]?.intValue ?? config["dim"]?.intValue, report: report)
+      width: config.value(of: .hiddenSize)?.intValue, report: report)
     for (index, module) in (modules ?? []).enumerated() { builder.add(module, at: index) }
     builder.reportRest(allowed)
     report = builder.report
@@ -37,7 +38,7 @@ struct SentenceModules {
   }
 }
 
-/// The targets of a model's modules in the making.
+/// Builds the targets of a model's modules.
 private struct SentenceModuleBuilder {
   let tensors: [TensorInfo]
   /// The tensors that no module has taken, by name.

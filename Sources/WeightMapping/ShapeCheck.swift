@@ -42,7 +42,7 @@ struct ShapeCheck {
     let found = tensors[source].shape
     guard isEqual(found, wanted) else { return [problem(source, text(wanted))] }
     guard holdsElements(assignment, shape, found) else {
-      return [problem(source, "the elements of \(text(shape)), whose dimensions it has together")]
+      return [problem(source, "dimensions that combine to \(text(shape))")]
     }
     return []
   }
@@ -82,7 +82,7 @@ struct ShapeCheck {
     guard case .splitHeads(_, let key, _) = assignment.operation, let heads = config.json[key]?.intValue,
       let size = shape[axis].value(sizes), heads < 1 || size % heads != 0
     else { return nil }
-    return "\(size) rows a part, in \(heads) heads of one size (\(key))"
+    return "\(size) rows per part, in \(heads) heads of one size (\(key))"
   }
 
   private func isEqual(_ found: [Int], _ wanted: [Dimension]) -> Bool {

@@ -26,7 +26,7 @@ struct SourceConfig {
   let values: SourceValues
   /// What the checkpoint shows of the model's settings besides.
   var observed: [ObservedSetting] = []
-  /// Whether the user has said of which family the model is, whatever the config says.
+  /// Whether the user has chosen the family of the model, whatever the config gives.
   var isFamilyChosen = false
 
   /// What the config has for a key, under any of its names; `null` counts as absent.
@@ -37,7 +37,7 @@ struct SourceConfig {
     return nil
   }
 
-  /// What the checkpoint itself has for a key, where the dialect says under which name.
+  /// What the checkpoint itself has for a key, where the dialect gives its name.
   func checkpointValue(of key: ConfigKey, in dialect: Dialect) -> Value? {
     guard let wanted = dialect.content.configValues[key.name], let (name, text) = values.ownValue(anywhere: wanted)
     else {
@@ -47,8 +47,8 @@ struct SourceConfig {
     return Value(name: name, json: number ?? .string(text), origin: "the checkpoint")
   }
 
-  var modelType: String? { json?["model_type"]?.stringValue }
-  var architectures: [String] { json?["architectures"]?.elements?.compactMap(\.stringValue) ?? [] }
+  var modelType: String? { json?[.modelType]?.stringValue }
+  var architectures: [String] { json?[.architectures]?.elements?.compactMap(\.stringValue) ?? [] }
 
   /// The class that the config names where it has no `model_type` and none of its classes is named like those of
   /// `families`: BigBird's tensors have BERT's names.

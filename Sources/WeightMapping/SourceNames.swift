@@ -5,7 +5,7 @@ import TensorIO
 struct SourceNames {
   /// One for each tensor; empty for one that another tensor replaces.
   private(set) var names: [String]
-  /// What the user is to know of the names.
+  /// Notes on the names, for the user.
   private(set) var notes: [MappingNote] = []
   /// The tensors that others replace, with the reason.
   private(set) var replaced: [Int: MappingReport.Dropped] = [:]
@@ -17,7 +17,7 @@ struct SourceNames {
     let secondForms = SecondForms(tensors, takesAverages: takesAverages)
     let own = tensors.map(\.name)
     var all = [SourceNames(own, secondForms, tensors)]
-    // Object graphs have keys that say where a variable hangs, and next to them the names that it was given.
+    // Object graphs have keys with the path of a variable, and next to them the names that it was given.
     if tensors.contains(where: { $0.fullName != nil }) {
       let full = tensors.map { isState($0.name) ? $0.name : $0.fullName ?? $0.name }
       all.append(SourceNames(full, secondForms, tensors))
@@ -103,7 +103,7 @@ private struct SecondForms {
     let kind: Kind
     /// The name of the weight itself.
     let name: String
-    /// The weight, where it is there.
+    /// The weight, if present.
     let weight: Int?
   }
 
@@ -138,7 +138,7 @@ private struct SecondForms {
         return
       }
       taken += averages
-      notes.append(MappingNote(.secondForms, "\(counted(averages.count)) taken from the moving averages, as was asked"))
+      notes.append(MappingNote(.secondForms, "\(counted(averages.count)) taken from the moving averages, as requested"))
     } else if alone, averages.count >= 3 {
       taken += averages
       notes.append(
@@ -154,7 +154,7 @@ private struct SecondForms {
   private static let value = "/.ATTRIBUTES/VARIABLE_VALUE"
   private static let slot = "/.OPTIMIZER_SLOT/"
 
-  /// The weight that a name says it is a second form of.
+  /// The weight of which a name shows it to be a second form.
   private static func weight(of name: String) -> (name: String, kind: Kind)? {
     if name.hasEnding("/shadow") { return (String(name.dropLast(7)), .master) }
     if name.hasEnding("/ExponentialMovingAverage") { return (String(name.dropLast(25)), .average) }

@@ -7,7 +7,7 @@ struct SourceValues {
 
   init(_ metadata: [(key: String, value: String)], config: JSON?) {
     var own = Dictionary(metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-    // Keras says there how each layer was made.
+    // Keras records there how each layer was made.
     if let text = own[Self.modelConfigKey], let json = try? JSON.parse(text) {
       Self.collect(json, Self.modelConfigKey, into: &own)
       if own["class_name"] == nil, let name = json["class_name"]?.stringValue { own["class_name"] = name }
@@ -54,7 +54,7 @@ struct SourceValues {
     return value.stringValue ?? value.text()
   }
 
-  /// The checkpoint's own value, else what the config says.
+  /// The checkpoint's own value, else that of the config.
   func value(_ key: String) -> String? { ownValue(key) ?? configValue(key) }
 
   /// Whether two values are the same: `1` and `1.0` are.

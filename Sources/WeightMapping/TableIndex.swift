@@ -148,7 +148,7 @@ extension IndexEncoder {
     add(rule.pattern)
     add(rule.reason)
     add(rule.cause.word ?? "")
-    add(rule.beside) { $0.add($1) }
+    add(rule.copyEnding) { $0.add($1) }
     add(rule.hint) { $0.add($1) }
     add(rule.isModel)
   }
@@ -203,7 +203,7 @@ extension IndexDecoder {
     let (pattern, reason, word) = (try text(), try text(), try text())
     guard let cause = word.isEmpty ? .unstated : DropCause(word: word) else { throw mismatch }
     return DropRule(
-      pattern: pattern, reason: reason, cause: cause, beside: try optionalText(), hint: try optionalText(),
+      pattern: pattern, reason: reason, cause: cause, copyEnding: try optionalText(), hint: try optionalText(),
       isModel: try flag())
   }
 

@@ -10,7 +10,7 @@ import TensorIO
 
 /// Standard output for results, standard error for the rest.
 enum Console {
-  /// Prints a result; when it cannot be written, that is no success.
+  /// Prints a result; when it cannot be written, that is a failure.
   static func result(_ text: String) {
     let code = writeLine(text, to: 1)
     guard code == 0 || code == EPIPE else {
@@ -45,7 +45,7 @@ enum Console {
   /// Writes a part of a line, which a later one may replace.
   static func progress(_ text: String) { writeAll(Array(text.utf8), to: 2) }
 
-  /// Writes to a descriptor. A reader that went away (`| head`) is no error of ours.
+  /// Writes to a descriptor. A reader that went away (`| head`) is not an error of ours.
   @discardableResult
   private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
     // Memory safety: `done` is what was written of these bytes, so the rest begins inside of them.
@@ -92,7 +92,7 @@ enum Console {
   }
 }
 
-/// What a piece of a result is to catch the eye for.
+/// Why a part of a result is highlighted.
 enum Style: String {
   case plain
   case strong = "1"

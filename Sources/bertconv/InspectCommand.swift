@@ -10,7 +10,7 @@ struct Inspect: ParsableCommand {
     commandName: "inspect",
     abstract: "List the contents of a checkpoint.",
     discussion: """
-      Reads no tensor data unless --stats, --values or --html asks for it: the index alone is enough to list a TensorFlow \
+      Reads no tensor data unless --stats, --values or --html needs it: the index alone is enough to list a TensorFlow \
       checkpoint. Tensors that differ only in the number of their layer share a line, as \
       encoder.layer.{0..11}.output; --expand prints a line per tensor. The lines above the listing describe the whole \
       checkpoint, whatever the filters. On a terminal the table fits the width, and colors show what matters; NO_COLOR \
@@ -29,7 +29,7 @@ struct Inspect: ParsableCommand {
   @Flag(
     help: """
       Read the tensors and show minimum, maximum, mean, standard deviation, zeros, NaN, infinities and a histogram, then \
-      what is odd: NaN, tensors of zeros alone, tensors with the same values.
+      what is unusual: NaN, tensors of only zeros, tensors with the same values.
       """)
   var stats = false
   @Option(help: ArgumentHelp("Show the first values of each tensor.", valueName: "count"))

@@ -81,7 +81,7 @@ extension ValueFinding {
     switch kind {
     case .nan: "NaN in"
     case .infinite: "infinities in"
-    case .zeros: "nothing but zeros in"
+    case .zeros: "only zeros in"
     case .same: "the same values in"
     }
   }

@@ -89,7 +89,7 @@ struct PartSummary {
 
   /// As `layers 0 to 7 and 9`.
   private func runs(_ layers: [Part]) -> (text: String, isShort: Bool, isOne: Bool)? {
-    let texts = NameGroups.pieces(layers.compactMap(\.layer), joint: " to ")
+    let texts = NameGroups.rangeTexts(layers.compactMap(\.layer), joint: " to ")
     guard !texts.isEmpty else { return nil }
     return ((layers.count == 1 ? "layer " : "layers ") + listed(texts), texts.count <= 3, layers.count == 1)
   }

@@ -8,7 +8,7 @@ struct ReadingOptions: ParsableArguments {
     help: "A mapping table of your own; takes precedence over built-in tables. Repeat to give more.",
     completion: .tables)
   var table: [String] = []
-  @Option(help: "The family of the model, as roberta, whatever its config and its names say.")
+  @Option(help: "The family of the model, e.g. roberta; overrides its config and its names.")
   var family: String?
   @Option(
     help: ArgumentHelp(
@@ -36,7 +36,7 @@ struct ReadingOptions: ParsableArguments {
     return options
   }
 
-  /// The files that are read besides the checkpoint.
+  /// The files that are read in addition to the checkpoint.
   var inputs: [String] { table }
 }
 
@@ -57,6 +57,6 @@ extension [(key: String, value: JSON)] {
   var assumptionText: String {
     "rests on \(count == 1 ? "an assumption" : "assumptions"): "
       + map { printable("\($0.key) \($0.value.stringValue ?? $0.value.text())") }.joined(separator: ", ")
-      + "; a config that gives \(count == 1 ? "it" : "them") makes sure"
+      + "; confirm \(count == 1 ? "it" : "them") with a config"
   }
 }

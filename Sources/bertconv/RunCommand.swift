@@ -11,7 +11,7 @@ extension Precision: ExpressibleByArgument {
   public static var allValueDescriptions: [String: String] {
     [
       f32.rawValue: "32-bit floats", bf16.rawValue: "bfloat16, summed in f32",
-      int8.rawValue: "8-bit integers, summed in 32",
+      int8.rawValue: "8-bit integers, summed in 32 bits",
     ]
   }
 }
@@ -105,7 +105,7 @@ struct Run: ParsableCommand {
     }
   }
 
-  /// Those that were asked for, or those of the model but for the hidden states of every layer, which are many.
+  /// The requested ones, or those of the model without the hidden states of every layer, which are many.
   private func wantedOutputs(of encoder: Encoder) throws -> [String] {
     let available = encoder.availableOutputs
     for name in outputs where !available.contains(name) {

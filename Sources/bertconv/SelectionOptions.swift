@@ -6,14 +6,15 @@ import TensorIO
 struct SelectionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Show the tensors whose name (or full name) matches, as '*layer_1*kernel'; repeat to match any.",
+      "Show the tensors whose name (or full name) matches, e.g. '*layer_1*kernel'; repeat to match any.",
       valueName: "glob"))
   var filter: [String] = []
-  @Option(help: ArgumentHelp("Show the tensors of this dtype, as F32; repeat to match any.", valueName: "dtype"))
+  @Option(help: ArgumentHelp("Show the tensors of this dtype, e.g. F32; repeat to match any.", valueName: "dtype"))
   var dtype: [ElementType] = []
   @Option(
     help: ArgumentHelp(
-      "Show the tensors of this shape, as 768,3072, '*,768' or '*' for all vectors; [] for scalars.", valueName: "shape"
+      "Show the tensors of this shape, e.g. 768,3072, '*,768' or '*' for all vectors; [] for scalars.",
+      valueName: "shape"
     ))
   var shape: [ShapePattern] = []
   @Option(

@@ -3,7 +3,7 @@ import Inspection
 import TensorIO
 import WeightMapping
 
-/// The lines above a listing: what one wants to know before trusting a file.
+/// The lines above a listing: what to know before trusting a file.
 struct SummaryText {
   private let inspection: CheckpointInspection
   private var source: any TensorSource { inspection.checkpoint.source }
@@ -135,7 +135,7 @@ struct SummaryText {
     var lines = pairs.prefix(Self.maximumLines).map { Line("meta", printable("\($0.key): \($0.value)")) }
     if pairs.count > Self.maximumLines {
       let more = grouped(pairs.count - Self.maximumLines)
-      // A reader that kept no more says so last.
+      // A reader that kept no more reports it last.
       let text =
         source.metadata.last?.key == "…"
         ? "and more than \(more) others: --json lists the first \(grouped(source.metadata.count - 1))"
@@ -145,14 +145,14 @@ struct SummaryText {
     return lines
   }
 
-  /// One line for each import that deserves a look.
+  /// One line for each import that should be checked.
   private var imports: [Line] {
     lines("import", source.imports.map { ($0.verdict, withoutMiddle($0.name)) }) { known in
       "known: \(known.map { printable($0) }.joined(separator: ", "))"
     }
   }
 
-  /// One line for each piece of code that deserves a look.
+  /// One line for each item of code that should be checked.
   private var code: [Line] {
     let items = source.code.map { item in
       (item.verdict, withoutMiddle(item.name) + (item.detail.map { " (\(withoutMiddle($0)))" } ?? ""))

@@ -46,7 +46,7 @@ extension FormatError.Advice {
     case .giveBaseModel: "Give its base model, and this folder with --adapter."
     case .convertFirst: "Convert it with 'bertconv convert' first."
     case .openAs(let kind, let title):
-      "It is a checkpoint of \(title), whatever its name says: use "
+      "It is a checkpoint of \(title), whatever its name suggests: use "
         + Route.allCases.filter { $0.exportFormat == nil && [kind, nil].contains($0.kind?.rawValue) }.map(\.rawValue)
         .joined(separator: " or ") + "."
     case .allowUnexpected(let glob): "Unexpected tensors can be left out on request: --allow-unexpected '\(glob)'."

@@ -46,23 +46,23 @@ struct TextTable {
     var counts = all.map { $0.map { Self.columns(of: $0.text) } }
     var widths = columns.indices.map { column in counts.map { $0[column] }.filter { $0 <= Self.widest }.max() ?? 0 }
     if let width, let first = widths.first {
-      func room() -> Int { width - widths.dropFirst().reduce(0) { $0 + $1 + 2 } }
+      func available() -> Int { width - widths.dropFirst().reduce(0) { $0 + $1 + 2 } }
       for column in columns.indices.reversed() where optional.contains(columns[column].title) {
-        if room() >= min(first, Self.legible) { break }
+        if available() >= min(first, Self.legible) { break }
         var narrower = self
         narrower.columns.remove(at: column)
         narrower.rows = rows.map { row in row.enumerated().filter { $0.offset != column }.map(\.element) }
         return narrower.text(width: width)
       }
       let others = widths.dropFirst().reduce(0) { $0 + $1 + 2 }
-      let room = max(Self.narrowest, width - others)
-      if first > room || counts.contains(where: { $0[0] > room }) {
-        for row in all.indices where counts[row][0] > room {
+      let available = max(Self.narrowest, width - others)
+      if first > available || counts.contains(where: { $0[0] > available }) {
+        for row in all.indices where counts[row][0] > available {
           let cell = all[row][0]
-          all[row][0] = Cell(Self.cut(cell.short ?? cell.text, to: room), cell.style)
+          all[row][0] = Cell(Self.cut(cell.short ?? cell.text, to: available), cell.style)
           counts[row][0] = Self.columns(of: all[row][0].text)
         }
-        widths[0] = min(first, room)
+        widths[0] = min(first, available)
       }
     }
     return zip(all, counts).map { row, counts in
@@ -84,9 +84,11 @@ struct TextTable {
     guard width > 1, columns(of: text) > width else { return text }
     if let layer = layer(in: text) {
       let lead = layer.isFirst ? "" : "…"
-      let room = width - columns(of: String(layer.text)) - columns(of: lead)
+      let available = width - columns(of: String(layer.text)) - columns(of: lead)
       // Where less than half is left for the end, the end would show too little.
-      if room >= width / 2 { return lead + layer.text + shortened(String(layer.rest), to: room, endsOnly: true) }
+      if available >= width / 2 {
+        return lead + layer.text + shortened(String(layer.rest), to: available, endsOnly: true)
+      }
     }
     return shortened(text, to: width, endsOnly: false)
   }
@@ -109,15 +111,15 @@ struct TextTable {
     let isHuge = text.utf8.count > 8 * width + 4096
     let characters = isHuge ? Array(text.prefix(width)) + Array(text.suffix(width)) : Array(text)
     var (head, tail) = ("", "")
-    var room = width - 1
+    var available = width - 1
     var (start, end) = (0, characters.count)
     while start < end {
       // Four of five for the end.
       let takesEnd = endsOnly || tail.count < 4 * (head.count + 1)
       let next = takesEnd ? characters[end - 1] : characters[start]
       let size = columns(of: String(next))
-      guard size <= room else { break }
-      room -= size
+      guard size <= available else { break }
+      available -= size
       if takesEnd {
         tail.append(next)
         end -= 1

@@ -140,9 +140,9 @@ struct LyingIndexTests {
     }
     var file: [UInt8] = []
     func block(_ content: [UInt8], _ type: UInt8) -> [UInt8] {
-      let place = TestMessage.varint(UInt64(file.count)) + TestMessage.varint(UInt64(content.count))
+      let sizes = TestMessage.varint(UInt64(file.count)) + TestMessage.varint(UInt64(content.count))
       file += content + [type] + little(UInt64(CRC32C.mask(CRC32C.checksum(content + [type]))), 4)
-      return place
+      return sizes
     }
     let empty = little(0, 4) + little(1, 4)
     let bomb = block(TestMessage.varint(2_000_000_000) + [0, 0], 1)

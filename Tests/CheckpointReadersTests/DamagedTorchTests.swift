@@ -12,7 +12,7 @@ private func problem(_ bytes: [UInt8], label: String = "") throws -> (error: For
   let error = formatError {
     let source = try CheckpointOpener().openFile(path)
     for index in source.tensors.indices {
-      // Reading at once and in pieces must see the same damage.
+      // Reading at once and in chunks must see the same damage.
       let whole = formatError { try source.withBytes(ofTensorAt: index) { _ in } }
       let streamed = formatError { try source.streamBytes(ofTensorAt: index) { _ in } }
       #expect(whole?.kind == streamed?.kind, "\(String(describing: whole)) \(String(describing: streamed))")
@@ -320,9 +320,9 @@ struct DamagedTorchTests {
     #expect(try problem(P.legacy(old, [("0", 4, four)])).error == nil)
   }
 
-  /// A version of the archive beyond those known is read, and said.
+  /// A version of the archive beyond those known is read, with a warning.
   @Test(arguments: [("10\n", false), ("11\n", true), ("4711", true), ("1", false)])
-  func aNewerVersionIsSaid(version: String, isNewer: Bool) throws {
+  func aNewerVersionIsReported(version: String, isNewer: Bool) throws {
     let value = P.dict(P.text("a"), P.tensor(P.storage("0", count: 4, view: nil), [4], [1]))
     let folder = TemporaryFolder()
     let path = try folder.write(

@@ -44,7 +44,7 @@ struct FlaxTests {
     #expect(try differences(opened.source, try expectedTensors(fixture("flax/\(name)/expected.json"))).isEmpty)
     let file = try MappedFile.open(opened.path)
     for (index, tensor) in opened.source.tensors.enumerated() {
-      // Only arrays in more than one chunk lie in no single place.
+      // Only arrays in more than one chunk have no single offset.
       let isInChunks = name == "chunks" && tensor.byteCount > 64
       #expect((tensor.location == nil) == isInChunks)
       guard let location = tensor.location else { continue }
@@ -154,7 +154,7 @@ struct FlaxTests {
     _ = try folder.write([1], "other.msgpack")
     let opened = try CheckpointOpener().open(folder.path)
     #expect(opened.path == model && opened.configPath == config)
-    // Torch weights beside it are what a folder of several forms is read from, unless Flax is asked for.
+    // A folder of several forms is read from the Torch weights next to it, unless Flax is requested.
     _ = try folder.copy(fixture("torch/bert-2018/pytorch_model.bin"))
     #expect(try CheckpointOpener().open(folder.path).source.format == .pyTorchLegacy)
     #expect(try CheckpointOpener().open(folder.path, kind: .flax).path == model)

@@ -46,9 +46,10 @@ struct HDF5Tests {
     #expect(source.warnings.contains { $0.contains("is an alias of a group that was read") })
     let data = try contents(fixture("keras/user-block.h5"))
     for tensor in source.tensors {
-      let place = Int(try #require(tensor.location).offset)
+      let offset = Int(try #require(tensor.location).offset)
       let index = try #require(source.index(ofTensor: tensor.name))
-      #expect(try source.withBytes(ofTensorAt: index) { $0.array() } == Array(data[place..<(place + tensor.byteCount)]))
+      #expect(
+        try source.withBytes(ofTensorAt: index) { $0.array() } == Array(data[offset..<(offset + tensor.byteCount)]))
     }
   }
 
@@ -150,10 +151,10 @@ struct HDF5Tests {
   func noByteCanStopTheProgram(name: String) throws {
     let good = try contents(fixture("keras/" + name))
     var refused = 0
-    for place in stride(from: 0, to: good.count, by: name == "latest.h5" ? 37 : 41) {
+    for offset in stride(from: 0, to: good.count, by: name == "latest.h5" ? 37 : 41) {
       for change: UInt8 in [0xFF, 0x01] {
         var data = good
-        data[place] ^= change
+        data[offset] ^= change
         do { try readAll(try open(data)) } catch is FormatError { refused += 1 }
       }
     }
@@ -167,9 +168,9 @@ struct HDF5Tests {
     let values = try source.withBytes(ofTensorAt: index) { $0.array() }
     // A chunk of 2 × 3 floats, found by its first row.
     let row = Array(values[..<12])
-    let place = try #require((0..<(good.count - 12)).last { Array(good[$0..<($0 + 12)]) == row })
+    let offset = try #require((0..<(good.count - 12)).last { Array(good[$0..<($0 + 12)]) == row })
     var data = good
-    data[place + 2] ^= 8
+    data[offset + 2] ^= 8
     let error = formatError { try readAll(try open(data)) }
     #expect(error?.kind == .damaged && error?.tensor == "chunks/growing2", "\(String(describing: error))")
     #expect(error?.problem == "a chunk is damaged: its checksum is wrong")

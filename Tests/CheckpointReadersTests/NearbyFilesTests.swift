@@ -65,7 +65,7 @@ import Testing
     }
   }
 
-  /// None of the files of ZeRO-3 has the weights; the reader of the first says so.
+  /// None of the files of ZeRO-3 has the weights; the reader of the first reports it.
   @Test func thePartsOfZeRO() throws {
     folder.makeFolder("global_step5")
     for rank in 0..<2 {
@@ -89,7 +89,7 @@ import Testing
     _ = try folder.write(Array(text.utf8), "latest_checkpointed_iteration.txt")
     let found = try CheckpointOpener().open(folder.path).path
     #expect(FileSystem.isSameFile(found, folder.file("\(name)/mp_rank_00/model_optim_rng.pt")), "\(found)")
-    // Of a model in pieces none is the model.
+    // Of a sharded model no file is the model.
     folder.makeFolder("\(name)/mp_rank_01")
     let error = formatError { _ = try CheckpointOpener().open(folder.path) }
     #expect(error?.kind == .unsupported && error?.found == "mp_rank_00, mp_rank_01")
@@ -105,7 +105,7 @@ import Testing
     ["model.tp0.pt", "model.tp1.pt"], ["mp_rank_00_model.pt", "mp_rank_01_model.pt"],
     ["checkpoint-model_part-0.pt", "checkpoint-model_part-1.pt", "checkpoint-model_part-2.pt"],
   ])
-  func piecesOfAModel(names: [String]) throws {
+  func shardsOfAModel(names: [String]) throws {
     for name in names { _ = try folder.write([1], name) }
     let error = formatError { _ = try CheckpointOpener().open(folder.path) }
     #expect(error?.problem.contains("tensor parallelism") == true, "\(String(describing: error))")
@@ -160,7 +160,7 @@ import Testing
     #expect(alone.warnings.count == 1 && alone.warnings[0].hasSuffix("give the folder to include it"))
   }
 
-  /// As `transformers` chooses, and it is said.
+  /// As `transformers` chooses, with a warning.
   @Test(arguments: ["model.safetensors", "pytorch_model.bin", "flax_model.msgpack"])
   func aWholeFileGoesBeforeAListOfShards(name: String) throws {
     _ = try folder.write([1], name)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import CheckpointReaders
 
-/// A list of shapes and arrays of float32 beside it, which hold 0, 1, 2 … through all of them.
+/// A list of shapes, and next to it arrays of float32, which hold 0, 1, 2 … through all of them.
 private struct Model {
   var shapes = "[[2, 3], [4], [], [0, 5]]"
   var counts = [3, 5, 3]
@@ -30,24 +30,24 @@ private struct Model {
 
 @Suite("Arrays cut into npy files")
 struct NpyShardsTests {
-  private static let place = "numpy-shards"
+  private static let folder = "numpy-shards"
 
   @Test(arguments: ["", "/params_shapes.json", "/params_0.npy", "/params_7.npy"])
   func whatTheProgramReads(name: String) throws {
-    let opened = try CheckpointOpener().open(fixture(Self.place + name))
+    let opened = try CheckpointOpener().open(fixture(Self.folder + name))
     #expect(opened.source.format == .npyShards && opened.warnings.isEmpty)
-    #expect(opened.path == fixture(Self.place + "/params_shapes.json"))
+    #expect(opened.path == fixture(Self.folder + "/params_shapes.json"))
     // Its encoder and its list of merges are neither.
     #expect(opened.configPath == nil && opened.vocabularyPath == nil)
-    #expect(try differences(opened.source, try expectedTensors(fixture(Self.place + "/expected.json"))).isEmpty)
+    #expect(try differences(opened.source, try expectedTensors(fixture(Self.folder + "/expected.json"))).isEmpty)
     #expect(opened.source.files.count == 11)
     let names = opened.source.tensors.map(\.name)
     #expect(names.prefix(3) == ["model/positions", "model/tokens", "model/h0/attn/c_attn/w"])
     #expect(names.last == "model/h1/ln_2/b" && names.count == 26)
   }
 
-  @Test func eachTensorIsWhereItIsSaidToBe() throws {
-    let source = try CheckpointOpener().open(fixture(Self.place)).source
+  @Test func eachTensorIsAtItsOffset() throws {
+    let source = try CheckpointOpener().open(fixture(Self.folder)).source
     var located = 0
     for (index, tensor) in source.tensors.enumerated() {
       guard let location = tensor.location else { continue }
@@ -72,9 +72,9 @@ struct NpyShardsTests {
     for (index, range) in [0..<6, 6..<10, 10..<11, last].enumerated() {
       #expect(try source.withBytes(ofTensorAt: index) { $0.array() } == Model.floats(range))
       var streamed: [UInt8] = []
-      try source.streamBytes(ofTensorAt: index) { piece in
-        #expect(piece.byteCount % 4 == 0)
-        streamed += piece.array()
+      try source.streamBytes(ofTensorAt: index) { chunk in
+        #expect(chunk.byteCount % 4 == 0)
+        streamed += chunk.array()
       }
       #expect(streamed == Model.floats(range))
     }
@@ -91,12 +91,12 @@ struct NpyShardsTests {
 
   @Test func aSinglePartWithoutTheListIsAnArray() throws {
     let folder = TemporaryFolder()
-    let path = try folder.copy(fixture(Self.place + "/params_3.npy"))
+    let path = try folder.copy(fixture(Self.folder + "/params_3.npy"))
     let source = try CheckpointOpener().open(path).source
     #expect(source.format == .npz && source.tensors.map(\.name) == ["params_3"])
   }
 
-  @Test func theConfigBesideItIsFound() throws {
+  @Test func theConfigInTheSameFolderIsFound() throws {
     let model = Model()
     let path = try model.write()
     for name in ["encoder_bpe_40000.json", "vocab_40000.bpe", "params_one.npy", "params_01.npy"] {

@@ -253,12 +253,12 @@ struct NumPyTests {
     let count = view.shape.reduce(1, *)
     for number in 0..<count {
       var rest = number
-      var place = offset
+      var index = offset
       for axis in view.shape.indices.reversed() {
-        place += rest % view.shape[axis] * view.strides[axis]
+        index += rest % view.shape[axis] * view.strides[axis]
         rest /= view.shape[axis]
       }
-      expected += source[(place * size)..<((place + 1) * size)]
+      expected += source[(index * size)..<((index + 1) * size)]
     }
     let bytes = Bytes(source)
     let result = Bytes(
@@ -282,7 +282,7 @@ struct NumPyTests {
   }
 }
 
-/// Writes the tensors in odd order and pieces.
+/// Writes the tensors in odd order and in chunks.
 func write(_ tensors: [ExpectedTensor], to sink: any TensorSink) throws {
   try sink.begin(
     tensors.map {

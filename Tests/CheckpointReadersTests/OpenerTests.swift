@@ -31,9 +31,9 @@ struct OpenerTests {
   /// Names are compared as Swift compares texts: one of the two would be taken for the other.
   @Test func twoNamesThatAreOneTextAreRefused() throws {
     #expect(try names(["a/e", "a/\u{E9}", "a/K"]) == ["a/e", "a/\u{E9}", "a/K"])
-    for twins in [["a/e\u{301}", "b", "a/\u{E9}"], ["K", "\u{212A}"]] {
-      let error = #expect(throws: FormatError.self) { try names(twins) }
-      #expect(error?.kind == .unsupported && error?.tensor == twins.last, "\(String(describing: error))")
+    for duplicates in [["a/e\u{301}", "b", "a/\u{E9}"], ["K", "\u{212A}"]] {
+      let error = #expect(throws: FormatError.self) { try names(duplicates) }
+      #expect(error?.kind == .unsupported && error?.tensor == duplicates.last, "\(String(describing: error))")
     }
   }
 }

@@ -223,8 +223,8 @@ struct PyTorchTests {
     #expect(source.metadata.contains { $0.key == "hidden" && $0.value == "64" })
   }
 
-  /// A version tells how the rest is to be read: however much stands before it, it is there.
-  @Test func valuesAtTheRootAreKeptBesideManyOthers() throws {
+  /// The version decides how the rest is read: it is found however much precedes it.
+  @Test func valuesAtTheRootAreKeptAmongManyOthers() throws {
     let tensor = P.tensor(P.storage("0", count: 10, view: nil), [1], [1])
     let many = (0..<2500).flatMap { P.text("k\($0)") + P.int($0) }
     let source = try open(
@@ -312,7 +312,7 @@ struct PyTorchTests {
     #expect(formatError { try source.withBytes(ofTensorAt: 0) { _ in } }?.kind == (isNegated ? .unsupported : nil))
   }
 
-  /// Two keys to Python, though they are one text to Swift or cannot be told apart in UTF-8.
+  /// Two keys to Python, though they are one text to Swift or are equal in UTF-8.
   @Test func keysThatLookAlikeAreTwo() throws {
     let tensor = P.tensor(P.storage("0", count: 10), [1], [1])
     func names(_ keys: [[UInt8]]) throws -> [String] {
@@ -525,7 +525,7 @@ struct PyTorchTests {
     #expect(try names(made) == ["builtins.eval", "os.system"])
   }
 
-  @Test func aHostilePickleThatIsBrokenSaysWhatItIs() {
+  @Test func aBrokenHostilePickleIsNamed() {
     let bytes = ZipTestBuilder([
       .init("m/data.pkl", [0x80, 2] + P.call(P.global("os", "system"), P.text("x")) + [0xFF])
     ]).bytes()
@@ -575,7 +575,7 @@ struct PyTorchTests {
     #expect(formatError { _ = try open(far) }?.expected == "within 4 elements")
   }
 
-  @Test func aBarePickleIsSaidToBeOne() throws {
+  @Test func aBarePickleIsNamed() throws {
     let source = try open(P.whole(P.dict(P.text("epoch"), P.int(3))))
     #expect(source.tensors.isEmpty && source.metadata.map(\.key) == ["epoch"])
     #expect(source.warnings.contains { $0.contains("not one of torch.save") })

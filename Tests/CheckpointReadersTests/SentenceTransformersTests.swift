@@ -50,7 +50,7 @@ struct SentenceTransformersTests {
         "sentence_transformer.3.norm.weight [24]", "sentence_transformer.3.norm.bias [24]",
         "sentence_transformer.4.linear.weight [12, 24]",
       ])
-    // Each tensor's data and place are those of its own file.
+    // Each tensor's data and location are those of its own file.
     for (index, tensor) in opened.source.tensors.enumerated() {
       try opened.source.withBytes(ofTensorAt: index) { #expect($0.byteCount == tensor.byteCount) }
       let location = try #require(tensor.location)
@@ -133,7 +133,7 @@ struct SentenceTransformersTests {
 
   /// Every way in which the files of a folder can be wrong.
   enum Damage: CaseIterable {
-    case noJSON, noList, emptyList, noTransformer, noPath, pathAbove, absolutePath, pathInPieces, tooMany
+    case noJSON, noList, emptyList, noTransformer, noPath, pathAbove, absolutePath, pathWithSeparators, tooMany
     case noPoolingConfig, noDenseConfig, noDenseWeights, damagedConfig
 
     var change: (file: String, content: String?) {
@@ -149,7 +149,7 @@ struct SentenceTransformersTests {
       case .noPath: return list { $0.replacing(#""path": "2_Dense", "#, with: "") }
       case .pathAbove: return list { $0.replacing(#""2_Dense""#, with: #""../2_Dense""#) }
       case .absolutePath: return list { $0.replacing(#""2_Dense""#, with: #""/etc""#) }
-      case .pathInPieces: return list { $0.replacing(#""2_Dense""#, with: #""2_Dense/../..""#) }
+      case .pathWithSeparators: return list { $0.replacing(#""2_Dense""#, with: #""2_Dense/../..""#) }
       case .tooMany:
         return list { _ in
           "["
@@ -166,7 +166,7 @@ struct SentenceTransformersTests {
     var kind: FormatError.Kind {
       switch self {
       case .noTransformer: .unsupported
-      case .pathAbove, .absolutePath, .pathInPieces: .dangerous
+      case .pathAbove, .absolutePath, .pathWithSeparators: .dangerous
       case .noPoolingConfig, .noDenseConfig: .unreadable
       case .noDenseWeights: .unrecognized
       default: .damaged

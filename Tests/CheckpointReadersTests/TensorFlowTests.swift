@@ -88,9 +88,9 @@ struct TensorFlowTests {
     #expect(opened.vocabularyPath?.hasSuffix("vocab.txt") == true)
   }
 
-  /// TensorFlow 1 writes its graph beside the weights, as PREFIX.meta.
+  /// TensorFlow 1 writes its graph next to the weights, as PREFIX.meta.
   @Test(arguments: ["tensorflow/bert-tiny/bert_model.ckpt.index", "tensorflow/v1/types"])
-  func theGraphLeadsToTheWeightsBesideIt(_ name: String) throws {
+  func theGraphLeadsToTheWeightsInTheSameFolder(_ name: String) throws {
     let folder = TemporaryFolder()
     let weights = try folder.copy(fixture(name), as: name.hasSuffix(".index") ? "model.ckpt.index" : "model.ckpt")
     let graph = try folder.write([0x0A, 0x00], "model.ckpt.meta")
@@ -115,7 +115,7 @@ struct TensorFlowTests {
     #expect(try CheckpointOpener().open(folder.path).path == folder.file("b.index"))
   }
 
-  @Test func whatIsMissingIsSaid() throws {
+  @Test func whatIsMissingIsReported() throws {
     let folder = TemporaryFolder()
     _ = try folder.copy(fixture("tensorflow/bert-tiny/bert_model.ckpt.data-00000-of-00001"))
     let noIndex = #expect(throws: FormatError.self) {

@@ -6,11 +6,6 @@ import Testing
 @testable import Comparison
 
 @Suite struct ModelDifferenceTests {
-  private func difference(_ a: MemorySource, _ b: MemorySource, tolerance: Double = 0) throws -> ModelDifference {
-    try ModelDifference.between(
-      .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
-  }
-
   @Test func aCheckpointAndItsConversionAreEqual() throws {
     let google = googleTensors()
     let sink = try convert(google)
@@ -21,7 +16,7 @@ import Testing
     #expect(result.equalCount == sink.infos.count)
   }
 
-  @Test func everyKindIsTold() throws {
+  @Test func everyKindIsReported() throws {
     var a = MemorySource()
     a.add("same", [3])
     a.add("gone", [1])

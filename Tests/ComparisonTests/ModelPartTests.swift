@@ -7,11 +7,6 @@ import Testing
 
 @Suite("The parts of a model")
 struct ModelPartTests {
-  private func difference(_ a: MemorySource, _ b: MemorySource, tolerance: Double = 0) throws -> ModelDifference {
-    try ModelDifference.between(
-      .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
-  }
-
   /// The same tensors, those that `change` gives values for with these.
   private func changed(_ source: MemorySource, _ change: (String) -> [Float]?) -> MemorySource {
     var result = MemorySource()
@@ -54,7 +49,7 @@ struct ModelPartTests {
     #expect(parts.map(\.stack) == [nil, "decoder.block", "decoder.block", "encoder.block", "encoder.block", nil])
   }
 
-  /// Two numbered matrices of a head are no stack beside that of the model.
+  /// Two numbered matrices of a head are no stack next to that of the model.
   @Test func aSmallStackIsNone() {
     let layers = (0..<4).flatMap { layer in (0..<6).map { "h.\(layer).part\($0)_w" } }
     let parts = ModelPartition(layers + ["head.fc1.weight", "head.fc2.weight"]).parts
@@ -66,9 +61,9 @@ struct ModelPartTests {
     let names = transformersTensors().tensors.map(\.name)
     let first = names.filter { !$0.contains(".layer.1.") }
     #expect(ModelPartition(first).parts.map(\.name) == ["embeddings", "encoder", "pooler", "cls"])
-    let beside = ModelPartition(first, others: names.filter { $0.contains(".layer.1.") })
-    #expect(beside.parts.map(\.name) == ["embeddings", "layer 0", "pooler", "cls"])
-    #expect(beside.partOfName.count == first.count)
+    let both = ModelPartition(first, others: names.filter { $0.contains(".layer.1.") })
+    #expect(both.parts.map(\.name) == ["embeddings", "layer 0", "pooler", "cls"])
+    #expect(both.partOfName.count == first.count)
   }
 
   @Test func layersThatAreSharedAreOnePart() {
@@ -126,7 +121,7 @@ struct ModelPartTests {
     }
     let b = changed(a) { $0 == "h.1.w" ? [3, 5] : nil }
     #expect(try difference(a, b).parts.map(\.relativeChange) == [0, 0.2])
-    // What is not finite has no norm, and is told to be infinitely far.
+    // What is not finite has no norm, and is reported as infinitely far.
     let lost = try difference(a, changed(a) { $0 == "h.0.w" ? [3, .nan] : nil })
     #expect(lost.parts.map(\.relativeChange) == [.infinity, 0] && lost.parts[0].maximum == .infinity)
     #expect(lost.json()["parts"]?.elements?.first?["relative_change"] == .null)

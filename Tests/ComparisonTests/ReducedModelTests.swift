@@ -39,18 +39,13 @@ import WeightMapping
   @Test func diffShowsEightBitWeightsAsRetyped() throws {
     let source = smallValues(googleTensors())
     let (whole, reduced) = (try reducedModel(of: source, .f32), try reducedModel(of: source, .int8))
-    func difference(_ tolerance: Double) throws -> ModelDifference {
-      try ModelDifference.between(
-        .init(whole, name: "a", config: config), .init(reduced, name: "b", config: config), mapper: mapper(),
-        tolerance: tolerance)
-    }
-    let result = try difference(0)
+    let result = try difference(whole, reduced)
     let weights = reduced.tensors.filter { $0.elementType == .i8 }.map(\.name)
     #expect(result.isMatchedByTable && result.entries.map(\.name) == weights)
     #expect(result.entries.allSatisfy { $0.kind == .retyped && $0.a?.elementType == .f32 && $0.b?.elementType == .i8 })
     #expect(result.entries.allSatisfy { ($0.maximum ?? 1) > 0 && ($0.maximum ?? 1) < 0.01 })
-    let tolerant = try difference(0.01)
+    let tolerant = try difference(whole, reduced, tolerance: 0.01)
     #expect(tolerant.isEqual && tolerant.toleratedTypes == weights.count)
-    #expect(try !difference(1e-6).isEqual)
+    #expect(try !difference(whole, reduced, tolerance: 1e-6).isEqual)
   }
 }

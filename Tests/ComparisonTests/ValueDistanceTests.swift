@@ -5,17 +5,6 @@ import Testing
 
 @testable import Comparison
 
-/// Little-endian bytes of numbers.
-private func bytes<T: FixedWidthInteger>(_ values: [T]) -> [UInt8] {
-  values.flatMap { value in (0..<T.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> T($0 * 8)) } }
-}
-private func bytes(_ values: [Float]) -> [UInt8] { bytes(values.map(\.bitPattern)) }
-
-private func difference(_ a: MemorySource, _ b: MemorySource, tolerance: Double = 0) throws -> ModelDifference {
-  try ModelDifference.between(
-    .init(a, name: "a", config: config), .init(b, name: "b", config: config), mapper: mapper(), tolerance: tolerance)
-}
-
 /// What is found between two vectors of F32.
 private func distance(_ a: [Float], _ b: [Float]) throws -> ValueDistance {
   var (x, y) = (MemorySource(), MemorySource())
@@ -38,12 +27,12 @@ struct ValueDistanceTests {
     #expect(isClose(try distance([1, -2], [-1, 2]).cosine, -1))
   }
 
-  /// The source comes in pieces of two values: what is equal before and behind the one that differs is in the norms.
+  /// The source comes in chunks of two values: what is equal before and behind the one that differs is in the norms.
   @Test(arguments: 0..<9)
-  func equalPiecesCountInTheNorms(_ place: Int) throws {
+  func equalChunksCountInTheNorms(_ index: Int) throws {
     let a = (1...9).map { Float($0) }
     var b = a
-    b[place] += 2
+    b[index] += 2
     let found = try distance(a, b)
     #expect(found.count == 9 && found.differing == 1 && found.maximum == 2)
     #expect(isClose(found.relativeChange, 2 / 285.0.squareRoot()) && isClose(found.rms, 2.0 / 3))
@@ -52,15 +41,16 @@ struct ValueDistanceTests {
     #expect(isClose(found.cosine, products / (285 * squares).squareRoot()))
   }
 
-  /// Two numbers that one double stands for differ all the same.
+  /// Two numbers that round to one double differ all the same.
   @Test(arguments: [1, 3, 500, 1 << 40] as [Int64])
   func largeWholeNumbersAreComparedExactly(_ step: Int64) throws {
     for (type, start) in [(ElementType.i64, 1 << 62), (.u64, (1 << 62) + 1), (.i64, -(1 << 62))]
       as [(ElementType, Int64)]
     {
       var (x, y) = (MemorySource(), MemorySource())
-      x.set(try #require(TensorInfo(name: "x", elementType: type, shape: [3])), bytes([start, 7, start]))
-      y.set(try #require(TensorInfo(name: "x", elementType: type, shape: [3])), bytes([start, 7, start + step]))
+      x.set(try #require(TensorInfo(name: "x", elementType: type, shape: [3])), littleEndianBytes([start, 7, start]))
+      y.set(
+        try #require(TensorInfo(name: "x", elementType: type, shape: [3])), littleEndianBytes([start, 7, start + step]))
       let found = try #require(try difference(x, y).entries.first?.distance)
       #expect(found.maximum == Double(step) && found.differing == 1)
       #expect(try !difference(x, y, tolerance: Double(step) - 1).isEqual)
@@ -68,14 +58,14 @@ struct ValueDistanceTests {
     }
   }
 
-  /// Whole blocks, and what is left over, in one piece.
+  /// Whole blocks, and what is left over, in one chunk.
   @Test(arguments: [1, 3, 4, 1023, 1024, 1025, 5003], [nil, Float.nan, .infinity] as [Float?])
   func longTensorsAreLikeThePlainSums(_ count: Int, _ odd: Float?) {
     let a = (0..<count).map { Float($0 % 97) * 0.25 - 11 }
     var b = a.enumerated().map { $0.offset % 3 == 0 ? $0.element + 0.125 * Float($0.offset % 7) : $0.element }
     b[count / 2] = odd ?? b[count / 2] - 40
     var tally = ValueTally(.f32, .f32)
-    Bytes(bytes(a)).withSpan { x in Bytes(bytes(b)).withSpan { y in tally.add(x, y) } }
+    Bytes(littleEndianBytes(a)).withSpan { x in Bytes(littleEndianBytes(b)).withSpan { y in tally.add(x, y) } }
     let pairs = zip(a, b).map { (Double($0), Double($1)) }
     func magnitude(_ pair: (Double, Double)) -> Double {
       let difference = (pair.0 - pair.1).magnitude
@@ -95,12 +85,21 @@ struct ValueDistanceTests {
   }
 
   @Test(arguments: [
-    (ElementType.f64, bytes([Double(1), 2, -2].map(\.bitPattern)), bytes([Double(1), 2, -3].map(\.bitPattern))),
-    (.f16, bytes([0x3C00, 0x4000, 0xC000] as [UInt16]), bytes([0x3C00, 0x4000, 0xC200] as [UInt16])),
-    (.bf16, bytes([0x3F80, 0x4000, 0xC000] as [UInt16]), bytes([0x3F80, 0x4000, 0xC040] as [UInt16])),
-    (.i64, bytes([1, 2, -2] as [Int64]), bytes([1, 2, -3] as [Int64])),
-    (.i32, bytes([1, 2, -2] as [Int32]), bytes([1, 2, -3] as [Int32])),
-    (.i8, bytes([1, 2, -2] as [Int8]), bytes([1, 2, -3] as [Int8])),
+    (
+      ElementType.f64, littleEndianBytes([Double(1), 2, -2].map(\.bitPattern)),
+      littleEndianBytes([Double(1), 2, -3].map(\.bitPattern))
+    ),
+    (
+      .f16, littleEndianBytes([0x3C00, 0x4000, 0xC000] as [UInt16]),
+      littleEndianBytes([0x3C00, 0x4000, 0xC200] as [UInt16])
+    ),
+    (
+      .bf16, littleEndianBytes([0x3F80, 0x4000, 0xC000] as [UInt16]),
+      littleEndianBytes([0x3F80, 0x4000, 0xC040] as [UInt16])
+    ),
+    (.i64, littleEndianBytes([1, 2, -2] as [Int64]), littleEndianBytes([1, 2, -3] as [Int64])),
+    (.i32, littleEndianBytes([1, 2, -2] as [Int32]), littleEndianBytes([1, 2, -3] as [Int32])),
+    (.i8, littleEndianBytes([1, 2, -2] as [Int8]), littleEndianBytes([1, 2, -3] as [Int8])),
   ])
   func everyTypeIsMeasured(_ type: ElementType, _ a: [UInt8], _ b: [UInt8]) throws {
     var (x, y) = (MemorySource(), MemorySource())
@@ -139,8 +138,8 @@ struct ValueDistanceTests {
   /// Squares of which double precision has no more.
   @Test func hugeNumbersHaveNoNorm() throws {
     var (x, y) = (MemorySource(), MemorySource())
-    x.add("x", [2], type: .f64, bytes: bytes([1e200, 1].map(\.bitPattern)))
-    y.add("x", [2], type: .f64, bytes: bytes([2e200, 1].map(\.bitPattern)))
+    x.add("x", [2], type: .f64, bytes: littleEndianBytes([1e200, 1].map(\.bitPattern)))
+    y.add("x", [2], type: .f64, bytes: littleEndianBytes([2e200, 1].map(\.bitPattern)))
     let found = try #require(try difference(x, y).entries.first?.distance)
     #expect(found.maximum == 1e200 && found.relativeChange == nil && found.cosine == nil)
   }
@@ -148,9 +147,9 @@ struct ValueDistanceTests {
   @Test func otherTypesAreComparedAsNumbers() throws {
     var (x, y) = (MemorySource(), MemorySource())
     x.add("half", floats: [1, 2, .nan])
-    y.add("half", [3], type: .f16, bytes: bytes([0x3C00, 0x4100, 0x7E00] as [UInt16]))
+    y.add("half", [3], type: .f16, bytes: littleEndianBytes([0x3C00, 0x4100, 0x7E00] as [UInt16]))
     x.add("whole", floats: [1, 2])
-    y.add("whole", [2], type: .i32, bytes: bytes([1, 2] as [Int32]))
+    y.add("whole", [2], type: .i32, bytes: littleEndianBytes([1, 2] as [Int32]))
     let result = try difference(x, y)
     #expect(result.entries.map(\.kind) == [.retyped, .retyped])
     #expect(result.entries[0].differing == 1 && result.entries[0].maximum == 0.5)
@@ -161,8 +160,8 @@ struct ValueDistanceTests {
 
   @Test func typesWithoutNumbersAreComparedByTheirBits() throws {
     var (x, y) = (MemorySource(), MemorySource())
-    x.add("x", [2], type: .c64, bytes: bytes([1, 2, 3, 4] as [Float]))
-    y.add("x", [2], type: .c64, bytes: bytes([1, 2, 3, 5] as [Float]))
+    x.add("x", [2], type: .c64, bytes: littleEndianBytes([1, 2, 3, 4] as [Float]))
+    y.add("x", [2], type: .c64, bytes: littleEndianBytes([1, 2, 3, 5] as [Float]))
     let entry = try #require(try difference(x, y).entries.first)
     #expect(entry.kind == .changed && entry.differing == 1 && entry.distance == nil)
     #expect(try difference(x, x).isEqual)

@@ -14,6 +14,16 @@ import WeightMapping
     return Dictionary(settings.map { ($0.setting, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
+  /// The words of the functions that a graph can show are in `shared.yaml`, under the names of their patterns.
+  @Test(
+    arguments: [
+      (GraphFlow.Function.erf, "gelu"), (.tanhOfCubic, "gelu_new"), (.scaledGate, "quick_gelu"), (.gate, "silu"),
+      (.relu, "relu"), (.tanh, nil), (.sigmoid, nil), (.other, nil),
+    ] as [(GraphFlow.Function, String?)])
+  func theWordOfAPattern(function: GraphFlow.Function, word: String?) {
+    #expect(SharedDefinitions.activation(named: function.rawValue, in: .graph) == word)
+  }
+
   @Test(arguments: [
     ("tensorflow/graph-v1/model.ckpt", "model.ckpt.meta"), ("tensorflow/graph-v1/frozen.pb", "frozen.pb"),
   ])

@@ -31,8 +31,8 @@ struct LibraryTests {
     #expect(result.fileSize == FileSystem.size(of: output))
   }
 
-  /// NaN and infinity are kept, and told in one sentence, at the conversion and when the file is verified.
-  @Test func weightsThatAreNotFiniteAreTold() throws {
+  /// NaN and infinity are kept, and reported in one sentence, at the conversion and when the file is verified.
+  @Test func weightsThatAreNotFiniteAreReported() throws {
     let model = TinyBERT.maskedLM()
     var weights = model.distinctWeights()
     let count = model.vocabulary * model.hidden

@@ -7,38 +7,6 @@ import WeightMapping
 
 /// Conversion over several threads: what is written does not depend on them, and an error ends them all.
 @Suite struct OrderedWorkerPoolTests {
-  /// A source that counts the calls that run, and fails at one tensor.
-  private final class Watched: TensorSource {
-    let inner: MemorySource
-    let failing: String?
-    private let running = Lock(0)
-
-    init(_ inner: MemorySource, failing: String? = nil) {
-      self.inner = inner
-      self.failing = failing
-    }
-
-    var calls: Int { running.withLock { $0 } }
-    var format: FormatName { inner.format }
-    var files: [SourceFile] { inner.files }
-    var tensors: [TensorInfo] { inner.tensors }
-
-    func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
-      running.withLock { $0 += 1 }
-      defer { running.withLock { $0 -= 1 } }
-      let result = try inner.withBytes(ofTensorAt: index, body)
-      if tensors[index].name == failing { throw FormatError(.damaged, "damaged", tensor: failing) }
-      return result
-    }
-
-    func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
-      running.withLock { $0 += 1 }
-      defer { running.withLock { $0 -= 1 } }
-      try inner.streamBytes(ofTensorAt: index, body)
-      if tensors[index].name == failing { throw FormatError(.damaged, "damaged", tensor: failing) }
-    }
-  }
-
   private func limits(chunkSize: Int, waitingSize: Int, workers: Int) -> Converter.Limits {
     var limits = Converter.Limits()
     limits.chunkSize = chunkSize
@@ -52,16 +20,16 @@ import WeightMapping
     let source = googleTensors()
     let expected = try convert(source)
     let sink = MemorySink()
-    var told: [Int] = []
+    var reported: [Int] = []
     let plan = try plan(source)
     try Converter.write(
       plan, from: source, to: sink,
       limits: limits(chunkSize: chunkSize, waitingSize: way.waiting, workers: way.workers),
-      progress: { told.append($0) })
+      progress: { reported.append($0) })
     #expect(sink.infos == expected.infos)
     let isSame = sink.data == expected.data
     #expect(isSame)
-    #expect(told == told.sorted() && told.last == plan.byteCount)
+    #expect(reported == reported.sorted() && reported.last == plan.byteCount)
     let kernel = source.bytes("bert/encoder/layer_1/intermediate/dense/kernel")
     let weight = sink.bytes("bert.encoder.layer.1.intermediate.dense.weight")
     for row in 0..<Size.hidden {
@@ -74,52 +42,35 @@ import WeightMapping
 
   @Test(arguments: ["bert/encoder/layer_0/output/dense/kernel", "bert/embeddings/word_embeddings"])
   func anErrorOfTheSourceEndsAll(name: String) throws {
-    let source = Watched(googleTensors(), failing: name)
-    let plan = try plan(source.inner)
+    let plan = try plan(googleTensors())
+    let source = ObservedSource(googleTensors(), faults: [name: .damaged])
     let error = #expect(throws: FormatError.self) {
       try Converter.write(
         plan, from: source, to: MemorySink(), limits: limits(chunkSize: 16, waitingSize: 1, workers: 3), progress: nil)
     }
     #expect(error?.tensor == name)
-    #expect(source.calls == 0)
+    #expect(source.runningCalls == 0)
   }
 
   @Test func anErrorOfTheSinkEndsAll() throws {
-    final class Full: TensorSink {
-      func begin(_ tensors: [TensorInfo]) throws {}
-      func append(_ bytes: RawSpan, toTensorAt index: Int) throws { throw FormatError(.output, "the disk is full") }
-      func finish() throws {}
-      func cancel() {}
-    }
-    let source = Watched(googleTensors())
-    let plan = try plan(source.inner)
+    let plan = try plan(googleTensors())
+    let source = ObservedSource(googleTensors())
     #expect(throws: FormatError.self) {
       try Converter.write(
-        plan, from: source, to: Full(), limits: limits(chunkSize: 16, waitingSize: 1, workers: 3), progress: nil)
+        plan, from: source, to: MemorySink(capacity: 0), limits: limits(chunkSize: 16, waitingSize: 1, workers: 3),
+        progress: nil)
     }
-    #expect(source.calls == 0)
+    #expect(source.runningCalls == 0)
   }
 
   @Test func aSourceThatLendsAnotherSizeIsRefused() throws {
-    struct Wrong: TensorSource {
-      let inner: MemorySource
-      let isLonger: Bool
-      var format: FormatName { inner.format }
-      var files: [SourceFile] { inner.files }
-      var tensors: [TensorInfo] { inner.tensors }
-      func withBytes<R>(ofTensorAt index: Int, _ body: (RawSpan) throws -> R) throws -> R {
-        try inner.withBytes(ofTensorAt: index) { bytes in
-          guard tensors[index].name.hasSuffix("kernel") else { return try body(bytes) }
-          let array = bytes.array()
-          return try Bytes(isLonger ? array + array : Array(array.dropLast(4))).withSpan(body)
-        }
-      }
-    }
-    for isLonger in [false, true] {
-      let plan = try plan(googleTensors())
+    let plan = try plan(googleTensors())
+    let kernels = googleTensors().tensors.map(\.name).filter { $0.hasSuffix("kernel") }
+    for difference in [-4, 4] {
+      let source = ObservedSource(
+        googleTensors(), faults: Dictionary(uniqueKeysWithValues: kernels.map { ($0, .otherSize(by: difference)) }))
       let error = #expect(throws: FormatError.self) {
-        try Converter.write(
-          plan, from: Wrong(inner: googleTensors(), isLonger: isLonger), to: MemorySink(), progress: nil)
+        try Converter.write(plan, from: source, to: MemorySink(), progress: nil)
       }
       #expect(error?.description.contains("another number of values than its shape needs") == true)
     }

@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test func doublesAreRoundedOnce() throws {
-    // Just above a tie of halves, but by less than a float can tell.
+    // Just above a tie of halves, but by less than a float can represent.
     let value = 1 + 0x1p-11 + 0x1p-40
     var source = MemorySource()
     source.add(

@@ -364,7 +364,7 @@ struct ForwardTests {
     }
   }
 
-  /// What stands under the mask, and how the rows are ordered and padded, changes no output.
+  /// What is under the mask, and how the rows are ordered and padded, changes no output.
   @Test func paddingAndOrderDoNotMatter() throws {
     let folder = TemporaryFolder()
     let model = TinyModel { $0.parts = ["pooler", "mlm", "nsp"] }

@@ -99,7 +99,7 @@ struct TinyModel {
 
   // MARK: Tensors
 
-  /// The sizes that the symbols of the family's shapes stand for.
+  /// The sizes of the symbols of the family's shapes.
   private var dimensions: [String: Int] {
     var sizes = [
       "num_labels": labels, "true_hidden_size": innerSize, "decoder_rest": hidden - embeddingSize,

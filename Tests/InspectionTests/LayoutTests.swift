@@ -63,7 +63,7 @@ struct NameTreeTests {
     let parts = NameTree(names).mainParts(weights: [10, 10, 40, 30, 3, 3, 1])
     #expect(parts.paths == ["bert.encoder", "bert.embeddings", "cls"])
     #expect(parts.ofLeaf == [1, 1, 0, 0, 2, 2, nil])
-    // Where there is no room for them it stays, and the smallest are left out.
+    // Where they do not fit it stays, and the smallest are left out.
     let few = NameTree(names).mainParts(weights: [10, 10, 40, 30, 3, 3, 1], maximum: 1)
     #expect(few.paths == ["bert"] && few.ofLeaf == [0, 0, 0, 0, nil, nil, nil])
     #expect(NameTree([]).mainParts(weights: []).paths == [])

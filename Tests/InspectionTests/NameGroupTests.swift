@@ -28,7 +28,7 @@ struct NameGroupTests {
     let groups = NameGroups.group(names) { _ in 0 }
     #expect(groups.map(\.name) == ["layers.{0..2}.experts.{0,1}.w"])
     #expect(Set(groups[0].members) == Set(0..<6))
-    // Only some layers have the second: they are told apart.
+    // Only some layers have the second: they are separate.
     #expect(
       folded(["l.0.p.0.w", "l.1.p.0.w", "l.1.p.1.w", "l.2.p.1.w"]) == ["l.{0,1}.p.0.w", "l.{1,2}.p.1.w"])
   }
@@ -43,7 +43,7 @@ struct NameGroupTests {
     #expect(folded(["x\u{600}0.w", "x\u{600}1.w"]) == ["x\u{600}{0,1}.w"])
   }
 
-  @Test func whatIsKeptBesideAWeightIsWithIt() {
+  @Test func whatIsKeptNextToAWeightIsWithIt() {
     func joined(_ names: [String], _ kinds: [Int]? = nil) -> [String] {
       func kind(_ index: Int) -> Int { kinds?[index] ?? 0 }
       return NameGroups.joinEndings(NameGroups.group(names, kind: kind), kind: kind).map(\.name)

@@ -1,6 +1,6 @@
 """Runs the interop tests, a file at a time on each processor.
 
-usage: run.py [FILE ...]      the names of files, as test_flax; all of this folder, unless told otherwise
+usage: run.py [FILE ...]      the names of files, as test_flax; by default all of this folder
 
 Exit status 1 when a test failed. What a file printed comes when it is done.
 """

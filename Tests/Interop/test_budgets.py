@@ -637,7 +637,7 @@ def marks_in_shards(folder):
 
 
 @case("marks: a config and a vocabulary")
-def marks_beside(folder):
+def marks_next_to(folder):
     put(folder / "config.json", json.dumps({MARKS: MARKS, "model_type": MARKS}).encode())
     put(folder / "vocab.txt", (MARKS + "\n").encode())
     return put(folder / "m.safetensors", safetensors_file({"bert.a": ONE}, bytes(4)))

@@ -22,7 +22,7 @@ class OpenNative(WithModel):
             self.assertIn(f"hidden_states.{number}: largest error", shown.stdout)
         self.assertIn("transformers and bertconv agree", shown.stdout)
 
-    def test_a_difference_is_told(self):
+    def test_a_difference_is_reported(self):
         output, _ = self.convert(self.prefix)
         shown = self.example(output, "--tolerance", 1e-12)
         self.assertEqual(shown.returncode, 1, shown.stderr)

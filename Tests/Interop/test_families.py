@@ -71,7 +71,7 @@ class MegatronBERT(FamilyTest):
                 root = "bert." if head == "Model" else ""
                 self.assertHolds(output, {root + name: value for name, value in saved.items()})
 
-    def test_it_is_told_from_a_bert(self):
+    def test_it_is_distinguished_from_a_bert(self):
         model = random_megatron("ForPreTraining", self.rng)
         output, _, _ = self.verified(model, "reported")
         found = self.bertconv_json("inspect", output)

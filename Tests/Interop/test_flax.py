@@ -1,4 +1,4 @@
-"""Checkpoints of flax.serialization: random Flax models of transformers, converted and compared with their torch twins."""
+"""Checkpoints of flax.serialization: random Flax models of transformers, converted and compared with the same models in torch."""
 
 import importlib.util
 import inspect
@@ -226,7 +226,7 @@ class FlaxFiles(InteropTest):
                     output, _ = self.convert(folder / file, route="flax-to-native")
                     self.bertconv("diff", expected, output)
 
-    def test_damage_is_said(self):
+    def test_damage_is_reported(self):
         model = self.model()
         folder = self.folder / "damaged"
         model.save_pretrained(folder)

@@ -191,7 +191,7 @@ class HDF5(InteropTest):
         path.write_bytes(content)
         self.assertIn("fill value", self.bertconv("inspect", path, "--stats", status=UNUSABLE).printed)
 
-    def test_soft_links_and_second_names_are_told(self):
+    def test_soft_links_and_second_names_are_reported(self):
         path = self.folder / "links.h5"
         with h5py.File(path, "w") as file:
             file["a/x"] = np.arange(3)

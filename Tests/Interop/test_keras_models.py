@@ -159,7 +159,7 @@ class KerasModels(InteropTest):
         model = random_bert("BertModel", self.rng, hidden_act="gelu")
         with torch.no_grad():
             for layer in model.encoder.layer:
-                # Near 0 the two forms differ too little to be told apart: most values of theirs are far from it.
+                # Near 0 the two forms differ too little to be distinguished: most values of theirs are far from it.
                 layer.intermediate.dense.weight.mul_(10)
         path = self.folder / "older.h5"
         keras_layout.bert_for_tf2(model, path)

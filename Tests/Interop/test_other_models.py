@@ -83,7 +83,7 @@ class OpenAIGPT(WithGenerator):
         path = self.folder / "old.pth"
         torch.save(openai_layout.torch_state(self.model), path)
         _, result = self.convert(path, route="pytorch-to-native", status=UNUSABLE)
-        self.assertIn("where to cut it is not known", result.printed)
+        self.assertIn("where to split it is unknown", result.printed)
         config = self.folder / "positions.json"
         config.write_text(json.dumps(dict(n_positions=self.settings["n_positions"], n_head=self.settings["n_head"])))
         output, _ = self.convert(path, "--config", config, route="pytorch-to-native")
@@ -167,7 +167,7 @@ class ULMFiT(WithGenerator):
         reference["logits"] += self.model.bias.numpy()
         self.assertVerifies(output, reference)
 
-    def test_configs_of_others_are_told(self):
+    def test_configs_of_others_are_reported(self):
         path = self.folder / "lm.h5"
         torch.save(self.model.state("0.7", self.generator), path, _use_new_zipfile_serialization=False)
         config = self.folder / "bert.json"

@@ -119,7 +119,7 @@ class WithBrowser:
             "Emulation.setEmulatedMedia",
             {"media": media, "features": [{"name": "prefers-color-scheme", "value": scheme}]},
         )
-        # The page is told of it before the next frame is drawn.
+        # The page learns of it before the next frame is drawn.
         frames = "const [done] = arguments; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
         self.browser.execute_async_script(frames)
 

@@ -33,7 +33,7 @@ class MakeFixture(WithModel):
         for name, value in np.load(first).items():
             np.testing.assert_array_equal(value, np.load(second)[name], name)
 
-    def test_what_cannot_be_done_is_told_in_a_line(self):
+    def test_what_cannot_be_done_is_reported_in_a_line(self):
         saved = self.folder / "saved"
         for arguments in (
             (self.folder, "-o", "x.npz"),

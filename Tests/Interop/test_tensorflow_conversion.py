@@ -114,7 +114,7 @@ class OtherForms(WithModel):
         output, _ = self.convert(prefix)
         self.assertHolds(output, self.saved)
 
-    def test_without_a_configuration_it_infers_and_says_so_or_asks(self):
+    def test_without_a_configuration_it_infers_and_reports_it_or_refuses(self):
         prefix = write_google(self.folder / "bare", self.tensors)
         output = self.folder / "bare.safetensors"
         result = self.bertconv("convert", "tf-to-native", prefix, "-o", output, status=(DONE, UNUSABLE))

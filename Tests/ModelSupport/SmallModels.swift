@@ -91,16 +91,9 @@ package func plan(_ source: MemorySource, _ config: JSON? = config, allow: [Stri
   ).resolvingTies(in: source)
 }
 
-/// What the plan throws, as text.
+/// What the plan throws, as text; "no error" where it throws nothing.
 package func failure(_ source: MemorySource, _ config: JSON? = config, allow: [String] = []) -> String {
-  do {
-    _ = try plan(source, config, allow: allow)
-    return "nothing"
-  } catch let error as FormatError {
-    return error.description
-  } catch {
-    return "another error: \(error)"
-  }
+  errorText { _ = try plan(source, config, allow: allow) }
 }
 
 package func convert(_ source: MemorySource, _ config: JSON? = config) throws -> MemorySink {

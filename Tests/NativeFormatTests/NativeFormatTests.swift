@@ -21,10 +21,10 @@ private func writeModel(_ path: String, overwrites: Bool = false) throws {
   try writer.begin(tensors)
   for (index, tensor) in tensors.enumerated() {
     let bytes = (0..<tensor.byteCount).map { UInt8(truncatingIfNeeded: $0 + index) }
-    // In two pieces, as a large tensor comes.
+    // In two chunks, as a large tensor comes.
     let half = tensor.byteCount / 2
-    for piece in [bytes[..<half], bytes[half...]] {
-      try Bytes(Array(piece)).withSpan { try writer.append($0, toTensorAt: index) }
+    for chunk in [bytes[..<half], bytes[half...]] {
+      try Bytes(Array(chunk)).withSpan { try writer.append($0, toTensorAt: index) }
     }
   }
   try writer.finish()
@@ -174,7 +174,7 @@ struct NativeFormatTests {
     #expect(error?.kind == .unsupported && error?.tensor == "__metadata__")
   }
 
-  /// One wrong part of a header each, and a word of what is said of it.
+  /// One wrong part of a header each, and a word of its error.
   @Test(arguments: [
     (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, FormatError.Kind.damaged),
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, .damaged),

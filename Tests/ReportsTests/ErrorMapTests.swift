@@ -32,7 +32,7 @@ struct ErrorMapTests {
 
   /// Those that are off most, in the order of their numbers.
   @Test(arguments: [(8, [0, 1, 2, 3]), (7, [1, 2, 3]), (4, [1, 3]), (2, [3]), (0, [3])])
-  func asManySequencesAsThereIsRoomFor(maximumCells: Int, expected: [Int]) {
+  func asManySequencesAsFit(maximumCells: Int, expected: [Int]) {
     let map = ErrorMap([output("a", [[0, 1], [5, 0], [2, -1], [0, .nan]])])
     #expect(map.shownSequences(maximumCells: maximumCells) == expected)
   }

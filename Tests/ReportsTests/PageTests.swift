@@ -3,7 +3,7 @@ import Testing
 
 @testable import Reports
 
-/// Names that somebody could hope to break out of a page with, and how they stand in the page's data.
+/// Names that somebody could hope to break out of a page with, and their form in the page's data.
 private let hostileNames: [(name: String, data: String)] = [
   ("<script>alert(1)</script>", #"\u003cscript\u003ealert(1)\u003c/script\u003e"#),
   ("</script><img src=x onerror=alert(1)>", #"\u003c/script\u003e\u003cimg src=x onerror=alert(1)\u003e"#),
@@ -11,7 +11,7 @@ private let hostileNames: [(name: String, data: String)] = [
   ("]]>", #"]]\u003e"#),
   ("a&lt;b&amp;", #"a\u0026lt;b\u0026amp;"#),
   ("\"'\\`${x}", #"\"'\\`${x}"#),
-  // What a reader would not see, or see elsewhere than it stands, is written out.
+  // What a reader would not see, or see elsewhere than where it is, is written out.
   ("line\u{2028}and\u{2029}", #"line\\u{2028}and\\u{2029}"#),
   ("\u{0}\u{1B}[31m\n\r\t\u{7F}\u{85}", #"\\u{0}\\u{1b}[31m\\n\\r\\t\\u{7f}\\u{85}"#),
   ("\u{202E}flipped\u{200B}", #"\\u{202e}flipped\\u{200b}"#),

@@ -93,17 +93,17 @@ struct ChecksumTests {
       }
     }
   }
-  /// Pieces that begin and end within a row, of the whole and of some columns.
+  /// Parts that begin and end within a row, of the whole and of some columns.
   @Test(arguments: [(1, 7), (9, 1), (5, 8), (70, 130)], [1, 3, 8, 100])
-  func transposeOfPieces(_ size: (rows: Int, columns: Int), _ step: Int) {
+  func transposeOfParts(_ size: (rows: Int, columns: Int), _ step: Int) {
     let count = size.rows * size.columns
     let source = (0..<count).flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
     let bytes = Bytes(source)
     for range in [0..<size.columns, 0..<1, (size.columns / 2)..<size.columns] {
       let target = Bytes(count: range.count * size.rows * 2) { span in
         for start in stride(from: 0, to: count, by: step) {
-          let piece = bytes.slice(start * 2, min(step, count - start) * 2)
-          piece?.withSpan {
+          let part = bytes.slice(start * 2, min(step, count - start) * 2)
+          part?.withSpan {
             Layout.transpose(
               chunk: $0, from: start, into: &span, rows: size.rows, columns: size.columns, range: range,
               elementSize: 2)

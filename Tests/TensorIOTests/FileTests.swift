@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Files")
 struct FileTests {
-  @Test func missingFilesAndFoldersAreToldApart() throws {
+  @Test func missingFilesAndFoldersAreDistinguished() throws {
     let folder = TemporaryFolder()
     #expect(throws: FormatError.self) { try MappedFile.open(folder.file("none")) }
     let error = #expect(throws: FormatError.self) { try MappedFile.open(folder.path) }
@@ -108,7 +108,7 @@ struct FileTests {
   @Test func aFileThatChangesWhileMappedIsAnError() throws {
     let folder = TemporaryFolder()
     let path = try folder.write([UInt8](repeating: 7, count: 1000), "data")
-    // As if it had been written long ago: two changes within a tick of the clock cannot be told apart.
+    // As if it had been written long ago: two changes within a tick of the clock look alike.
     var times = [timespec(tv_sec: 1000, tv_nsec: 0), timespec(tv_sec: 1000, tv_nsec: 0)]
     #expect(unsafe utimensat(AT_FDCWD, path, &times, 0) == 0)
     let bytes = try MappedFile.open(path)
@@ -122,7 +122,7 @@ struct FileTests {
     #expect(unsafe utimensat(AT_FDCWD, path, &times, 0) == 0)
     let error = expectError(.unreadable) { try second.checkIntact() }
     #expect(error?.problem == "the file was changed while it was being read" && error?.file == path)
-    // An error that comes of it is told as what it is.
+    // The error that it causes is reported as what it is.
     let cause = expectError(.unreadable) {
       try second.forEachChunk { _ in throw FormatError(.output, "cannot be written: Bad address") }
     }

@@ -123,7 +123,7 @@ import Testing
       bytes += littleEndianBytes(bits).prefix(size)
     }
     var values = NonFiniteValues()
-    // Not aligned, and in two pieces.
+    // Not aligned, and in two chunks.
     let shifted = Bytes([0] + bytes)
     for range in [1..<(1 + 5000 * size), (1 + 5000 * size)..<shifted.count] {
       try #require(shifted.slice(range.lowerBound, range.count)).withSpan { values.add($0, type) }

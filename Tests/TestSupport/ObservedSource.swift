@@ -28,9 +28,9 @@ public final class ObservedSource: TensorSource {
   /// The calls that have begun and not ended.
   public var runningCalls: Int { counts.withLock { $0.running } }
 
-  /// How often a tensor was read.
+  /// How often a tensor was read; -1 for one that is not there.
   public func reads(_ name: String) -> Int {
-    guard let index = base.index(ofTensor: name) else { return 0 }
+    guard let index = base.index(ofTensor: name) else { return -1 }
     return counts.withLock { $0.reads[index, default: 0] }
   }
 

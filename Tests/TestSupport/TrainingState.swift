@@ -65,7 +65,7 @@ public struct TrainingState: Sendable, CustomStringConvertible {
   /// The name that a weight has in the same file.
   public func name(ofWeight name: String) -> String { Self.replace("{weight}", in: weightTemplate, with: name) }
 
-  /// The sizes that a dimension of a template stands for.
+  /// The sizes of a dimension of a template.
   private static func sizes(_ dimension: JSON, _ weight: [Int]) -> [Int] {
     switch dimension.stringValue {
     case "weight": weight

@@ -273,11 +273,11 @@ struct VerificationTests {
     #expect(a.inputIDs == b.inputIDs && a.attentionMask == b.attentionMask && a.tokenTypeIDs == b.tokenTypeIDs)
     #expect(b.attentionMask != nil && b.tokenTypeIDs != nil)
     #expect(try Fixture(other).warnings.isEmpty)
-    // Two of one kind do not say which is meant.
+    // Two of one kind do not show which is meant.
     for (name, second) in zip(usual, names) where name != second {
       var both = other
       both.add(name, [SmallModel.batch, SmallModel.sequence], integers: SmallModel.ids)
-      expectError(.input, words: ["the same input is there under two names"]) { _ = try Fixture(both) }
+      expectError(.input, words: ["an input is given under two names"]) { _ = try Fixture(both) }
     }
   }
 

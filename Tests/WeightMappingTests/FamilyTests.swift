@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import WeightMapping
 
-/// The families beside BERT, through their tables.
+/// The families other than BERT, through their tables.
 @Suite struct FamilyTests {
   /// The tensors of a source as a table names them, with the values of the real writer's file.
   private func source(_ name: String) throws -> (any TensorSource, JSON) {
@@ -46,7 +46,7 @@ import WeightMapping
         let target = head == "Model" ? root + tensor.name : tensor.name
         #expect(result.bytes(target) == fake.bytes(tensor.name), "\(target)")
       }
-      // What the config said is still said.
+      // What the config has is kept.
       for member in config.members ?? [] where !["transformers_version", "dtype"].contains(member.key) {
         #expect(plan.config[member.key] == member.value, "\(name)\(head): \(member.key)")
       }
@@ -129,7 +129,7 @@ import WeightMapping
     #expect(try plan(fake, sizes).family == "data2vec-text")
   }
 
-  @Test func theDepthOfAnALBERTIsToldByNoShape() throws {
+  @Test func noShapeShowsTheDepthOfAnALBERT() throws {
     let (fake, config) = try fake("AlbertModel")
     let given = try plan(fake, config)
     #expect(given.config["num_hidden_layers"] == .int(4) && given.config["num_hidden_groups"] == .int(2))
@@ -152,8 +152,8 @@ import WeightMapping
     // More than the table has names for are refused, not left out.
     for tensor in fake.tensors where tensor.name.contains("albert_layers.1.") {
       let parts = tensor.name.split(separator: ".").map(String.init)
-      guard let place = parts.firstIndex(of: "albert_layers") else { continue }
-      fake.add((parts[...place] + ["2"] + parts[(place + 2)...]).joined(separator: "."), tensor.shape)
+      guard let index = parts.firstIndex(of: "albert_layers") else { continue }
+      fake.add((parts[...index] + ["2"] + parts[(index + 2)...]).joined(separator: "."), tensor.shape)
     }
     #expect(failure(fake, config).contains("unexpected: encoder.albert_layer_groups.0.albert_layers.2."))
   }
@@ -170,7 +170,7 @@ import WeightMapping
   @Test func aRoBERTaIsNotMadeABERTByItsConfig() throws {
     let (fake, config) = try fake("RobertaForTokenClassification")
     let text = failure(fake, config.changing("model_type", .string("bert")))
-    #expect(text.contains("model_type of bert_config.json is 'bert', but the tensors are named like a RoBERTa"))
+    #expect(text.contains("model_type of bert_config.json is 'bert', but the tensors have the names of a RoBERTa"))
   }
 
   @Test func anELECTRANeedsItsProjectionWhereTheSizesDiffer() throws {

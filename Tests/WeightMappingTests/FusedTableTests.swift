@@ -7,7 +7,7 @@ import WeightMapping
 
 /// Query, key and value as one matrix, through a table of the user's own.
 @Suite struct FusedTableTests {
-  /// The model of the tests with the three joined, in the order of rows that the table says.
+  /// The model of the tests with the three joined, in the order of rows of the table.
   private func fused() -> MemorySource {
     let plain = transformersTensors(heads: false)
     var source = MemorySource()

@@ -29,7 +29,7 @@ import WeightMapping
     #expect(plan.report.dropped.count == source.tensors.count / 2)
   }
 
-  @Test func aHeadThatReadsAPoolerWhichIsNotThereIsSaid() throws {
+  @Test func aHeadWithoutItsPoolerIsReported() throws {
     var source = googleTensors()
     source.remove("bert/pooler/dense/kernel")
     source.remove("bert/pooler/dense/bias")

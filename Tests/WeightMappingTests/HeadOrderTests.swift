@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import WeightMapping
 
-/// Rows that lie by head, in every order of the three axes, along the first axis and along the second.
+/// Rows that are ordered by head, in every order of the three axes, along the first axis and along the second.
 @Suite struct HeadOrderTests {
   private static let axes = ["part", "head", "row"]
   static let orders = axes.flatMap { a in axes.flatMap { b in axes.map { [a, b, $0] } } }.filter { Set($0).count == 3 }
@@ -44,7 +44,7 @@ import WeightMapping
   }
 
   @Test(arguments: orders, [0, 1])
-  func everyRowIsWhereTheOrderSays(order: [String], axis: Int) throws {
+  func everyRowIsInOrder(order: [String], axis: Int) throws {
     let source = source(axis: axis)
     let mapper = Mapper(tables: [try MappingTable(yaml: yaml(order, axis: axis), file: nil)])
     let config = JSON.object(["heads": .int(2)])
@@ -60,12 +60,12 @@ import WeightMapping
         #expect(made.count == 8 * 5 * 4)
         for head in 0..<2 {
           for row in 0..<4 {
-            // The place along the axis, from the definition: a number whose digits are the indices.
-            let place = order.reduce(0) {
+            // The index along the axis, from the definition: a number whose digits are the indices.
+            let index = order.reduce(0) {
               $0 * (extents[$1] ?? 0) + (["part": part, "head": head, "row": row][$1] ?? 0)
             }
             for other in 0..<5 {
-              let from = axis == 0 ? place * 5 + other : other * 24 + place
+              let from = axis == 0 ? index * 5 + other : other * 24 + index
               let to = axis == 0 ? (head * 4 + row) * 5 + other : other * 8 + head * 4 + row
               #expect(made[(to * 4)..<(to * 4 + 4)] == whole[(from * 4)..<(from * 4 + 4)].map(\.self)[...])
             }
@@ -118,10 +118,6 @@ import WeightMapping
     ("layers: {infer: layers}", "layers: {infer: layers}\n  a: {default: 1, below: 1}", "is 1, not below 1.0"),
   ])
   func aWrongTableIsRefused(text: String, other: String, message: String) {
-    let whole = yaml(["head", "part", "row"], axis: 0)
-    let changed = whole.replacing(text, with: other, maxReplacements: 1)
-    #expect(changed != whole)
-    let failed = #expect(throws: FormatError.self) { try MappingTable(yaml: changed, file: "toy.yaml") }
-    #expect(failed?.description.contains(message) == true, "\(String(describing: failed))")
+    expectRefusal(of: yaml(["head", "part", "row"], axis: 0), replacing: text, with: other, message)
   }
 }

@@ -43,7 +43,7 @@ import WeightMapping
     #expect(try #require(refusal(source)).problem.contains("quantized by bitsandbytes"))
     let config = config.changing("quantization_config", .object([.init("quant_method", .string("gptq"))]))
     #expect(try #require(refusal(source, config)).problem.contains("quantized by gptq"))
-    // A config alone says nothing of floating-point weights.
+    // A config alone shows nothing about floating-point weights.
     #expect(refusal(transformersTensors(), config) == nil)
   }
 
@@ -89,14 +89,14 @@ import WeightMapping
     #expect(try #require(refusal(source)).problem.contains("quantized by torch"))
   }
 
-  @Test func piecesForTensorParallelism() throws {
+  @Test func shardsForTensorParallelism() throws {
     let inside = ["query.weight", "query.bias", "key.weight", "key.bias", "value.weight", "value.bias"]
     let rows = inside.map { "attention.self." + $0 } + ["intermediate.dense.weight", "intermediate.dense.bias"]
     var source = replacing(rows) { [$0[0] / 2] + $0.dropFirst() }
     source = replacing(["attention.output.dense.weight", "output.dense.weight"], in: source) { [$0[0], $0[1] / 2] }
     let error = try #require(refusal(source))
-    #expect(error.problem.contains("one of 2 pieces"), "\(error)")
-    #expect(error.advice?.text.contains("Join the pieces") == true)
+    #expect(error.problem.contains("one of 2 shards"), "\(error)")
+    #expect(error.advice?.text.contains("Join the shards") == true)
   }
 
   @Test(arguments: [
@@ -114,7 +114,7 @@ import WeightMapping
     var source = transformersTensors()
     // The tensors are a BERT's: whoever knows that it computes as one may say so.
     var error = try #require(refusal(source, longformer))
-    #expect(error.problem.contains("'longformer' model, which is not converted"))
+    #expect(error.problem.contains("model_type 'longformer', which is not converted"))
     guard case .all(let advice) = error.advice else {
       Issue.record("\(error)")
       return
@@ -129,7 +129,7 @@ import WeightMapping
   func aClassOfNoFamilyHere(name: String) throws {
     func naming(_ names: String...) -> JSON { config.changing("architectures", .strings(names)) }
     let error = try #require(refusal(transformersTensors(), naming(name)))
-    #expect(error.kind == .unrecognized && error.problem.contains("this is a \(name)"), "\(error)")
+    #expect(error.kind == .unrecognized && error.problem.contains("names the class \(name)"), "\(error)")
     guard case .all(let advice) = error.advice else {
       Issue.record("\(error)")
       return
@@ -138,7 +138,7 @@ import WeightMapping
     let chosen = try mapper().restricted(to: "bert").plan(
       for: transformersTensors().tensors, file: "x", config: naming(name), configFile: nil, allowUnexpected: [])
     #expect(chosen.family == "bert")
-    // A model_type says more; classes of users are named after the model, or like no class of transformers.
+    // A model_type is stronger; classes of users are named after the model, or like no class of transformers.
     #expect(refusal(transformersTensors(), naming(name).changing("model_type", .string("bert"))) == nil)
     for other in ["BertForEntities", "TFBertForMaskedLM", "SentimentClassifier", "Model"] {
       #expect(refusal(transformersTensors(), naming(other)) == nil, "\(other)")
@@ -215,7 +215,7 @@ import WeightMapping
     #expect(try mapper().recognize(mpnet).family == "mpnet")
   }
 
-  @Test func aChosenFamilyIsTakenWhateverTheConfigSays() throws {
+  @Test func aChosenFamilyOverridesTheConfig() throws {
     let mapper = try mapper().restricted(to: "bert")
     let made = try mapper.plan(
       for: transformersTensors().tensors, file: "x", config: config.changing("model_type", .string("strange")),

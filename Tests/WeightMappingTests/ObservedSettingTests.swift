@@ -34,7 +34,7 @@ import WeightMapping
   }
 
   @Test func valuesThatDisagreeAreNotTaken() throws {
-    let other = ObservedSetting(.layerNormEpsilon, .double(1e-3), origin: "another place")
+    let other = ObservedSetting(.layerNormEpsilon, .double(1e-3), origin: "another file")
     let plan = try plan(settings + [other], config: nil)
     #expect(plan.notes.contains { $0.kind == .programDefault(key: "layer_norm_eps") })
   }
@@ -92,6 +92,25 @@ import WeightMapping
     #expect(plan.config["num_attention_heads"] == .int(2))
     #expect(plan.config["layer_norm_eps"]?.doubleValue == 1e-5)
     #expect(plan.config["hidden_act"] == .string("gelu_new"))
+  }
+
+  /// Functions under the names that programs pickle them by; of torch's GELU an attribute selects the form.
+  @Test(
+    arguments: [
+      ("torch.nn.functional.relu", nil, "relu"), ("torch._C._nn.gelu", nil, "gelu"),
+      ("pytorch_pretrained_bert.modeling.gelu", nil, "gelu"), ("transformers.modeling_bert.gelu_new", nil, "gelu_new"),
+      ("transformers.activations.QuickGELUActivation", nil, "quick_gelu"),
+      ("torch.nn.modules.activation.GELU", nil, "gelu"), ("torch.nn.modules.activation.GELU", "none", "gelu"),
+      ("torch.nn.modules.activation.GELU", "tanh", "gelu_pytorch_tanh"), ("mish", nil, "mish"),
+      ("torch.nn.modules.activation.GELU", "other", nil), ("somebody.gelu", nil, nil), ("somebodys", nil, nil),
+    ] as [(String, String?, String?)])
+  func theFunctionOfAPickledModule(name: String, form: String?, word: String?) throws {
+    let path = "bert.encoder.layer.0.intermediate.intermediate_act_fn"
+    let made = try plan(
+      attributes: [(path, name)] + (form.map { [("\(path).approximate", $0)] } ?? []))
+    #expect(made.config["hidden_act"] == .string(word ?? "gelu"))
+    let isTaken = made.notes.contains { $0.kind == .takenFromCheckpoint(keys: ["hidden_act"]) }
+    #expect(isTaken == (word != nil), "\(made.notes)")
   }
 
   // MARK: Keras

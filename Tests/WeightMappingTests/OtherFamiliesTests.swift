@@ -58,17 +58,17 @@ import WeightMapping
     #expect(failure(source, nil).contains("an alias of 0.encoder.weight has different values"))
   }
 
-  @Test func aConfigOfAnotherFamilyIsToldForOne() {
+  @Test func aConfigOfAnotherFamilyIsRecognized() {
     let bert = JSON.object(config.members?.filter { $0.key != "vocab_size" } ?? [])
     let text = failure(ulmfit(raw: "weight_hh_l0_raw"), bert)
     #expect(text.contains("do not make an ULMFiT (AWD-LSTM) language model"))
     #expect(text.contains("bert_config.json has the keys of a BERT (hidden_size, "))
-    #expect(text.contains("and none of an ULMFiT (AWD-LSTM) language model, which the tensors are named like"))
+    #expect(text.contains("but the tensors have the names of an ULMFiT (AWD-LSTM) language model"))
     let other = failure(
       googleTensors(), .object(["emb_sz": .int(400), "n_hid": .int(1152), "n_layers": .int(3), "vocab_sz": .int(9)]))
     #expect(other.contains("has the keys of an ULMFiT (AWD-LSTM) language model (emb_sz, n_hid, n_layers, vocab_sz)"))
-    // A config of keys that say nothing of sizes is nobody's.
-    #expect(failure(googleTensors(), .object(["n_hid": .int(1), "hidden_act": .string("gelu")])) == "nothing")
+    // A config whose keys are not sizes belongs to no family.
+    #expect(failure(googleTensors(), .object(["n_hid": .int(1), "hidden_act": .string("gelu")])) == "no error")
   }
 
   /// OpenAI's GPT of 2018 in torch, whose words and positions are one table.
@@ -96,7 +96,7 @@ import WeightMapping
   }
 
   @Test(arguments: [("n_positions", 8), ("n_ctx", 8), ("vocab_size", 12)])
-  func oneSizeTellsWhereTheTableIsCut(key: String, value: Int) throws {
+  func oneSizeShowsWhereTheTableIsCut(key: String, value: Int) throws {
     let source = oldGPT()
     let plan = try plan(source, .object([key: .int(value), "n_head": .int(2)]))
     #expect(plan.config["vocab_size"] == .int(12) && plan.config["n_positions"] == .int(8))
@@ -108,7 +108,7 @@ import WeightMapping
   }
 
   @Test(arguments: [nil, 20, 30])
-  func whereNothingTellsItIsRefused(positions: Int?) {
+  func withoutAnyHintItIsRefused(positions: Int?) {
     var config = JSON.object(["n_head": .int(2)])
     if let positions { config.set("n_positions", .int(positions)) }
     let text = failure(oldGPT(), config)
@@ -142,7 +142,7 @@ import WeightMapping
     }
     #expect(try heads([("attn_heads", "4")]) == .int(4))
     #expect(try heads([("bert.attn_heads", "2")]) == .int(2))
-    // Two modules that say different numbers tell nothing.
+    // Two modules with different numbers show nothing.
     #expect(try heads([("bert.attn_heads", "2"), ("other.attn_heads", "4")]) == .int(8))
     #expect(try heads([]) == .int(8))
   }

@@ -90,7 +90,7 @@ import WeightMapping
     #expect(problem("model_type", .string("roberta")).contains("'roberta'"))
   }
 
-  @Test func withoutAConfigItSaysWhatItInferredAndAssumed() throws {
+  @Test func withoutAConfigItReportsWhatItInferredAndAssumed() throws {
     let made = try plan(googleTensors(), nil)
     let notes = made.notes.map(\.text).joined(separator: "\n")
     #expect(notes.contains("vocab_size 11, hidden_size 6, num_hidden_layers 2"))
@@ -139,7 +139,7 @@ import WeightMapping
       shifted.add(name, info.shape)
     }
     #expect(failure(source).contains("1 (layer 0)"))
-    #expect(failure(shifted, nil).contains("layer 1 is not there, but layer 7 is"))
+    #expect(failure(shifted, nil).contains("layer 1 is missing, but layer 7 is present"))
   }
 
   @Test func twoTensorsOfOneTarget() {

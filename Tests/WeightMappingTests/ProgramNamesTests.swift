@@ -155,7 +155,7 @@ struct ProgramNamesTests {
 
   // MARK: What a word means
 
-  @Test func anExportSaysTheWordOfTheProgramThatReadsIt() throws {
+  @Test func anExportWritesTheWordOfTheProgramThatReadsIt() throws {
     let base = TestSupport.fixture("heads/AlbertForMaskedLM")
     var config = try JSON.parse(try FileSystem.text("\(base)/config.json"))
     let model = try convert(

@@ -39,7 +39,7 @@ import WeightMapping
     ("ibert", ["ibert.encoder.layer.0.attention.self.query.weight_integer"]),
     ("canine", ["char_embeddings.HashBucketCodepointEmbedder_7.weight"]),
   ])
-  func otherFamiliesAreToldForWhatTheyAre(family: String, names: [String]) throws {
+  func otherFamiliesAreNamed(family: String, names: [String]) throws {
     let recognition = try mapper().recognize(infos(names))
     #expect(recognition.family == family)
     #expect(recognition.dialect == nil)
@@ -54,7 +54,7 @@ import WeightMapping
     #expect(text.split(separator: "\n").count < 4)
   }
 
-  /// Several families have the names of a BART; the config says which it is.
+  /// Several families have the names of a BART; the config shows which it is.
   @Test func theConfigNamesAFamilyWithoutATable() {
     var source = MemorySource()
     for name in ["model.encoder.layers.0.self_attn.q_proj.weight", "model.decoder.layers.0.encoder_attn.q_proj.weight"]
@@ -64,7 +64,7 @@ import WeightMapping
     #expect(failure(source, nil).contains("this is a BART"))
     #expect(failure(source, .object([.init("model_type", .string("bart"))])).contains("this is a BART"))
     let whisper = failure(source, .object([.init("model_type", .string("whisper"))]))
-    #expect(whisper.contains("'whisper' model, which is not converted") && !whisper.contains("BART"))
+    #expect(whisper.contains("model_type 'whisper', which is not converted") && !whisper.contains("BART"))
   }
 
   /// All the names of a BERT, and one more: it computes something else, whatever may be left out.

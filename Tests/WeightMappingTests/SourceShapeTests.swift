@@ -55,7 +55,7 @@ private let table = """
   }
 
   private func mapper(_ yaml: String = table) throws -> Mapper {
-    Mapper(tables: [try MappingTable(yaml: yaml, file: "axes.yaml")])
+    Mapper(tables: [try MappingTable(yaml: yaml, file: "toy.yaml")])
   }
 
   private func plan(_ source: MemorySource, _ config: JSON? = nil) throws -> MappingPlan {
@@ -64,20 +64,18 @@ private let table = """
   }
 
   private func problem(_ source: MemorySource, _ config: JSON? = nil) -> String {
-    do {
-      _ = try plan(source, config)
-      return "nothing"
-    } catch { return "\(error)" }
+    errorText { _ = try plan(source, config) }
   }
 
-  /// Elements of four bytes, those of the matrix [rows, columns] turned.
-  private func turned(_ bytes: [UInt8], _ rows: Int, _ columns: Int, from first: Int = 0, count: Int? = nil) -> [UInt8]
+  /// Elements of four bytes, those of the matrix [rows, columns] transposed.
+  private func transposed(_ bytes: [UInt8], _ rows: Int, _ columns: Int, from first: Int = 0, count: Int? = nil)
+    -> [UInt8]
   {
     var result: [UInt8] = []
     for column in first..<(first + (count ?? columns)) {
       for row in 0..<rows {
-        let place = (row * columns + column) * 4
-        result += bytes[place..<(place + 4)]
+        let offset = (row * columns + column) * 4
+        result += bytes[offset..<(offset + 4)]
       }
     }
     return result
@@ -92,11 +90,12 @@ private let table = """
     try Converter.write(plan, from: source, to: sink, progress: nil)
     for layer in 0..<3 {
       let name = "L-\(layer + 1)/L-\(layer + 1)"
-      #expect(sink.bytes("l.\(layer).w") == turned(source.bytes(name + "_w2"), Self.size, Self.size))
+      #expect(sink.bytes("l.\(layer).w") == transposed(source.bytes(name + "_w2"), Self.size, Self.size))
       #expect(sink.bytes("l.\(layer).b") == source.bytes(name + "_b2"))
       let both = source.bytes("L-\(layer + 1)/qk")
-      #expect(sink.bytes("l.\(layer).q") == turned(both, Self.size, 2 * Self.size, count: Self.size))
-      #expect(sink.bytes("l.\(layer).k") == turned(both, Self.size, 2 * Self.size, from: Self.size, count: Self.size))
+      #expect(sink.bytes("l.\(layer).q") == transposed(both, Self.size, 2 * Self.size, count: Self.size))
+      #expect(
+        sink.bytes("l.\(layer).k") == transposed(both, Self.size, 2 * Self.size, from: Self.size, count: Self.size))
       #expect(sink.bytes("l.\(layer).r") == source.bytes("L-\(layer + 1)/r"))
     }
     let shapes = Dictionary(uniqueKeysWithValues: plan.targets.map { ($0.info.name, $0.info.shape) })
@@ -137,7 +136,7 @@ private let table = """
     #expect(problem(source).contains("unexpected: L-0/r"))
   }
 
-  @Test func aShapeTellsTheHeads() {
+  @Test func aShapeGivesTheHeads() {
     let text = problem(source(), .object(["heads": .int(3), "size": .int(6)]))
     #expect(text.contains("heads of config.json is 3, but the weights have 2: 'L-1/L-1_w2' of shape [6, 2, 3]"))
   }
@@ -148,7 +147,7 @@ private let table = """
     ("L-2/qk", [6, 12], "wrong shape: L-2/qk: found F32 [6, 12], expected [1, 6, 12]"),
     ("L-2/r", [6, 4], "wrong shape: L-2/r: found F32 [6, 4], expected [4, 4]"),
   ])
-  func anotherShapeIsTold(name: String, shape: [Int], message: String) {
+  func anotherShapeIsReported(name: String, shape: [Int], message: String) {
     var source = source()
     source.remove(name)
     source.add(name, shape)
@@ -157,7 +156,7 @@ private let table = """
   }
 
   /// A table may be wrong in a way that only sizes show.
-  @Test func dimensionsThatDoNotMakeTheMatrixAreTold() throws {
+  @Test func dimensionsThatDoNotMakeTheMatrixAreReported() throws {
     let wrong = table.replacing("shape: [1, size, 2*size]", with: "shape: [2, size, size]")
     var source = source()
     for number in 1...3 {
@@ -167,11 +166,11 @@ private let table = """
     let error = #expect(throws: FormatError.self) {
       try mapper(wrong).plan(for: source.tensors, file: "axes", config: nil, configFile: nil, allowUnexpected: [])
     }
-    #expect(error?.description.contains("the elements of [6, 6], whose dimensions it has together") == true)
+    #expect(error?.description.contains("dimensions that combine to [6, 6]") == true)
   }
 
   @Test func theWayBackHasTheShapesOfTheSource() throws {
-    // What was split and turned at once has no way back.
+    // What was split and transposed at once has no way back.
     let yaml = table.replacing(
       "L-{layer}/qk: {transposed: true, shape: [1, size, 2*size], into: [\"l.{layer}.q\", \"l.{layer}.k\"]}",
       with: "L-{layer}/qk: {into: [\"l.{layer}.q\", \"l.{layer}.k\"]}")
@@ -196,7 +195,7 @@ private let table = """
     }
   }
 
-  @Test func whatIsSplitAndTurnedHasNoWayBack() throws {
+  @Test func whatIsSplitAndTransposedHasNoWayBack() throws {
     let source = source()
     let plan = try plan(source)
     let error = #expect(throws: FormatError.self) {
@@ -219,17 +218,6 @@ private let table = """
     ("l.{layer}.b: [size]", "l.{layer}.{layer}.b: [size]", "has {layer} twice"),
   ])
   func aWrongTableIsRefused(text: String, other: String, message: String) {
-    let wrong = table.replacing(text, with: other)
-    #expect(wrong != table)
-    let error = #expect(throws: FormatError.self) { try MappingTable(yaml: wrong, file: "axes.yaml") }
-    #expect(error?.description.contains(message) == true, "\(String(describing: error))")
-  }
-}
-
-extension String {
-  fileprivate func replacing(_ text: String, with other: String) -> String {
-    var copy = self
-    if let place = copy.firstRange(of: text) { copy.replaceSubrange(place, with: other) }
-    return copy
+    expectRefusal(of: table, replacing: text, with: other, message)
   }
 }

@@ -65,7 +65,7 @@ import WeightMapping
     #expect(!made.hasUnresolvedTies)
   }
 
-  @Test func anUntiedDecoderIsKeptAndSaid() throws {
+  @Test func anUntiedDecoderIsKeptAndReported() throws {
     var source = transformersTensors()
     source.add("cls.predictions.decoder.weight", [Size.vocabulary, Size.hidden])
     let made = try plan(source)
@@ -93,7 +93,7 @@ import WeightMapping
     #expect((made.config["tie_word_embeddings"] == .bool(false)) == hasOwnWeight)
   }
 
-  @Test func aTiedTensorStandsInForItsBase() throws {
+  @Test func aTiedTensorReplacesItsBase() throws {
     let source = transformersTensors().renamed { $0 == "cls.predictions.bias" ? "cls.predictions.decoder.bias" : $0 }
     #expect(Set(try plan(source).names) == names)
   }

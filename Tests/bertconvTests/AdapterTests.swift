@@ -50,8 +50,8 @@ import Testing
     #expect(try Program.run(["inspect", adapter]).both.contains("lora"))
   }
 
-  /// What a conversion was asked for is in the file, so that a comparison needs not be told again.
-  @Test func whatWasAskedForIsKept() throws {
+  /// The options of a conversion are in the file, so that a comparison does not need them again.
+  @Test func whatWasRequestedIsKept() throws {
     let folder = TemporaryFolder()
     let output = folder.file("out.safetensors")
     let source = fixture("heads/BertForTokenClassification")

@@ -113,7 +113,7 @@ struct DiffTests {
     #expect(lines[2] == "\(layers); the embeddings (0.463) moved\(equal.map { "; \($0)" } ?? "").")
   }
 
-  @Test func stacksAreToldApart() throws {
+  @Test func stacksAreDistinguished() throws {
     var a = MemorySource()
     for layer in 0..<2 {
       for part in ["w", "b"] {
@@ -130,21 +130,21 @@ struct DiffTests {
     #expect(output.contains("decoder.block 1 0 of 2 equal"))
   }
 
-  @Test func aModelWithoutItsHeadIsToldInAFewLines() throws {
+  @Test func aModelWithoutItsHeadIsReportedInAFewLines() throws {
     var (a, b) = try models()
     b = a
     a = a.only { !$0.hasPrefix("cls.") }
     let headless = lines(try diff(a, b))
     #expect(headless[0].hasPrefix("not equal: 5 added, 37 equal"))
     #expect(headless.contains("cls.predictions.bias F32 [40] 160 bytes"))
-    // The layers of a model beside one of the embeddings alone.
+    // The layers of a model, next to one of the embeddings alone.
     let output = lines(try diff(a, a.only { $0.contains("embeddings") }))
     #expect(output.contains("removed: 32") && output.count < 30)
     #expect(
       output.contains("bert.encoder.layer.{0,1}.attention.self.key.weight × 2 F32 [16, 16] 1.0 KiB"), "\(output)")
   }
 
-  @Test func renamedTensorsAreToldPlainly() throws {
+  @Test func renamedTensorsAreReportedPlainly() throws {
     let (a, _) = try models()
     var b = MemorySource()
     for tensor in a.tensors.reversed() {
@@ -199,7 +199,7 @@ struct DiffTests {
     #expect(removed.contains("… and 259 more lines: --json lists them all"), "\(removed.suffix(3))")
   }
 
-  /// A line for several layers says exactly which tensors it stands for.
+  /// A line for several layers shows exactly which tensors it describes.
   @Test func layersWhoseTensorsAreAlikeShareALine() throws {
     var a = MemorySource()
     for layer in [0, 1, 2, 4, 5] { a.add("h.\(layer).w", [2]) { Float($0) } }

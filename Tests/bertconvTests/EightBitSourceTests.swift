@@ -6,7 +6,7 @@ import Testing
 struct EightBitSourceTests {
   private static let source = fixture("heads/BertForMaskedLM")
 
-  /// What is made of the 8-bit file is what is made of the numbers that it stands for.
+  /// What is made of the 8-bit file is what is made of the numbers that it represents.
   @Test(arguments: ["f32", "bf16", "f16", "int8"])
   func isConvertedToEveryType(_ type: String) throws {
     let folder = TemporaryFolder()

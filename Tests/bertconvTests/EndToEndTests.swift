@@ -40,7 +40,7 @@ struct EndToEndTests {
     let actual = try SafetensorsContent(MappedFile.open(output))
     #expect(!actual.tensors.isEmpty && actual.tensors == expected.tensors)
     #expect(!actual.tensors.keys.contains { $0.contains("gamma") || $0.contains("decoder.weight") })
-    // The config and the vocabulary that lie beside it.
+    // The config and the vocabulary in the same folder.
     let given = try JSON.parse(try FileSystem.text(fixture("torch/bert-2018/bert_config.json")))
     for key in ["hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size", "hidden_act"] {
       #expect(report["config"]?[key] == given[key], "\(key)")
@@ -154,13 +154,13 @@ struct EndToEndTests {
     #expect(result.output.contains("bert.encoder.layer.0"))
   }
 
-  /// What cannot work: arguments, a word of what is said, and the exit status.
+  /// What cannot work: arguments, a word of the message, and the exit status.
   @Test(arguments: [
     (["inspect", "/nowhere/model"], "/nowhere/model", 2),
     (["inspect", "/dev/null"], "neither a file nor a folder", 2),
     (["convert", "tf-to-native", "SRC", "-o", "/nowhere/m.safetensors"], "does not exist", 2),
     (["convert", "tf-to-native", "SRC", "-o", "/dev/null"], "not a regular file", 2),
-    (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is a file that is read for it", 2),
+    (["convert", "tf-to-native", "SRC", "-o", "SRC.index"], "is one of the files that are read", 2),
     (["convert", "tf-to-native", "SRC", "-o", "OUT", "--config", "/nowhere.json"], "/nowhere.json", 2),
     (["convert", "safetensors-to-native", "SRC", "-o", "OUT"], "another format", 2),
     (["convert", "flax-to-native", "SRC", "-o", "OUT"], "another format", 2),
@@ -172,7 +172,7 @@ struct EndToEndTests {
     ([], "SUBCOMMANDS", 0),
     (["--version"], "0.1", 0),
   ])
-  func whatCannotWorkIsSaid(_ arguments: [String], _ word: String, _ status: Int32) throws {
+  func whatCannotWorkIsReported(_ arguments: [String], _ word: String, _ status: Int32) throws {
     let folder = TemporaryFolder()
     let before = try contents(tiny + ".index")
     let result = try Program.run(
@@ -209,7 +209,7 @@ struct EndToEndTests {
     #expect(FileSystem.kind(of: folder.file("m")) == nil)
   }
 
-  /// Google's checkpoints have no output weights of their own, whatever the config says.
+  /// Google's checkpoints have no output weights of their own, whatever the config sets.
   @Test func aConfigThatUntiesWhatIsTiedIsPutRight() throws {
     let folder = TemporaryFolder()
     var config = try JSON.parse(try FileSystem.text(fixture("tensorflow/bert-tiny/bert_config.json")))
@@ -305,7 +305,7 @@ struct EndToEndTests {
   @Test func theFixturesOfHeadsAreThere() { #expect(Self.heads.count >= 40) }
 
   @Test(.exhaustive, arguments: heads)
-  func plainSafetensorsFilesAreUsableAndSaidToBePlain(name: String) throws {
+  func plainSafetensorsFilesAreUsableAndReportedAsPlain(name: String) throws {
     let folder = TemporaryFolder()
     let plain = try Program.run(
       "verify", fixture("heads/\(name)/model.safetensors"), "--fixtures", fixture("heads/\(name)/reference.npz"))

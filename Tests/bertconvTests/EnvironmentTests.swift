@@ -2,7 +2,7 @@ import TensorIO
 import TestSupport
 import Testing
 
-/// Whatever the environment says and the limits of the process are: right numbers, or exit status 2; never a wrong number, a
+/// Whatever the environment and the limits of the process are: right numbers, or exit status 2; never a wrong number, a
 /// status that means something else, or a program that does not end.
 @Suite("Environment and limits")
 struct EnvironmentTests {
@@ -36,17 +36,17 @@ struct EnvironmentTests {
     "DNNL_VERBOSE=1", "ONEDNN_VERBOSE=2", "DNNL_JIT_DUMP=1", "OPENBLAS_VERBOSE=2", "OMP_DISPLAY_ENV=true",
   ])
   func librariesPrintNothingToStandardOutput(variables: String) throws {
-    let place = folder.file("place")
-    folder.makeFolder("place")
+    let current = folder.file("current")
+    folder.makeFolder("current")
     let verified = try Program.run(
-      ["verify", try model(), "--fixtures", reference, "--json"], in: place, prefix: variables)
+      ["verify", try model(), "--fixtures", reference, "--json"], in: current, prefix: variables)
     #expect(verified.status == 0 && verified.output.hasPrefix("{"), "\(verified.both)")
     #expect(try JSON.parse(verified.output)["passed"] == .bool(true))
-    #expect(try FileSystem.names(inFolder: place).isEmpty)
+    #expect(try FileSystem.names(inFolder: current).isEmpty)
   }
 
   @Test(arguments: [60, 100, 150, 200, 300, 400, 500, 700, 1000])
-  func aLimitOfMemoryIsTold(megabytes: Int) throws {
+  func aLimitOfMemoryIsReported(megabytes: Int) throws {
     let model = try model()
     let limit = "ulimit -v \(megabytes * 1000)"
     let output = folder.file("o.safetensors")
@@ -64,7 +64,7 @@ struct EnvironmentTests {
 
   /// Root may have as many processes as it likes, so another user runs the program.
   @Test(arguments: [1, 2, 3])
-  func aLimitOfProcessesIsTold(count: Int) throws {
+  func aLimitOfProcessesIsReported(count: Int) throws {
     let user = "setpriv --reuid=65534 --regid=65534 --clear-groups"
     let (model, source) = (try model(), folder.file("source.safetensors"))
     _ = try folder.copy(model, as: "source.safetensors")

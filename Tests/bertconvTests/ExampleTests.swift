@@ -2,7 +2,7 @@ import TensorIO
 import TestSupport
 import Testing
 
-/// The README's example of a table of one's own, run as it stands there.
+/// The README's example of a table of one's own, run as it is printed there.
 @Suite("The README's example")
 struct ExampleTests {
   private static let heading = "## A checkpoint that only you have"
@@ -51,8 +51,8 @@ struct ExampleTests {
       }
       let result = try Program.run(arguments, in: folder.path)
       #expect(result.status == (index == 0 ? 2 : 0), "\(result.both)")
-      let said = (result.errors + result.output).split(separator: source.path, omittingEmptySubsequences: false)
-      #expect(words(said.joined(separator: "in-house")) == words(command.output), "\(command.arguments)")
+      let printed = (result.errors + result.output).split(separator: source.path, omittingEmptySubsequences: false)
+      #expect(words(printed.joined(separator: "in-house")) == words(command.output), "\(command.arguments)")
     }
   }
 

@@ -66,7 +66,7 @@ struct ExportTests {
     let before = try contents(model)
     let result = try Program.run("convert", route, model, "-o", folder.file(output), "--force")
     #expect(result.status == 2, "\(result.both)")
-    #expect(result.errors.contains("is a file that is read for it"), "\(result.errors)")
+    #expect(result.errors.contains("is one of the files that are read"), "\(result.errors)")
     #expect(try contents(model) == before)
     #expect(try FileSystem.names(inFolder: folder.path) == [source])
   }
@@ -139,7 +139,7 @@ struct ExportTests {
         "convert", "safetensors-to-native", source, "-o", output, "--force", "--table", table, "--config", config,
         "--vocab", vocabulary)
       #expect(
-        result.status == 2 && result.errors.contains("is a file that is read for it"), "\(output): \(result.both)")
+        result.status == 2 && result.errors.contains("is one of the files that are read"), "\(output): \(result.both)")
       #expect(try contents(output) == before)
     }
   }

@@ -7,7 +7,7 @@ import Testing
   import Glibc
 #endif
 
-/// Every command of docs/FAQ.md, run in a folder that is prepared for its question, prints what stands there.
+/// Every command of docs/FAQ.md, run in a folder that is prepared for its question, prints what is shown there.
 /// `BERTCONV_RECORD=1 swift test --filter FAQ` writes it anew; the difference is then reviewed like any other change.
 @Suite("The questions and answers")
 struct FAQTests {
@@ -159,7 +159,7 @@ struct FAQTests {
     return line.replacing(/-?\d\.\d\de-\d\d/, with: "ERROR").replacing(/-?\d+\.\d{5,}/, with: "NUMBER")
   }
 
-  /// The lines of a section with what its commands print now in place of what stands there.
+  /// The lines of a section with what its commands print now in place of what is shown there.
   private func run(_ section: Section, _ prepare: (Folder) throws -> Void) throws -> [String] {
     let folder = Folder()
     try prepare(folder)
@@ -171,16 +171,16 @@ struct FAQTests {
       let arguments = line.dropFirst(Self.prompt.count).split(separator: " ").map { String($0.filter { $0 != "'" }) }
       let program = try Program.run(arguments, in: folder.folder.path)
       #expect([0, 1, 2].contains(program.status), "\(line): \(program.status)")
-      var said = (program.errors + program.output).split(separator: "\n", omittingEmptySubsequences: false).map(
+      var printed = (program.errors + program.output).split(separator: "\n", omittingEmptySubsequences: false).map(
         String.init)
-      while said.last?.isEmpty == true { said.removeLast() }
-      said = said.map { $0.isEmpty ? "" : "    " + $0 }
+      while printed.last?.isEmpty == true { printed.removeLast() }
+      printed = printed.map { $0.isEmpty ? "" : "    " + $0 }
       var shown = rest.prefix { $0.isEmpty || $0.hasPrefix("    ") && !$0.hasPrefix(Self.prompt) }
       rest = rest.dropFirst(shown.count)
       let blanks = shown.reversed().prefix(while: \.isEmpty).count
       shown = shown.dropLast(blanks)
       // Digits that mean nothing make no difference to review.
-      result += shown.map(settled) == said.map(settled) ? Array(shown) : said
+      result += shown.map(settled) == printed.map(settled) ? Array(shown) : printed
       result += [String](repeating: "", count: blanks)
     }
     return result
@@ -197,7 +197,7 @@ struct FAQTests {
     #expect(links.sorted() == expected.sorted())
   }
 
-  @Test func whatIsPrintedIsWhatStandsThere() throws {
+  @Test func theOutputIsAsPrinted() throws {
     let text = try FileSystem.text(Self.path)
     let sections = sections(text)
     #expect(sections.dropFirst().map(\.heading).sorted() == Self.preparations.keys.sorted())

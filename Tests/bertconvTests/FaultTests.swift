@@ -12,7 +12,7 @@ import Testing
 @Suite("Faults", .serialized)
 struct FaultTests {
   /// A folder with a model, `source.safetensors` and `config.json`. Its weights are zeros in a sparse file, which takes no
-  /// time to make and no room on the disk; converting 512 MB takes long enough to be interrupted anywhere.
+  /// time to make and no space on the disk; converting 512 MB takes long enough to be interrupted anywhere.
   private func folder(megabytes: Int = 26) throws -> TemporaryFolder {
     let folder = TemporaryFolder()
     let model = TinyBERT.maskedLM(vocabulary: megabytes * 1_000_000 / (4 * 32), hidden: 32)
@@ -46,13 +46,13 @@ struct FaultTests {
   /// Runs a shell script in `folder`, where `bertconv` is the program; gives its output.
   private func shell(_ script: String, in folder: TemporaryFolder) throws -> (status: Int32, text: String) {
     let path = try folder.write(Array(("bertconv() { '\(Program.path)' \"$@\"; }\n" + script).utf8), "script")
-    let status = unsafe system("cd '\(folder.path)' && bash script > told 2>&1 < /dev/null")
+    let status = unsafe system("cd '\(folder.path)' && bash script > report 2>&1 < /dev/null")
     _ = unsafe unlink(path)
-    return (status >> 8 & 0xFF, String(decoding: try contents(folder.file("told")), as: UTF8.self))
+    return (status >> 8 & 0xFF, String(decoding: try contents(folder.file("report")), as: UTF8.self))
   }
 
   private func files(_ folder: TemporaryFolder) throws -> [String] {
-    let own: Set = ["told", "printed", "source.safetensors", "config.json"]
+    let own: Set = ["report", "printed", "source.safetensors", "config.json"]
     return try FileSystem.names(inFolder: folder.path).filter { !own.contains($0) }.sorted()
   }
 
@@ -80,11 +80,11 @@ struct FaultTests {
     #expect(try files(folder) == ["out.safetensors"])
   }
 
-  @Test func aFullDiskIsTold() throws {
+  @Test func aFullDiskIsReported() throws {
     let folder = try folder()
-    let (status, told) = try shell(
+    let (status, report) = try shell(
       "ulimit -f 4000; bertconv convert auto-to-native source.safetensors -o out.safetensors", in: folder)
-    #expect(status == 2 && told.contains("out.safetensors"), "\(told)")
+    #expect(status == 2 && report.contains("out.safetensors"), "\(report)")
     #expect(try files(folder).isEmpty)
     // What was there stays.
     _ = try folder.write(Array("mine".utf8), "out.safetensors")
@@ -102,18 +102,18 @@ struct FaultTests {
   ])
   func placesThatCannotBeWritten(target: String, word: String) throws {
     let folder = try folder()
-    let (status, told) = try shell(
+    let (status, report) = try shell(
       "bertconv convert auto-to-native source.safetensors -o \(target) --force", in: folder)
-    #expect(status == 2 && told.contains("error: ") && told.contains(word), "\(told)")
+    #expect(status == 2 && report.contains("error: ") && report.contains(word), "\(report)")
     #expect(try files(folder).isEmpty)
   }
 
   /// What writes, each with an output of more than 100 kB. The program's own commands go through one writer of files;
   /// these are its users.
   private static let writers = [
-    "convert auto-to-native source.safetensors -o place/out", "convert native-to-tf native -o place/out",
-    "convert native-to-pytorch native -o place/out",
-    "run native --inputs inputs.npz --outputs hidden_states.0 -o place/out.npz",
+    "convert auto-to-native source.safetensors -o disk/out", "convert native-to-tf native -o disk/out",
+    "convert native-to-pytorch native -o disk/out",
+    "run native --inputs inputs.npz --outputs hidden_states.0 -o disk/out.npz",
   ]
 
   /// Whether this user may mount a file system that only the test sees.
@@ -121,18 +121,18 @@ struct FaultTests {
     unsafe system(
       "d=$(mktemp -d) && unshare -rm mount -t tmpfs none $d > /dev/null 2>&1; s=$?; rmdir $d; exit $s") == 0
 
-  /// Runs a command with a file system of 100 kB at `place`, after `preparation` of it.
+  /// Runs a command with a file system of 100 kB at `disk`, after `preparation` of it.
   private func onSmallDisk(_ preparation: String, _ command: String) throws -> (status: Int32, text: String) {
     let folder = try folder(megabytes: 1)
     _ = try folder.write(try inputs(), "inputs.npz")
     return try shell(
       """
-      bertconv convert auto-to-native source.safetensors -o native && mkdir place || exit 99
+      bertconv convert auto-to-native source.safetensors -o native && mkdir disk || exit 99
       cat > inside <<'END'
-      mount -t tmpfs -o size=100k none place && echo mine > place/mine && \(preparation) || exit 98
+      mount -t tmpfs -o size=100k none disk && echo mine > disk/mine && \(preparation) || exit 98
       '\(Program.path)' \(command)
       status=$?
-      echo "LEFT $(ls -A place | tr '\\n' ' ')"
+      echo "LEFT $(ls -A disk | tr '\\n' ' ')"
       exit $status
       END
       unshare -rm bash inside
@@ -149,24 +149,24 @@ struct FaultTests {
   }
 
   @Test(.enabled(if: mayMount, "this user may not mount"), arguments: writers)
-  func aSmallDiskIsTold(command: String) throws {
-    let (status, told) = try onSmallDisk("true", command)
-    #expect(status == 2 && told.contains("cannot be written: ") && told.contains("Free some space"), "\(told)")
-    #expect(told.contains("LEFT mine "), "\(told)")
+  func aSmallDiskIsReported(command: String) throws {
+    let (status, report) = try onSmallDisk("true", command)
+    #expect(status == 2 && report.contains("cannot be written: ") && report.contains("Free some space"), "\(report)")
+    #expect(report.contains("LEFT mine "), "\(report)")
   }
 
   @Test(.enabled(if: mayMount, "this user may not mount"), arguments: writers)
-  func aTargetThatIsReadOnlyIsTold(command: String) throws {
-    let (status, told) = try onSmallDisk("mount -o remount,ro none place", command)
-    #expect(status == 2 && told.contains("Read-only file system"), "\(told)")
-    #expect(told.contains("LEFT mine "), "\(told)")
+  func aReadOnlyTargetIsReported(command: String) throws {
+    let (status, report) = try onSmallDisk("mount -o remount,ro none disk", command)
+    #expect(status == 2 && report.contains("Read-only file system"), "\(report)")
+    #expect(report.contains("LEFT mine "), "\(report)")
   }
 
   /// A link is followed to the file that it names, also where that is not there yet.
   @Test(arguments: [true, false])
   func theOutputIsALink(exists: Bool) throws {
     let folder = try folder(megabytes: 1)
-    let (status, told) = try shell(
+    let (status, report) = try shell(
       """
       mkdir elsewhere && ln -s elsewhere/real.safetensors out.safetensors
       \(exists ? "echo old > elsewhere/real.safetensors" : "")
@@ -174,13 +174,13 @@ struct FaultTests {
       bertconv convert auto-to-native source.safetensors -o out.safetensors --force || exit 1
       [ -L out.safetensors ] && bertconv verify elsewhere/real.safetensors && ls elsewhere
       """, in: folder)
-    #expect(status == 0 && told.contains("WRITTEN") == !exists, "\(told)")
-    #expect(told.hasSuffix("real.safetensors\n") && !told.contains(".partial"), "\(told)")
+    #expect(status == 0 && report.contains("WRITTEN") == !exists, "\(report)")
+    #expect(report.hasSuffix("real.safetensors\n") && !report.contains(".partial"), "\(report)")
   }
 
-  @Test func linksInARingAreToldAndAFifoIsNotWaitedFor() throws {
+  @Test func linksInARingAreReportedAndAFifoIsNotWaitedFor() throws {
     let folder = try folder(megabytes: 1)
-    let (status, told) = try shell(
+    let (status, report) = try shell(
       """
       ln -s two one; ln -s one two; mkfifo pipe
       timeout 20 '\(Program.path)' convert auto-to-native source.safetensors -o one --force; echo "RING $?"
@@ -189,19 +189,19 @@ struct FaultTests {
       timeout 20 '\(Program.path)' inspect one; echo "RINGED $?"
       """, in: folder)
     #expect(status == 0)
-    for word in ["RING 2", "PIPE 2", "SOURCE 2", "RINGED 2"] { #expect(told.contains(word), "\(told)") }
+    for word in ["RING 2", "PIPE 2", "SOURCE 2", "RINGED 2"] { #expect(report.contains(word), "\(report)") }
   }
 
   @Test func theSourceIsTheOutput() throws {
     let folder = try folder()
     let before = try contents(folder.file("source.safetensors"))
     for target in ["source.safetensors", "./source.safetensors", "link.safetensors"] {
-      let (status, told) = try shell(
+      let (status, report) = try shell(
         """
         ln -sf source.safetensors link.safetensors
         bertconv convert auto-to-native source.safetensors -o \(target) --force
         """, in: folder)
-      #expect(status == 2 && told.contains("the output is a file that is read for it"), "\(told)")
+      #expect(status == 2 && report.contains("the output is one of the files that are read"), "\(report)")
       #expect(try contents(folder.file("source.safetensors")) == before)
       #expect(try files(folder) == ["link.safetensors"])
     }

@@ -78,7 +78,7 @@ struct InspectTests {
     #expect(try Program.run("inspect", training, "--values", "0").status == 64)
   }
 
-  @Test func whatIsOddIsSaid() throws {
+  @Test func whatIsUnusualIsReported() throws {
     let folder = TemporaryFolder()
     let file = folder.file("odd.npz")
     let tensors: [(String, [Float])] = [
@@ -92,13 +92,13 @@ struct InspectTests {
     let text = try inspect(file, "--stats")
     #expect(text.contains("nan    NaN in 1 tensor: broken"))
     #expect(text.contains("inf    infinities in 1 tensor: far"))
-    #expect(text.contains("zeros  nothing but zeros in 1 tensor: empty"))
+    #expect(text.contains("zeros  only zeros in 1 tensor: empty"))
     #expect(text.contains("same   the same values in 2 tensors: one, other"))
     let findings = try json(file, "--stats")["findings"]?.elements ?? []
     #expect(findings.compactMap { $0["kind"]?.stringValue } == ["nan", "inf", "zeros", "same"])
   }
 
-  @Test func theSummaryTellsWhatTheModelIs() throws {
+  @Test func theSummaryDescribesTheModel() throws {
     let found = try json(training)
     #expect(found["model_config"]?["hidden_size"]?.intValue == 16)
     let parts = found["parts"]?.members ?? []
@@ -114,7 +114,7 @@ struct InspectTests {
     #expect(tiny["tied"]?.elements?.first?["kind"]?.stringValue == "absent")
   }
 
-  /// Without a config the shapes tell the sizes, and what they cannot tell is said to be assumed.
+  /// Without a config the shapes give the sizes, and what they cannot give is reported as assumed.
   @Test func withoutAConfigTheShapesTell() throws {
     let folder = TemporaryFolder()
     for name in ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"] {
@@ -126,7 +126,7 @@ struct InspectTests {
     #expect(text.contains("no shape gives num_attention_heads: assumed"))
   }
 
-  @Test func aConfigThatContradictsIsSaid() throws {
+  @Test func aConfigThatContradictsIsReported() throws {
     let folder = TemporaryFolder()
     for name in ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"] {
       _ = try folder.write(try contents(fixture("tensorflow/bert-tiny/\(name)")), name)
@@ -151,7 +151,7 @@ struct InspectTests {
     #expect(try json(small)["parts"]?.members?.map(\.key) == ["embeddings", "encoder", "heads"])
   }
 
-  /// Colours and the width of the terminal; here told by variables, since tests have no terminal.
+  /// Colors and the width of the terminal; here set by variables, since tests have no terminal.
   @Test func colorsAndWidth() throws {
     func run(_ variables: String, _ arguments: String) throws -> String {
       let folder = TemporaryFolder()
@@ -172,7 +172,7 @@ struct InspectTests {
 
   /// Names, metadata and config that would color, move the cursor, turn the text round or begin a line of their own.
   @Test(arguments: [[], ["--expand"], ["--tree"], ["--stats", "--values", "2"], ["--unmapped"], ["--json"]])
-  func whatAFileSaysCannotSteerTheTerminal(options: [String]) throws {
+  func textOfAFileCannotControlTheTerminal(options: [String]) throws {
     let evil = "a\u{1B}[31mb\u{7}\u{9B}1mc\u{202E}d\r\ne\u{2028}f"
     let names = ["\(evil).layer.0.w", "\(evil).layer.1.w", "bert.\(evil)"]
     let entries = names.indices.map {
@@ -186,9 +186,9 @@ struct InspectTests {
     let path = try folder.write(header + [UInt8](repeating: 0, count: 4 * names.count), "model.safetensors")
     _ = try folder.write(Array(config.text().utf8), "config.json")
     for arguments in [["inspect", path] + options, ["convert", "auto-to-native", path, "-o", folder.file("out")]] {
-      let told = try Program.run(arguments).both
-      #expect(told.contains("31mb") && printable(told, keepingNewlines: true) == told, "\(printable(told))")
-      #expect(!told.contains("\ne"))
+      let text = try Program.run(arguments).both
+      #expect(text.contains("31mb") && printable(text, keepingNewlines: true) == text, "\(printable(text))")
+      #expect(!text.contains("\ne"))
     }
   }
 
@@ -199,8 +199,8 @@ struct InspectTests {
     #expect(try Program.run(["inspect", training] + options).status == 64)
   }
 
-  /// What is wrong beside the weights is said on the terminal and in JSON.
-  @Test func whatIsWrongBesideTheWeightsIsSaid() throws {
+  /// What is wrong apart from the weights is reported on the terminal and in JSON.
+  @Test func whatIsWrongApartFromTheWeightsIsReported() throws {
     let folder = TemporaryFolder()
     let model = try TinyBERT.maskedLM().write(to: folder)
     _ = try folder.write(Array("[PAD]\nword\n".utf8), "vocab.txt")
@@ -214,13 +214,13 @@ struct InspectTests {
     #expect(broken.errors.contains("the config cannot be used: ") && broken.errors.contains("config.json"))
   }
 
-  /// A file may say any number of things of itself.
-  @Test func onlySomeOfWhatAFileSaysIsShown() throws {
+  /// A file may have any amount of metadata.
+  @Test func onlySomeOfTheMetadataIsShown() throws {
     let folder = TemporaryFolder()
     let pairs = (0..<500).map { "\"k\($0)\":\"v\"" }.joined(separator: ",")
     let header = Array("{\"__metadata__\":{\(pairs)}}".utf8)
     let length = littleEndianBytes(UInt64(header.count))
-    let file = try folder.write(length + header, "said.safetensors")
+    let file = try folder.write(length + header, "nameless.safetensors")
     let text = try inspect(file)
     #expect(text.contains("and 476 more: --json lists them") && text.split(separator: "\n").count < 45)
     #expect(try json(file)["metadata"]?.members?.count == 500)

@@ -168,7 +168,7 @@ struct PageTests {
     }
   }
 
-  /// Files that a checkpoint is opened through, and that are no part of what it tells.
+  /// Files that a checkpoint is opened through, and that are no part of its content.
   @Test func aPageReplacesNothingThatTheCheckpointNeeds() throws {
     for (name, file) in [("sentence/modules", "modules.json"), ("tensorflow/bert-training", "checkpoint")] {
       let copy = TemporaryFolder()
@@ -180,7 +180,7 @@ struct PageTests {
     }
   }
 
-  @Test func aPageReplacesNoFileThatItTellsOf() throws {
+  @Test func aPageReplacesNoFileThatItDescribes() throws {
     let model = try TinyBERT.maskedLM().write(to: folder)
     _ = try folder.write(Array("a\n".utf8), "vocab.txt")
     #expect(unsafe symlink(model, folder.file("link")) == 0)
@@ -195,8 +195,8 @@ struct PageTests {
   }
 
   @Test(arguments: [("", "a folder"), ("/dev/null", "not a regular file"), ("nowhere/page.html", "does not exist")])
-  func placesThatCannotBeWritten(place: String, word: String) throws {
-    let path = place.hasPrefix("/") ? place : FileSystem.join(folder.path, place)
+  func pathsThatCannotBeWritten(target: String, word: String) throws {
+    let path = target.hasPrefix("/") ? target : FileSystem.join(folder.path, target)
     let result = try Program.run("inspect", fixture("numpy/stored.npz"), "--html", path)
     #expect(result.status == 2 && result.errors.contains(word) && result.output.isEmpty, "\(result.both)")
     #expect(try FileSystem.names(inFolder: folder.path).isEmpty)
@@ -239,12 +239,12 @@ struct PageTests {
     let plain = try Program.run(arguments)
     let result = try Program.run(arguments + ["--html", folder.file("v.html")])
     #expect(result.output == plain.output && result.status == (passes ? 0 : 1), "\(result.both)")
-    let told = try JSON.parse(result.output)
+    let report = try JSON.parse(result.output)
     let page = try PageData(folder.file("v.html"))
     let summary = try page("summary")
-    #expect(summary["passed"] == .bool(passes) && summary["divergence"] == told["first_divergence"])
+    #expect(summary["passed"] == .bool(passes) && summary["divergence"] == report["first_divergence"])
     let outputs = try #require(try page("outputs").elements)
-    for (output, other) in zip(outputs, try #require(told["outputs"]?.elements)) {
+    for (output, other) in zip(outputs, try #require(report["outputs"]?.elements)) {
       for (key, otherKey) in [
         ("name", "name"), ("max", "max_abs_error"), ("mean", "mean_abs_error"), ("cosine", "cosine"),
         ("argmax", "argmax_agreement"), ("passed", "passed"),
@@ -264,10 +264,10 @@ struct PageTests {
       let most = row.elements?.compactMap(\.doubleValue).max() ?? 0
       #expect((most - (output["max"]?.doubleValue ?? -1)).magnitude < 1e-6 * (1 + most))
     }
-    #expect(try page("sequences").elements?.count == told["sequences"]?.intValue)
+    #expect(try page("sequences").elements?.count == report["sequences"]?.intValue)
   }
 
-  @Test func aPageTellsOfTheSourceToo() throws {
+  @Test func aPageDescribesTheSourceToo() throws {
     let model = try convert("tensorflow/bert-tiny")
     let source = fixture("tensorflow/bert-tiny")
     let result = try Program.run(
@@ -304,7 +304,7 @@ struct PageTests {
     #expect(FileSystem.kind(of: folder.file("v.html")) == nil)
   }
 
-  /// Adds to the first numbers of a tensor of F32, and makes a plain safetensors file of it with its config beside it.
+  /// Adds to the first numbers of a tensor of F32, and makes a plain safetensors file of it with its config next to it.
   private func bend(_ path: String, _ name: String) throws {
     let file = try MappedFile.open(path)
     let header = try SafetensorsHeader(file)
@@ -314,7 +314,7 @@ struct PageTests {
     var entries: [SafetensorsHeader.Entry] = []
     for entry in header.entries {
       var bytes = try #require(file.slice(header.dataStart + entry.range.lowerBound, entry.range.count)).array()
-      if entry.name == name { for place in 0..<8 { bytes[4 * place + 2] ^= 0x40 } }
+      if entry.name == name { for index in 0..<8 { bytes[4 * index + 2] ^= 0x40 } }
       entries.append(
         .init(
           name: entry.name, elementType: entry.elementType, shape: entry.shape,

@@ -42,7 +42,7 @@ struct PrecisionTests {
         "verify", folder.file("m.safetensors"), "--fixtures", reference, "--precision", precision.rawValue, "--json",
       ], prefix: limit)
     #expect(checked.status == (precision == .f32 ? 0 : 1), "\(checked.both)")
-    if precision != .f32 { #expect(checked.output.contains("\(precision) rounds")) }
+    if precision != .f32 { #expect(checked.output.contains("rounding to \(precision)")) }
     let outputs = try #require(try JSON.parse(checked.output, file: nil)["outputs"]?.elements)
     #expect(!outputs.isEmpty && outputs.allSatisfy { $0["cosine"]?.doubleValue ?? 0 > 0.98 })
   }

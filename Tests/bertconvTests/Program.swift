@@ -14,7 +14,7 @@ enum Program {
     var both: String { output + errors }
   }
 
-  /// Beside the test bundle lies what was built with it.
+  /// What was built with the test bundle is in the same folder.
   static let path: String = {
     var name = [CChar](repeating: 0, count: 4096)
     let count = unsafe name.withUnsafeMutableBufferPointer { buffer in
@@ -39,17 +39,18 @@ enum Program {
   /// Runs the program; its output goes to files, so that no pipe can fill.
   static func run(_ arguments: String...) throws -> Result { try run(arguments) }
 
-  /// `place` is the folder to run it in; the loader looks for libraries in `libraries` first. `shell` is a command of the shell
-  /// before the program, as `ulimit -v 100000`, and `prefix` stands before its name, as `NAME=value` or `timeout 9`.
+  /// `working` is the folder to run it in; the loader looks for libraries in `libraries` first. `shell` is a command of the shell
+  /// before the program, as `ulimit -v 100000`, and `prefix` precedes its name, as `NAME=value` or `timeout 9`.
   static func run(
-    _ arguments: [String], in place: String? = nil, libraries: String? = nil, shell: String? = nil, prefix: String = ""
+    _ arguments: [String], in working: String? = nil, libraries: String? = nil, shell: String? = nil,
+    prefix: String = ""
   ) throws -> Result {
     let folder = TemporaryFolder()
     func quoted(_ text: String) -> String {
       "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
     let command =
-      (place.map { "cd \(quoted($0)) && " } ?? "") + (shell.map { $0 + " && " } ?? "")
+      (working.map { "cd \(quoted($0)) && " } ?? "") + (shell.map { $0 + " && " } ?? "")
       + (libraries.map { "LD_LIBRARY_PATH=\(quoted($0))${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} " } ?? "")
       + prefix + " " + ([path] + arguments).map(quoted).joined(separator: " ")
       + " > '\(folder.file("out"))' 2> '\(folder.file("err"))' < /dev/null"

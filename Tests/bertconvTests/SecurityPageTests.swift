@@ -21,7 +21,7 @@ struct SecurityPageTests {
     self.tests = tests
   }
 
-  /// What stands between backquotes.
+  /// The text between backquotes.
   private var names: [Substring] {
     page.split(separator: "`", omittingEmptySubsequences: false).enumerated().filter { $0.offset % 2 == 1 }.map(
       \.element)

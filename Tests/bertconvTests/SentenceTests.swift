@@ -32,7 +32,8 @@ struct SentenceTests {
       let refused = try Program.run(
         "convert", "auto-to-native", folder.file("m"), "-o", folder.file("m/\(input)"), "--force")
       #expect(
-        refused.status == 2 && refused.errors.contains("is a file that is read for it"), "\(input): \(refused.both)")
+        refused.status == 2 && refused.errors.contains("is one of the files that are read"), "\(input): \(refused.both)"
+      )
     }
   }
 
@@ -56,7 +57,7 @@ struct SentenceTests {
     #expect(listing.output.contains("[4, 12]"))
   }
 
-  @Test func inspectSaysWhatTheModulesDo() throws {
+  @Test func inspectDescribesTheModules() throws {
     let words = "max and mean pooling, then a dense layer with tanh"
     #expect(try Program.run("inspect", fixture("sentence/of-2020")).output.contains(words))
     // And so does the file that was made of it.
@@ -73,7 +74,7 @@ struct SentenceTests {
     #expect(result.status == 0 && result.output.contains("sentence_embedding"), "\(result.both)")
   }
 
-  @Test func theWayBackSaysWhatItLeavesOut() throws {
+  @Test func theWayBackReportsWhatItLeavesOut() throws {
     let result = try Program.run(
       "convert", "native-to-pytorch", try convert("modules"), "-o", folder.file("back.bin"))
     #expect(result.status == 0 && result.errors.contains("a module of sentence-transformers"), "\(result.both)")

@@ -82,8 +82,8 @@ struct SizeTreeTests {
         "step F32 [30] 1 120 bytes 12.0 %",
       ])
     let bySize = SizeTree(groups, of: tensors, isBySize: true).text
-    let places = ["layer_{0,1}", "embed", "step"].compactMap { bySize.firstRange(of: $0)?.lowerBound }
-    #expect(places.count == 3 && places == places.sorted())
+    let offsets = ["layer_{0,1}", "embed", "step"].compactMap { bySize.firstRange(of: $0)?.lowerBound }
+    #expect(offsets.count == 3 && offsets == offsets.sorted())
   }
 
   /// Lines of one branch have different numbers: the branch shows all of them.

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("The version")
 struct VersionTests {
-  @Test func itSaysWhatTheProgramIsMadeOf() throws {
+  @Test func itNamesThePartsOfTheProgram() throws {
     let result = try Program.run("--version")
     #expect(result.status == 0 && result.errors.isEmpty, "\(result.errors)")
     let lines = result.output.split(separator: "\n")
@@ -22,7 +22,7 @@ struct VersionTests {
     #expect(try Program.run("--version").output == result.output)
   }
 
-  @Test func itSaysWhatComputes() throws {
+  @Test func itNamesTheLibrary() throws {
     func line(_ level: String) throws -> String? {
       try Program.run(["--version"], prefix: "BERTCONV_MAX_ISA=\(level)").output.split(separator: "\n").last.map(
         String.init)

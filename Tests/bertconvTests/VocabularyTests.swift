@@ -115,7 +115,7 @@ struct VocabularyTests {
       (["中", "##國", "12"], #"{"do_lower_case": false}"#, nil), (["中", "##國", "12"], #"{"do_lower_case": true}"#, nil),
       (["The"], "{", "the tokenizer config cannot be read"),
     ] as [([String], String?, String?)])
-  func casingIsHeldAgainstTheTokenizer(tokens: [String], settings: String?, said: String?) throws {
+  func casingIsComparedWithTheTokenizer(tokens: [String], settings: String?, message: String?) throws {
     let folder = TemporaryFolder()
     let source = try TinyBERT.maskedLM(vocabulary: tokens.count + 2).write(to: folder)
     let vocabulary = ["[PAD]", "[UNK]"] + tokens
@@ -123,14 +123,14 @@ struct VocabularyTests {
     if let settings { _ = try folder.write(Array(settings.utf8), "tokenizer_config.json") }
     let result = try Program.run("convert", "safetensors-to-native", source, "-o", folder.file("native.safetensors"))
     #expect(result.status == 0, "\(result.both)")
-    if let said {
-      #expect(result.errors.contains(said), "\(result.errors)")
+    if let message {
+      #expect(result.errors.contains(message), "\(result.errors)")
     } else {
       #expect(!result.errors.contains("capital") && !result.errors.contains("do_lower_case"), "\(result.errors)")
     }
   }
 
-  /// A native file's metadata are JSON, which has no form for bytes of another encoding: said, with the place.
+  /// A native file's metadata are JSON, which has no form for bytes of another encoding: reported, with the offset.
   @Test(
     arguments: [
       (Array("一\nGr".utf8) + [0xFC, 0xDF, 0x65, 0x0A], 6, "fc df 65"), ([0xFF, 0xFE, 0x5B, 0x00], 0, "ff fe 5b 00"),

@@ -1,7 +1,7 @@
 // Matrix products with weights that were packed once, by oneDNN, and loops over rows on the same threads.
 //
-// oneDNN is loaded when it is first asked for (dlopen), so that a program that only lists a file does not pay for it, and
-// one on a machine without it still starts: bertconv_onednn_load returns whether it is there.
+// oneDNN is loaded when it is first needed (dlopen), so that a program that only lists a file does not pay for it, and
+// one on a machine without it still starts: bertconv_onednn_load returns whether it is installed.
 
 #ifndef BERTCONV_ONEDNN_H
 #define BERTCONV_ONEDNN_H
@@ -23,7 +23,7 @@ enum bertconv_epilogue {
 int bertconv_onednn_load(void);
 
 // Before it is loaded: that it may use no more than these instructions, in the words of ONEDNN_MAX_CPU_ISA, unless the
-// environment says something itself. The text is kept.
+// environment sets it. The text is kept.
 void bertconv_onednn_limit(const char *instructions);
 
 // The instructions that it uses, in its words; "" where it is not loaded.
@@ -35,16 +35,16 @@ int bertconv_onednn_has(int precision);
 // "2.6.3", or "" where it is not loaded.
 const char *bertconv_onednn_version(void);
 
-// Threads of products and loops that the calling thread starts: one inside a loop. They are fewer than asked for where
+// Threads of products and loops that the calling thread starts: one inside a loop. They are fewer than requested where
 // OpenMP does not give as many, whatever the environment asks of it.
 void bertconv_onednn_set_threads(int threads);
 int bertconv_onednn_threads(void);
 
-// The threads that the environment asks for (OMP_NUM_THREADS), or one for each processor. A number that no machine has is
+// The threads that the environment sets (OMP_NUM_THREADS), or one for each processor. A number that no machine has is
 // possible.
 int bertconv_onednn_usual_threads(void);
 
-// Calls `body(data, first, last)` on parts of 0..<count, several at once, each a multiple of `grain` but for the last.
+// Calls `body(data, first, last)` on parts of 0..<count, several at once, each a multiple of `grain` except the last.
 void bertconv_parallel(size_t count, size_t grain, void (*body)(void *data, size_t first, size_t last), void *data);
 
 // Calls `body(data, index)` for each index of 0..<count, each on a thread of its own if there are as many: what `body`

@@ -1,6 +1,6 @@
 // Matrix products by OpenBLAS.
 //
-// OpenBLAS is loaded when it is first asked for (dlopen): it starts its threads at that moment, and a program that only
+// OpenBLAS is loaded when it is first needed (dlopen): it starts its threads at that moment, and a program that only
 // lists a file is not to wait for them. Nothing but bertconv_openblas_load may be called before that has returned NULL.
 
 #ifndef BERTCONV_OPENBLAS_H
@@ -8,12 +8,12 @@
 
 // NULL when OpenBLAS is loaded, or was before; otherwise why it cannot be. Thread-safe.
 //
-// It starts a thread for each processor, or as many as the environment says, when it is loaded, and ends the process where
+// It starts a thread for each processor, or as many as the environment sets, when it is loaded, and ends the process where
 // it cannot; where `threads` is not 0, it starts no more than these.
 const char *bertconv_openblas_load(int threads);
 
 // Before it is loaded: that it may use no more than a processor of this kind has, in the words of OPENBLAS_CORETYPE, unless the
-// environment says something itself. The text is kept.
+// environment sets it. The text is kept.
 void bertconv_openblas_limit(const char *core);
 
 // A product that all threads take part in: each takes its memory now and keeps it. Where it cannot have the memory, OpenBLAS

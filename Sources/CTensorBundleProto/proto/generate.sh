@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes tensor_bundle.pb-c.{h,c} and graph.pb-c.{h,c} anew (Debian's protobuf-c-compiler 1.4.1); run it after a .proto
+# Makes tensor_bundle.pb-c.{h,c} and graph.pb-c.{h,c} again (Debian's protobuf-c-compiler 1.4.1); run it after a .proto
 # file changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -47,7 +47,7 @@ void bertconv_transpose(const void *source, size_t source_stride, void *target, 
 // 1 when both ranges hold the same bytes.
 int bertconv_equal(const void *a, const void *b, size_t length);
 
-// 1 when the bytes of `part` stand somewhere in `text`. Either may be empty.
+// 1 when the bytes of `part` occur in `text`. Either may be empty.
 int bertconv_contains(const void *text, size_t text_length, const void *part, size_t part_length);
 
 // Reverses the bytes of `count` elements of `element_size` (2, 4 or 8) bytes while copying them.

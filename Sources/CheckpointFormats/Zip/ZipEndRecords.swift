@@ -110,7 +110,7 @@ package struct Zip64EndRecord: Equatable, Sendable {
   }
 }
 
-/// Says where the ``Zip64EndRecord`` is; it lies directly before the ``ZipEndRecord``.
+/// Locates the ``Zip64EndRecord``; it lies directly before the ``ZipEndRecord``.
 package struct Zip64Locator: Equatable, Sendable {
   package static let size = 20
 

@@ -37,7 +37,7 @@ public final class KerasH5Source: TensorSource {
   /// - Parameters:
   ///   - source: the file that the user has
   ///   - isInPlace: whether `bytes` are a part of it as they are
-  ///   - leading: values that stand before those of the file itself
+  ///   - leading: values that precede those of the file itself
   init(
     _ bytes: Bytes, in source: SourceFile, isInPlace: Bool, format: FormatName, leading: [(key: String, value: String)]
   ) throws(FormatError) {
@@ -231,7 +231,7 @@ private struct Walk {
       // Keras stores types that h5py does not have as plain bytes, with their type in an attribute.
       let name = try file.attributes(of: header)["dtype"]?.first
       guard size == 2, name == "bfloat16" else {
-        throw wrong(.unsupported, "the dataset contains raw bytes without a type", found: "\(size) bytes an element")
+        throw wrong(.unsupported, "the dataset contains raw bytes without a type", found: "\(size) bytes per element")
       }
       type = .bf16
       dataset = dataset.retyped(.number(.bf16, isBigEndian: false))

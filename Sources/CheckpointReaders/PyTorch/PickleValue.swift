@@ -86,7 +86,7 @@ extension PickleMachine {
   func node(_ value: PickleValue) -> PickleNode? { if case .node(let index) = value { nodes[index] } else { nil } }
 
   /// The text of a string, also of one that Python 2 wrote as bytes; `nil` where it is longer than any name that counts. A
-  /// long one may be asked for at every step of a pickle.
+  /// long one may be requested at every step of a pickle.
   func text(_ value: PickleValue, atMost limit: Int = PickleMachine.maxNameLength) -> String? {
     switch node(value) {
     case .string(let text): text.utf8.count <= limit ? text : nil

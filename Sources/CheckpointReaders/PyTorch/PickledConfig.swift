@@ -84,7 +84,7 @@ struct PickledConfig {
     if let pairs = machine.dict(value) {
       var members: [JSON.Member] = []
       for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-        // Labels have numbers as keys. What begins with an underscore is no setting.
+        // Labels have numbers as keys. What begins with an underscore is not a setting.
         guard let key = machine.text(pairs[index]) ?? machine.integer(pairs[index]).map(String.init),
           !key.hasPrefix("_"), let json = json(pairs[index + 1], depth: depth + 1)
         else { continue }

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// Names the library whose object a pickle is, where that is no model that is converted.
+/// Names the library whose object a pickle is, where that is not a model that is converted.
 enum PickledModels {
   private static let libraries: [(package: String, name: String)] = [
     ("sklearn", "scikit-learn"), ("xgboost", "XGBoost"), ("lightgbm", "LightGBM"), ("catboost", "CatBoost"),
@@ -20,6 +20,6 @@ enum PickledModels {
       let library = libraries.first(where: { $0.package == package })
     else { return nil }
     return
-      "the pickle is an object of \(library.name) (\(withoutMiddle(type))): its arrays are listed, and it is no BERT checkpoint"
+      "the pickle is an object of \(library.name) (\(withoutMiddle(type))): its arrays are listed, but it is not a BERT checkpoint"
   }
 }

@@ -3,7 +3,7 @@ import TensorIO
 /// Finds the tensors in the tree of values that a pickle made, under their paths joined with dots: keys of dicts,
 /// indices of list elements, attributes of objects. Everything else is kept as text.
 ///
-/// A whole `nn.Module` (torch.save(model)) gives what its `state_dict()` would: parameters, buffers but for those that
+/// A whole `nn.Module` (torch.save(model)) gives what its `state_dict()` would: parameters, buffers except those that
 /// are not persistent, and then its modules.
 struct StateFlattener {
   struct Found {

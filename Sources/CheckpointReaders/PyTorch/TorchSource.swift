@@ -100,7 +100,7 @@ final class TorchSource: TensorSource {
       guard total >= 0, !CheckpointLimits.isBomb(total, in: archive.file.count, free: 4 << 30) else {
         throw FormatError(
           .limit, "too many tensors are in compressed storages", file: path,
-          found: "\(humanBytes(UInt64(max(0, total)))) to unpack, for each of them anew",
+          found: "\(humanBytes(UInt64(max(0, total)))) to unpack, again for each of them",
           advice: "If you trust it, save it again with torch.save, which compresses nothing.")
       }
     }

@@ -11,7 +11,7 @@ struct BundleShards {
   private(set) var fileIndices: [Int: Int] = [:]
   private var missing: [String] = []
 
-  /// A damaged index may declare thousands of shards: after so many that are missing none is looked for.
+  /// A damaged index may declare thousands of shards: after this many missing ones it stops looking.
   private static let maxMissing = 100
 
   init(ofIndex path: String, count: Int) throws(FormatError) {

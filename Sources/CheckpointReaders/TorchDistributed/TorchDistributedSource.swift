@@ -113,16 +113,16 @@ final class TorchDistributedSource: TensorSource {
     let (info, parts) = (tensors[index], chunks[index])
     if parts.count == 1, let only = parts.first { return try only.source.withBytes(ofTensorAt: 0, body) }
     let size = info.elementType.size ?? 1
-    var pieces: [Bytes] = []
-    for part in parts { pieces.append(try part.source.bytes(ofTensorAt: 0)) }
+    var chunks: [Bytes] = []
+    for part in parts { chunks.append(try part.source.bytes(ofTensorAt: 0)) }
     let whole = Bytes(count: max(1, info.byteCount), file: nil) { target in
-      for (part, piece) in zip(parts, pieces) {
-        piece.withSpan { copySlice($0, part.region, of: info.shape, elementSize: size, into: &target) }
+      for (part, chunk) in zip(parts, chunks) {
+        chunk.withSpan { copySlice($0, part.region, of: info.shape, elementSize: size, into: &target) }
       }
     }
-    for piece in pieces {
-      try piece.checkIntact()
-      piece.releasePages()
+    for chunk in chunks {
+      try chunk.checkIntact()
+      chunk.releasePages()
     }
     return try (whole.slice(0, info.byteCount) ?? whole).withSpan(body)
   }

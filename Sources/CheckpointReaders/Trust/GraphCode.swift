@@ -2,7 +2,7 @@ import TensorIO
 
 /// What a graph would make another program do. Operators that only compute are on a list; everything else is named.
 ///
-/// A checkpoint's own saver writes and reads files where its caller says: such operators are harmless as long as the path
+/// A checkpoint's own saver writes and reads files at paths that its caller gives: such operators are harmless as long as the path
 /// comes from outside the graph, or is the word that TensorFlow 1 puts there to be replaced.
 extension TensorFlowGraph {
   /// In the order in which the operators first appear, each once; of unknown ones a limited number, and all dangerous ones.
@@ -49,7 +49,7 @@ extension TensorFlowGraph {
     }
     result["PrintV2"] = "writes files"
     for name in ["DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary"] {
-      result[name] = "writes to where its attributes say"
+      result[name] = "writes to a path in its attributes"
     }
     return result
   }()

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// The code in a config of Keras, which Keras runs or imports when it makes the model anew:
+/// The code in a config of Keras, which Keras runs or imports when it rebuilds the model:
 ///
 ///     Lambda           {"class_name": "Lambda", "config": {"function": ["4wEAAA…", null, null], …}}: marshalled bytecode
 ///     __lambda__       {"class_name": "__lambda__", "config": {"value": "4wEAAA…"}}: the same of Keras 3
@@ -10,7 +10,7 @@ import TensorIO
 ///
 /// Classes of Keras and of public programs are on a list (``KerasNames``); everything else is named.
 enum KerasCode {
-  /// `texts` are configs, each a JSON value; one that is none is no config that Keras could read.
+  /// `texts` are configs, each a JSON value; one that is not JSON is not a config that Keras could read.
   static func code(inConfigs texts: [String]) -> [ContainedCode] {
     var list = UniqueList<ContainedCode>()
     for text in texts {
@@ -43,7 +43,7 @@ enum KerasCode {
   }
 
   private static func judge(_ type: String, _ json: JSON, _ config: JSON?, layer: String?) -> ContainedCode? {
-    let place = layer.map { "in '\($0)'" }
+    let detail = layer.map { "in '\($0)'" }
     let plain = type.split(separator: ">").last.map(String.init) ?? type
     switch plain {
     case "Lambda", "__lambda__":
@@ -51,22 +51,22 @@ enum KerasCode {
         .kerasConfig, name: plain, verdict: .dangerous,
         detail: layer.map { "the layer '\($0)' carries Python code" } ?? "it carries Python code")
     case "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer":
-      return ContainedCode(.kerasConfig, name: plain, verdict: .dangerous, detail: place)
-    case "function", "builtin_function_or_method", "class": return judgeFunction(json, config, place)
+      return ContainedCode(.kerasConfig, name: plain, verdict: .dangerous, detail: detail)
+    case "function", "builtin_function_or_method", "class": return judgeFunction(json, config, detail)
     case "TFOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty", "SlicingOpLambda":
-      return judgeOperator(plain, config, place)
-    case "TensorFlowOpLayer": return judgeNode(config, place)
-    default: return judgeClass(type, plain, json, place)
+      return judgeOperator(plain, config, detail)
+    case "TensorFlowOpLayer": return judgeNode(config, detail)
+    default: return judgeClass(type, plain, json, detail)
     }
   }
 
   /// A class that is imported from a module, or one that the program has registered.
-  private static func judgeClass(_ type: String, _ plain: String, _ json: JSON, _ place: String?) -> ContainedCode? {
+  private static func judgeClass(_ type: String, _ plain: String, _ json: JSON, _ detail: String?) -> ContainedCode? {
     // What names no config and no module is a setting of that name, not an object.
     guard json["config"] != nil || json["module"] != nil else { return nil }
     if let module = json["module"]?.stringValue, module != "builtins", !module.isEmpty {
       if isHarmless(module: module) { return nil }
-      return imported("\(module).\(plain)", place)
+      return imported("\(module).\(plain)", detail)
     }
     if KerasNames.ofKeras.contains(plain) || KerasNames.values.contains(plain) || KerasNames.ofPrograms.contains(plain)
     {
@@ -81,11 +81,11 @@ enum KerasCode {
     return ContainedCode(.kerasConfig, name: plain, verdict: .unknown, detail: "a class of the user's")
   }
 
-  private static func judgeFunction(_ json: JSON, _ config: JSON?, _ place: String?) -> ContainedCode? {
+  private static func judgeFunction(_ json: JSON, _ config: JSON?, _ detail: String?) -> ContainedCode? {
     let module = json["module"]?.stringValue ?? ""
     let name = config?.stringValue ?? config?["name"]?.stringValue ?? "a function"
     if !module.isEmpty, module != "builtins" {
-      return isHarmless(module: module) ? nil : imported("\(module).\(name)", place)
+      return isHarmless(module: module) ? nil : imported("\(module).\(name)", detail)
     }
     if let package = json["registered_name"]?.stringValue?.split(separator: ">").first,
       packages.contains(String(package))
@@ -93,11 +93,11 @@ enum KerasCode {
       return nil
     }
     let verdict = PickleImports.verdict("builtins.\(name)")
-    // Keras says 'builtins' of a function that the user has registered.
+    // Keras writes 'builtins' for a function that the user has registered.
     guard verdict == .dangerous, pythonFunctions.contains(name) else {
       return ContainedCode(.kerasConfig, name: name, verdict: .unknown, detail: "a function of the user's")
     }
-    return ContainedCode(.kerasConfig, name: "builtins.\(name)", verdict: .dangerous, detail: place)
+    return ContainedCode(.kerasConfig, name: "builtins.\(name)", verdict: .dangerous, detail: detail)
   }
 
   private static let pythonFunctions: Set<String> = [
@@ -105,10 +105,10 @@ enum KerasCode {
     "locals", "vars", "execfile", "exit", "quit", "help", "memoryview", "print",
   ]
 
-  private static func imported(_ name: String, _ place: String?) -> ContainedCode {
+  private static func imported(_ name: String, _ detail: String?) -> ContainedCode {
     ContainedCode(
       .kerasConfig, name: name, verdict: PickleImports.verdict(name) == .dangerous ? .dangerous : .unknown,
-      detail: place)
+      detail: detail)
   }
 
   /// Packages that a config may name: their classes and functions compute.
@@ -139,7 +139,7 @@ enum KerasCode {
     repeat eye meshgrid searchsorted tanh sigmoid sign round floor ceil
     """)
 
-  private static func judgeOperator(_ type: String, _ config: JSON?, _ place: String?) -> ContainedCode? {
+  private static func judgeOperator(_ type: String, _ config: JSON?, _ detail: String?) -> ContainedCode? {
     guard type == "TFOpLambda" || type == "ClassMethod" else { return nil }
     guard let function = (config?["function"] ?? config?["cls_symbol"])?.stringValue else { return nil }
     var parts = function.split(separator: ".").map(String.init)
@@ -150,17 +150,17 @@ enum KerasCode {
     ]
     return ContainedCode(
       .kerasConfig, name: "tf.\(function)",
-      verdict: parts.contains(where: reaching.contains) ? .dangerous : .unknown, detail: place)
+      verdict: parts.contains(where: reaching.contains) ? .dangerous : .unknown, detail: detail)
   }
 
-  private static func judgeNode(_ config: JSON?, _ place: String?) -> ContainedCode? {
+  private static func judgeNode(_ config: JSON?, _ detail: String?) -> ContainedCode? {
     let node = config?["node_def"].flatMap { value in value.stringValue.flatMap { try? JSON.parse($0) } ?? value }
     guard let operation = node?["op"]?.stringValue else {
-      return ContainedCode(.kerasConfig, name: "TensorFlowOpLayer", verdict: .unknown, detail: place)
+      return ContainedCode(.kerasConfig, name: "TensorFlowOpLayer", verdict: .unknown, detail: detail)
     }
     guard !GraphOperators.harmless.contains(operation) else { return nil }
     return ContainedCode(
       .kerasConfig, name: operation, verdict: TensorFlowGraph.effect(of: operation) == nil ? .unknown : .dangerous,
-      detail: TensorFlowGraph.effect(of: operation) ?? place)
+      detail: TensorFlowGraph.effect(of: operation) ?? detail)
   }
 }

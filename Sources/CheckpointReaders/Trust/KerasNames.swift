@@ -1,6 +1,6 @@
 /// Classes that a Keras config may name without carrying code.
 enum KerasNames {
-  /// Layers, initializers, optimizers and the like of Keras 2 and 3 and of tf_keras, but for those that run code
+  /// Layers, initializers, optimizers and the like of Keras 2 and 3 and of tf_keras, except those that run code
   /// (`Lambda`, `TFSMLayer`, `TorchModuleWrapper`, `JaxLayer`, `FlaxLayer`).
   static let ofKeras = HarmlessNames.words(
     """

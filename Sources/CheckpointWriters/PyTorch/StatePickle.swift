@@ -60,7 +60,7 @@ struct StatePickle {
 
   private mutating func add(_ opcodes: PickleOpcode...) { bytes += opcodes.map(\.rawValue) }
 
-  /// Adds a value and keeps it under a number of the memo; if it is there already, recalls it.
+  /// Adds a value and keeps it under a number of the memo; if it is already there, recalls it.
   private mutating func once(_ number: Int, _ add: (inout StatePickle) -> Void) {
     if known.insert(number).inserted {
       add(&self)

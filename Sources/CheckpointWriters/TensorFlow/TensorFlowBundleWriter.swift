@@ -40,7 +40,7 @@ public final class TensorFlowBundleWriter: TensorSink {
 
   /// - Parameters:
   ///   - prefix: the path of the checkpoint without `.index`
-  ///   - overwrites: whether the checkpoint may replace files that stand there
+  ///   - overwrites: whether the checkpoint may replace existing files
   ///   - texts: other files that appear with the checkpoint, or not at all
   public convenience init(
     prefix: String, overwrites: Bool, texts: [(path: String, content: String)] = []

@@ -178,7 +178,7 @@ struct LowRankUpdate {
   /// `[rows, rank]` and `[rank, columns]`.
   private let left: [Double]
   private let right: [Double]
-  /// The lengths that the rows get; `nil` but for DoRA.
+  /// The lengths that the rows get; `nil` except for DoRA.
   private let lengths: [Double]?
 
   init(_ adapter: LoRAAdapter, _ module: String, _ update: LoRAAdapter.Update, shape: [Int]) throws {
@@ -249,7 +249,7 @@ extension TensorSource {
 }
 
 extension ElementType {
-  /// Stores a number little-endian at a byte offset, rounded once; `nil` for types that are no floats.
+  /// Stores a number little-endian at a byte offset, rounded once; `nil` for types that are not floats.
   fileprivate var numberEncoder: ((Double, inout MutableRawSpan, Int) -> Void)? {
     switch self {
     case .f32: { $1.storeBytes(of: Float($0).bitPattern.littleEndian, toByteOffset: $2, as: UInt32.self) }

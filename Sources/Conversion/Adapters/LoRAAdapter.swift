@@ -10,7 +10,7 @@ import TensorIO
 ///       base_model.model.MODULE.lora_B.weight [out, r]
 ///       base_model.model.MODULE.lora_embedding_A [r, rows], lora_embedding_B [columns, r]      W + scale · (B·A)ᵀ
 ///       base_model.model.MODULE.lora_magnitude_vector [out]      of DoRA (Liu et al. 2024): each row gets this length
-///       base_model.model.MODULE.weight      of modules_to_save: stands in place of the base's
+///       base_model.model.MODULE.weight      of modules_to_save: replaces the base's
 ///       base_model.model.MODULE.base_layer.bias      of an adapter that trains biases
 ///
 /// scale is lora_alpha / r, or lora_alpha / √r with use_rslora. Source: PEFT 0.21, tuners/lora and utils/save_and_load.py.
@@ -32,7 +32,7 @@ struct LoRAAdapter {
   let baseName: String?
   /// By the name of the weight in the base model.
   private(set) var updates: [String: Update] = [:]
-  /// Tensors that stand in place of the base's, or come to them, by name.
+  /// Tensors that replace the base's or are added to them, by name.
   private(set) var replacements: [String: Int] = [:]
   /// Those of them that are of modules_to_save.
   private var savedModules: Set<String> = []
@@ -144,11 +144,11 @@ struct LoRAAdapter {
       "QUESTION_ANS": "ForQuestionAnswering", "CAUSAL_LM": "ForCausalLM",
     ]
     guard let task = self.config["task_type"]?.stringValue.flatMap({ tasks[$0] }),
-      let name = config["architectures"]?.elements?.first?.stringValue, !name.hasSuffix(task),
+      let name = config[.architectures]?.elements?.first?.stringValue, !name.hasSuffix(task),
       let beginning = FamilyIdentity.beginning(ofClass: name)
     else { return config }
     var adjusted = config
-    adjusted.set("architectures", .array([.string(beginning + task)]))
+    adjusted.set(.architectures, .array([.string(beginning + task)]))
     return adjusted
   }
 
@@ -220,7 +220,7 @@ struct LoRAAdapter {
 }
 
 extension OpenedCheckpoint {
-  /// What is said where an adapter lies next to its base model: `transformers` would load both.
+  /// The note where an adapter is in the same folder as its base model: `transformers` would load both.
   var noteOfAdapter: String? {
     let folder = FileSystem.folder(of: path)
     guard FileSystem.isFile(FileSystem.join(folder, LoRAAdapter.configName)),
@@ -237,7 +237,7 @@ extension OpenedCheckpoint {
     else { return }
     let json = try? JSON.parse(FileSystem.text(config, limit: 16 << 20), file: config)
     throw FormatError(
-      .unsupported, "this is a LoRA adapter (PEFT), which changes a base model and is none itself", file: path,
+      .unsupported, "this is a LoRA adapter (PEFT), which changes a base model and is not a model itself", file: path,
       found: json?["base_model_name_or_path"]?.stringValue.map { "the base model '\($0)'" }, advice: .giveBaseModel)
   }
 }

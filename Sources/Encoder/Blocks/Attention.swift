@@ -38,7 +38,7 @@ extension Attention {
     let width = output.weight.columns
     let projected = pass.state.projected.matrix(pass.group.tokens, 3 * width)
     let context = pass.state.context.matrix(pass.group.tokens, width)
-    // Padding is not there, so there is nothing to mask.
+    // There is no padding, so there is nothing to mask.
     if projection.weights.count == 1, projection.biases.count == 1 {
       pass.backend.attention(
         x, DenseWeights(weight: projection.weights[0], bias: projection.biases[0]), pass.group, pass.attentionForm,

@@ -23,7 +23,7 @@ struct DistanceBias {
   private let length: Int
 
   /// Buckets of both directions, and the distance from which on all are in the last: `transformers` computes these whatever
-  /// the config says, so that a larger table has rows that nothing reads.
+  /// the config gives, so that a larger table has rows that nothing reads.
   static let bucketCount = 32
   private static let maximumDistance = 128
 

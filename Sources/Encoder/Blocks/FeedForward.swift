@@ -5,7 +5,7 @@ import TensorIO
 struct FeedForward: Sendable {
   let input: DenseWeights  // [I, N]
   let output: DenseWeights  // [N, I]
-  /// Of the sum of result and residual, or of what the network reads, as the norm placement of the family says.
+  /// Of the sum of result and residual, or of what the network reads, by the norm placement of the family.
   let norm: NormWeights  // [N]
   let activation: Activation
 }

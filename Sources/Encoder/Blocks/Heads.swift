@@ -58,7 +58,7 @@ extension Heads {
     replacedToken = try ReplacedTokenHead(&loader, config)
 
     let (transform, output) = try Self.classifierTransform(&loader, config)
-    // Only its shape says the number of labels; a matrix of no labels or of one dimension is reported as wrong.
+    // Only its shape gives the number of labels; a matrix of no labels or of one dimension is reported as wrong.
     let classifier =
       if let labels = loader.rows(of: output) { try loader.dense(output, max(labels, 1), hidden) } else {
         DenseWeights?.none
@@ -97,7 +97,7 @@ extension PredictionHead {
       loader.has(isTransformed ? .predictionTransform : .predictionDecoder)
         || heads.tiedPrediction.includes(config.architecture)
     else { return nil }
-    // transformers ties the decoder to the word embeddings unless the config says otherwise. A decoder of its own in the
+    // transformers ties the decoder to the word embeddings unless the config sets otherwise. A decoder of its own in the
     // file is the same matrix then, or it was not tied.
     let isTied = config.tiesWordEmbeddings ?? !loader.has(.predictionDecoder)
     let weight = isTied ? words : try loader.load(.predictionDecoder, [config.vocabularySize, size])

@@ -2,9 +2,9 @@ import ModelFamilies
 
 /// What becomes of a row before it is scaled and shifted.
 enum Normalization: Sendable, Equatable {
-  /// Mean 0 and variance 1, but for what epsilon adds to the variance (Ba et al., 2016).
+  /// Mean 0 and variance 1, except for what epsilon adds to the variance (Ba et al., 2016).
   case variance(epsilon: Float)
-  /// Mean 0 and a sample's deviation of 1, but for what epsilon adds to the deviation (BERT-pytorch).
+  /// Mean 0 and a sample's deviation of 1, except for what epsilon adds to the deviation (BERT-pytorch).
   case sampleDeviation(epsilon: Float)
   /// Nothing (the NoNorm of MobileBERT; Sun et al., 2020, section 3.4).
   case affine
@@ -13,7 +13,7 @@ enum Normalization: Sendable, Equatable {
   var isOfVariance: Bool { if case .variance = self { true } else { false } }
 }
 
-/// A layer normalization: `(x - mean) / √(variance + ε) · gamma + beta`, as its kind says.
+/// A layer normalization: `(x - mean) / √(variance + ε) · gamma + beta`, by its kind.
 struct NormWeights: Sendable {
   let gamma: Weight  // [columns]
   let beta: Weight  // [columns]

@@ -20,7 +20,7 @@ enum Pooler: Sendable {
 
 extension Pooler {
   /// The pooler of the model itself: tanh(dense(first token)) (Devlin et al., 2018), or the first token as it is where the
-  /// config says so; `nil` where the file has none.
+  /// config sets it; `nil` where the file has none.
   init?(_ loader: inout WeightLoader, _ config: EncoderConfig) throws(FormatError) {
     guard config.poolerIsDense else {
       // Weights that are there all the same, as in the released MobileBERT, are not read in transformers either.

@@ -32,7 +32,7 @@ extension SentenceHead {
       case .dense(let name, let activation, let hasBias):
         let weight = SentenceModule.tensorName(name, "linear.weight")
         let bias = SentenceModule.tensorName(name, "linear.bias")
-        // Only the shape says the number of features.
+        // Only the shape gives the number of features.
         let output = max(loader.model.tensor(weight)?.shape.first ?? 1, 1)
         let dense = DenseWeights(
           weight: try loader.load(named: weight, [output, width]),

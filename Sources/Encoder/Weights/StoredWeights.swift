@@ -4,7 +4,7 @@ import TensorIO
 
 /// Tensors of a file as floats: views where the file has floats, else buffers that are converted once.
 extension WeightLoader {
-  // Memory safety: the model's header was checked, so that a tensor has as many bytes as its shape asks for; the buffer that
+  // Memory safety: the model's header was checked, so that a tensor has as many bytes as its shape needs; the buffer that
   // they are turned into floats in is made for the elements of the same shapes.
 
   /// The floats of several tensors in a row: a view when they lie so in the file, a new buffer when they have to be
@@ -95,7 +95,7 @@ extension WeightLoader {
     return Bytes(scale.bytes.array(), file: model.path)
   }
 
-  /// `target` has room for the tensor's elements; `scale` has a float for each row of an 8-bit tensor.
+  /// `target` has space for the tensor's elements; `scale` has a float for each row of an 8-bit tensor.
   @unsafe
   private static func convert(_ tensor: NativeModel.Tensor, _ scale: Bytes, to target: UnsafeMutablePointer<Float>) {
     let count = checkedElementCount(tensor.shape) ?? 0

@@ -41,7 +41,7 @@ struct Weight: Sendable {
     return Weight(rows: 1, columns: bytes.count / 4, bytes: bytes)
   }
 
-  /// A vector of zeros, for a bias that is not there.
+  /// A vector of zeros, for an absent bias.
   static func zeros(_ count: Int) -> Weight {
     // Memory of this size is aligned for any number.
     Weight(rows: 1, columns: count, bytes: Bytes(count: count * 4, initializingWith: { _ in }))

@@ -24,7 +24,7 @@ struct WeightLoader {
   /// Whether the file is of a base model saved without its prefix.
   private let isBare: Bool
 
-  /// What was asked for and is absent, so that one error can name all.
+  /// What was requested and is absent, so that one error can name all.
   private var missing: [String] = []
   /// The names of the tensors that were loaded.
   var used: Set<String> = []
@@ -63,7 +63,7 @@ struct WeightLoader {
     return isBare ? names.map { Self.withoutPrefix($0, family) } : names
   }
 
-  /// The name that is there, or else the preferred one.
+  /// The name that is present, or else the preferred one.
   private func name(
     _ part: ModelPart, _ parameter: TensorRole.Parameter, _ block: BlockIndex
   ) throws(FormatError) -> String {
@@ -223,7 +223,7 @@ struct WeightLoader {
 
   // MARK: Completeness
 
-  /// Throws where something that was asked for is absent, or the file has a weight of a layer that nothing asked for: a
+  /// Throws where something requested is absent, or the file has a weight of a layer that nothing requested: a
   /// config with fewer layers than the file would give another model's outputs without a word.
   func checkCompleteness(layerCount: Int) throws(FormatError) {
     if let unused = firstUnusedOfLayers() {

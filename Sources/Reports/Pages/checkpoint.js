@@ -121,15 +121,15 @@ const minimumArea = 24;
 let shown = nodes[0];
 let targets = new Map();
 
-/** As much of a text as there is room for. */
+/** As much of a text as fits. */
 function fitting(text, width) {
-  const room = Math.floor((width - 8) / 6.4);
-  return room < 3 ? "" : text.length > room ? `${text.slice(0, room - 1)}…` : text;
+  const letters = Math.floor((width - 8) / 6.4);
+  return letters < 3 ? "" : text.length > letters ? `${text.slice(0, letters - 1)}…` : text;
 }
 
 /** What the keys and the pointer find: a tensor, a part, its heading, or what is too small in it. */
 function drawCell(item, box, part, lines) {
-  const cell = draw("g", { class: "cell", role: "button", tabindex: targets.size === 0 ? "0" : "-1", "aria-label": told(item) },
+  const cell = draw("g", { class: "cell", role: "button", tabindex: targets.size === 0 ? "0" : "-1", "aria-label": cellText(item) },
     draw("rect", { ...box, class: `part${part}` }),
     lines.map((text, line) => (box.height < 14 + 13 * line ? null
       : draw("text", { x: box.x + 4, y: box.y + 11 + 13 * line, class: isNode(item) ? "heading" : null }, fitting(text, box.width)))));
@@ -148,16 +148,16 @@ function drawParts(node, box, depth) {
   if (bytes > 0) items.push({ bytes, rest: count, of: node, label: `${grouped(count)} smaller` });
   items.sort((a, b) => b.bytes - a.bytes);
   let hidden = count;
-  squarify(items, box).forEach((place, index) => {
+  squarify(items, box).forEach((cellBox, index) => {
     const item = items[index];
-    if (isNode(item) && place.width > 44 && place.height > 34 && depth < 8) {
-      treemap.append(draw("rect", { ...place, class: `part${groupOf(item)}` }));
-      drawCell(item, { ...place, height: heading }, groupOf(item), [item.label]);
+    if (isNode(item) && cellBox.width > 44 && cellBox.height > 34 && depth < 8) {
+      treemap.append(draw("rect", { ...cellBox, class: `part${groupOf(item)}` }));
+      drawCell(item, { ...cellBox, height: heading }, groupOf(item), [item.label]);
       hidden += drawParts(item,
-        { x: place.x + 2, y: place.y + heading, width: place.width - 4, height: place.height - heading - 2 }, depth + 1);
-      treemap.append(draw("rect", { ...place, class: "frame" }));
-    } else if (item.rest === undefined || place.width * place.height >= minimumArea) {
-      drawCell(item, place, groupOf(item.rest === undefined ? item : node), [item.label, bytesText(item.bytes)]);
+        { x: cellBox.x + 2, y: cellBox.y + heading, width: cellBox.width - 4, height: cellBox.height - heading - 2 }, depth + 1);
+      treemap.append(draw("rect", { ...cellBox, class: "frame" }));
+    } else if (item.rest === undefined || cellBox.width * cellBox.height >= minimumArea) {
+      drawCell(item, cellBox, groupOf(item.rest === undefined ? item : node), [item.label, bytesText(item.bytes)]);
     }
   });
   return hidden;
@@ -176,7 +176,7 @@ function drawTreemap(focused = false) {
   const hidden = shown.bytes === 0 ? 0 : drawParts(shown, { x: 0, y: 0, width, height }, 0);
   byId("treemap-note").textContent = shown.bytes === 0 ? "Nothing to draw: no tensor has any bytes."
     : hidden === 0 ? "" : `${counted(hidden, "tensor")} ${hidden === 1 ? "is" : "are"} too small to show; zoom in.`;
-  byId("treemap-readout").textContent = told(shown);
+  byId("treemap-readout").textContent = cellText(shown);
   const path = [];
   for (let id = shown.id; id !== null; id = nodes[id].parent) path.unshift(nodes[id]);
   byId("crumbs").replaceChildren(...path.map((node) => make("button", {
@@ -186,7 +186,7 @@ function drawTreemap(focused = false) {
 }
 
 /** A cell in words. */
-function told(item) {
+function cellText(item) {
   const size = `${bytesText(item.bytes)}, ${shareOf(item.bytes)} of all`;
   if (item.rest !== undefined) return `${counted(item.rest, "smaller tensor")} of ${item.of.label}: ${size}`;
   if (isNode(item)) return `${item.label}: ${counted(item.count, "tensor")}, ${size}`;
@@ -205,14 +205,14 @@ function enterCell(cell) {
   else if (item.rest === undefined) reveal(item);
 }
 
-walkable(treemap, (cell) => { byId("treemap-readout").textContent = told(targets.get(cell)); }, enterCell,
+walkable(treemap, (cell) => { byId("treemap-readout").textContent = cellText(targets.get(cell)); }, enterCell,
   () => { if (shown.parent !== null) zoom(nodes[shown.parent]); });
 new ResizeObserver(() => {
   if (treemap.clientWidth !== treemap.viewBox.baseVal.width) drawTreemap();
 }).observe(treemap);
 drawTreemap();
 
-function totals(place, key, label, swatch) {
+function totals(id, key, label, swatch) {
   const sums = new Map();
   for (const tensor of tensors) {
     const sum = sums.get(tensor[key]) ?? { tensors: 0, values: 0, bytes: 0 };
@@ -229,7 +229,7 @@ function totals(place, key, label, swatch) {
       make("span", {}, shareOf(sum.bytes), make("span", { class: "share" }, bar))];
   });
   const table = listTable([["", "name"], ["tensors", "number"], ["values", "number"], ["bytes", "number"], ["share", "number"]], rows);
-  byId(place).append(table);
+  byId(id).append(table);
 }
 totals("by-part", "group", (group) => breakable(summary.groups[group] ?? "others"), true);
 totals("by-type", "dtype", (dtype) => dtype, false);
@@ -362,7 +362,7 @@ function opened(tensor) {
     box.append(chart(counts, {
       label: `Histogram of ${shortened(tensor.name)}`,
       about: `${counted(counts.length, "bin")}, at most ${counted(Math.max(...counts), "value")} in one`,
-      tell: (bin) => `${significant(tensor.min + bin * width)} to ${significant(tensor.min + (bin + 1) * width)}: `
+      describe: (bin) => `${significant(tensor.min + bin * width)} to ${significant(tensor.min + (bin + 1) * width)}: `
         + `${counted(counts[bin], "value")}, ${percent(counts[bin] / sum)}`,
       ticks: [[0, significant(tensor.min)], ...(zero > 0.15 && zero < 0.85 ? [[zero, "0"]] : []), [1, significant(tensor.max)]],
     }));
@@ -371,7 +371,7 @@ function opened(tensor) {
   return box;
 }
 
-const table = new Pieces(byId("rows"), byId("more"), makeRow);
+const table = new RowList(byId("rows"), byId("more"), makeRow);
 
 function update() {
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);

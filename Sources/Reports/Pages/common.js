@@ -35,7 +35,7 @@ function shortened(name) {
   return name.length > longestName ? `${name.slice(0, longestName)}…` : name;
 }
 
-/** A name that is broken at its separators where there is no room for it in one line. */
+/** A name that is broken at its separators where it does not fit in one line. */
 function breakable(name) {
   return shortened(name).split(/(?<=[/._])/).flatMap((part) => [make("wbr"), part]);
 }
@@ -120,7 +120,7 @@ function neighbor(cells, from, dx, dy) {
 
 const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** Makes the `.cell` elements in `container`, now and later, walkable; `show` tells of one, `enter` goes into it. */
+/** Makes the `.cell` elements in `container`, now and later, walkable; `show` describes one, `enter` opens it. */
 function walkable(container, show, enter, leave = () => {}) {
   const cells = () => [...container.querySelectorAll(".cell")];
   const cellOf = (event) => event.target.closest(".cell");
@@ -154,8 +154,8 @@ function walkable(container, show, enter, leave = () => {}) {
 
 // Long lists
 
-/** Rows that are made in pieces, as far as somebody looks: a list may be of any length. */
-class Pieces {
+/** Rows made in chunks as the reader scrolls: a list may have any length. */
+class RowList {
   static size = 100;
 
   constructor(body, button, makeRow) {
@@ -174,23 +174,23 @@ class Pieces {
     this.more();
   }
 
-  more(count = Pieces.size) {
+  more(count = RowList.size) {
     const next = this.items.slice(this.done, this.done + count);
     this.done += next.length;
     for (const item of next) this.body.append(this.makeRow(item));
     const left = this.items.length - this.done;
     this.button.hidden = left === 0;
     this.button.textContent = `Show more (${grouped(left)} left)`;
-    // Watched anew, so that a button that is still in sight is told again.
+    // Observed again, so that a button that is still in sight is reported again.
     this.watcher.unobserve(this.button);
     if (left > 0) this.watcher.observe(this.button);
   }
 
   /** Makes rows up to the one of `item`; false where that are too many, or where it is not among the items. */
   reach(item) {
-    const place = this.items.indexOf(item);
-    if (place < 0 || place >= this.done + 20 * Pieces.size) return false;
-    if (place >= this.done) this.more(place + 1 - this.done);
+    const index = this.items.indexOf(item);
+    if (index < 0 || index >= this.done + 20 * RowList.size) return false;
+    if (index >= this.done) this.more(index + 1 - this.done);
     return true;
   }
 }
@@ -201,7 +201,7 @@ function listTable(columns, rows, cells = (row) => row) {
   const button = make("button", { type: "button", class: "more" });
   const titles = columns.map((column) => [column].flat());
   const head = titles.map(([title, kind]) => make("th", { scope: "col", class: kind }, title));
-  new Pieces(body, button, (row) =>
+  new RowList(body, button, (row) =>
     make("tr", {}, cells(row).map((cell, index) => make("td", { class: titles[index][1] }, cell)))).show(rows);
   return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "table" },
     make("table", {}, make("thead", {}, make("tr", {}, head)), body), button);
@@ -241,14 +241,14 @@ function spark(counts, label, marks = []) {
   return draw("svg", { class: "spark", viewBox: "0 0 84 18", role: "img", "aria-label": label, preserveAspectRatio: "none" },
     draw("path", { class: "bars", d: barPath(barHeights(counts, false, 0.06), 84, 17) }),
     draw("line", { class: "axis", x1: 0, y1: 17.5, x2: 84, y2: 17.5 }),
-    marks.map((place) => draw("line", { class: "limit", x1: place * 84, y1: 0, x2: place * 84, y2: 18 })));
+    marks.map((position) => draw("line", { class: "limit", x1: position * 84, y1: 0, x2: position * 84, y2: 18 })));
 }
 
 /**
  * A histogram to read: the arrow keys and the pointer walk through its bins.
- * `tell(bin)` is the sentence about one, `ticks` are `[place from 0 to 1, text]`, `limit` a place to mark.
+ * `describe(bin)` is the sentence about one, `ticks` are `[position from 0 to 1, text]`, `limit` a position to mark.
  */
-function chart(counts, { label, about, tell, ticks, limit = null }) {
+function chart(counts, { label, about, describe, ticks, limit = null }) {
   const [width, height] = [560, 130];
   const bars = draw("path", { class: "bars" });
   const cursor = draw("rect", { class: "cursor", y: 0, height, width: width / counts.length, visibility: "hidden" });
@@ -258,10 +258,10 @@ function chart(counts, { label, about, tell, ticks, limit = null }) {
     current = Math.min(counts.length - 1, Math.max(0, bin));
     cursor.setAttribute("x", (current * width) / counts.length);
     cursor.setAttribute("visibility", "visible");
-    readout.textContent = tell(current);
+    readout.textContent = describe(current);
   };
-  const texts = ticks.map(([place, text]) => draw("text", {
-    x: place * width, y: height + 14, "text-anchor": place < 0.1 ? "start" : place > 0.9 ? "end" : "middle",
+  const texts = ticks.map(([position, text]) => draw("text", {
+    x: position * width, y: height + 14, "text-anchor": position < 0.1 ? "start" : position > 0.9 ? "end" : "middle",
   }, text));
   const svg = draw("svg", {
     class: "chart", viewBox: `0 0 ${width} ${height + 18}`, width, height: height + 18, tabindex: "0", role: "img",

@@ -18,7 +18,7 @@ if (summary.divergence !== null) {
   byId("divergence").append(make("div", { class: "callout" }, make("h3", {}, "First divergence"), summary.divergence));
 }
 factList(byId("facts"), summary.facts);
-byId("checks").append(...summary.checks.map((text) => make("li", { class: summary.passed ? "good" : "told" }, make("span", {}, text))),
+byId("checks").append(...summary.checks.map((text) => make("li", { class: summary.passed ? "good" : "fact" }, make("span", {}, text))),
   ...summary.warnings.map((text) => make("li", { class: "note" }, make("span", {}, text))));
 
 // Outputs
@@ -30,8 +30,8 @@ if (tolerance > 0) used.push(Math.max(0, Math.min(binCount - 1, Math.floor(Math.
 const first = Math.max(0, Math.min(...used, binCount - 1) - 1);
 const last = Math.min(binCount, Math.max(...used, first) + 2);
 const edge = (bin) => 2 ** (summary.lowest_exponent + first + bin);
-const placeOf = (value) => (Math.log2(value) - summary.lowest_exponent - first) / (last - first);
-const toleranceMark = tolerance === 0 ? null : Math.min(1, Math.max(0, placeOf(tolerance)));
+const positionOf = (value) => (Math.log2(value) - summary.lowest_exponent - first) / (last - first);
+const toleranceMark = tolerance === 0 ? null : Math.min(1, Math.max(0, positionOf(tolerance)));
 const errorText = (value) => (value === null ? "not finite" : significant(value));
 
 const columns = [
@@ -60,18 +60,18 @@ for (const output of outputs) {
 function opened(output, counts) {
   const powers = [];
   for (let power = -15; power <= 10; power++) {
-    const place = placeOf(10 ** power);
-    if (place >= 0 && place <= 1) powers.push([place, `1e${power}`]);
+    const position = positionOf(10 ** power);
+    if (position >= 0 && position <= 1) powers.push([position, `1e${power}`]);
   }
   const step = Math.ceil(powers.length / 8);
   const rest = [[output.equal, "equal"], [output.odd, "not finite"]].filter(([count]) => count > 0)
     .map(([count, what]) => `; ${counted(count, "value")} ${count === 1 ? "is" : "are"} ${what}`).join("");
   const worst = listTable(["row", "column", "index", "value", "reference", "difference"].map((title) => [title, "number"]),
-    output.worst.map((place) => [place.row, place.column ?? "", place.index ?? "", place.value, place.reference, errorText(place.error)]));
+    output.worst.map((worst) => [worst.row, worst.column ?? "", worst.index ?? "", worst.value, worst.reference, errorText(worst.error)]));
   return make("div", { class: "opened" },
     make("div", {}, make("h3", {}, "How large the differences are"), chart(counts, {
       label: `Differences of ${output.name}`, about: `${counted(output.count, "value")} compared${rest}`,
-      tell: (bin) => `${errorText(edge(bin))} to ${errorText(edge(bin + 1))}: ${counted(counts[bin], "value")}, ${percent(counts[bin] / output.count)}`,
+      describe: (bin) => `${errorText(edge(bin))} to ${errorText(edge(bin + 1))}: ${counted(counts[bin], "value")}, ${percent(counts[bin] / output.count)}`,
       ticks: powers.filter((_, index) => index % step === 0), limit: toleranceMark,
     })),
     make("div", {}, make("h3", {}, `Where they are largest: the worst ${output.worst[0]?.column === null ? "rows" : "tokens"}`), worst));
@@ -82,8 +82,8 @@ function opened(output, counts) {
 const errors = read("errors");
 const sequences = read("sequences");
 /** More columns than this are drawn several in one. */
-const mostColumns = 512;
-const perColumn = Math.max(1, Math.ceil(errors.columns / mostColumns));
+const maxColumns = 512;
+const perColumn = Math.max(1, Math.ceil(errors.columns / maxColumns));
 const shownColumns = Math.ceil(errors.columns / perColumn);
 const drawing = byId("map-drawing");
 const isOff = (error) => error === null || error > tolerance;

@@ -150,7 +150,7 @@ _OTHER = "é ß naïve привет 世 界 漢 字 日本 한 😀 🦉 ##ing #
 
 
 def vocabulary(size):
-    """`size` tokens, a line each: words, word pieces, letters of several scripts, an emoji."""
+    """`size` tokens, one per line: words, word pieces, letters of several scripts, an emoji."""
     letters = [chr(ord("a") + i) for i in range(26)]
     tokens = list(dict.fromkeys(_SPECIAL + _OTHER + _WORDS + letters + [f"##{letter}" for letter in letters]))
     tokens += [f"[unused{i}]" for i in range(max(0, size - len(tokens)))]

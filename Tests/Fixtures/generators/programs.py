@@ -1,7 +1,7 @@
 """Checkpoints of programs whose names no other fixture has: each program in a container that its users have, with what it computes.
 
 The Keras classes of transformers need tf-keras, TF Garden tf-models-official, and KerasHub and bert4keras keras-hub and bert4keras:
-`Tests/Interop/test_garden.py` and `test_keras_models.py` say how they are installed. A program that cannot be imported is left out.
+`Tests/Interop/test_garden.py` and `test_keras_models.py` describe how they are installed. A program that cannot be imported is left out.
 """
 
 import json

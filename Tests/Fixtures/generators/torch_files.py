@@ -185,7 +185,7 @@ class Scripted(torch.jit.ScriptModule):
 def configs_in_pickles(folder):
     """A whole model of transformers, whose config is an object in it, and a state dict next to its config.
 
-    Nothing else says that these are a RoBERTa and a DistilBERT, how they count positions, or which activation they have.
+    Nothing else shows that these are a RoBERTa and a DistilBERT, how they count positions, or which activation they have.
     """
     roberta = micro_model("RobertaForTokenClassification", 911, pad_token_id=0, id2label={0: "O", 1: "B", 2: "I"})
     torch.save(roberta, folder / "roberta-module.pt")

@@ -42,7 +42,7 @@ struct HDF5Cursor {
     }
   }
 
-  /// A number of so many bytes, at most eight.
+  /// A number of this many bytes, at most eight.
   mutating func number(_ size: Int, _ what: String) throws(FormatError) -> UInt64 {
     try cursor.bits(size, what)
   }

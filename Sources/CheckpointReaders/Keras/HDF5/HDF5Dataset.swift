@@ -113,7 +113,7 @@ struct HDF5Dataset {
     return .chunked(index, filters ?? HDF5Filters(), filtersEdges: true)
   }
 
-  /// | flags | rank + 1 | bytes a dimension | dimensions | kind of index | what it needs | address |
+  /// | flags | rank + 1 | bytes per dimension | dimensions | kind of index | what it needs | address |
   private static func laterChunks(
     _ cursor: inout HDF5Cursor, _ size: Int, _ space: Dataspace, _ filters: HDF5Filters?
   ) throws(FormatError) -> Storage {

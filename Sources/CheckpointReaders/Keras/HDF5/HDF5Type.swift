@@ -3,7 +3,7 @@ import TensorIO
 /// What an element of a dataset or an attribute is.
 enum HDF5Type {
   case number(ElementType, isBigEndian: Bool)
-  /// Text of so many bytes, ended by a zero or filled up.
+  /// Text of this many bytes, ended by a zero or filled up.
   case fixedString(size: Int)
   /// Text in a global heap.
   case variableString

@@ -34,7 +34,7 @@ struct GraphFiles {
     warnings += ContainedCode.warnings(of: code)
   }
 
-  /// Layers that carry code. The classes of the user's are no matter: a SavedModel is run without them.
+  /// Layers that carry code. Classes of the user do not matter: a SavedModel is run without them.
   private mutating func addKeras(_ path: String) {
     let more = read(path) { (file, _) throws(FormatError) in try GraphReader.layerConfigs(file) }
     code = KerasCode.code(inConfigs: (graph?.layerConfigs ?? []) + (more ?? [])).filter { $0.verdict == .dangerous }

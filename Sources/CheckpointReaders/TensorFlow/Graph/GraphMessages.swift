@@ -4,7 +4,7 @@ import TensorIO
 
 // The values in a graph, read with protobuf-c and copied into values at once: no pointer leaves this file.
 //
-// Memory safety: as in `Messages.swift`. A field of a `oneof` is read only where its case says that it is set.
+// Memory safety: as in `Messages.swift`. A field of a `oneof` is read only where its case shows that it is set.
 
 private let graphAdvice: FormatError.Advice = "The graph is damaged: fetch the file again."
 
@@ -19,7 +19,7 @@ enum AttributeValue {
   case texts([[UInt8]])
   case other
 
-  /// Larger values are weights, which nobody asks for here.
+  /// Larger values are weights, which are not needed here.
   static let maxSize = 64 << 10
 
   /// `nil` for a value that is too large.
@@ -37,7 +37,7 @@ enum AttributeValue {
       case BERTCONV__ATTRIBUTE_VALUE__VALUE_B: return unsafe .flag(message.pointee.b != 0)
       case BERTCONV__ATTRIBUTE_VALUE__VALUE_TYPE: return unsafe .type(message.pointee.type)
       case BERTCONV__ATTRIBUTE_VALUE__VALUE_SHAPE:
-        // A shape that is not known whole says nothing.
+        // A shape that is not known whole is not used.
         guard let shape = unsafe try? shapeOf(message.pointee.shape, bytes) else { return .other }
         return .shape(shape)
       case BERTCONV__ATTRIBUTE_VALUE__VALUE_TENSOR:

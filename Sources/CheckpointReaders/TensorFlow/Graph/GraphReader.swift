@@ -153,7 +153,7 @@ struct GraphReader {
     return TensorFlowGraph.Node(name: name, operation: operation, inputs: inputs, attributes: attributes)
   }
 
-  /// `nil` for an attribute that nobody asks for.
+  /// `nil` for an attribute that is not needed.
   private func attribute(_ bytes: Bytes) throws(FormatError) -> (key: String, value: Bytes)? {
     guard let key = try ProtoFields.first(1, in: bytes, "an attribute of the graph"), key.count <= 32 else {
       return nil

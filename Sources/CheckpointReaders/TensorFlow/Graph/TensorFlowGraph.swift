@@ -9,7 +9,7 @@ public struct TensorFlowGraph: Sendable {
     public let operation: String
     /// As they are written: `node`, `node:0`, `node:output:0` in a function, `^node` for an order without a value.
     public let inputs: [String]
-    /// The attributes that a reader may ask for, each a serialized `AttrValue`.
+    /// The attributes that a reader may need, each a serialized `AttrValue`.
     let attributes: [(key: String, value: Bytes)]
   }
 
