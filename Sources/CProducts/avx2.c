@@ -10,8 +10,6 @@
 #define TARGET __attribute__((target("avx2,fma")))
 #define TARGET_INLINE static inline __attribute__((always_inline)) TARGET
 
-enum { ROWS = 6 };
-
 // Code of its own for each number of rows.
 #define CASES(tile_)                                                      \
   switch (rows) {                                                         \

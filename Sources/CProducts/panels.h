@@ -1,7 +1,7 @@
 // What the files of this target share: the layout of packed weights, and the kernels.
 //
 // A step of a product takes 32 bits of each row of activations, a word: one float, two bfloat16 or four bytes. Weights [n, k]
-// are cut into blocks of DEPTH steps and panels of WIDTH outputs, one after the other:
+// are cut into blocks of some steps and panels of WIDTH outputs, one after the other:
 //
 //     block 0: | panel 0: step 0: w[0] w[1] ... w[15] | step 1: w[0] w[1] ... w[15] | ... | panel 1: ... |   block 1: ...
 //
@@ -16,12 +16,12 @@
 
 #include "CProducts.h"
 
-// A panel of a block takes 24 KB, and six rows of activations 9 KB: they stay in the first-level cache, or pass through it in
-// order.
-enum { WIDTH = BERTCONV_PANEL_WIDTH, DEPTH = 384, GROUP = BERTCONV_GROUP_ROWS };
+enum { WIDTH = BERTCONV_PANEL_WIDTH, GROUP = BERTCONV_GROUP_ROWS };
 
-// Rows and panels of the largest tile that any kernel has.
-enum { MAX_ROWS = 12, MAX_PANELS = 2 };
+// Steps of a block, rows and panels of the largest tile: with AVX-512, and otherwise. What a tile multiplies stays in the
+// first-level cache: 32 KB of two panels and 12 KB of twelve rows, or 24 KB of a panel and 9 KB of six rows.
+enum { DEPTH_512 = 256, MAX_ROWS = 12, MAX_PANELS = 2 };
+enum { DEPTH = 384, ROWS = 6 };
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("clang loop unroll(full)")
@@ -49,15 +49,19 @@ struct bertconv_panels {
   size_t inputs;  // of a step
   size_t size;    // bytes of an output in a step
   size_t steps;   // of all blocks
+  size_t depth;   // steps of each block but the last
   void *data;
   struct rests *rests;  // of each panel; NULL where nothing was cut
 };
 
 INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-// Where a panel of a block starts whose blocks before it have DEPTH steps, and which has `depth` itself.
-INLINE char *panel_start(const bertconv_panels *w, size_t block, size_t panel, size_t depth) {
-  return (char *)w->data + (block * DEPTH * w->count + panel * depth) * WIDTH * w->size;
+// Steps of the block that begins with step `start`.
+INLINE size_t block_depth(const bertconv_panels *w, size_t start) { return smaller(w->steps - start, w->depth); }
+
+// Where a panel of the block that begins with step `start` has its weights.
+INLINE char *panel_start(const bertconv_panels *w, size_t start, size_t panel) {
+  return (char *)w->data + (start * w->count + panel * block_depth(w, start)) * WIDTH * w->size;
 }
 
 enum { LINE = 64 };

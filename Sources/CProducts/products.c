@@ -73,9 +73,9 @@ static struct kernels kernels_of(const bertconv_panels *w) {
   switch (w->level) {
     case BERTCONV_PANELS_AVX2:
       return (struct kernels){
-          is_int8 ? bertconv_byte_tile_avx2 : bertconv_tile_avx2, 6, 1, bertconv_widen_halves_avx2,
+          is_int8 ? bertconv_byte_tile_avx2 : bertconv_tile_avx2, ROWS, 1, bertconv_widen_halves_avx2,
           bertconv_add_rests_avx2};
-    case BERTCONV_PANELS_AVX2_VNNI: return (struct kernels){bertconv_byte_tile_avx2_vnni, 6, 1, NULL, NULL};
+    case BERTCONV_PANELS_AVX2_VNNI: return (struct kernels){bertconv_byte_tile_avx2_vnni, ROWS, 1, NULL, NULL};
     case BERTCONV_PANELS_AVX512:
       return (struct kernels){bertconv_tile_avx512, MAX_ROWS, MAX_PANELS, bertconv_widen_halves_avx2, NULL};
     case BERTCONV_PANELS_AVX512_DOT:
@@ -85,7 +85,7 @@ static struct kernels kernels_of(const bertconv_panels *w) {
   }
 #endif
   return (struct kernels){
-      is_int8 ? bertconv_byte_tile_plain : bertconv_tile_plain, 6, 1, bertconv_widen_halves_plain,
+      is_int8 ? bertconv_byte_tile_plain : bertconv_tile_plain, ROWS, 1, bertconv_widen_halves_plain,
       bertconv_add_rests_plain};
 }
 
@@ -103,6 +103,7 @@ bertconv_panels *bertconv_panels_create(int type, int level, size_t n, size_t k)
   panels->inputs = type == BERTCONV_PANELS_INT8 ? 4 : is_dot ? 2 : 1;
   panels->size = type == BERTCONV_PANELS_BF16 && !is_dot ? 2 : 4;
   panels->steps = (k + panels->inputs - 1) / panels->inputs;
+  panels->depth = level >= BERTCONV_PANELS_AVX512 ? DEPTH_512 : DEPTH;
   panels->data = allocate(panels->count * WIDTH * panels->steps * panels->size);
   int cuts = type == BERTCONV_PANELS_INT8 && level == BERTCONV_PANELS_AVX2;
   if (cuts) panels->rests = calloc(panels->count, sizeof *panels->rests);
@@ -129,9 +130,9 @@ size_t bertconv_panels_count(const bertconv_panels *panels) { return panels->cou
 #define DEFINE_FILL(name, type, inputs)                                                                      \
   static void name(bertconv_panels *w, const type *weights, size_t p) {                                      \
     size_t height = smaller(w->n - p * WIDTH, WIDTH);                                                        \
-    for (size_t start = 0, block = 0; start < w->steps; start += DEPTH, block++) {                           \
-      size_t depth = smaller(w->steps - start, DEPTH), count = smaller(w->k - start * inputs, depth * inputs); \
-      type *to = (type *)panel_start(w, block, p, depth);                                                    \
+    for (size_t start = 0; start < w->steps; start += w->depth) {                                            \
+      size_t depth = block_depth(w, start), count = smaller(w->k - start * inputs, depth * inputs);          \
+      type *to = (type *)panel_start(w, start, p);                                                           \
       if (height < WIDTH || count < depth * inputs) memset(to, 0, depth * WIDTH * inputs * sizeof *to);      \
       for (size_t d0 = 0; d0 < count; d0 += 16)                                                              \
         for (size_t i = 0; i < height; i++) {                                                                \
@@ -175,8 +176,8 @@ static int fill_cut_bytes(bertconv_panels *w, const int8_t *weights, size_t p) {
         pair[larger] -= cut;
         rests->list[count++] = (struct rest){(uint32_t)(d + (size_t)larger), cut};
       }
-      size_t block = d / 4 / DEPTH, start = block * DEPTH;
-      int8_t *to = (int8_t *)panel_start(w, block, p, smaller(w->steps - start, DEPTH));
+      size_t start = d / 4 / w->depth * w->depth;
+      int8_t *to = (int8_t *)panel_start(w, start, p);
       to += ((d / 4 - start) * WIDTH + i) * 4 + d % 4;
       to[0] = (int8_t)pair[0];
       to[1] = (int8_t)pair[1];
@@ -268,17 +269,17 @@ static void multiply_rows(
     const struct kernels *kernels, const bertconv_panels *w, size_t panels, size_t first, const uint32_t *a,
     size_t a_stride, const uint32_t *b, size_t steps, const char *next, struct bertconv_block part, uint32_t *y,
     size_t y_stride, int adds) {
-  size_t count = part.last_row - part.first_row;
-  size_t tiles = (count + kernels->rows - 1) / kernels->rows, height = (count + tiles - 1) / tiles;
+  size_t count = part.last_row - part.first_row, tiles = (count + kernels->rows - 1) / kernels->rows;
   // As many bytes as these panels have, in parts for all tiles.
   size_t bytes = panels * steps * WIDTH * w->size, quarters = steps / 4;
   size_t lines = quarters ? (bytes / LINE + tiles * quarters - 1) / (tiles * quarters) : 0;
-  for (size_t row = part.first_row, start = 0; row < part.last_row; row += height, start += lines * quarters * LINE) {
+  for (size_t tile = 0; tile < tiles; tile++) {
+    // All about as high: a low one would wait for the weights.
+    size_t row = count * tile / tiles, end = count * (tile + 1) / tiles, start = tile * lines * quarters * LINE;
     const char *ahead = next && start < bytes ? next + start : NULL;
     multiply_tile(
-        kernels, smaller(part.last_row - row, height), panels, smaller(w->n - first, panels * WIDTH), a + row * a_stride,
-        a_stride, b, steps, ahead, ahead ? lines : 0, y + (row - part.first_row) * y_stride + first - part.first_panel * WIDTH, y_stride,
-        adds);
+        kernels, end - row, panels, smaller(w->n - first, panels * WIDTH), a + (part.first_row + row) * a_stride, a_stride,
+        b, steps, ahead, ahead ? lines : 0, y + row * y_stride + first - part.first_panel * WIDTH, y_stride, adds);
   }
 }
 
@@ -287,26 +288,26 @@ void bertconv_panels_multiply(
     size_t y_stride) {
   if (part.first_row >= part.last_row) return;
   const struct kernels kernels = kernels_of(w);
-  _Alignas(64) float widened[DEPTH * WIDTH * MAX_PANELS];
-  for (size_t start = 0, block = 0; start < w->steps; start += DEPTH, block++) {
-    size_t depth = smaller(w->steps - start, DEPTH);
+  _Alignas(64) float widened[WIDTH * (DEPTH > DEPTH_512 * MAX_PANELS ? DEPTH : DEPTH_512 * MAX_PANELS)];
+  for (size_t start = 0; start < w->steps; start += w->depth) {
+    size_t depth = block_depth(w, start);
     const uint32_t *a = (const uint32_t *)x + start;
     for (size_t p = part.first_panel; p < part.last_panel; p += kernels.panels) {
       size_t panels = smaller(part.last_panel - p, kernels.panels);
-      const char *stored = panel_start(w, block, p, depth), *next = NULL;
+      const char *stored = panel_start(w, start, p), *next = NULL;
       if (p + panels < part.last_panel)
         next = stored + panels * depth * WIDTH * w->size;
-      else if (start + DEPTH < w->steps)
-        next = panel_start(w, block + 1, part.first_panel, smaller(w->steps - start - DEPTH, DEPTH));
+      else if (start + w->depth < w->steps)
+        next = panel_start(w, start + w->depth, part.first_panel);
       else if (part.last_panel < w->count)  // what the same thread is likely to do next
-        next = panel_start(w, 0, part.last_panel, smaller(w->steps, DEPTH));
+        next = panel_start(w, 0, part.last_panel);
       const uint32_t *b = (const uint32_t *)stored;
       if (w->size == 2) {
         kernels.widen((const uint16_t *)stored, widened, panels * depth * WIDTH);
         b = (const uint32_t *)widened;
       }
       multiply_rows(
-          &kernels, w, panels, p * WIDTH, a, x_bytes / sizeof *a, b, depth, next, part, y, y_stride, block > 0);
+          &kernels, w, panels, p * WIDTH, a, x_bytes / sizeof *a, b, depth, next, part, y, y_stride, start > 0);
     }
   }
   for (size_t p = part.first_panel; columns && p < part.last_panel; p++)
