@@ -18,10 +18,12 @@
 
 enum { WIDTH = BERTCONV_PANEL_WIDTH, GROUP = BERTCONV_GROUP_ROWS };
 
-// Steps of a block, rows and panels of the largest tile: with AVX-512, and otherwise. What a tile multiplies stays in the
-// first-level cache: 32 KB of two panels and 12 KB of twelve rows, or 24 KB of a panel and 9 KB of six rows.
-enum { DEPTH_512 = 256, MAX_ROWS = 12, MAX_PANELS = 2 };
-enum { DEPTH = 384, ROWS = 6 };
+// Rows and panels of the largest tile: with AVX-512, and otherwise.
+enum { MAX_ROWS = 12, MAX_PANELS = 2, ROWS = 6 };
+
+// Steps of a block. With DEPTH_512, for products of floats with AVX-512, what a tile multiplies stays in the first-level cache:
+// 32 KB of two panels and 12 KB of twelve rows. Bytes and pairs of bfloat16 have fewer steps, of which DEPTH cuts fewer, as fast.
+enum { DEPTH = 384, DEPTH_512 = 256 };
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("clang loop unroll(full)")

@@ -103,7 +103,7 @@ bertconv_panels *bertconv_panels_create(int type, int level, size_t n, size_t k)
   panels->inputs = type == BERTCONV_PANELS_INT8 ? 4 : is_dot ? 2 : 1;
   panels->size = type == BERTCONV_PANELS_BF16 && !is_dot ? 2 : 4;
   panels->steps = (k + panels->inputs - 1) / panels->inputs;
-  panels->depth = level >= BERTCONV_PANELS_AVX512 ? DEPTH_512 : DEPTH;
+  panels->depth = level == BERTCONV_PANELS_AVX512 ? DEPTH_512 : DEPTH;
   panels->data = allocate(panels->count * WIDTH * panels->steps * panels->size);
   int cuts = type == BERTCONV_PANELS_INT8 && level == BERTCONV_PANELS_AVX2;
   if (cuts) panels->rests = calloc(panels->count, sizeof *panels->rests);
