@@ -5,10 +5,28 @@
 
 #include <string.h>
 
+// The bodies below are compiled for several processors: each is part of the functions of `FOR_PROCESSORS`. Not by target_clones,
+// whose resolvers run before a sanitizer's runtime has started.
+#define BODY static inline __attribute__((always_inline)) void
 #if defined(__x86_64__)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define FOR_PROCESSORS(name, body, parameters, arguments)                                            \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) static void body##_avx512 parameters { \
+    body arguments;                                                                                  \
+  }                                                                                                  \
+  __attribute__((target("avx2"))) static void body##_avx2 parameters { body arguments; }            \
+  void name parameters {                                                                             \
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&                  \
+        __builtin_cpu_supports("avx512vl")) {                                                        \
+      body##_avx512 arguments;                                                                       \
+    } else if (__builtin_cpu_supports("avx2")) {                                                     \
+      body##_avx2 arguments;                                                                         \
+    } else {                                                                                         \
+      body arguments;                                                                                \
+    }                                                                                                \
+  }
 #else
-#define CLONES
+#define FOR_PROCESSORS(name, body, parameters, arguments) \
+  void name parameters { body arguments; }
 #endif
 
 enum { LANES = 8, BLOCK = 2048 };
@@ -60,7 +78,7 @@ static inline size_t value_size(int kind) { return kind == BERTCONV_F32_VALUES ?
 #define ADD_LANES(v, sum) \
   for (int lane = 0; lane < LANES; lane++) sum += (v)[lane]
 
-CLONES void bertconv_summarize_floats(const void *data, size_t count, int kind, bertconv_float_summary *summary) {
+BODY summarize(const void *data, size_t count, int kind, bertconv_float_summary *summary) {
   const unsigned char *source = data;
   float block[BLOCK] __attribute__((aligned(64)));
   for (size_t start = 0; start < count; start += BLOCK) {
@@ -131,8 +149,8 @@ CLONES void bertconv_summarize_floats(const void *data, size_t count, int kind, 
   }
 }
 
-CLONES void bertconv_count_bins(const void *data, size_t count, int kind, double factor, double low,
-                                double bins_per_unit, size_t bins, uint64_t *counts) {
+BODY count_bins(const void *data, size_t count, int kind, double factor, double low, double bins_per_unit, size_t bins,
+                uint64_t *counts) {
   const unsigned char *source = data;
   float block[BLOCK] __attribute__((aligned(64)));
   int32_t numbers[BLOCK] __attribute__((aligned(64)));
@@ -165,3 +183,11 @@ CLONES void bertconv_count_bins(const void *data, size_t count, int kind, double
     }
   }
 }
+
+FOR_PROCESSORS(bertconv_summarize_floats, summarize,
+               (const void *data, size_t count, int kind, bertconv_float_summary *summary), (data, count, kind, summary))
+
+FOR_PROCESSORS(bertconv_count_bins, count_bins,
+               (const void *data, size_t count, int kind, double factor, double low, double bins_per_unit, size_t bins,
+                uint64_t *counts),
+               (data, count, kind, factor, low, bins_per_unit, bins, counts))
