@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help deps build stage install uninstall check-install demo demo-real check test lint index format interop examples docs \
-	sanitize fuzz bench bench-convert bench-growth bench-kernels clean distclean
+	sanitize fuzz bench bench-samples bench-busy bench-convert bench-growth bench-kernels clean distclean
 
 BERTCONV := .build/release/bertconv
 SOURCES := Sources Tests Package.swift Fuzz/Sources Fuzz/Package.swift Examples
@@ -133,6 +133,15 @@ fuzz: deps ## fuzz each parser for ten seconds, or FUZZ_SECONDS=60
 
 bench: build ## compare the speed of the encoder with other engines (those of Benchmarks/requirements.txt that are installed)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	"$$python" Benchmarks/encode.py --bertconv $(BERTCONV) $(if $(CASES),--cases $(CASES)) $(if $(PEERS),--peers $(PEERS))
+
+bench-samples: build ## texts a second of GPT, BERT-base and BERT-large, beside other engines (ARGS='--models gpt')
+	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	"$$python" Benchmarks/samples.py --bertconv $(BERTCONV) $(ARGS)
+
+bench-busy: build ## as bench, while another program uses the last processor
+	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
+	taskset -c $$(($$(nproc) - 1)) sh -c 'while :; do :; done' & neighbor=$$!; trap "kill $$neighbor" EXIT; \
 	"$$python" Benchmarks/encode.py --bertconv $(BERTCONV) $(if $(CASES),--cases $(CASES)) $(if $(PEERS),--peers $(PEERS))
 
 bench-convert: build ## compare the speed of conversion with a synced copy; also time inspect and verify (ARGS='--size large')

@@ -103,7 +103,9 @@ class Engines:
         from onnxruntime.transformers import optimizer
 
         config, path = self.model.config, self.work / "fused.onnx"
-        if not path.exists():
+        if config.model_type != "bert":
+            path = self.onnx()
+        elif not path.exists():
             # What a user of ONNX Runtime runs on a BERT: attention, gelu and layer normalization as one node each.
             fused = optimizer.optimize_model(
                 str(self.onnx()), model_type="bert", num_heads=config.num_attention_heads,
@@ -113,7 +115,7 @@ class Engines:
         if precision == "int8":
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
-            quantized = self.work / "fused.int8.onnx"
+            quantized = self.work / f"{path.stem}.int8.onnx"
             quantize_dynamic(str(path), str(quantized), weight_type=QuantType.QInt8, per_channel=True)
             path = quantized
         settings = onnxruntime.SessionOptions()

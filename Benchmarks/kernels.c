@@ -307,7 +307,7 @@ static void report(const struct kernel *kernel, double seconds) {
   char shape[32];
   snprintf(shape, sizeof shape, "%zu x %zu", rows, columns);
   printf(
-      "%-20s %-12s %10.2f %10.2f %8.1f %s", kernel->name, shape, fast.best * 1e6, fast.median * 1e6, rate,
+      "%-22s %-12s %10.2f %10.2f %8.1f %s", kernel->name, shape, fast.best * 1e6, fast.median * 1e6, rate,
       kernel->unit == BYTES ? "GB/s" : "GFLOP/s");
   if (kernel->plain) {
     struct timing plain = measure(kernel->plain, kernel->content, seconds);
@@ -338,7 +338,7 @@ static void report_products(char **wanted, int count, double seconds) {
   for (size_t p = 0; p < sizeof products / sizeof *products; p++) {
     if (!is_wanted(products[p].name, wanted, count)) continue;
     if (!bertconv_onednn_has(products[p].precision)) {
-      printf("%-20s left out: no oneDNN that computes it fast here\n", products[p].name);
+      printf("%-22s left out: no oneDNN that computes it fast here\n", products[p].name);
       continue;
     }
     for (size_t n = 0; n < sizeof outputs / sizeof *outputs; n++) {
@@ -357,44 +357,39 @@ static void report_products(char **wanted, int count, double seconds) {
   }
 }
 
-// The same with panels: all columns in blocks of 16 panels, rows in blocks of 144, activations put in order each time.
+// The same with panels of each level: all columns in blocks of 16 panels, rows in blocks of 144, activations converted each
+// time.
 static bertconv_panels *panels;
-static int panel_level;
-static float *tiles;
+static uint8_t *panel_rows;
 static uint16_t *byte_columns;
 
-static void each_block(void (*multiply)(struct bertconv_block)) {
-  size_t count = bertconv_panels_count(panels);
-  for (size_t row = 0; row < rows; row += 144)
-    for (size_t panel = 0; panel < count; panel += 16)
-      multiply((struct bertconv_block){
-          row, row + 144 < rows ? row + 144 : rows, panel, panel + 16 < count ? panel + 16 : count});
-}
-
-static void block_of_floats(struct bertconv_block block) {
-  bertconv_panels_multiply(panels, tiles, rows, block, z, columns);
-}
-
-static void block_of_bytes(struct bertconv_block block) {
-  bertconv_panels_multiply_bytes(
-      panels, (const uint8_t *)as_bytes, bertconv_panels_need_columns(panels) ? byte_columns : NULL, block, (int32_t *)z,
-      columns);
-}
-
-static void multiply_tiles(int rounds) {
-  bertconv_tiles_fill(
-      panel_level, y, HIDDEN, rows, HIDDEN, rounds, tiles, 0, (rows + BERTCONV_TILE_ROWS - 1) / BERTCONV_TILE_ROWS);
-  each_block(block_of_floats);
-}
-
-KERNEL(panels_f32, multiply_tiles(0))
-KERNEL(panels_bf16, multiply_tiles(1))
-
-static void panels_int8(void) {
-  if (bertconv_panels_need_columns(panels))
+static void multiply_panels(void) {
+  size_t count = bertconv_panels_count(panels), bytes = bertconv_panels_row_bytes(panels);
+  const int needs_columns = bertconv_panels_need_columns(panels);
+  switch (bertconv_panels_input(panels)) {
+    case BERTCONV_INPUT_FLOATS:
+      for (size_t r = 0; r < rows; r++) memcpy(panel_rows + r * bytes, y + r * HIDDEN, HIDDEN * sizeof *y);
+      break;
+    case BERTCONV_INPUT_ROUNDED:
+      bertconv_round_to_bf16(y, HIDDEN, (float *)panel_rows, bytes / sizeof(float), rows, HIDDEN);
+      break;
+    case BERTCONV_INPUT_BF16:
+      bertconv_narrow(
+          y, HIDDEN, NULL, BERTCONV_THEN_NOTHING, (uint16_t *)panel_rows, bytes / sizeof(uint16_t), rows, HIDDEN);
+      break;
+    default: break;  // They are bytes.
+  }
+  if (needs_columns)
     bertconv_columns_fill(
-        panels, (const uint8_t *)as_bytes, rows, byte_columns, 0, (rows + BERTCONV_GROUP_ROWS - 1) / BERTCONV_GROUP_ROWS);
-  each_block(block_of_bytes);
+        panels, panel_rows, rows, byte_columns, 0, (rows + BERTCONV_GROUP_ROWS - 1) / BERTCONV_GROUP_ROWS);
+  for (size_t row = 0; row < rows; row += 144)
+    for (size_t panel = 0; panel < count; panel += 16) {
+      struct bertconv_block block = {
+          row, row + 144 < rows ? row + 144 : rows, panel, panel + 16 < count ? panel + 16 : count};
+      bertconv_panels_multiply(
+          panels, panel_rows, bytes, needs_columns ? byte_columns : NULL, block,
+          z + row * columns + panel * BERTCONV_PANEL_WIDTH, columns);
+    }
 }
 
 static void report_panels(char **wanted, int count, double seconds) {
@@ -402,33 +397,33 @@ static void report_panels(char **wanted, int count, double seconds) {
     const char *name;
     int type;
     const void *weights;
-    void (*run)(void);
   } products[] = {
-      {"panels f32", BERTCONV_PANELS_F32, y, panels_f32},
-      {"panels bf16", BERTCONV_PANELS_BF16, as_bf16, panels_bf16},
-      {"panels int8", BERTCONV_PANELS_INT8, as_bytes, panels_int8},
-  };
+      {"f32", BERTCONV_PANELS_F32, y}, {"bf16", BERTCONV_PANELS_BF16, as_bf16}, {"int8", BERTCONV_PANELS_INT8, as_bytes}};
+  const char *const levels[] = {"plain", "avx2", "avx2_vnni", "avx512", "avx512_dot"};
   const size_t inputs[] = {16, 128, 1024}, outputs[] = {HIDDEN, INNER};
-  panel_level = bertconv_level() >= BERTCONV_AVX2 ? BERTCONV_PANELS_AVX2 : BERTCONV_PANELS_PLAIN;
-  tiles = allocate(bertconv_tiles_size(1024, HIDDEN) * sizeof *tiles);
+  panel_rows = allocate(1024 * (HIDDEN * sizeof *y + 64));
+  memcpy(panel_rows, as_bytes, 1024 * HIDDEN);
   byte_columns = allocate(bertconv_columns_size(1024, HIDDEN) * sizeof *byte_columns);
-  for (size_t p = 0; p < sizeof products / sizeof *products; p++) {
-    if (!is_wanted(products[p].name, wanted, count)) continue;
-    for (size_t n = 0; n < sizeof outputs / sizeof *outputs; n++) {
-      panels = bertconv_panels_create(products[p].type, panel_level, outputs[n], HIDDEN);
-      if (!panels || bertconv_panels_fill(panels, products[p].weights, 0, bertconv_panels_count(panels))) {
-        fputs("kernels: the weights could not be packed\n", stderr);
-        exit(1);
+  for (size_t p = 0; p < sizeof products / sizeof *products; p++)
+    for (int level = BERTCONV_PANELS_AVX2; level <= BERTCONV_PANELS_AVX512_DOT; level++) {
+      char name[40];
+      snprintf(name, sizeof name, "panels %s %s", products[p].name, levels[level]);
+      if (!is_wanted(name, wanted, count) || !bertconv_panels_has(products[p].type, level)) continue;
+      for (size_t n = 0; n < sizeof outputs / sizeof *outputs; n++) {
+        panels = bertconv_panels_create(products[p].type, level, outputs[n], HIDDEN);
+        if (!panels || bertconv_panels_fill(panels, products[p].weights, 0, bertconv_panels_count(panels))) {
+          fputs("kernels: the weights could not be packed\n", stderr);
+          exit(1);
+        }
+        for (size_t m = 0; m < sizeof inputs / sizeof *inputs; m++) {
+          const struct kernel kernel = {
+              name, inputs[m], outputs[n], NOTHING, OPERATIONS, 2 * HIDDEN, multiply_panels, NULL};
+          report(&kernel, seconds);
+        }
+        bertconv_panels_free(panels);
       }
-      for (size_t m = 0; m < sizeof inputs / sizeof *inputs; m++) {
-        const struct kernel kernel = {
-            products[p].name, inputs[m], outputs[n], NOTHING, OPERATIONS, 2 * HIDDEN, products[p].run, NULL};
-        report(&kernel, seconds);
-      }
-      bertconv_panels_free(panels);
     }
-  }
-  free(tiles);
+  free(panel_rows);
   free(byte_columns);
 }
 
@@ -458,12 +453,12 @@ int main(int count, char **texts) {
 
   make_buffers();
   printf("compiled by %s\n", __VERSION__);
-  printf("%-20s %-12s %10s %10s %16s %8s\n", "kernel", "shape", "best us", "median us", "at the median", "x plain");
+  printf("%-22s %-12s %10s %10s %16s %8s\n", "kernel", "shape", "best us", "median us", "at the median", "x plain");
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
     const struct kernel *kernel = &kernels[i];
     if (!is_wanted(kernel->name, wanted, count)) continue;
     if ((kernel->fast == attention_bf16 || kernel->fast == attention_bf16_biased) && !bertconv_has_bf16_attention())
-      printf("%-20s left out: the processor has no products of bfloat16\n", kernel->name);
+      printf("%-22s left out: the processor has no products of bfloat16\n", kernel->name);
     else
       report(kernel, seconds);
   }

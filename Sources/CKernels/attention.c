@@ -153,6 +153,7 @@ FOR_AVX512 static void attend_of_avx512(PARAMETERS) { attend(ARGUMENTS, 6, 4); }
 void bertconv_attend(PARAMETERS) {
   switch (bertconv_level()) {
     case BERTCONV_AVX512: attend_of_avx512(ARGUMENTS); break;
+    case BERTCONV_AVX2_VNNI:
     case BERTCONV_AVX2: attend_of_avx2(ARGUMENTS); break;
     default: attend_of_any(ARGUMENTS); break;
   }

@@ -11,7 +11,8 @@ int bertconv_processor_level(void) {
   __builtin_cpu_init();
 #define HAS(feature) __builtin_cpu_supports(feature)
   if (!HAS("avx2") || !HAS("fma") || !HAS("bmi") || !HAS("bmi2")) return BERTCONV_PLAIN;
-  if (!HAS("avx512f") || !HAS("avx512bw") || !HAS("avx512dq") || !HAS("avx512vl") || !HAS("avx512cd")) return BERTCONV_AVX2;
+  if (!HAS("avx512f") || !HAS("avx512bw") || !HAS("avx512dq") || !HAS("avx512vl") || !HAS("avx512cd"))
+    return HAS("avxvnni") ? BERTCONV_AVX2_VNNI : BERTCONV_AVX2;
 #undef HAS
   return BERTCONV_AVX512;
 #else
@@ -27,10 +28,20 @@ const char *bertconv_allowed_level_name(void) {
 int bertconv_allowed_level(void) {
   const char *name = bertconv_allowed_level_name();
   if (!name) return BERTCONV_AVX512;
-  static const char *const names[] = {[BERTCONV_PLAIN] = "plain", [BERTCONV_AVX2] = "avx2", [BERTCONV_AVX512] = "avx512"};
+  static const char *const names[] = {"plain", "avx2", "avx2_vnni", "avx512"};
   for (int level = BERTCONV_PLAIN; level <= BERTCONV_AVX512; level++)
     if (strcmp(name, names[level]) == 0) return level;
   return -1;
+}
+
+int bertconv_lowered_level(int allowed) {
+  int level = bertconv_processor_level();
+  if (allowed >= level) return level;
+#if defined(__x86_64__)
+  // Not all processors with AVX-512 have it.
+  if (allowed == BERTCONV_AVX2_VNNI && !__builtin_cpu_supports("avxvnni")) return BERTCONV_AVX2;
+#endif
+  return allowed;
 }
 
 static _Thread_local int limit = -1;
@@ -43,8 +54,7 @@ int bertconv_level(void) {
   if (level < 0) {
     // A value that means nothing limits nothing here; whoever opens a model reports it.
     int allowed = bertconv_allowed_level();
-    level = bertconv_processor_level();
-    if (allowed >= 0 && allowed < level) level = allowed;
+    level = bertconv_lowered_level(allowed >= 0 ? allowed : BERTCONV_AVX512);
     atomic_store_explicit(&known, level, memory_order_relaxed);
   }
   return limit >= 0 && limit < level ? limit : level;

@@ -15,6 +15,56 @@ VECTORIZED(
     for (size_t c = 0; c < columns; c++) y[r * columns + c] = bfloat16(x[r * stride + c]);
 }
 
+VECTORIZED(
+    bertconv_round_to_bf16,
+    (const float *restrict x, size_t stride, float *restrict y, size_t y_stride, size_t rows, size_t columns),
+    (x, stride, y, y_stride, rows, columns)) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) y[r * y_stride + c] = as_float((uint32_t)bfloat16(x[r * stride + c]) << 16);
+}
+
+INLINE float activated(float v, const int activation, const int is_rough) {
+  switch (activation) {
+    case BERTCONV_THEN_GELU: return is_rough ? gelu_for_8_bits(v) : gelu(v);
+    case BERTCONV_THEN_GELU_TANH: return gelu_tanh(v);
+    case BERTCONV_THEN_RELU: return v < 0 ? 0 : v;
+    default: return v;
+  }
+}
+
+INLINE void narrow_rows(
+    const float *restrict x, size_t stride, const float *restrict bias, const int activation, uint16_t *restrict y,
+    size_t y_stride, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) {
+      float v = x[r * stride + c];
+      y[r * y_stride + c] = bfloat16(activated(bias ? v + bias[c] : v, activation, 0));
+    }
+}
+
+// Each activation, and whether there is a bias, is a loop of its own.
+#define FOR_EACH_ACTIVATION(call)                                          \
+  switch (activation) {                                                    \
+    case BERTCONV_THEN_GELU: call(BERTCONV_THEN_GELU) break;               \
+    case BERTCONV_THEN_GELU_TANH: call(BERTCONV_THEN_GELU_TANH) break;     \
+    case BERTCONV_THEN_RELU: call(BERTCONV_THEN_RELU) break;               \
+    default: call(BERTCONV_THEN_NOTHING) break;                            \
+  }
+
+VECTORIZED(
+    bertconv_narrow,
+    (const float *restrict x, size_t stride, const float *restrict bias, int activation, uint16_t *restrict y,
+    size_t y_stride, size_t rows, size_t columns),
+    (x, stride, bias, activation, y, y_stride, rows, columns)) {
+#define CALL(a)                                                            \
+  if (bias)                                                                \
+    narrow_rows(x, stride, bias, a, y, y_stride, rows, columns);           \
+  else                                                                     \
+    narrow_rows(x, stride, NULL, a, y, y_stride, rows, columns);
+  FOR_EACH_ACTIVATION(CALL)
+#undef CALL
+}
+
 INLINE void quantize(
     const float *restrict x, uint8_t *restrict y, size_t columns, float *restrict scale, int32_t *restrict zero) {
   // 0 is a value that counts: what the activation cuts off must stay exactly that.
@@ -80,33 +130,22 @@ INLINE void widen(
     memcpy(&sum, row + c, sizeof sum);
     float v = widened(sum, zero, weight_sums[c], scale * weight_scales[c]);
     if (bias) v += bias[c];
-    row[c] =
-        activation == BERTCONV_THEN_GELU        ? (is_rough ? gelu_for_8_bits(v) : gelu(v))
-        : activation == BERTCONV_THEN_GELU_TANH ? gelu_tanh(v)
-        : activation == BERTCONV_THEN_RELU && v < 0 ? 0
-                                                    : v;
+    row[c] = activated(v, activation, is_rough);
   }
 }
 
-// Each activation, and whether there is a bias, is a loop of its own. `is_rough` where 8 bits of the result are kept.
+// `is_rough` where 8 bits of the result are kept.
 INLINE void widen_any(
     float *restrict row, float scale, int32_t zero, const float *restrict weight_scales,
     const int32_t *restrict weight_sums, const float *restrict bias, int activation, const int is_rough,
     size_t columns) {
-#define CASE(a)                                                                                        \
-  case a:                                                                                              \
-    if (bias)                                                                                          \
-      widen(row, scale, zero, weight_scales, weight_sums, bias, a, is_rough, columns);                 \
-    else                                                                                               \
-      widen(row, scale, zero, weight_scales, weight_sums, NULL, a, is_rough, columns);                 \
-    break;
-  switch (activation) {
-    CASE(BERTCONV_THEN_GELU)
-    CASE(BERTCONV_THEN_GELU_TANH)
-    CASE(BERTCONV_THEN_RELU)
-    default: CASE(BERTCONV_THEN_NOTHING)
-  }
-#undef CASE
+#define CALL(a)                                                                      \
+  if (bias)                                                                          \
+    widen(row, scale, zero, weight_scales, weight_sums, bias, a, is_rough, columns); \
+  else                                                                               \
+    widen(row, scale, zero, weight_scales, weight_sums, NULL, a, is_rough, columns);
+  FOR_EACH_ACTIVATION(CALL)
+#undef CALL
 }
 
 VECTORIZED(
@@ -120,16 +159,16 @@ VECTORIZED(
 
 VECTORIZED(
     bertconv_widen_to_bf16,
-    (const int32_t *restrict x, const float *scales, const int32_t *zeros, const float *restrict weight_scales,
-    const int32_t *restrict weight_sums, const float *restrict bias, uint16_t *restrict y, size_t rows,
-    size_t columns),
-    (x, scales, zeros, weight_scales, weight_sums, bias, y, rows, columns)) {
+    (const int32_t *restrict x, size_t stride, const float *scales, const int32_t *zeros,
+    const float *restrict weight_scales, const int32_t *restrict weight_sums, const float *restrict bias,
+    uint16_t *restrict y, size_t y_stride, size_t rows, size_t columns),
+    (x, stride, scales, zeros, weight_scales, weight_sums, bias, y, y_stride, rows, columns)) {
   for (size_t r = 0; r < rows; r++) {
-    const int32_t *restrict row = x + r * columns;
+    const int32_t *restrict row = x + r * stride;
     float scale = scales[r];
     int32_t zero = zeros[r];
     for (size_t c = 0; c < columns; c++)
-      y[r * columns + c] = bfloat16(widened(row[c], zero, weight_sums[c], scale * weight_scales[c]) + bias[c]);
+      y[r * y_stride + c] = bfloat16(widened(row[c], zero, weight_sums[c], scale * weight_scales[c]) + bias[c]);
   }
 }
 

@@ -24,6 +24,7 @@
   void name parameters {                                                                       \
     switch (bertconv_level()) {                                                                \
       case BERTCONV_AVX512: name##_of_avx512 arguments; break;                                 \
+      case BERTCONV_AVX2_VNNI:                                                                 \
       case BERTCONV_AVX2: name##_of_avx2 arguments; break;                                     \
       default: name##_of_any arguments; break;                                                 \
     }                                                                                          \

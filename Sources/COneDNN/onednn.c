@@ -105,6 +105,17 @@ const char *bertconv_onednn_isa(void) {
 #endif
 }
 
+int bertconv_onednn_has_tiles(int precision) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (precision == BERTCONV_F32 || !__builtin_cpu_supports("amx-tile")) return 0;
+  if (!(precision == BERTCONV_BF16 ? __builtin_cpu_supports("amx-bf16") : __builtin_cpu_supports("amx-int8"))) return 0;
+  return bertconv_onednn_has(precision) && allows(dnnl_cpu_isa_avx512_core_amx);
+#else
+  return (void)precision, 0;
+#endif
+}
+
 int bertconv_onednn_has(int precision) {
   if (bertconv_onednn_load()) return 0;
 #if defined(__x86_64__)
@@ -493,6 +504,7 @@ int bertconv_multiply(
 
 int bertconv_onednn_load(void) { return -1; }
 int bertconv_onednn_has(int precision) { return (void)precision, 0; }
+int bertconv_onednn_has_tiles(int precision) { return (void)precision, 0; }
 void bertconv_onednn_limit(const char *instructions) { (void)instructions; }
 const char *bertconv_onednn_isa(void) { return ""; }
 const char *bertconv_onednn_version(void) { return ""; }

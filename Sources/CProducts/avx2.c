@@ -9,41 +9,62 @@
 
 #define TARGET __attribute__((target("avx2,fma")))
 #define TARGET_INLINE static inline __attribute__((always_inline)) TARGET
-#define UNROLLED _Pragma("clang loop unroll(full)")
+
+// Code of its own for each number of rows.
+#define CASES(tile_)                                                      \
+  switch (rows) {                                                         \
+    case 1: tile_(1, a, a_stride, b, steps, ahead, lines, c, c_stride, adds); break; \
+    case 2: tile_(2, a, a_stride, b, steps, ahead, lines, c, c_stride, adds); break; \
+    case 3: tile_(3, a, a_stride, b, steps, ahead, lines, c, c_stride, adds); break; \
+    case 4: tile_(4, a, a_stride, b, steps, ahead, lines, c, c_stride, adds); break; \
+    case 5: tile_(5, a, a_stride, b, steps, ahead, lines, c, c_stride, adds); break; \
+    case 6: tile_(6, a, a_stride, b, steps, ahead, lines, c, c_stride, adds); break; \
+  }
+
+#define READ_AHEAD \
+  for (size_t l = 0; l < lines; l++, ahead += LINE) _mm_prefetch(ahead, _MM_HINT_T0)
+
+// Rows are reached from the first and the fourth one, so that all addresses fit into registers.
+#define DEFINE_HALVES \
+  const uint32_t *halves[2] = {a, a + 3 * a_stride}; \
+  __asm__("" : "+r"(halves[0]), "+r"(halves[1]))
+#define WORD(r, d) (halves[(r) / 3] + (size_t)((r) % 3) * a_stride + (d))
 
 // MARK: Floats
 
-// Lines of the next panel for the four steps from `step` on.
-#define READ_AHEAD(step)                                                                     \
-  UNROLLED for (int l = 0; l < lines; l++)                                                   \
-    _mm_prefetch(ahead + ((step) / 4 * (size_t)lines + (size_t)l) * LINE, _MM_HINT_T0)
-
-#define STEP(d)                                                                              \
-  do {                                                                                       \
-    __m256 low = _mm256_loadu_ps(b + (d) * WIDTH), high = _mm256_loadu_ps(b + (d) * WIDTH + 8); \
-    UNROLLED for (int r = 0; r < rows; r++) {                                                \
-      __m256 x = _mm256_broadcast_ss(a + r * DEPTH + (d));                                   \
-      sums[r][0] = _mm256_fmadd_ps(x, low, sums[r][0]);                                      \
-      sums[r][1] = _mm256_fmadd_ps(x, high, sums[r][1]);                                     \
-    }                                                                                        \
+#define STEP(d)                                                                                  \
+  do {                                                                                           \
+    __m256 low = _mm256_loadu_ps((const float *)b + (d) * WIDTH);                                \
+    __m256 high = _mm256_loadu_ps((const float *)b + (d) * WIDTH + 8);                           \
+    UNROLLED for (int r = 0; r < rows; r++) {                                                    \
+      __m256 x = _mm256_broadcast_ss((const float *)WORD(r, d));                                 \
+      sums[r][0] = _mm256_fmadd_ps(x, low, sums[r][0]);                                          \
+      sums[r][1] = _mm256_fmadd_ps(x, high, sums[r][1]);                                         \
+    }                                                                                            \
   } while (0)
+#define NEXT(steps_) (halves[0] += (steps_), halves[1] += (steps_), b += (steps_) * WIDTH)
 
 TARGET_INLINE void tile(
-    const int rows, const int lines, const float *restrict a, const float *restrict b, size_t depth, const char *ahead,
-    float *restrict c, size_t c_stride, int adds) {
+    const int rows, const uint32_t *restrict a, size_t a_stride, const uint32_t *restrict b, size_t steps,
+    const char *ahead, size_t lines, float *restrict c, size_t c_stride, int adds) {
   __m256 sums[ROWS][2];
   UNROLLED for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
+  DEFINE_HALVES;
   size_t d = 0;
-  for (; d + 4 <= depth; d += 4) {
-    READ_AHEAD(d);
-    STEP(d);
-    STEP(d + 1);
-    STEP(d + 2);
-    STEP(d + 3);
+  for (; d + 4 <= steps; d += 4) {
+    READ_AHEAD;
+    STEP(0);
+    STEP(1);
+    STEP(2);
+    STEP(3);
+    NEXT(4);
   }
-  for (; d < depth; d++) STEP(d);
+  for (; d < steps; d++) {
+    STEP(0);
+    NEXT(1);
+  }
   UNROLLED for (int r = 0; r < rows; r++) {
-    float *to = c + r * c_stride;
+    float *to = c + (size_t)r * c_stride;
     if (adds) {
       sums[r][0] = _mm256_add_ps(sums[r][0], _mm256_loadu_ps(to));
       sums[r][1] = _mm256_add_ps(sums[r][1], _mm256_loadu_ps(to + 8));
@@ -55,29 +76,11 @@ TARGET_INLINE void tile(
 
 #undef STEP
 
-// Code of its own for each number of rows, and of lines where it is called often.
-#define CASES(call)                                          \
-  switch (rows) {                                            \
-    case 1: call(1) break;                                   \
-    case 2: call(2) break;                                   \
-    case 3: call(3) break;                                   \
-    case 4: call(4) break;                                   \
-    case 5: call(5) break;                                   \
-    case 6: call(6) break;                                   \
-  }
-
 TARGET void bertconv_tile_avx2(
-    size_t rows, const float *a, const float *b, size_t depth, const char *ahead, int lines, float *c,
-    size_t c_stride, int adds) {
-#define CALL(r)                                                                           \
-  switch (lines) {                                                                  \
-    case 0: tile(r, 0, a, b, depth, NULL, c, c_stride, adds); break;                      \
-    case 1: tile(r, 1, a, b, depth, ahead, c, c_stride, adds); break;               \
-    case 2: tile(r, 2, a, b, depth, ahead, c, c_stride, adds); break;               \
-    default: tile(r, 4, a, b, depth, ahead, c, c_stride, adds); break;              \
-  }
-  CASES(CALL)
-#undef CALL
+    size_t rows, size_t panels, const uint32_t *a, size_t a_stride, const uint32_t *b, size_t steps, const char *ahead, size_t lines,
+    void *c, size_t c_stride, int adds) {
+  (void)panels;
+  CASES(tile)
 }
 
 TARGET void bertconv_widen_halves_avx2(const uint16_t *x, float *y, size_t count) {
@@ -93,61 +96,62 @@ TARGET void bertconv_widen_halves_avx2(const uint16_t *x, float *y, size_t count
 // MARK: Bytes
 
 // Two products in 16 bits, which do not saturate: see panels.h.
-#define STEP(q)                                                                                           \
+#define MULTIPLY_IN_16_BITS(sum, x, w) \
+  _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)))
+
+#define STEP(multiply, d)                                                                                 \
   do {                                                                                                    \
-    __m256i low = _mm256_loadu_si256((const __m256i *)(b + (q) * 4 * WIDTH));                             \
-    __m256i high = _mm256_loadu_si256((const __m256i *)(b + (q) * 4 * WIDTH + 32));                       \
+    __m256i low = _mm256_loadu_si256((const __m256i *)(b + (d) * WIDTH));                                 \
+    __m256i high = _mm256_loadu_si256((const __m256i *)(b + (d) * WIDTH + 8));                            \
     UNROLLED for (int r = 0; r < rows; r++) {                                                             \
-      int32_t four;                                                                                       \
-      memcpy(&four, a + r * a_stride + 4 * (q), sizeof four);                                             \
-      __m256i x = _mm256_set1_epi32(four);                                                                \
-      sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(x, low), ones));   \
-      sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(x, high), ones));  \
+      __m256i x = _mm256_set1_epi32((int)*WORD(r, d));                                                    \
+      sums[r][0] = multiply(sums[r][0], x, low);                                                          \
+      sums[r][1] = multiply(sums[r][1], x, high);                                                         \
     }                                                                                                     \
   } while (0)
 
-TARGET_INLINE void byte_tile(
-    const int rows, const int lines, const uint8_t *restrict a, size_t a_stride, const int8_t *restrict b, size_t quads,
-    const char *ahead, int32_t *restrict c, size_t c_stride, int adds) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  __m256i sums[ROWS][2];
-  UNROLLED for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_si256();
-  size_t q = 0;
-  for (; q + 4 <= quads; q += 4) {
-    READ_AHEAD(q);
-    // Four at once need more registers than there are.
-    _Pragma("clang loop unroll(disable)") for (size_t s = q; s < q + 4; s += 2) {
-      STEP(s);
-      STEP(s + 1);
-    }
+#define DEFINE_BYTE_TILE(name, features, multiply)                                                             \
+  static inline __attribute__((always_inline, target(features))) void name##_of(                               \
+      const int rows, const uint32_t *restrict a, size_t a_stride, const uint32_t *restrict b, size_t steps,   \
+      const char *ahead, size_t lines, int32_t *restrict c, size_t c_stride, int adds) {                                    \
+    __m256i sums[ROWS][2];                                                                                     \
+    UNROLLED for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_si256();                  \
+    DEFINE_HALVES;                                                                                             \
+    size_t d = 0;                                                                                              \
+    for (; d + 4 <= steps; d += 4) {                                                                           \
+      READ_AHEAD;                                                                                              \
+      /* Four at once need more registers than there are. */                                                   \
+      _Pragma("clang loop unroll(disable)") for (int half = 0; half < 2; half++) {                             \
+        STEP(multiply, 0);                                                                                     \
+        STEP(multiply, 1);                                                                                     \
+        NEXT(2);                                                                                               \
+      }                                                                                                        \
+    }                                                                                                          \
+    for (; d < steps; d++) {                                                                                   \
+      STEP(multiply, 0);                                                                                       \
+      NEXT(1);                                                                                                 \
+    }                                                                                                          \
+    UNROLLED for (int r = 0; r < rows; r++) {                                                                  \
+      __m256i *to = (__m256i *)(c + (size_t)r * c_stride);                                                     \
+      if (adds) {                                                                                              \
+        sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_loadu_si256(to));                                     \
+        sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_loadu_si256(to + 1));                                 \
+      }                                                                                                        \
+      _mm256_storeu_si256(to, sums[r][0]);                                                                     \
+      _mm256_storeu_si256(to + 1, sums[r][1]);                                                                 \
+    }                                                                                                          \
+  }                                                                                                            \
+  __attribute__((target(features))) void name(                                                                 \
+      size_t rows, size_t panels, const uint32_t *a, size_t a_stride, const uint32_t *b, size_t steps,         \
+      const char *ahead, size_t lines, void *c, size_t c_stride, int adds) {                                                \
+    (void)panels;                                                                                              \
+    CASES(name##_of)                                                                                           \
   }
-  for (; q < quads; q++) STEP(q);
-  UNROLLED for (int r = 0; r < rows; r++) {
-    __m256i *to = (__m256i *)(c + r * c_stride);
-    if (adds) {
-      sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_loadu_si256(to));
-      sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_loadu_si256(to + 1));
-    }
-    _mm256_storeu_si256(to, sums[r][0]);
-    _mm256_storeu_si256(to + 1, sums[r][1]);
-  }
-}
+
+DEFINE_BYTE_TILE(bertconv_byte_tile_avx2, "avx2,fma", MULTIPLY_IN_16_BITS)
+DEFINE_BYTE_TILE(bertconv_byte_tile_avx2_vnni, "avx2,fma,avxvnni", _mm256_dpbusd_avx_epi32)
 
 #undef STEP
-
-TARGET void bertconv_tile_of_bytes_avx2(
-    size_t rows, const uint8_t *a, size_t a_stride, const int8_t *b, size_t quads, const char *ahead, int lines,
-    int32_t *c, size_t c_stride, int adds) {
-#define CALL(r)                                                                                    \
-  switch (lines) {                                                                           \
-    case 0: byte_tile(r, 0, a, a_stride, b, quads, NULL, c, c_stride, adds); break;                \
-    case 1: byte_tile(r, 1, a, a_stride, b, quads, ahead, c, c_stride, adds); break;         \
-    case 2: byte_tile(r, 2, a, a_stride, b, quads, ahead, c, c_stride, adds); break;         \
-    default: byte_tile(r, 4, a, a_stride, b, quads, ahead, c, c_stride, adds); break;        \
-  }
-  CASES(CALL)
-#undef CALL
-}
 
 // MARK: Rests
 

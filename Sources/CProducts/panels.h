@@ -1,15 +1,12 @@
-// What the files of this target share: the layout of packed weights and of activations.
+// What the files of this target share: the layout of packed weights, and the kernels.
 //
-// Weights of f32 and bf16, [n, k] cut into blocks of DEPTH inputs and panels of WIDTH outputs, one after the other:
+// A step of a product takes 32 bits of each row of activations, a word: one float, two bfloat16 or four bytes. Weights [n, k]
+// are cut into blocks of some steps and panels of WIDTH outputs, one after the other:
 //
-//     block 0: | panel 0: input 0: w[0..15][0] | input 1: w[0..15][1] | ... | panel 1: ... |   block 1: ...
+//     block 0: | panel 0: step 0: w[0] w[1] ... w[15] | step 1: w[0] w[1] ... w[15] | ... | panel 1: ... |   block 1: ...
 //
-// so that all panels of a block lie in the order in which a product reads them. Weights of int8 are the same with four inputs
-// of each output next to each other: w[0][0..3] w[1][0..3] ... w[15][0..3] | w[0][4..7] ...
-//
-// Activations of f32 and bf16, [rows, k] cut into blocks of DEPTH inputs and tiles of ROWS rows:
-//
-//     block 0: | tile 0: x[0][0..383] | x[1][0..383] | ... x[5][0..383] | tile 1: ... |   block 1: ...
+// where w[i] are the weights of output i that a step takes: one float, one bfloat16 that is widened to a float before it is
+// used, two bfloat16 or four bytes. So all panels of a block lie in the order in which a product reads them.
 
 #ifndef BERTCONV_PANELS_H
 #define BERTCONV_PANELS_H
@@ -19,16 +16,17 @@
 
 #include "CProducts.h"
 
-// A panel of a block (24 KB) and a tile (9 KB) stay in the first-level cache, or pass through it in order.
-enum {
-  WIDTH = BERTCONV_PANEL_WIDTH,
-  ROWS = BERTCONV_TILE_ROWS,
-  DEPTH = 384,
-  DEPTH_OF_BYTES = 1024,
-  GROUP = BERTCONV_GROUP_ROWS,
-};
+enum { WIDTH = BERTCONV_PANEL_WIDTH, GROUP = BERTCONV_GROUP_ROWS };
+
+// Rows and panels of the largest tile: with AVX-512, and otherwise.
+enum { MAX_ROWS = 12, MAX_PANELS = 2, ROWS = 6 };
+
+// Steps of a block. With DEPTH_512, for products of floats with AVX-512, what a tile multiplies stays in the first-level cache:
+// 32 KB of two panels and 12 KB of twelve rows. Bytes and pairs of bfloat16 have fewer steps, of which DEPTH cuts fewer, as fast.
+enum { DEPTH = 384, DEPTH_512 = 256 };
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("clang loop unroll(full)")
 
 // What the sum of two products of bytes must not exceed where it is made in 16 bits: 255 * LIMIT <= 32767.
 enum { LIMIT = 128 };
@@ -50,48 +48,46 @@ struct rests {
 struct bertconv_panels {
   int type, level;
   size_t n, k, count;
+  size_t inputs;  // of a step
+  size_t size;    // bytes of an output in a step
+  size_t steps;   // of all blocks
+  size_t depth;   // steps of each block but the last
   void *data;
   struct rests *rests;  // of each panel; NULL where nothing was cut
 };
 
 INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-// Inputs of a block, and where its panel starts.
-INLINE const float *panel_of_floats(const bertconv_panels *w, size_t block, size_t panel, size_t depth) {
-  return (const float *)w->data + block * DEPTH * w->count * WIDTH + panel * depth * WIDTH;
-}
-INLINE const uint16_t *panel_of_halves(const bertconv_panels *w, size_t block, size_t panel, size_t depth) {
-  return (const uint16_t *)w->data + block * DEPTH * w->count * WIDTH + panel * depth * WIDTH;
-}
-INLINE const int8_t *panel_of_bytes(const bertconv_panels *w, size_t block, size_t panel, size_t depth) {
-  return (const int8_t *)w->data + block * DEPTH_OF_BYTES * w->count * WIDTH + panel * depth * WIDTH;
+// Steps of the block that begins with step `start`.
+INLINE size_t block_depth(const bertconv_panels *w, size_t start) { return smaller(w->steps - start, w->depth); }
+
+// Where a panel of the block that begins with step `start` has its weights.
+INLINE char *panel_start(const bertconv_panels *w, size_t start, size_t panel) {
+  return (char *)w->data + (start * w->count + panel * block_depth(w, start)) * WIDTH * w->size;
 }
 
-INLINE size_t tile_offset(size_t rows, size_t block, size_t tile) {
-  return (block * ((rows + ROWS - 1) / ROWS) + tile) * ROWS * DEPTH;
-}
-
-// The tiles of a panel ask the memory for the next panel, each for some of its cache lines, so that few are under way at a time:
-// `lines` (0, 1, 2 or 4) for each four steps of a tile's loop, from `ahead` on. The panel has as many lines as the loop has steps.
 enum { LINE = 64 };
 
-INLINE int lines_of_tiles(size_t tiles) { return tiles >= 4 ? 1 : tiles >= 2 ? 2 : 4; }
-
-INLINE size_t offset_ahead(size_t steps, size_t tile, int lines) { return tile * (steps / 4) * (size_t)lines * LINE; }
-
-// c [rows, 16] = a · b, plus c where `adds`: a tile of at most six rows and `depth` inputs by a panel; rows of c are c_stride
-// apart.
-typedef void tile_of_floats(
-    size_t rows, const float *a, const float *b, size_t depth, const char *ahead, int lines, float *c,
-    size_t c_stride, int adds);
-// The same of bytes: rows of a are a_stride apart, `quads` is a quarter of the depth.
-typedef void tile_of_bytes(
-    size_t rows, const uint8_t *a, size_t a_stride, const int8_t *b, size_t quads, const char *ahead, int lines,
-    int32_t *c, size_t c_stride, int adds);
+// The tiles of a panel ask the memory for what comes next, each for some of its cache lines, so that few are under way at a
+// time: for `lines` of them, from `ahead` on, in each four steps of a tile's loop.
+//
+// c [rows, 16 · panels] = a · b, plus c where `adds`: `rows` of `steps` words, a_stride words apart, by adjacent panels of 32-bit
+// words; rows of c are c_stride apart.
+typedef void tile_of_words(
+    size_t rows, size_t panels, const uint32_t *a, size_t a_stride, const uint32_t *b, size_t steps, const char *ahead, size_t lines,
+    void *c, size_t c_stride, int adds);
 typedef void widen_halves(const uint16_t *x, float *y, size_t count);
 // c [16, 16] += what the rests of a panel give with a group of columns; c has `rows` rows and `width` columns that count.
 typedef void add_rests(
     const struct rests *rests, const uint16_t *columns, int32_t *c, size_t c_stride, size_t rows, size_t width);
+
+// The kernels of a level, with the largest tile that the first one computes.
+struct kernels {
+  tile_of_words *tile;
+  size_t rows, panels;
+  widen_halves *widen;
+  add_rests *add;
+};
 
 // [height, k] of bytes, rows `stride` apart, to columns of sixteen 16-bit numbers, zeros below the last row: the inputs from
 // `first` on.
@@ -100,15 +96,14 @@ void bertconv_columns_plain(
 // The same of sixteen rows and as many inputs as are a multiple of sixteen, which it returns.
 size_t bertconv_columns_avx2(const uint8_t *x, size_t stride, size_t k, uint16_t *columns);
 
-extern tile_of_floats bertconv_tile_plain;
-extern tile_of_bytes bertconv_tile_of_bytes_plain;
+extern tile_of_words bertconv_tile_plain, bertconv_byte_tile_plain;
 extern widen_halves bertconv_widen_halves_plain;
 extern add_rests bertconv_add_rests_plain;
 #if defined(__x86_64__)
-extern tile_of_floats bertconv_tile_avx2;
-extern tile_of_bytes bertconv_tile_of_bytes_avx2;
+extern tile_of_words bertconv_tile_avx2, bertconv_byte_tile_avx2, bertconv_byte_tile_avx2_vnni;
 extern widen_halves bertconv_widen_halves_avx2;
 extern add_rests bertconv_add_rests_avx2;
+extern tile_of_words bertconv_tile_avx512, bertconv_bf16_tile_avx512, bertconv_byte_tile_avx512;
 #endif
 
 #endif

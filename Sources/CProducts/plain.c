@@ -15,56 +15,54 @@ enum { HEIGHT = 3 };
 #endif
 
 INLINE void tile(
-    const int rows, const float *restrict a, const float *restrict b, size_t depth, float *restrict c, size_t c_stride,
-    int adds) {
+    const int rows, const float *restrict a, size_t a_stride, const float *restrict b, size_t steps, float *restrict c,
+    size_t c_stride, int adds) {
   vec sums[HEIGHT];
-#pragma clang loop unroll(full)
-  for (int r = 0; r < rows; r++) sums[r] = (vec){0};
-  for (size_t d = 0; d < depth; d++) {
+  UNROLLED for (int r = 0; r < rows; r++) sums[r] = (vec){0};
+  for (size_t d = 0; d < steps; d++) {
     vec row = *(const vec *)(b + d * WIDTH);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) sums[r] += row * a[r * DEPTH + d];
+    UNROLLED for (int r = 0; r < rows; r++) sums[r] += row * a[(size_t)r * a_stride + d];
   }
-#pragma clang loop unroll(full)
-  for (int r = 0; r < rows; r++) {
-    vec *to = (vec *)(c + r * c_stride);
+  UNROLLED for (int r = 0; r < rows; r++) {
+    vec *to = (vec *)(c + (size_t)r * c_stride);
     *to = adds ? *to + sums[r] : sums[r];
   }
 }
 
 void bertconv_tile_plain(
-    size_t rows, const float *a, const float *b, size_t depth, const char *ahead, int lines, float *c,
-    size_t c_stride, int adds) {
-  (void)ahead, (void)lines;
+    size_t rows, size_t panels, const uint32_t *a, size_t a_stride, const uint32_t *b, size_t steps, const char *ahead, size_t lines,
+    void *c, size_t c_stride, int adds) {
+  (void)panels, (void)ahead, (void)lines;
   for (size_t r = 0; r < rows; r += HEIGHT) {
-    const float *from = a + r * DEPTH;
-    float *to = c + r * c_stride;
+    const float *from = (const float *)(a + r * a_stride), *by = (const float *)b;
+    float *to = (float *)c + r * c_stride;
     switch (smaller(rows - r, HEIGHT)) {
-      case 1: tile(1, from, b, depth, to, c_stride, adds); break;
-      case 2: tile(2, from, b, depth, to, c_stride, adds); break;
+      case 1: tile(1, from, a_stride, by, steps, to, c_stride, adds); break;
+      case 2: tile(2, from, a_stride, by, steps, to, c_stride, adds); break;
 #if defined(__aarch64__)
-      case 4: tile(4, from, b, depth, to, c_stride, adds); break;
-      case 5: tile(5, from, b, depth, to, c_stride, adds); break;
-      case 6: tile(6, from, b, depth, to, c_stride, adds); break;
+      case 4: tile(4, from, a_stride, by, steps, to, c_stride, adds); break;
+      case 5: tile(5, from, a_stride, by, steps, to, c_stride, adds); break;
+      case 6: tile(6, from, a_stride, by, steps, to, c_stride, adds); break;
 #endif
-      default: tile(3, from, b, depth, to, c_stride, adds); break;
+      default: tile(3, from, a_stride, by, steps, to, c_stride, adds); break;
     }
   }
 }
 
-void bertconv_tile_of_bytes_plain(
-    size_t rows, const uint8_t *a, size_t a_stride, const int8_t *b, size_t quads, const char *ahead, int lines,
-    int32_t *c, size_t c_stride, int adds) {
-  (void)ahead, (void)lines;
+void bertconv_byte_tile_plain(
+    size_t rows, size_t panels, const uint32_t *a, size_t a_stride, const uint32_t *b, size_t steps, const char *ahead, size_t lines,
+    void *c, size_t c_stride, int adds) {
+  (void)panels, (void)ahead, (void)lines;
   for (size_t r = 0; r < rows; r++) {
     int32_t sums[WIDTH] = {0};
-    for (size_t q = 0; q < quads; q++) {
-      const uint8_t *x = a + r * a_stride + 4 * q;
-      const int8_t *w = b + 4 * WIDTH * q;
+    for (size_t d = 0; d < steps; d++) {
+      const uint8_t *x = (const uint8_t *)(a + r * a_stride + d);
+      const int8_t *w = (const int8_t *)(b + WIDTH * d);
       for (int i = 0; i < WIDTH; i++)
         sums[i] += x[0] * w[4 * i] + x[1] * w[4 * i + 1] + x[2] * w[4 * i + 2] + x[3] * w[4 * i + 3];
     }
-    for (int i = 0; i < WIDTH; i++) c[r * c_stride + i] = adds ? c[r * c_stride + i] + sums[i] : sums[i];
+    int32_t *to = (int32_t *)c + r * c_stride;
+    for (int i = 0; i < WIDTH; i++) to[i] = adds ? to[i] + sums[i] : sums[i];
   }
 }
 

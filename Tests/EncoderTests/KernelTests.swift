@@ -419,6 +419,57 @@ struct FastKernelTests {
     }
   }
 
+  /// The bias and the activation first, as they are without rounding; rows lie apart, and what lies between is not touched.
+  @Test(arguments: 0..<4) func roundedAfterAnActivation(activation: Int) {
+    atEachLevel {
+      let (rows, columns, stride) = (3, 37, 40)
+      let x = random(rows * stride, 4, seed: 3)
+      let bias = random(columns, 1, seed: 4)
+      for hasBias in [true, false] {
+        var expected = x
+        let added = hasBias ? bias : [Float](repeating: 0, count: columns)
+        switch activation {
+        case 1: unsafe bertconv_bias_gelu(&expected, added, rows, columns, stride)
+        case 2: unsafe bertconv_bias_gelu_tanh(&expected, added, rows, columns, stride)
+        case 3: unsafe bertconv_bias_relu(&expected, added, rows, columns, stride)
+        default: unsafe bertconv_bias(&expected, added, rows, columns, stride)
+        }
+        var halves = [UInt16](repeating: 7, count: rows * stride)
+        if hasBias {
+          unsafe bertconv_narrow(x, stride, bias, Int32(activation), &halves, stride, rows, columns)
+        } else {
+          unsafe bertconv_narrow(x, stride, nil, Int32(activation), &halves, stride, rows, columns)
+        }
+        var wanted = [UInt16](repeating: 7, count: rows * stride)
+        for row in 0..<rows {
+          var line = [UInt16](repeating: 0, count: columns)
+          unsafe bertconv_to_bf16(
+            Array(expected[(row * stride)..<(row * stride + columns)]), columns, &line, 1, columns)
+          wanted.replaceSubrange((row * stride)..<(row * stride + columns), with: line)
+        }
+        #expect(halves == wanted)
+      }
+    }
+  }
+
+  @Test func roundedFloats() {
+    atEachLevel {
+      let (rows, columns, stride) = (3, 37, 40)
+      var x = random(rows * stride, 4, seed: 3)
+      x[stride + 1] = .nan
+      x[stride + 2] = .infinity
+      var halves = [UInt16](repeating: 0, count: rows * columns)
+      unsafe bertconv_to_bf16(x, stride, &halves, rows, columns)
+      var floats = [Float](repeating: 7, count: rows * (columns + 2))
+      unsafe bertconv_round_to_bf16(x, stride, &floats, columns + 2, rows, columns)
+      for row in 0..<rows {
+        let line = floats[(row * (columns + 2))..<((row + 1) * (columns + 2))].map(\.bitPattern)
+        let wanted = halves[(row * columns)..<((row + 1) * columns)].map { UInt32($0) << 16 }
+        #expect(line == wanted + [Float(7).bitPattern, Float(7).bitPattern])
+      }
+    }
+  }
+
   @Test(arguments: sizes.indices)
   func quantizedRows(index: Int) {
     atEachLevel {
@@ -579,7 +630,8 @@ struct FastKernelTests {
       var expected = [UInt16](repeating: 0, count: sums.count)
       unsafe bertconv_to_bf16(floats, columns, &expected, rows, columns)
       var halves = [UInt16](repeating: 0, count: sums.count)
-      unsafe bertconv_widen_to_bf16(sums, scales, zeros, weightScales, weightSums, bias, &halves, rows, columns)
+      unsafe bertconv_widen_to_bf16(
+        sums, columns, scales, zeros, weightScales, weightSums, bias, &halves, columns, rows, columns)
       #expect(halves == expected)
     }
   }

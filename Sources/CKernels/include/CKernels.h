@@ -6,21 +6,24 @@
 
 // MARK: Levels
 
-// What kernels use of the processor: code for any, for AVX2 with FMA (x86-64-v3), or for AVX-512 with its extensions for bytes,
-// words, double words and short vectors (x86-64-v4).
-enum bertconv_level { BERTCONV_PLAIN = 0, BERTCONV_AVX2 = 1, BERTCONV_AVX512 = 2 };
+// What kernels use of the processor: code for any, for AVX2 with FMA (x86-64-v3), the same with AVX-VNNI, or for AVX-512 with its
+// extensions for bytes, words, double words and short vectors (x86-64-v4).
+enum bertconv_level { BERTCONV_PLAIN = 0, BERTCONV_AVX2 = 1, BERTCONV_AVX2_VNNI = 2, BERTCONV_AVX512 = 3 };
 
 // The highest level that the processor has; BERTCONV_PLAIN on other architectures.
 int bertconv_processor_level(void);
 
-// The highest level that the environment allows (BERTCONV_MAX_ISA=plain, avx2 or avx512), BERTCONV_AVX512 where it says nothing,
+// The highest level that the environment allows (BERTCONV_MAX_ISA=plain, avx2, avx2_vnni or avx512), BERTCONV_AVX512 where it says nothing,
 // -1 where it says something else.
 int bertconv_allowed_level(void);
 
 // What the environment says, or NULL.
 const char *bertconv_allowed_level_name(void);
 
-// The lower one of both, or what bertconv_use_level says.
+// What is used where `allowed` is: the processor's level, or the highest lower one that it has.
+int bertconv_lowered_level(int allowed);
+
+// That of what the environment allows, or what bertconv_use_level says.
 int bertconv_level(void);
 
 // Lowers the level of the calling thread; -1 for no limit. For tests, which compare levels.
@@ -136,6 +139,20 @@ void bertconv_add_distance_bias(
 // y [rows, columns] of bfloat16, rounded to nearest, ties to even.
 void bertconv_to_bf16(const float *x, size_t stride, uint16_t *y, size_t rows, size_t columns);
 
+// The same as floats.
+void bertconv_round_to_bf16(const float *x, size_t stride, float *y, size_t y_stride, size_t rows, size_t columns);
+
+// activation(x + bias) as bfloat16; the bias [columns] may be NULL.
+enum bertconv_then {
+  BERTCONV_THEN_NOTHING = 0,
+  BERTCONV_THEN_GELU = 1,
+  BERTCONV_THEN_GELU_TANH = 2,
+  BERTCONV_THEN_RELU = 3,
+};
+void bertconv_narrow(
+    const float *x, size_t stride, const float *bias, int activation, uint16_t *y, size_t y_stride, size_t rows,
+    size_t columns);
+
 // Unsigned bytes with a scale and a zero per row, so that x ≈ (y - zero) * scale, and 0 is exactly `zero`.
 void bertconv_quantize(
     const float *x, size_t stride, uint8_t *y, float *scales, int32_t *zeros, size_t rows, size_t columns);
@@ -149,20 +166,14 @@ void bertconv_row_sums(const int8_t *x, int32_t *sums, size_t rows, size_t colum
 // In place: 32-bit sums of quantized rows and signed weights to floats, activation((sum - zero · weight_sum) · scale ·
 // weight_scale + bias); weight_scales and weight_sums (of the weights of one output) are [columns], as is the bias, which
 // may be NULL.
-enum bertconv_then {
-  BERTCONV_THEN_NOTHING = 0,
-  BERTCONV_THEN_GELU = 1,
-  BERTCONV_THEN_GELU_TANH = 2,
-  BERTCONV_THEN_RELU = 3,
-};
 void bertconv_widen(
     float *x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
     const int32_t *weight_sums, const float *bias, int activation, size_t rows, size_t columns);
 
-// The same of adjacent rows, with a bias and without an activation, into bfloat16.
+// The same with a bias and without an activation, into bfloat16.
 void bertconv_widen_to_bf16(
-    const int32_t *x, const float *scales, const int32_t *zeros, const float *weight_scales,
-    const int32_t *weight_sums, const float *bias, uint16_t *y, size_t rows, size_t columns);
+    const int32_t *x, size_t stride, const float *scales, const int32_t *zeros, const float *weight_scales,
+    const int32_t *weight_sums, const float *bias, uint16_t *y, size_t y_stride, size_t rows, size_t columns);
 
 // As bertconv_widen, and quantized again while a row is in the cache; gelu within 5e-5, since 8 bits of it are kept. Rows of x
 // are adjacent; x is left with the floats.

@@ -32,6 +32,9 @@ const char *bertconv_onednn_isa(void);
 // Whether the machine multiplies matrices of this precision faster than it would by widening them to f32.
 int bertconv_onednn_has(int precision);
 
+// Whether it multiplies them with AMX. Where the processor has none, the library is not loaded to be asked.
+int bertconv_onednn_has_tiles(int precision);
+
 // "2.6.3", or "" where it is not loaded.
 const char *bertconv_onednn_version(void);
 

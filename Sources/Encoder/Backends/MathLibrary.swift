@@ -4,27 +4,27 @@ import TensorIO
 
 /// What computes the matrix products: the choice of a `Backend`.
 public enum MathLibrary: Sendable, Equatable {
-  /// oneDNN on weights that are packed when the model is opened: the fastest on processors with AVX-512.
+  /// oneDNN on weights that are packed when the model is opened: the fastest on processors with AMX.
   case oneDNN
   /// Kernels of this package on weights that are packed when the model is opened: in each precision, on any processor, with
-  /// code for AVX2.
+  /// code for AVX2 and AVX-512.
   case builtIn
   /// OpenBLAS on the mapped file itself, only in f32.
   case openBLAS
   /// Loops that read like the definitions, only in f32: for comparison, many times slower than the others.
   case plain
 
-  /// The fastest one on this processor: oneDNN with AVX-512, and on other architectures than x86-64, where it is installed and
-  /// has the precision; otherwise the package's own kernels. In f32 without AVX2 it is OpenBLAS, which has code for older
-  /// processors.
+  /// The fastest one on this processor: oneDNN in bf16 and int8 with AMX, and on other architectures than x86-64, where it is
+  /// installed and has the precision; otherwise the package's own kernels. In f32 without AVX2 it is OpenBLAS, which has code
+  /// for older processors.
   static func best(for precision: Precision) -> MathLibrary {
     let level = ProcessorLevel.current
     #if arch(x86_64)
-      let prefersOneDNN = level == .avx512
+      limitLibraries()
+      if level == .avx512, bertconv_onednn_has_tiles(precision.code) != 0 { return .oneDNN }
     #else
-      let prefersOneDNN = true
+      if MathLibrary.oneDNN.computes(precision) { return .oneDNN }
     #endif
-    if prefersOneDNN, MathLibrary.oneDNN.computes(precision) { return .oneDNN }
     return precision == .f32 && level == .plain ? .openBLAS : .builtIn
   }
 
@@ -50,6 +50,9 @@ public enum MathLibrary: Sendable, Equatable {
       unsafe bertconv_openblas_limit("Prescott")
     case .avx2:
       unsafe bertconv_onednn_limit("AVX2")
+      unsafe bertconv_openblas_limit("Haswell")
+    case .avx2VNNI:
+      unsafe bertconv_onednn_limit("AVX2_VNNI")
       unsafe bertconv_openblas_limit("Haswell")
     case .avx512: break
     }

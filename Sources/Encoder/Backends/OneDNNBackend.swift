@@ -52,7 +52,7 @@ final class OneDNNBackend: FusedAttentionBackend {
     _ x: Matrix, _ projection: DenseWeights, _ group: PackedGroup, _ form: AttentionForm, output: Weight,
     projected: Matrix, context: Matrix, into y: Matrix
   ) {
-    guard products.precision != .f32, bertconv_has_bf16_attention() != 0, let w = projection.weight.packed,
+    guard products.precision != .f32, Self.hasBF16, let w = projection.weight.packed,
       let output = output.packed
     else {
       return super.attention(
@@ -65,7 +65,8 @@ final class OneDNNBackend: FusedAttentionBackend {
     products.multiplyToWords(
       x, by: w, bias: projection.bias, through: projected, into: words.matrix(1, x.rows * w.rows / 2 + 1))
     let isNarrow = products.precision == .bf16
-    attendWords(group, form, into: context, narrow: isNarrow)
+    precondition(context.isContiguous)
+    attendWords(words, group, form, width: context.columns, into: context, narrow: isNarrow ? context.columns : nil)
     if isNarrow {
       products.multiply(words: context, by: output, into: y)
     } else {
@@ -74,33 +75,6 @@ final class OneDNNBackend: FusedAttentionBackend {
   }
 
   // MARK: Attention
-
-  /// Attention of ``words``; the results as floats, or as bfloat16 in the first half of the memory of `context`.
-  private func attendWords(_ group: PackedGroup, _ form: AttentionForm, into context: Matrix, narrow: Bool) {
-    let width = context.columns
-    precondition(context.isContiguous && width % form.heads == 0 && context.rows >= group.tokens)
-    precondition(words.count >= (group.tokens * 3 * width + 1) / 2)
-    let size = width / form.heads
-    let scale = 1 / Float(size).squareRoot()
-    let projected = words
-    unsafe forEachHead(group, form, workspace: bertconv_attention_bf16_workspace(group.longest, size)) {
-      sequence, head, space in
-      unsafe DistanceBias.withStart(form.bias, head: head, sequence) { bias, columns in
-        unsafe projected.withStart { p in
-          unsafe context.withStart { c in
-            let query =
-              unsafe UnsafeMutableRawPointer(p).assumingMemoryBound(to: UInt16.self)
-              + sequence.start * 3 * width + head * size
-            let offset = (sequence.start * width + head * size) * (narrow ? 2 : 4)
-            unsafe bertconv_attend_bf16(
-              query, sequence.queries.count, query + width, query + 2 * width, sequence.keys.count, 3 * width, size,
-              scale, form.isCausal ? 1 : 0, bias, columns, space, UnsafeMutableRawPointer(c) + offset, width,
-              narrow ? 1 : 0)
-          }
-        }
-      }
-    }
-  }
 
   override func forEachHead(
     _ group: PackedGroup, _ form: AttentionForm, workspace: Int,

@@ -30,6 +30,9 @@ final class PackedMatrix: @unchecked Sendable {
   ) {
     unsafe self.packed = packed
     isOfPanels = if case .panels = packing.layout { true } else { false }
+    input = isOfPanels ? unsafe Self.input(packed) : .floats
+    rowBytes = isOfPanels ? unsafe bertconv_panels_row_bytes(packed) : 0
+    inputBytes = isOfPanels ? unsafe bertconv_panels_input_bytes(packed) : 0
     precision = packing.precision
     self.rows = rows
     self.columns = columns
@@ -64,7 +67,8 @@ final class PackedMatrix: @unchecked Sendable {
       return unsafe bertconv_pack(code, values.baseAddress, rows, columns)
     }
     let type = packing.precision.panelType
-    guard let panels = unsafe bertconv_panels_create(type, ProcessorLevel.current.panelLevel, rows, columns) else {
+    let level = bertconv_panels_best(type, ProcessorLevel.current.code)
+    guard let panels = unsafe bertconv_panels_create(type, level, rows, columns) else {
       return nil
     }
     let isWhole = Lock(true)
@@ -144,6 +148,30 @@ final class PackedMatrix: @unchecked Sendable {
       unsafe bertconv_panels_free(packed)
     } else {
       unsafe bertconv_packed_free(packed)
+    }
+  }
+
+  /// What products with panels take as activations.
+  enum Input {
+    case floats
+    /// Floats with the bits of a bfloat16.
+    case rounded
+    /// bfloat16.
+    case words
+    case bytes
+  }
+
+  let input: Input
+  /// Bytes of a row of activations, of which `inputBytes` are read.
+  let rowBytes: Int
+  let inputBytes: Int
+
+  private static func input(_ panels: OpaquePointer) -> Input {
+    switch unsafe UInt32(bertconv_panels_input(panels)) {
+    case BERTCONV_INPUT_FLOATS.rawValue: .floats
+    case BERTCONV_INPUT_ROUNDED.rawValue: .rounded
+    case BERTCONV_INPUT_BF16.rawValue: .words
+    default: .bytes
     }
   }
 

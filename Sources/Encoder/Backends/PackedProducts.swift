@@ -252,8 +252,8 @@ final class PackedProducts {
               OneDNNThreads.forParts(sums.rows) { part in
                 let first = part.lowerBound
                 unsafe bertconv_widen_to_bf16(
-                  sums0 + first * w.rows, scale + first, zero + first, weightScales, weightSums, bias,
-                  y0 + (firstRow + first) * w.rows, part.count, w.rows)
+                  sums0 + first * w.rows, w.rows, scale + first, zero + first, weightScales, weightSums, bias,
+                  y0 + (firstRow + first) * w.rows, w.rows, part.count, w.rows)
               }
             }
           }
