@@ -22,6 +22,7 @@ let package = Package(
     .library(name: "Comparison", targets: ["Comparison"]),
     .library(name: "Inspection", targets: ["Inspection"]),
     .library(name: "Encoder", targets: ["Encoder"]),
+    .library(name: "Tokenizers", targets: ["Tokenizers"]),
     .library(name: "Verification", targets: ["Verification"]),
   ],
   dependencies: [
@@ -40,6 +41,7 @@ let package = Package(
     .target(name: "CKernels"),
     .target(name: "CProducts"),
     .target(name: "CThreads"),
+    .target(name: "CUnicode"),
     .target(name: "CIndex", exclude: ["families.index", "tables.index"]),
     // Headers at build time, the libraries when they are first used.
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
@@ -90,6 +92,7 @@ let package = Package(
         "COpenBLAS",
       ],
       swiftSettings: strict),
+    .target(name: "Tokenizers", dependencies: ["TensorIO", "CUnicode"], swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
     .target(
       name: "Inspection",
@@ -145,6 +148,8 @@ let package = Package(
         "ModelSupport",
       ],
       exclude: ["Listings"], swiftSettings: strict),
+    .testTarget(
+      name: "TokenizersTests", dependencies: ["Tokenizers", "TensorIO", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "ConversionTests",
       dependencies: [
