@@ -6,7 +6,7 @@ import TensorIO
 /// of the object to find.
 struct JSONScanner {
   private let text: [UInt8]
-  private let file: String?
+  let file: String?
   private(set) var position = 0
   private var depth = 0
   /// The bytes of a string that had escapes.

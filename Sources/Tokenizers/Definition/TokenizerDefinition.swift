@@ -231,6 +231,7 @@ extension TokenizerDefinition {
     case .wordPiece: .wordPiece
     case .unigram: .unigram
     case .wordLevel: .words
+    case .sentencePiece(let model): model.algorithm == .bpe ? .bpe : .unigram
     case .bpe: (normalizer?.hasByteLevel ?? false) || (preTokenizer?.hasByteLevel ?? false) ? .byteBPE : .bpe
     }
   }

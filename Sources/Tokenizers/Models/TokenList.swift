@@ -1,3 +1,8 @@
+import TensorIO
+
+/// Another one in each run, so that no file can be made in which all tokens collide; no result depends on it.
+let hashSeed = UInt64.random(in: .min ... .max)
+
 /// Tokens in the order of their ids, as bytes one after the other: a quarter of a million strings of their own would take
 /// longer to make than the whole file takes to read.
 ///
@@ -62,6 +67,45 @@ public struct TokenList: Sendable, Equatable {
 }
 
 extension TokenList {
+  /// Why these are no tokens, where a file has them.
+  enum Problem: Equatable {
+    /// This token is not valid UTF-8, or has too many combining marks in a row (``FileText``).
+    case noText(Int)
+    /// The tokens have too many bytes, or there are too many.
+    case tooLarge
+  }
+
+  /// The most tokens that a vocabulary may have.
+  package static let maxCount = 1 << 24
+
+  /// What is wrong with the tokens, if something is.
+  var problem: Problem? {
+    guard bytes.count < Self.maxBytes, count <= Self.maxCount else { return .tooLarge }
+    // Tokens that are valid together are so one by one, where none begins inside a letter.
+    let areSound = (0..<count).allSatisfy {
+      let range = range($0)
+      // A token that is shorter has no room for that many marks.
+      return range.isEmpty || bytes[range.lowerBound] & 0xC0 != 0x80 && range.count <= 2 * FileText.maxMarks
+    }
+    if areSound, String(validating: bytes, as: UTF8.self) != nil { return nil }
+    return (0..<count).first { String(fileText: bytes[range($0)]) == nil }.map { .noText($0) }
+  }
+
+  /// Throws where the tokens of `file` cannot be used.
+  package func check(file: String?) throws(FormatError) {
+    switch problem {
+    case nil: return
+    case .noText(let index):
+      throw FormatError(
+        .damaged, "token \(index) of the vocabulary \(FileText.problem(bytes[range(index)]))", file: file,
+        found: hexadecimal(bytes[range(index)].prefix(16)))
+    case .tooLarge:
+      throw FormatError(
+        .limit, "the vocabulary is too large", file: file, found: "\(count) tokens of \(bytes.count) bytes",
+        expected: "at most \(Self.maxCount) tokens of \(Self.maxBytes) bytes")
+    }
+  }
+
   /// The first token that is equal to one before it, where `group` is the same for both.
   package func firstDuplicate(where group: (Int) -> Bool) -> Int? {
     var capacity = 16
@@ -83,7 +127,7 @@ extension TokenList {
   }
 
   private func hash(_ range: Range<Int>) -> Int {
-    var value: UInt64 = 14_695_981_039_346_656_037
+    var value = hashSeed
     for index in range { value = (value ^ UInt64(bytes[index])) &* 1_099_511_628_211 }
     return Int(truncatingIfNeeded: value ^ value >> 32)
   }

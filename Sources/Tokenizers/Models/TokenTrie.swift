@@ -14,6 +14,8 @@ package struct TokenTrie: Sendable {
 
   private var units: [Unit]
   private var values: [Int32]
+  /// Different tokens.
+  package let count: Int
 
   private static let hasValue: UInt32 = 1 << 31
   private static let free: UInt32 = .max
@@ -32,6 +34,7 @@ package struct TokenTrie: Sendable {
     builder.build(tokens, ids: ids)
     units = builder.units
     values = builder.values
+    count = builder.count
   }
 
   /// The node that `byte` leads to from `node`; `nil` where no token goes on with it.
@@ -87,6 +90,7 @@ package struct TokenTrie: Sendable {
   private struct Builder {
     var units: [Unit] = []
     var values: [Int32] = []
+    var count = 0
     /// The free units as a ring; unit 0 is its anchor.
     private var next: [UInt32] = []
     private var previous: [UInt32] = []
@@ -225,6 +229,7 @@ package struct TokenTrie: Sendable {
     }
 
     private mutating func setValue(_ id: Int32, at node: Int) {
+      if units[node].base & TokenTrie.hasValue == 0 { count += 1 }
       units[node].base |= TokenTrie.hasValue
       values[node] = id
     }

@@ -172,12 +172,7 @@ public struct SentencePieceModel: Sendable {
         .unrecognized, "no SentencePiece model: it has no pieces", file: reader.file,
         advice: "Give the `.model` file that SentencePiece wrote.")
     }
-    // Pieces that are UTF-8 together are so one by one where none begins with the rest of a letter.
-    let startsInsideLetter = (0..<pieces.count).first { pieces.bytes[pieces.range($0).lowerBound] & 0xC0 == 0x80 }
-    guard startsInsideLetter == nil, String(validating: pieces.bytes, as: UTF8.self) != nil else {
-      let broken = (0..<pieces.count).first { String(validating: pieces.bytes[pieces.range($0)], as: UTF8.self) == nil }
-      throw FormatError(.damaged, "piece \(broken ?? 0) of the SentencePiece model is not UTF-8", file: reader.file)
-    }
+    try pieces.check(file: reader.file)
     let unknown = types.indices.filter { types[$0] == .unknown }
     guard unknown.count == 1 else {
       throw FormatError(
