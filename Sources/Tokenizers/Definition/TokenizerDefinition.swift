@@ -132,6 +132,8 @@ extension TokenizerDefinition {
     case precompiled([UInt8])
     case nmt
     case byteLevel
+    /// The normalizer of `sentencepiece` itself, which `tokenizers` has no form for.
+    case sentencePiece(SentencePieceNormalization)
     case sequence([Normalizer])
   }
 
