@@ -23,6 +23,7 @@ let package = Package(
     .library(name: "Inspection", targets: ["Inspection"]),
     .library(name: "Encoder", targets: ["Encoder"]),
     .library(name: "Tokenizers", targets: ["Tokenizers"]),
+    .library(name: "Prediction", targets: ["Prediction"]),
     .library(name: "Verification", targets: ["Verification"]),
   ],
   dependencies: [
@@ -93,6 +94,12 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(name: "Tokenizers", dependencies: ["TensorIO", "CUnicode"], swiftSettings: strict),
+    .target(
+      name: "Prediction",
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "CheckpointWriters", "NativeFormat", "ModelFamilies", "Encoder", "Tokenizers",
+      ],
+      swiftSettings: strict),
     .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
     .target(
       name: "Inspection",
@@ -112,7 +119,9 @@ let package = Package(
       name: "bertconv",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "ModelFamilies",
-        "WeightMapping", "Conversion", "Comparison", "Encoder", "Verification", "Inspection", "Reports",
+        "WeightMapping", "Conversion", "Comparison", "Encoder", "Tokenizers", "Prediction", "Verification",
+        "Inspection",
+        "Reports",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
