@@ -76,7 +76,7 @@ let package = Package(
       name: "Conversion",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "ModelFamilies",
-        "WeightMapping",
+        "Tokenizers", "WeightMapping",
       ],
       swiftSettings: strict),
     .target(

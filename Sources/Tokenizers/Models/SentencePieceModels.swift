@@ -163,11 +163,11 @@ struct SentencePieceUnigram: TokenModel {
         if type == .unused { continue }
         let own =
           type == .userDefined
-          ? Double(Float(end - start) * table.highestScore) - 0.1 : Double(table.scores[Int(id)])
-        let candidate = own + score
+          ? Float(Double(Float(end - start) * table.highestScore) - 0.1) : table.scores[Int(id)]
+        let candidate = Double(own + Float(score))
         if best[end].start < 0 || candidate > best[end].score {
           best[end] = UnigramModel.Node(
-            score: Double(Float(candidate)), start: Int32(truncatingIfNeeded: start), id: id)
+            score: candidate, start: Int32(truncatingIfNeeded: start), id: id)
         }
         if end - start == width { hasCharacter = true }
       }
