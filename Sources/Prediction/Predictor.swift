@@ -144,14 +144,15 @@ public final class Predictor: Sendable {
   ///   - next: the next item; `nil` at the end
   ///   - each: called in the order of the items, after each part of them
   ///   - progress: called after each batch
+  ///   - finishPart: called after each part of the items, whose answers have all been given
   /// - Returns: what was read in windows, and what was cut
   @discardableResult
   public func predict(
     _ next: () throws -> PredictionItem?, each: (PredictionItem, PredictionResult) throws -> Void,
-    progress: (PredictionSummary) -> Void = { _ in }
+    progress: (PredictionSummary) -> Void = { _ in }, finishPart: () throws -> Void = {}
   ) throws -> PredictionSummary {
     func run(_ task: some TaskRun) throws -> PredictionSummary {
-      try predict(task, next, each, progress)
+      try predict(task, next, each, progress, finishPart)
     }
     let top = options.top
     switch task {
@@ -198,7 +199,7 @@ public final class Predictor: Sendable {
 
   private func predict<Run: TaskRun>(
     _ run: Run, _ next: () throws -> PredictionItem?, _ each: (PredictionItem, PredictionResult) throws -> Void,
-    _ progress: (PredictionSummary) -> Void
+    _ progress: (PredictionSummary) -> Void, _ finishPart: () throws -> Void
   ) throws -> PredictionSummary {
     var summary = PredictionSummary()
     summary.maxLength = maxLength
@@ -217,6 +218,7 @@ public final class Predictor: Sendable {
       guard !items.isEmpty else { break }
       let results = try self.results(run, try prepare(items, &summary), &summary, progress)
       for (item, result) in zip(items, results) { try each(item, result) }
+      try finishPart()
     }
     return summary
   }
