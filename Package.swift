@@ -93,12 +93,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(name: "Tokenizers", dependencies: ["TensorIO", "CUnicode"], swiftSettings: strict),
-    .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
+    .target(
+      name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat", "Tokenizers"], swiftSettings: strict),
     .target(
       name: "Inspection",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "NativeFormat", "ModelFamilies", "WeightMapping",
-        "Conversion",
+        "Conversion", "Tokenizers",
       ],
       swiftSettings: strict),
     .target(
@@ -112,7 +113,7 @@ let package = Package(
       name: "bertconv",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "ModelFamilies",
-        "WeightMapping", "Conversion", "Comparison", "Encoder", "Verification", "Inspection", "Reports",
+        "WeightMapping", "Conversion", "Comparison", "Encoder", "Tokenizers", "Verification", "Inspection", "Reports",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
