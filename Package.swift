@@ -100,12 +100,13 @@ let package = Package(
         "TensorIO", "CheckpointFormats", "CheckpointWriters", "NativeFormat", "ModelFamilies", "Encoder", "Tokenizers",
       ],
       swiftSettings: strict),
-    .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
+    .target(
+      name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat", "Tokenizers"], swiftSettings: strict),
     .target(
       name: "Inspection",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "NativeFormat", "ModelFamilies", "WeightMapping",
-        "Conversion",
+        "Conversion", "Tokenizers",
       ],
       swiftSettings: strict),
     .target(

@@ -67,6 +67,8 @@ public struct OpenedCheckpoint: Sendable {
   public let path: String
   public let configPath: String?
   public let vocabularyPath: String?
+  /// The folders that files which belong to it are searched in, the nearest first.
+  package let folders: [String]
   /// The value for `SentenceModule.configKey` of the config, if the folder is one of sentence-transformers.
   public let sentenceModules: JSON?
   /// Decisions made while opening, and the source's own warnings.
@@ -75,13 +77,13 @@ public struct OpenedCheckpoint: Sendable {
   /// The same files with other tensors, made of its own.
   package func replacing(source: any TensorSource) -> OpenedCheckpoint {
     OpenedCheckpoint(
-      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
+      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath, folders: folders,
       sentenceModules: sentenceModules, warnings: warnings)
   }
 
   func adding(warnings others: [String]) -> OpenedCheckpoint {
     OpenedCheckpoint(
-      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
+      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath, folders: folders,
       sentenceModules: sentenceModules, warnings: warnings + others)
   }
 }
@@ -148,7 +150,9 @@ public struct CheckpointOpener: Sendable {
     try Self.checkSize(source, folder.transformer)
     return OpenedCheckpoint(
       source: source, path: transformer.path, configPath: transformer.configPath,
-      vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.modules.isEmpty ? nil : folder.config,
+      vocabularyPath: transformer.vocabularyPath,
+      folders: transformer.folders + (transformer.folders.contains(path) ? [] : [path]),
+      sentenceModules: folder.modules.isEmpty ? nil : folder.config,
       warnings: transformer.warnings + folder.warnings + parts.dropFirst().flatMap(\.source.warnings))
   }
 
@@ -165,6 +169,7 @@ public struct CheckpointOpener: Sendable {
     let nearby = NearbyFiles(of: resolved.path, given: path)
     return OpenedCheckpoint(
       source: source, path: resolved.path, configPath: nearby.configPath, vocabularyPath: nearby.vocabularyPath,
+      folders: nearby.folders,
       sentenceModules: nil,
       warnings: resolved.warnings + source.warnings
         + [NearbyFiles.warningOfHeads(near: resolved.path)].compactMap(\.self))

@@ -58,4 +58,13 @@ public enum Processes {
     guard count > 0 else { return Array(CommandLine.arguments.dropFirst()) }
     return (1..<max(count, 1)).compactMap { unsafe bertconv_argument($0).map { unsafe String(cString: $0) } }
   }
+
+  /// The number of the first argument that is not UTF-8, and in ``arguments`` has U+FFFD for what is not; `nil` where all are.
+  public static var invalidArgument: Int? {
+    let count = bertconv_argument_count()
+    return (1..<max(count, 1)).first { number in
+      guard let argument = unsafe bertconv_argument(number) else { return false }
+      return unsafe String(validatingCString: argument) == nil
+    }.map { Int($0) }
+  }
 }

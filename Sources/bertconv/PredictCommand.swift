@@ -51,7 +51,9 @@ struct Predict: ParsableCommand {
   var normalize = false
   @Option(name: [.customLong("continue")], help: "Tokens that a language model appends, each the likeliest.")
   var continuation: Int?
-  @Option(help: "A file of texts: the nearest to each text are shown, by the cosine of their embeddings.", completion: .file())
+  @Option(
+    help: "A file of texts: the nearest to each text are shown, by the cosine of their embeddings.", completion: .file()
+  )
   var against: String?
   @Option(
     name: [.short, .long], help: "The file to write: .jsonl, .csv, or .npy and .npz for embeddings.",
@@ -79,7 +81,9 @@ struct Predict: ParsableCommand {
     guard input != nil || !texts.isEmpty else { throw ValidationError("Give a text, or a file of texts with --input.") }
     if pair != nil, texts.count != 1 { throw ValidationError("--pair goes with one text.") }
     if input == nil, column != nil { throw ValidationError("--column goes with --input.") }
-    for (name, value) in [("--top", top), ("--max-length", maxLength), ("--threads", threads), ("--continue", continuation)] {
+    for (name, value) in [
+      ("--top", top), ("--max-length", maxLength), ("--threads", threads), ("--continue", continuation),
+    ] {
       if let value, value < 1 { throw ValidationError("\(name) must be at least 1.") }
     }
     if let overlap, overlap < 0 { throw ValidationError("--overlap must not be negative.") }
@@ -263,9 +267,9 @@ final class TextSource {
   let isSingle: Bool
 
   init(_ texts: [String], pair: String?, question: String?, input: String?, column: String?) throws {
-    // Arguments that are no UTF-8 have lost what they were.
-    for text in texts + [pair, question].compactMap(\.self) where text.unicodeScalars.contains("\u{FFFD}") {
-      try Processes.checkArguments()
+    if let number = Processes.invalidArgument {
+      throw FormatError(
+        .input, "argument \(number) is not UTF-8", advice: "Set the terminal to UTF-8, or give the texts in a file.")
     }
     file = try input.map { try InputFile($0, column: column) }
     items = texts.map { PredictionItem($0, pair: pair, question: question) }[...]

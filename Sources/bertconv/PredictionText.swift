@@ -105,7 +105,9 @@ struct PredictionText {
     var position = 0
     for entity in entities where entity.start >= position {
       result += slice(scalars, position, entity.start)
-      result += "[" + Style.strong(slice(scalars, entity.start, entity.end)) + " " + Style.notable(printable(entity.label)) + "]"
+      result +=
+        "[" + Style.strong(slice(scalars, entity.start, entity.end)) + " " + Style.notable(printable(entity.label))
+        + "]"
       position = entity.end
     }
     return result + slice(scalars, position, scalars.count)
