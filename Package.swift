@@ -161,6 +161,9 @@ let package = Package(
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "TensorIO", "TestSupport"], swiftSettings: strict),
     .testTarget(
+      name: "PredictionTests", dependencies: ["Prediction", "Conversion", "Tokenizers", "TensorIO", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
       name: "ConversionTests",
       dependencies: [
         "Conversion", "NativeFormat", "WeightMapping", "CheckpointReaders", "TestSupport", "ModelSupport",
