@@ -19,20 +19,15 @@ enum Console {
     }
   }
 
-  /// Prints a part of a result as it is.
-  static func part(_ text: String) {
-    guard !lostReader else { return }
-    let code = writeAll(Array(text.utf8), to: 1)
-    if code == EPIPE { return readerLost.withLock { $0 = true } }
-    guard code == 0 else {
+  /// Writes a part of a result; false where its reader has gone.
+  static func part(_ bytes: [UInt8]) -> Bool {
+    let code = writeAll(bytes, to: 1)
+    guard code == 0 || code == EPIPE else {
       error("error: standard output cannot be written: \(systemError(code))")
       exit(2)
     }
+    return code == 0
   }
-
-  /// Whether what reads the results has gone away: what is still to come need not be computed.
-  static var lostReader: Bool { readerLost.withLock { $0 } }
-  private static let readerLost = Lock(false)
 
   static func error(_ text: String) { writeLine(text, to: 2) }
 

@@ -155,22 +155,25 @@ struct Predict: ParsableCommand {
   private func show(_ predictor: Predictor, _ source: TextSource) throws {
     var progress = PredictionProgress(source)
     var isFirst = true
-    if json { Console.part("{\"task\": \"\(predictor.task.rawValue)\", \"results\": [") }
+    var hasReader = true
+    func part(_ text: String) { hasReader = hasReader && Console.part(Array(text.utf8)) }
+    if json { part("{\"task\": \"\(predictor.task.rawValue)\", \"results\": [") }
     let style = PredictionText(predictor.task, isSingle: source.isSingle)
     let summary = try predictor.predict({ try source.next() }) { item, result in
       progress.hide()
       if json {
-        Console.part((isFirst ? "\n  " : ",\n  ") + result.json.text())
+        part((isFirst ? "\n  " : ",\n  ") + result.json.text())
       } else {
-        Console.part(style.text(item, result, isFirst: isFirst))
+        part(style.text(item, result, isFirst: isFirst))
       }
       isFirst = false
-      if Console.lostReader { throw ExitCode.success }
+      // Where what reads the results has gone, the rest need not be computed.
+      if !hasReader { throw ExitCode.success }
     } progress: {
       progress.update($0)
     }
     progress.hide()
-    if json { Console.part("\(isFirst ? "" : "\n")], \"windows\": \(summary.json.text())}\n") }
+    if json { part("\(isFirst ? "" : "\n")], \"windows\": \(summary.json.text())}\n") }
     report(summary)
   }
 
@@ -267,10 +270,7 @@ final class TextSource {
   let isSingle: Bool
 
   init(_ texts: [String], pair: String?, question: String?, input: String?, column: String?) throws {
-    if let number = Processes.invalidArgument {
-      throw FormatError(
-        .input, "argument \(number) is not UTF-8", advice: "Set the terminal to UTF-8, or give the texts in a file.")
-    }
+    try Processes.requireTextArguments()
     file = try input.map { try InputFile($0, column: column) }
     items = texts.map { PredictionItem($0, pair: pair, question: question) }[...]
     self.question = question
