@@ -22,6 +22,8 @@ let package = Package(
     .library(name: "Comparison", targets: ["Comparison"]),
     .library(name: "Inspection", targets: ["Inspection"]),
     .library(name: "Encoder", targets: ["Encoder"]),
+    .library(name: "Tokenizers", targets: ["Tokenizers"]),
+    .library(name: "Prediction", targets: ["Prediction"]),
     .library(name: "Verification", targets: ["Verification"]),
   ],
   dependencies: [
@@ -40,6 +42,7 @@ let package = Package(
     .target(name: "CKernels"),
     .target(name: "CProducts"),
     .target(name: "CThreads"),
+    .target(name: "CUnicode"),
     .target(name: "CIndex", exclude: ["families.index", "tables.index"]),
     // Headers at build time, the libraries when they are first used.
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
@@ -73,7 +76,7 @@ let package = Package(
       name: "Conversion",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "ModelFamilies",
-        "WeightMapping",
+        "Tokenizers", "WeightMapping",
       ],
       swiftSettings: strict),
     .target(
@@ -90,11 +93,20 @@ let package = Package(
         "COpenBLAS",
       ],
       swiftSettings: strict),
-    .target(name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat"], swiftSettings: strict),
+    .target(name: "Tokenizers", dependencies: ["TensorIO", "CUnicode"], swiftSettings: strict),
+    .target(
+      name: "Prediction",
+      dependencies: [
+        "TensorIO", "CheckpointFormats", "CheckpointWriters", "NativeFormat", "ModelFamilies", "Encoder", "Tokenizers",
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Verification", dependencies: ["TensorIO", "Encoder", "NativeFormat", "Tokenizers"], swiftSettings: strict),
     .target(
       name: "Inspection",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "ModelFamilies", "WeightMapping", "Conversion",
+        "Tokenizers",
       ],
       swiftSettings: strict),
     .target(
@@ -106,7 +118,9 @@ let package = Package(
       name: "bertconv",
       dependencies: [
         "TensorIO", "CheckpointFormats", "CheckpointReaders", "CheckpointWriters", "NativeFormat", "ModelFamilies",
-        "WeightMapping", "Conversion", "Comparison", "Encoder", "Verification", "Inspection", "Reports",
+        "WeightMapping", "Conversion", "Comparison", "Encoder", "Tokenizers", "Prediction", "Verification",
+        "Inspection",
+        "Reports",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -142,6 +156,11 @@ let package = Package(
         "ModelSupport",
       ],
       exclude: ["Listings"], swiftSettings: strict),
+    .testTarget(
+      name: "TokenizersTests", dependencies: ["Tokenizers", "TensorIO", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "PredictionTests", dependencies: ["Prediction", "Conversion", "Tokenizers", "TensorIO", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(
       name: "ConversionTests",
       dependencies: [

@@ -1,6 +1,6 @@
 import TensorIO
 
-/// The config and the vocabulary near a checkpoint, where the programs that write checkpoints put them.
+/// The config, the vocabulary and the folders of other files near a checkpoint, where the programs that write checkpoints put them.
 ///
 ///     bert_config.json, config.json, vocab.txt         in the folder of the checkpoint
 ///     NAME_config.json, NAME-config.json               of the checkpoint NAME.bin, NAME.ckpt, …
@@ -13,10 +13,13 @@ import TensorIO
 package struct NearbyFiles {
   package let configPath: String?
   package let vocabularyPath: String?
+  /// The folders that are searched, the nearest first.
+  package let folders: [String]
 
   package init(of checkpoint: String, given: String? = nil) {
     var folders = Self.folders(of: checkpoint)
     if let given, FileSystem.isFolder(given), !folders.contains(given) { folders.append(given) }
+    self.folders = folders
     let stem = Self.stem(of: FileSystem.baseName(checkpoint))
     configPath = folders.lazy.compactMap { Self.config(in: $0, stem: stem) }.first
     vocabularyPath = folders.lazy.compactMap { Self.vocabulary(in: $0, stem: stem) }.first

@@ -67,6 +67,8 @@ public struct OpenedCheckpoint: Sendable {
   public let path: String
   public let configPath: String?
   public let vocabularyPath: String?
+  /// The folders that files which belong to it are searched in, the nearest first.
+  package let folders: [String]
   /// The value for `SentenceModule.configKey` of the config, if the folder is one of sentence-transformers.
   public let sentenceModules: JSON?
   /// The keys of the config that heads in files of their own decide, if there are such.
@@ -77,13 +79,13 @@ public struct OpenedCheckpoint: Sendable {
   /// The same files with other tensors, made of its own.
   package func replacing(source: any TensorSource) -> OpenedCheckpoint {
     OpenedCheckpoint(
-      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
+      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath, folders: folders,
       sentenceModules: sentenceModules, headSettings: headSettings, warnings: warnings)
   }
 
   func adding(warnings others: [String]) -> OpenedCheckpoint {
     OpenedCheckpoint(
-      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath,
+      source: source, path: path, configPath: configPath, vocabularyPath: vocabularyPath, folders: folders,
       sentenceModules: sentenceModules, headSettings: headSettings, warnings: warnings + others)
   }
 }
@@ -150,8 +152,9 @@ public struct CheckpointOpener: Sendable {
     try Self.checkSize(source, folder.transformer)
     return OpenedCheckpoint(
       source: source, path: transformer.path, configPath: transformer.configPath,
-      vocabularyPath: transformer.vocabularyPath, sentenceModules: folder.modules.isEmpty ? nil : folder.config,
-      headSettings: transformer.headSettings,
+      vocabularyPath: transformer.vocabularyPath,
+      folders: transformer.folders + (transformer.folders.contains(path) ? [] : [path]),
+      sentenceModules: folder.modules.isEmpty ? nil : folder.config, headSettings: transformer.headSettings,
       warnings: transformer.warnings + folder.warnings + parts.dropFirst().flatMap(\.source.warnings))
   }
 
@@ -169,7 +172,7 @@ public struct CheckpointOpener: Sendable {
     let heads = FARMHeads(near: resolved.path)
     let opened = OpenedCheckpoint(
       source: source, path: resolved.path, configPath: nearby.configPath, vocabularyPath: nearby.vocabularyPath,
-      sentenceModules: nil, headSettings: nil, warnings: resolved.warnings + source.warnings)
+      folders: nearby.folders, sentenceModules: nil, headSettings: nil, warnings: resolved.warnings + source.warnings)
     guard let heads else { return opened }
     guard heads.makeOneModel, FileSystem.isFolder(path) else {
       return opened.adding(warnings: [heads.warning + (heads.makeOneModel ? "; give the folder to include it" : "")])
@@ -185,7 +188,7 @@ public struct CheckpointOpener: Sendable {
     try Self.checkSize(source, encoder.path)
     return OpenedCheckpoint(
       source: source, path: encoder.path, configPath: encoder.configPath, vocabularyPath: encoder.vocabularyPath,
-      sentenceModules: nil, headSettings: heads.settings,
+      folders: encoder.folders, sentenceModules: nil, headSettings: heads.settings,
       warnings: encoder.warnings + parts.dropFirst().flatMap(\.source.warnings) + [heads.note])
   }
 

@@ -34,24 +34,27 @@ public enum CheckpointConverter {
     var plan = try model.plan()
     if let note = model.quantizationNote(storedAs: options.storageType) { plan.note(note) }
     let vocabulary = try Vocabulary(for: checkpoint, given: options.vocabulary)
+    let findings = (vocabulary?.findings(config: plan.config) ?? []) + (vocabulary?.tokenizerFindings ?? [])
+    let tokenizer = EmbeddedTokenizer(
+      for: model, config: plan.config, vocabulary: options.vocabulary, findings: findings)
     let native = try NativeWriter(
       path: output, overwrites: options.overwrites, config: plan.config, vocabulary: vocabulary?.text,
-      source: Provenance.placeholder(model, plan: plan))
+      tokenizer: tokenizer.text, source: Provenance.placeholder(model, plan: plan))
     let reducing = options.storageType.map { ReducingSink(native, type: $0) }
     let counter = NonFiniteCounter(reducing ?? native)
     try write(plan, from: model, to: counter, progress: progress) {
       // While the disk is still busy with the data.
       try native.setSource(try Provenance.make(model, plan: plan))
     }
-    let findings = (vocabulary?.findings(config: plan.config) ?? []) + (vocabulary?.tokenizerFindings ?? [])
     return ConversionResult(
       format: checkpoint.source.format, family: plan.family, dialect: plan.dialect, report: plan.report,
       config: plan.config, assumed: plan.assumed, outputs: [output], tensorCount: plan.targets.count,
       byteCount: plan.byteCount,
-      storageType: options.storageType,
-      notes: plan.notes.map { .mapping($0) } + findings.filter { !$0.isWarning }.map { .vocabulary($0) },
+      storageType: options.storageType, tokenizer: tokenizer.kind,
+      notes: plan.notes.map { .mapping($0) } + findings.filter { !$0.isWarning }.map { .vocabulary($0) }
+        + tokenizer.notes.map { .tokenizer($0) },
       warnings: checkpoint.warnings.map { .source($0) } + findings.filter(\.isWarning).map { .vocabulary($0) }
-        + (reducing?.warnings ?? []) + counter.warnings)
+        + tokenizer.warnings.map { .tokenizer($0) } + (reducing?.warnings ?? []) + counter.warnings)
   }
 
   /// Streams the plan's tensors to `sink` and completes it after `last`; removes all traces of it on any error.

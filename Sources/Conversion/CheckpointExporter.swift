@@ -41,7 +41,7 @@ extension CheckpointConverter {
       format: checkpoint.source.format, family: plan.family, dialect: plan.dialect, report: plan.report,
       config: plan.config, assumed: plan.assumed, outputs: outputs.all, tensorCount: plan.targets.count,
       byteCount: plan.byteCount,
-      storageType: options.storageType, notes: plan.notes.map { .mapping($0) },
+      storageType: options.storageType, tokenizer: nil, notes: plan.notes.map { .mapping($0) },
       warnings: checkpoint.warnings.map { .source($0) } + (reducing?.warnings ?? []) + counter.warnings)
   }
 

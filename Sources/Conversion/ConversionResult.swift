@@ -1,4 +1,5 @@
 import TensorIO
+import Tokenizers
 import WeightMapping
 
 /// What a conversion made, and what it found on the way.
@@ -20,6 +21,8 @@ public struct ConversionResult: Sendable {
   public let byteCount: Int
   /// The type that weights were stored in; `nil` where each kept its own.
   public let storageType: StorageType?
+  /// The tokenizer that the native file has; `nil` for none, and for other outputs.
+  public let tokenizer: TokenizerDefinition.Kind?
   public let notes: [Note]
   public let warnings: [Warning]
 
@@ -28,11 +31,14 @@ public struct ConversionResult: Sendable {
     /// Of the plan: what was assumed, inferred or compared.
     case mapping(MappingNote)
     case vocabulary(VocabularyFinding)
+    /// Of the tokenizer: which one the file carries, or that there is none.
+    case tokenizer(String)
 
     public var text: String {
       switch self {
       case .mapping(let note): note.text
       case .vocabulary(let finding): finding.text
+      case .tokenizer(let text): text
       }
     }
   }
@@ -42,6 +48,8 @@ public struct ConversionResult: Sendable {
     /// Of the reader of the checkpoint.
     case source(String)
     case vocabulary(VocabularyFinding)
+    /// Tokenizer and model disagree, or the tokenizer's files cannot be read.
+    case tokenizer(String)
     /// Finite values of a tensor became infinite in the storage type.
     case overflow(tensor: String, count: Int)
     /// Weights are NaN or infinite.
@@ -49,7 +57,7 @@ public struct ConversionResult: Sendable {
 
     public var text: String {
       switch self {
-      case .source(let text), .notFinite(let text): text
+      case .source(let text), .notFinite(let text), .tokenizer(let text): text
       case .vocabulary(let finding): finding.text
       case .overflow(let tensor, let count):
         "\(tensor): \(grouped(count)) values are too large for the type and became infinite"

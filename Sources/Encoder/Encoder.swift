@@ -1,5 +1,6 @@
 import COneDNN
 import COpenBLAS
+import CheckpointFormats
 import NativeFormat
 import TensorIO
 
@@ -152,14 +153,60 @@ extension Encoder {
     }
     try input.check(config)
     let wanted = outputs.filter { names.contains($0.name) }
-    try requireMemory(for: Set(wanted.map(\.kind)), of: input)
-    var results: [OutputKind: OutputValues] = [:]
-    for (_, kind) in wanted where results[kind] == nil {
-      results[kind] = OutputValues(model.shape(of: kind, config, input))
+    let results = try run(checked: input, kinds: Set(wanted.map(\.kind)), progress: progress)
+    return wanted.compactMap { output in
+      results[output.kind].map { EncoderOutput(name: output.name, shape: $0.shape, values: $0.values) }
     }
-    let poolsFirstToken = wanted.contains { $0.kind.isPooled }
+  }
+
+  /// Runs the model and returns one output by its kind, row-major in the shape of the kind; `nil` where the model has none.
+  package func values(of kind: OutputKind, _ input: EncoderInput) throws -> (shape: [Int], values: [Float])? {
+    guard has(kind) else { return nil }
+    try input.check(config)
+    return try run(checked: input, kinds: [kind])[kind].map { ($0.shape, $0.values) }
+  }
+
+  /// The scores of the first and of the last token of an answer, [batch, sequence] each, of one pass.
+  package func answers(_ input: EncoderInput) throws -> (starts: [Float], ends: [Float]) {
+    guard has(.answer(0)), has(.answer(1)) else { return ([], []) }
+    try input.check(config)
+    let results = try run(checked: input, kinds: [.answer(0), .answer(1)])
+    return (results[.answer(0)]?.values ?? [], results[.answer(1)]?.values ?? [])
+  }
+
+  /// Whether the model can compute this.
+  package func has(_ kind: OutputKind) -> Bool {
+    kind == .pooledSentence ? model.sentence != nil : outputs.contains { $0.kind == kind }
+  }
+
+  /// How the modules of sentence-transformers pool tokens, in the order in which the results are joined; empty where the
+  /// model has none.
+  package var poolingModes: [SentenceModule.PoolingMode] { model.sentence?.modes ?? [] }
+
+  /// The embeddings [rows, features] of pooled sequences [rows, H · modes]: what follows the pooling.
+  package func finishSentences(_ pooled: [Float], rows: Int) -> (size: Int, values: [Float]) {
+    guard let sentence = model.sentence, rows > 0 else { return (0, []) }
+    let width = config.hiddenSize * sentence.modes.count
+    precondition(pooled.count == rows * width)
+    library.setThreads(requestedThreads)
+    let worker = takeWorker()
+    defer { idle.withLock { $0.append(worker) } }
+    let x = Buffer(count: rows * width).matrix(rows, width)
+    for row in 0..<rows { x.set(row: row, to: pooled.span.extracting((row * width)..<((row + 1) * width))) }
+    var values = [Float](repeating: 0, count: rows * sentence.size)
+    sentence.finish(x, worker.backend).copy(toRows: Array(0..<rows), of: &values)
+    return (sentence.size, values)
+  }
+
+  private func run(
+    checked input: EncoderInput, kinds: Set<OutputKind>, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+  ) throws -> [OutputKind: OutputValues] {
+    try requireMemory(for: kinds, of: input)
+    var results: [OutputKind: OutputValues] = [:]
+    for kind in kinds { results[kind] = OutputValues(model.shape(of: kind, config, input)) }
+    let poolsFirstToken = kinds.contains(where: \.isPooled)
     // Nothing beyond the deepest hidden state is computed.
-    let depth = wanted.map { if case .hidden(let index) = $0.kind { index } else { config.layerCount } }.max() ?? 0
+    let depth = kinds.map { if case .hidden(let index) = $0 { index } else { config.layerCount } }.max() ?? 0
     forEachGroup(of: input, poolsFirstToken: poolsFirstToken) { pass in
       pass.runLayers(to: depth) { number in
         if let result = results[.hidden(number)] { pass.scatter(pass.hidden(number), to: result) }
@@ -171,9 +218,7 @@ extension Encoder {
     }
     // A file that shrank under us reads as zeros: its results are worth nothing.
     try file.file.checkIntact()
-    return wanted.compactMap { output in
-      results[output.kind].map { EncoderOutput(name: output.name, shape: $0.shape, values: $0.values) }
-    }
+    return results
   }
 
   /// A small file and a smaller input can request outputs of any size.
@@ -241,13 +286,17 @@ extension Encoder {
     while workers.count < batches.map(\.count).max() ?? 0 { workers.append(takeWorker()) }
     defer { idle.withLock { $0 += workers } }
     let bias = model.relativeBias.map { DistanceBias($0, length: input.sequence) }
+    let predictionRows = input.predictedTokens.map { tokens in
+      Dictionary(tokens.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+    }
     let total = batches.joined().reduce(0) { $0 + $1.tokens }
     var done = 0
     for groups in batches {
       let passes = zip(groups, workers).map { group, worker in
         ForwardPass(
           config: config, model: model, state: worker.state(config, for: group), group: group,
-          backend: worker.backend, distanceBias: bias, sequenceLength: input.sequence)
+          backend: worker.backend, distanceBias: bias, sequenceLength: input.sequence,
+          predictionRows: predictionRows)
       }
       backend.forEachGroup(passes.count) { layers(passes[$0]) }
       for pass in passes { heads(pass) }

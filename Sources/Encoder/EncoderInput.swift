@@ -16,6 +16,9 @@ public struct EncoderInput: Sendable {
   public var choices: Int?
   /// The origin of the input, for messages.
   public var file: String?
+  /// The tokens for which the LM head computes, as indices into ``inputIDs``, all attended; all tokens when absent. Its output is then
+  /// `[predictedTokens, vocabulary]`, a row for each of them.
+  package var predictedTokens: [Int]?
 
   public init(
     batch: Int, sequence: Int, inputIDs: [Int], attentionMask: [Int]? = nil, tokenTypeIDs: [Int]? = nil,

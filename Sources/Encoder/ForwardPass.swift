@@ -14,6 +14,8 @@ struct ForwardPass {
   let distanceBias: DistanceBias?
   /// Columns of the padded input.
   let sequenceLength: Int
+  /// Row of the LM head's output for each token of the padded input that it computes for; `nil` for all tokens.
+  var predictionRows: [Int: Int]?
 
   /// `hidden_states` 0 to `depth`, each in ``hidden(_:)`` when `keep` is called with its number.
   func runLayers(to depth: Int, keep: (_ number: Int) -> Void) {
@@ -38,10 +40,13 @@ struct ForwardPass {
   /// Everything above the last layer that is in `results`.
   func runHeads(into results: [OutputKind: OutputValues]) {
     model.heads.run(self, into: results)
-    if let sentence = model.sentence, let result = results[.sentence] {
-      let embeddings = sentence.run(self)  // [sequences, size]
-      result.fill { embeddings.copy(toRows: group.sequences.map(\.row), of: &$0) }
-    }
+    guard let sentence = model.sentence, results[.sentence] != nil || results[.pooledSentence] != nil else { return }
+    let rows = group.sequences.map(\.row)
+    let pooled = sentence.pool(self)  // [sequences, H · modes]
+    results[.pooledSentence]?.fill { pooled.copy(toRows: rows, of: &$0) }
+    guard let result = results[.sentence] else { return }
+    let embeddings = sentence.finish(pooled, backend)  // [sequences, size]
+    result.fill { embeddings.copy(toRows: rows, of: &$0) }
   }
 
   // MARK: What the blocks share

@@ -15,6 +15,8 @@ package enum OutputKind: Hashable, Sendable {
   case replacedToken
   /// The embedding of a sequence by the modules of sentence-transformers.
   case sentence
+  /// What the modules of sentence-transformers pool of a sequence, before what follows.
+  case pooledSentence
   /// Scores of the first (0) or last (1) token of an answer.
   case answer(Int)
   /// How likely a sequence is to have the answer.
@@ -32,7 +34,7 @@ package enum OutputKind: Hashable, Sendable {
     case .tokenClassification: "the token classification head"
     case .multipleChoice: "the multiple choice head"
     case .replacedToken: "the discriminator's head"
-    case .sentence: "the modules of sentence-transformers"
+    case .sentence, .pooledSentence: "the modules of sentence-transformers"
     case .answer, .relevance: "the question answering head"
     }
   }
@@ -82,9 +84,15 @@ extension EncoderModel {
     return switch kind {
     case .hidden(let index): [batch, sequence, config.width(ofHidden: index)]
     case .pooled: [batch, config.hiddenSize]
-    case .prediction: [batch, sequence, config.vocabularySize]
+    case .prediction:
+      if let predicted = input.predictedTokens {
+        [predicted.count, config.vocabularySize]
+      } else {
+        [batch, sequence, config.vocabularySize]
+      }
     case .nextSentence: [batch, 2]
     case .sentence: [batch, sentence?.size ?? 0]
+    case .pooledSentence: [batch, config.hiddenSize * (sentence?.modes.count ?? 0)]
     case .sequenceClassification: [batch, heads.labelCount]
     case .tokenClassification: [batch, sequence, heads.labelCount]
     case .multipleChoice: [batch / choices, choices]

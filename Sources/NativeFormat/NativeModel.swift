@@ -13,6 +13,8 @@ public struct NativeModel: Sendable {
   public var config: JSON?
   /// The vocabulary's text, as it was in the source.
   public let vocabulary: String?
+  /// The tokenizer in the JSON form of Hugging Face's `tokenizer.json`; `nil` where the file has none.
+  public let tokenizer: String?
   private let indices: [String: Int]
   /// The checksums of the tensors' data, in the order of ``tensorNames``; empty for a plain safetensors file.
   private let dataChecksums: [UInt32]
@@ -58,7 +60,7 @@ public struct NativeModel: Sendable {
     self.indices = indices
     isNative = NativeProfile.isClaimed(by: header)
     guard isNative else {
-      (config, vocabulary, dataChecksums) = (nil, nil, [])
+      (config, vocabulary, tokenizer, dataChecksums) = (nil, nil, nil, [])
       return
     }
     dataChecksums = try NativeProfile.check(header, in: file, path: path)
@@ -71,6 +73,7 @@ public struct NativeModel: Sendable {
     }
     self.config = config
     vocabulary = header.value(NativeKey.vocabulary)
+    tokenizer = header.value(NativeKey.tokenizer)
   }
 
   /// The data of a tensor, by its position among ``tensorNames``: row-major, little-endian.

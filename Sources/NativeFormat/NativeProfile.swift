@@ -101,10 +101,13 @@ public enum NativeProfile {
 
   private static func checkKeys(of header: SafetensorsHeader) throws(FormatError) {
     let keys = header.metadata.map(\.key)
-    let required = [formatKey, NativeKey.profile, NativeKey.config, NativeKey.source, NativeKey.checksums]
-    guard keys.filter({ $0 != NativeKey.vocabulary }) == required,
-      keys == required || keys.firstIndex(of: NativeKey.vocabulary) == 3
-    else {
+    // Vocabulary and tokenizer may be absent.
+    let allowed = [
+      formatKey, NativeKey.profile, NativeKey.config, NativeKey.vocabulary, NativeKey.tokenizer, NativeKey.source,
+      NativeKey.checksums,
+    ]
+    let optional = [NativeKey.vocabulary, NativeKey.tokenizer]
+    guard keys == allowed.filter({ keys.contains($0) || !optional.contains($0) }) else {
       throw broken("the keys of the metadata are not those of the profile", found: keys.joined(separator: ", "))
     }
     guard header.value(formatKey) == formatValue else {

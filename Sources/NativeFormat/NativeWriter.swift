@@ -23,9 +23,10 @@ public final class NativeWriter: TensorSink {
   ///   - overwrites: whether an existing file is replaced
   ///   - config: the canonical config
   ///   - vocabulary: the vocabulary's text, kept as it is
+  ///   - tokenizer: the tokenizer in the JSON form of Hugging Face's `tokenizer.json`
   ///   - source: what the tensors come from (`NativeKey.source`)
   public init(
-    path: String, overwrites: Bool, config: JSON, vocabulary: String?, source: JSON
+    path: String, overwrites: Bool, config: JSON, vocabulary: String?, tokenizer: String? = nil, source: JSON
   ) throws(FormatError) {
     file = try AtomicFile(path, overwrites: overwrites)
     metadata = [
@@ -33,6 +34,7 @@ public final class NativeWriter: TensorSink {
       (NativeKey.config, config.text()),
     ]
     if let vocabulary { metadata.append((NativeKey.vocabulary, vocabulary)) }
+    if let tokenizer { metadata.append((NativeKey.tokenizer, tokenizer)) }
     metadata.append((NativeKey.source, source.text()))
   }
 

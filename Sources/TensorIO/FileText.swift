@@ -13,7 +13,8 @@ public enum FileText {
       ? "is not UTF-8" : "has more than \(maxMarks) combining marks in a row"
   }
 
-  static func hasTooManyMarks(_ text: String) -> Bool {
+  /// Whether a text has more combining marks in a row than ``maxMarks``.
+  package static func hasTooManyMarks(_ text: String) -> Bool {
     if isASCII(text.utf8.span) { return false }
     var marks = 0
     for scalar in text.unicodeScalars {
@@ -37,7 +38,7 @@ public enum FileText {
   }
 
   /// Whether normalization may move it.
-  static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+  package static func isMark(_ scalar: Unicode.Scalar) -> Bool {
     // The first combining mark is U+0300.
     scalar.value >= 0x300 && scalar.properties.canonicalCombiningClass != .notReordered
   }

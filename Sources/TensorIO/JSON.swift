@@ -143,6 +143,13 @@ extension JSON {
     return try parser.parseDocument()
   }
 
+  /// The same for texts that people write: string values may have any number of combining marks. Do not compare such strings
+  /// or use them as keys, which takes a time that grows with the square of the marks.
+  package static func parseTexts(_ text: [UInt8], file: String?, at offset: UInt64) throws(FormatError) -> JSON {
+    var parser = JSONParser(text: text, file: file, base: offset, limitsMarks: false)
+    return try parser.parseDocument()
+  }
+
   public static func parse(_ text: String, file: String? = nil) throws(FormatError) -> JSON {
     try parse(Array(text.utf8), file: file)
   }

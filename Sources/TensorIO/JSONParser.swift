@@ -7,11 +7,14 @@ struct JSONParser {
   /// How many more values are allowed: each takes some fifty times the two bytes that a file needs for it.
   var remainingValues = 3_000_000
   static let maximumDepth = 64
+  /// Whether strings that are values have a limit of combining marks, as names in files do (``FileText``).
+  let limitsMarks: Bool
 
-  init(text: [UInt8], file: String?, base: UInt64) {
+  init(text: [UInt8], file: String?, base: UInt64, limitsMarks: Bool = true) {
     self.text = text
     self.file = file
     self.base = base
+    self.limitsMarks = limitsMarks
   }
 
   func error(
@@ -48,7 +51,7 @@ struct JSONParser {
     switch text[position] {
     case UInt8(ascii: "{"): return try parseObject(depth: depth)
     case UInt8(ascii: "["): return try parseArray(depth: depth)
-    case UInt8(ascii: "\""): return .string(try parseString())
+    case UInt8(ascii: "\""): return .string(try parseString(isKey: false))
     case UInt8(ascii: "t"): return try parseWord("true", .bool(true))
     case UInt8(ascii: "f"): return try parseWord("false", .bool(false))
     case UInt8(ascii: "n"): return try parseWord("null", .null)
@@ -137,7 +140,7 @@ struct JSONParser {
     return .number(String(decoding: text[start..<position], as: UTF8.self))
   }
 
-  mutating func parseString() throws(FormatError) -> String {
+  mutating func parseString(isKey: Bool = true) throws(FormatError) -> String {
     position += 1
     let start = position
     var end = position
@@ -146,7 +149,7 @@ struct JSONParser {
     }
     if end < text.count, text[end] == UInt8(ascii: "\"") {
       position = end + 1
-      return try string(text[start..<end])
+      return try string(text[start..<end], isKey: isKey)
     }
     var bytes = Array(text[start..<end])
     position = end
@@ -156,7 +159,7 @@ struct JSONParser {
       switch byte {
       case UInt8(ascii: "\""):
         position += 1
-        return try string(bytes)
+        return try string(bytes, isKey: isKey)
       case UInt8(ascii: "\\"):
         position += 1
         try parseEscape(into: &bytes)
@@ -168,7 +171,8 @@ struct JSONParser {
     }
   }
 
-  func string(_ bytes: some Collection<UInt8>) throws(FormatError) -> String {
+  func string(_ bytes: some Collection<UInt8>, isKey: Bool) throws(FormatError) -> String {
+    if !isKey, !limitsMarks, let text = String(validating: bytes, as: UTF8.self) { return text }
     guard let result = String(fileText: bytes) else { throw error("a string \(FileText.problem(bytes))") }
     return result
   }

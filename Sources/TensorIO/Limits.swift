@@ -58,4 +58,18 @@ public enum Processes {
     guard count > 0 else { return Array(CommandLine.arguments.dropFirst()) }
     return (1..<max(count, 1)).compactMap { unsafe bertconv_argument($0).map { unsafe String(cString: $0) } }
   }
+
+  /// Throws where an argument is not UTF-8: ``arguments`` has U+FFFD for what is not, and a text would be another one.
+  public static func requireTextArguments() throws(FormatError) {
+    for index in 1..<max(Int(bertconv_argument_count()), 1) {
+      guard let pointer = unsafe bertconv_argument(Int32(index)), unsafe String(validatingCString: pointer) == nil
+      else {
+        continue
+      }
+      throw FormatError(
+        .input, "argument \(index) of the command is not UTF-8",
+        found: printable(unsafe String(cString: pointer)),
+        advice: "Use a terminal with a UTF-8 locale, or give the text in a file.")
+    }
+  }
 }

@@ -19,6 +19,16 @@ enum Console {
     }
   }
 
+  /// Writes a part of a result; false where its reader has gone.
+  static func part(_ bytes: [UInt8]) -> Bool {
+    let code = writeAll(bytes, to: 1)
+    guard code == 0 || code == EPIPE else {
+      error("error: standard output cannot be written: \(systemError(code))")
+      exit(2)
+    }
+    return code == 0
+  }
+
   static func error(_ text: String) { writeLine(text, to: 2) }
 
   /// With one newline at its end, however many it has.

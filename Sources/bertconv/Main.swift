@@ -12,7 +12,7 @@ struct Bertconv: ParsableCommand {
       Nothing in a checkpoint is ever run. Results go to standard output, everything else to standard error.
       Exit status: 0 success; 1 a check failed; 2 the input cannot be used; 64 wrong usage.
       """,
-    subcommands: [Convert.self, Inspect.self, Verify.self, Diff.self, Run.self])
+    subcommands: [Convert.self, Inspect.self, Verify.self, Diff.self, Run.self, Tokenize.self, Predict.self])
 
   static func main() {
     Console.ignoreBrokenPipes()

@@ -25,7 +25,7 @@ os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore", CUDA_VISIBL
 from generators import FIXTURES, numpy_files, safetensors_files, sentence_models  # noqa: E402, F401
 from generators import container_files, torch_files, transformers_heads  # noqa: E402, F401
 from generators import keras_files, other_models, programs  # noqa: E402, F401
-from generators import flax_files, in_house, megatron_files, peft_adapters  # noqa: E402, F401
+from generators import flax_files, in_house, megatron_files, peft_adapters, predictions  # noqa: E402, F401
 from generators import tensorflow_bundles, tensorflow_graphs, tensorflow_objects  # noqa: E402, F401
 
 

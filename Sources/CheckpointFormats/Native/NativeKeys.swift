@@ -4,6 +4,7 @@ public enum NativeKey {
   public static let profile = "bertconv.profile"
   public static let config = "bertconv.config"
   public static let vocabulary = "bertconv.vocab"
+  public static let tokenizer = "bertconv.tokenizer"
   public static let checksums = "bertconv.checksums"
   public static let source = "bertconv.source"
 }

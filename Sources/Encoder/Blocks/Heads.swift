@@ -185,7 +185,12 @@ extension Heads {
       let scores = questionAnswering.scores(pass, pass.hidden)  // [T, 2]
       for (index, result) in answers { pass.scatter(scores.columns(index..<(index + 1)), to: result) }
     }
-    if let prediction, let result = results[.prediction] { result.fill { prediction.run(pass, into: &$0) } }
+    guard let prediction, let result = results[.prediction] else { return }
+    if let rows = pass.predictionRows {
+      prediction.run(pass, rows, into: result)
+    } else {
+      result.fill { prediction.run(pass, into: &$0) }
+    }
   }
 }
 
@@ -208,17 +213,51 @@ extension ReplacedTokenHead {
 }
 
 extension PredictionHead {
+  /// What the decoder reads of hidden states [T, H], at most as many as those of the group.
+  private func features(_ pass: ForwardPass, _ hidden: Matrix) -> Matrix {
+    var x = hidden
+    if let (dense, norm) = transform {
+      x = pass.state.attended.matrix(hidden.rows, dense.dense.weight.rows)
+      dense.run(pass, hidden, into: x)  // [T, H] · [E or H, H]ᵀ
+      pass.backend.layerNorm(x, norm)
+    }
+    if let projection { x = projection.scores(pass, x) }  // [T, H] · [E, H]ᵀ
+    return x
+  }
+
+  /// The same for those tokens of the group alone that have a row of `result`, by their index in the padded input.
+  func run(_ pass: ForwardPass, _ rows: [Int: Int], into result: OutputValues) {
+    var chosen: [Int] = []
+    var targets: [Int] = []
+    for (row, token) in pass.group.targets.enumerated() {
+      guard let token, let target = rows[token] else { continue }
+      chosen.append(row)
+      targets.append(target)
+    }
+    guard !chosen.isEmpty else { return }
+    let size = decoder.weight.columns
+    let hidden = pass.state.context.matrix(chosen.count, pass.config.hiddenSize)
+    hidden.copyRows(chosen, of: pass.hidden)
+    let x = features(pass, hidden)
+    var scores = [Float](repeating: 0, count: chosen.count * decoder.weight.rows)  // [chosen, V]
+    pass.backend.multiply(x.columns(0..<size), by: decoder, into: &scores, firstRow: 0)
+    if let rest {
+      pass.backend.multiply(x.columns(size..<x.columns), byTransposed: rest, addingTo: &scores, firstRow: 0)
+    }
+    let width = decoder.weight.rows
+    result.fill { values in
+      var values = values.mutableSpan
+      for (row, target) in targets.enumerated() {
+        values.copy(scores.span.extracting((row * width)..<((row + 1) * width)), to: target * width)
+      }
+    }
+  }
+
   /// norm(activation(dense(hidden))) · decoderᵀ + bias straight into the padded `values` [batch * sequence, V]: at this
   /// width a copy of the packed rows would be the largest buffer of all.
   func run(_ pass: ForwardPass, into values: inout [Float]) {
     let size = decoder.weight.columns
-    var x = pass.hidden
-    if let (dense, norm) = transform {
-      x = pass.state.attended.matrix(pass.group.tokens, dense.dense.weight.rows)
-      dense.run(pass, pass.hidden, into: x)  // [T, H] · [E or H, H]ᵀ
-      pass.backend.layerNorm(x, norm)
-    }
-    if let projection { x = projection.scores(pass, x) }  // [T, H] · [E, H]ᵀ
+    let x = features(pass, pass.hidden)
     for sequence in pass.group.sequences {
       for run in sequence.runs {
         let rows = (sequence.start + run.lowerBound)..<(sequence.start + run.upperBound)

@@ -57,24 +57,30 @@ extension SentenceHead {
     size = width
   }
 
-  /// The sentences' embeddings [sequences, size], of the last hidden state.
-  func run(_ pass: ForwardPass) -> Matrix {
+  /// The pooled tokens of each sequence [sequences, H · modes], of the last hidden state.
+  func pool(_ pass: ForwardPass) -> Matrix {
     let width = pass.config.hiddenSize
     let sequences = pass.group.sequences
-    var x = Buffer(count: sequences.count * width * modes.count).matrix(sequences.count, width * modes.count)
+    let x = Buffer(count: sequences.count * width * modes.count).matrix(sequences.count, width * modes.count)
     for (row, sequence) in sequences.enumerated() where !sequence.columns.isEmpty {
       for (index, mode) in modes.enumerated() {
         let target = x.rows(row..<(row + 1)).columns((index * width)..<((index + 1) * width))
         pool(pass, sequence, mode, into: target)
       }
     }
+    return x
+  }
+
+  /// The embeddings [rows, size] of pooled sequences [rows, H · modes], which may change.
+  func finish(_ pooled: Matrix, _ backend: Backend) -> Matrix {
+    var x = pooled
     for step in steps {
       switch step {
       case .dense(let dense, let activation):
         let y = Buffer(count: x.rows * dense.weight.rows).matrix(x.rows, dense.weight.rows)
-        pass.backend.dense(x, dense, activation, into: y)
+        backend.dense(x, dense, activation, into: y)
         x = y
-      case .layerNorm(let norm): pass.backend.layerNorm(x, norm)
+      case .layerNorm(let norm): backend.layerNorm(x, norm)
       case .l2Normalize: x.l2Normalize()
       }
     }

@@ -1,0 +1,5 @@
+import Testing
+
+@testable import Tokenizers
+
+@Suite struct JSONScannerTests {}
