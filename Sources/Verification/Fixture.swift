@@ -15,6 +15,7 @@ import TensorIO
 /// | `logits` | as the model's head has it | |
 /// | `start_logits`, `end_logits` | `[batch, sequence]` | |
 /// | `sentence_embedding` | `[batch, size]` | of the modules of sentence-transformers |
+/// | `text`, `text_pair` | `[batch]` | strings that `input_ids` was made of; may be absent |
 public struct Fixture: Sendable {
   /// An output of the reference.
   public struct Reference: Sendable {
@@ -29,6 +30,10 @@ public struct Fixture: Sendable {
   /// The outputs to compare, hidden states first and in order.
   public let references: [Reference]
   public let warnings: [String]
+  /// The texts of the rows; `nil` where the fixture has none.
+  public let texts: [String]?
+  /// The second texts of pairs.
+  public let textPairs: [String]?
   private let source: any TensorSource
 
   private static let knownOutputs = [
@@ -43,9 +48,17 @@ public struct Fixture: Sendable {
     self.file = file
     input = try EncoderInput(source)
 
+    let rows = input.batch
+    texts = try Self.texts("text", in: source, rows: rows)
+    textPairs = try Self.texts("text_pair", in: source, rows: rows)
+    if textPairs != nil, texts == nil {
+      throw FormatError(.input, "the fixture has 'text_pair' and no 'text'", file: file)
+    }
+
     var references: [(order: Int, reference: Reference)] = []
     var others: [String] = []
-    for (index, tensor) in source.tensors.enumerated() where !EncoderInput.isInput(tensor.name) {
+    for (index, tensor) in source.tensors.enumerated()
+    where !EncoderInput.isInput(tensor.name) && !Self.textNames.contains(tensor.name) {
       let order: Int
       if let number = Self.hiddenStateNumber(tensor.name) {
         order = number
@@ -66,6 +79,20 @@ public struct Fixture: Sendable {
     let names = others.prefix(12).joined(separator: ", ") + (others.count > 12 ? " and \(others.count - 12) more" : "")
     warnings =
       source.warnings + (others.isEmpty ? [] : ["not used, because no input and no output has such a name: \(names)"])
+  }
+
+  private static let textNames = ["text", "text_pair"]
+
+  /// The strings of a tensor; `nil` where there is none of that name.
+  private static func texts(_ name: String, in source: any TensorSource, rows: Int) throws -> [String]? {
+    guard let index = source.index(ofTensor: name) else { return nil }
+    let tensor = source.tensors[index]
+    guard tensor.elementType == .string, tensor.elementCount == rows else {
+      throw FormatError(
+        .input, "the fixture's '\(name)' is not one string for each row", file: source.files.first?.path, tensor: name,
+        found: "\(tensor.elementType.rawValue) \(shapeText(tensor.shape))", expected: "STRING \(shapeText([rows]))")
+    }
+    return try source.strings(ofTensorAt: index).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// N of `hidden_states.N`, which is written without a sign or leading zeros.

@@ -12,10 +12,12 @@ public struct VerificationReport: Sendable {
   /// outputs agree and when the fixture has no hidden states.
   public let firstDivergence: String?
   public let warnings: [String]
+  /// `nil` where the fixture has no texts.
+  public let texts: TextComparison?
 
   /// The object that `verify --json` prints. Numbers that are not finite are `null`.
   public func json() -> JSON {
-    .object([
+    var json = JSON.object([
       "passed": .bool(passed), "tolerance": .double(tolerance), "sequences": .int(sequences), "tokens": .int(tokens),
       "outputs": .array(
         outputs.map { output in
@@ -28,6 +30,8 @@ public struct VerificationReport: Sendable {
         }),
       "first_divergence": firstDivergence.map { .string($0) } ?? .null, "warnings": .strings(warnings),
     ])
+    if let texts { json.set("texts", texts.json) }
+    return json
   }
 
   private static func json(_ position: OutputComparison.Position) -> JSON {
@@ -60,6 +64,7 @@ public struct VerificationReport: Sendable {
       return line
     }
     lines.append("")
+    if let texts { lines.append(texts.text) }
     let failed = outputs.filter { !$0.passed }
     for output in failed {
       guard let worst = output.worst else { continue }
@@ -70,7 +75,7 @@ public struct VerificationReport: Sendable {
     let scope =
       "over \(grouped(tokens)) \(tokens == 1 ? "token" : "tokens") in \(grouped(sequences)) "
       + (sequences == 1 ? "sequence" : "sequences")
-    if passed {
+    if failed.isEmpty {
       lines.append(
         outputs.count == 1
           ? "The output agrees within \(Self.plain(tolerance)) \(scope)."

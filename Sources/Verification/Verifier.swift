@@ -1,6 +1,7 @@
 import Encoder
 import NativeFormat
 import TensorIO
+import Tokenizers
 
 /// Runs a model on a fixture's inputs and compares every output with the reference.
 public enum Verifier {
@@ -11,22 +12,24 @@ public enum Verifier {
   ///   - tolerance: the largest absolute difference that passes
   ///   - threads: for matrix products; all cores when absent
   ///   - precision: of the matrix products
+  ///   - tokenizer: of the model, for a fixture with texts
   ///   - progress: called with the number of tokens that are through, and of all
   ///
   /// Throws `FormatError` when model or fixture cannot be used, when they do not fit each other, and when the fixture
   /// has no output. Outputs that differ are in the report.
   public static func verify(
     _ model: NativeModel, config: JSON?, fixture: Fixture, tolerance: Double = 1e-4, threads: Int? = nil,
-    precision: Precision = .f32, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+    precision: Precision = .f32, tokenizer: Tokenizer? = nil,
+    progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> VerificationReport {
     try verify(
       try Encoder(model, config: config, threads: threads, precision: precision), fixture: fixture,
-      tolerance: tolerance, progress: progress)
+      tolerance: tolerance, tokenizer: tokenizer, progress: progress)
   }
 
   /// The same with an encoder that is open already.
   public static func verify(
-    _ encoder: Encoder, fixture: Fixture, tolerance: Double = 1e-4,
+    _ encoder: Encoder, fixture: Fixture, tolerance: Double = 1e-4, tokenizer: Tokenizer? = nil,
     progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> VerificationReport {
     guard tolerance >= 0, tolerance.isFinite else {
@@ -46,6 +49,7 @@ public enum Verifier {
         advice: "Convert the checkpoint with this head, or leave the output out of the fixture.")
     }
 
+    let texts = try compareTexts(of: fixture, tokenizer)
     let outputs = try encoder.run(fixture.input, outputs: Set(fixture.references.map(\.name)), progress: progress)
     var comparisons: [OutputComparison] = []
     for output in outputs {
@@ -64,13 +68,26 @@ public enum Verifier {
           output.name, kind: kind, shape: output.shape, values: output.values,
           reference: try fixture.values(of: reference), input: fixture.input, tolerance: tolerance))
     }
-    let passed = comparisons.count == fixture.references.count && comparisons.allSatisfy(\.passed)
+    let outputsPass = comparisons.count == fixture.references.count && comparisons.allSatisfy(\.passed)
     let divergence =
-      passed
+      outputsPass
       ? nil
       : try Bisection(encoder: encoder, fixture: fixture, comparisons: comparisons, tolerance: tolerance).describe()
     return VerificationReport(
-      passed: passed, tolerance: tolerance, sequences: fixture.input.batch, tokens: fixture.input.tokenCount,
-      outputs: comparisons, firstDivergence: divergence, warnings: fixture.warnings)
+      passed: outputsPass && texts?.passed ?? true, tolerance: tolerance, sequences: fixture.input.batch, tokens: fixture.input.tokenCount,
+      outputs: comparisons, firstDivergence: divergence, warnings: fixture.warnings, texts: texts)
+  }
+
+  /// The ids of the fixture's texts come first: what a model computes of other ids says nothing.
+  private static func compareTexts(
+    of fixture: Fixture, _ tokenizer: Tokenizer?
+  ) throws(FormatError) -> TextComparison? {
+    guard let texts = fixture.texts else { return nil }
+    guard let tokenizer else {
+      throw FormatError(
+        .input, "the fixture has texts, but the model has no tokenizer", file: fixture.file,
+        advice: "Convert the model with its tokenizer's files in the same folder, or leave 'text' out of the fixture.")
+    }
+    return try TextComparison(texts, pairs: fixture.textPairs, input: fixture.input, tokenizer: tokenizer)
   }
 }

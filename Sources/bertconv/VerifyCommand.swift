@@ -72,6 +72,10 @@ struct Verify: ParsableCommand {
       Console.warn(["\(model) is a plain safetensors file, not a native file: it has no checksums to verify"])
       text.append("\(printable(model)): a plain safetensors file, \(native.tensorNames.count) tensors, no checksums")
     }
+    let tokenizer = try ModelTokenizer(of: native)?.tokenizer()
+    if let tokenizer {
+      text.append("\(printable(model)): its tokenizer can be used: \(TokenizerSummary(tokenizer).text)")
+    }
     let assumed = (native.source?["assumed"]?.members ?? []).map { (key: $0.key, value: $0.value) }
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
@@ -79,7 +83,7 @@ struct Verify: ParsableCommand {
         try ProgressBar.during("running", unit: .tokens) {
           try Verifier.verify(
             native, config: config, fixture: fixture, tolerance: tolerance ?? 1e-4, threads: threads,
-            precision: precision, progress: $0)
+            precision: precision, tokenizer: tokenizer, progress: $0)
         }
       }
       Console.warn(report.warnings)

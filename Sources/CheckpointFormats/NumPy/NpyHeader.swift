@@ -11,6 +11,9 @@ package struct NpyHeader: Sendable, Equatable {
   package var shape: [Int]
   package var isFortranOrder = false
   package var isBigEndian = false
+  /// Code points of 32 bits that each element of an array of strings has; the rest of a shorter one is zeros. `nil` for
+  /// numbers.
+  package var stringLength: Int?
   /// Of the data, from the start of the file.
   package var dataOffset: Int
   /// Of the data.
@@ -65,17 +68,40 @@ extension NpyHeader {
     var parser = NpyDictParser(
       text: text.array(), file: header.file, base: header.offsetInFile + UInt64(start), tensor: name)
     let fields = try parser.parse()
-    do throws(FormatError) { (elementType, isBigEndian) = try Self.type(fields.descr) } catch {
-      throw error.inTensor(name).inFile(header.file ?? "")
-    }
     shape = fields.shape
     isFortranOrder = fields.isFortranOrder
-    guard let bytes = checkedByteCount(shape, elementType) else {
+    let size: Int?
+    if let strings = Self.strings(fields.descr) {
+      (elementType, stringLength, isBigEndian) = (.string, strings.length, strings.isBigEndian)
+      let (width, overflows) = strings.length.multipliedReportingOverflow(by: 4)
+      size = overflows ? nil : checkedElementCount(shape).flatMap { Self.product($0, width) }
+    } else {
+      do throws(FormatError) { (elementType, isBigEndian) = try Self.type(fields.descr) } catch {
+        throw error.inTensor(name).inFile(header.file ?? "")
+      }
+      size = checkedByteCount(shape, elementType)
+    }
+    guard let bytes = size else {
       throw FormatError(
         .limit, "the shape is too large", file: header.file, tensor: name, found: shapeText(shape))
     }
     byteCount = bytes
     dataOffset = header.count
+  }
+
+  private static func product(_ a: Int, _ b: Int) -> Int? {
+    let (product, overflows) = a.multipliedReportingOverflow(by: b)
+    return overflows ? nil : product
+  }
+
+  /// The length of `<U5`, an array of strings; `nil` for other types.
+  private static func strings(_ descr: NpyDictParser.Descr) -> (length: Int, isBigEndian: Bool)? {
+    guard case .plain(let text) = descr else { return nil }
+    let (order, code) = NumPyType.split(text)
+    guard order == "<" || order == ">", code.hasPrefix("U"), let length = Int(code.dropFirst()), length >= 0,
+      code == "U\(length)"
+    else { return nil }
+    return (length, order == ">")
   }
 
   private static func type(

@@ -127,6 +127,34 @@ public final class NumPySource: TensorSource {
     return result
   }
 
+  /// The elements of an array of strings, as UTF-8, in the order of the data; zeros at the end of one are not part of it.
+  public func strings(ofTensorAt index: Int) throws -> [[UInt8]] {
+    let (header, info) = (headers[index], tensors[index])
+    guard let length = header.stringLength, !header.isFortranOrder || header.shape.count < 2 else {
+      throw FormatError(
+        .unsupported, "the array does not contain strings in row-major order", file: files[0].path, tensor: info.name,
+        found: info.elementType.rawValue)
+    }
+    return try withBytes(ofTensorAt: index) { span in
+      try (0..<info.elementCount).map { element in
+        var text = String.UnicodeScalarView()
+        for position in 0..<length {
+          let offset = (element * length + position) * 4
+          let stored = span.littleEndian(UInt32.self, at: offset)
+          guard let scalar = Unicode.Scalar(header.isBigEndian ? stored.byteSwapped : stored) else {
+            throw FormatError(
+              .damaged, "a string of the array has a number that is no character", file: files[0].path,
+              tensor: info.name,
+              found: "0x\(hexadecimal(stored, digits: 4)) in element \(element)")
+          }
+          text.append(scalar)
+        }
+        while text.last?.value == 0 { text.removeLast() }
+        return Array(String(text).utf8)
+      }
+    }
+  }
+
   public func streamBytes(ofTensorAt index: Int, _ body: (RawSpan) throws -> Void) throws {
     let header = headers[index]
     guard case .archive(let archive) = content, !Self.needsWork(header) else {

@@ -4,7 +4,7 @@ import TensorIO
 ///
 /// As strict as ``JSON``: UTF-8, the grammar of RFC 8259, no more than 64 levels. Keys that appear twice are for the reader
 /// of the object to find.
-struct JSONScanner {
+package struct JSONScanner {
   private let text: [UInt8]
   let file: String?
   private(set) var position = 0
@@ -13,7 +13,7 @@ struct JSONScanner {
   private var unescaped: [UInt8] = []
   static let maximumDepth = 64
 
-  init(_ text: [UInt8], file: String?) {
+  package init(_ text: [UInt8], file: String?) {
     self.text = text
     self.file = file
     if text.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }
@@ -42,7 +42,7 @@ struct JSONScanner {
   }
 
   /// The first byte of the next value or mark; zero at the end.
-  mutating func peek() -> UInt8 {
+  package mutating func peek() -> UInt8 {
     skipSpace()
     return position < text.count ? text[position] : 0
   }
@@ -54,14 +54,14 @@ struct JSONScanner {
   }
 
   /// Whether nothing but space is left.
-  mutating func finish() throws(FormatError) {
+  package mutating func finish() throws(FormatError) {
     guard peek() == 0, position == text.count else { throw syntaxError("text after the value") }
   }
 
   // MARK: Objects and arrays
 
   /// Calls `body` before each value of an object, with its key; `body` has to read the value.
-  mutating func members(
+  package mutating func members(
     _ body: (inout JSONScanner, Slice) throws(FormatError) -> Void
   ) throws(FormatError) {
     try open(UInt8(ascii: "{"), "an object")
@@ -77,7 +77,7 @@ struct JSONScanner {
   }
 
   /// Calls `body` before each element of an array; `body` has to read the element.
-  mutating func elements(
+  package mutating func elements(
     _ body: (inout JSONScanner) throws(FormatError) -> Void
   ) throws(FormatError) {
     try open(UInt8(ascii: "["), "an array")
@@ -103,14 +103,14 @@ struct JSONScanner {
   // MARK: Strings
 
   /// A string or number that was read: bytes of the text, or of ``unescaped`` until the next string is read.
-  struct Slice {
+  package struct Slice {
     fileprivate var range: Range<Int>
     fileprivate var isUnescaped = false
     var count: Int { range.count }
   }
 
   /// Reads a string without making one: see ``withBytes(_:_:)``.
-  mutating func string() throws(FormatError) -> Slice {
+  package mutating func string() throws(FormatError) -> Slice {
     guard consume(UInt8(ascii: "\"")) else { throw syntaxError("another value", expected: "a string") }
     let start = position
     var end = start
@@ -201,7 +201,16 @@ struct JSONScanner {
     }
   }
 
-  func text(_ slice: Slice) throws(FormatError) -> String {
+  /// Reads a string, however many combining marks it has in a row: a text that is never compared with another one.
+  package mutating func anyText() throws(FormatError) -> String {
+    var bytes: [UInt8] = []
+    let slice = try string()
+    append(slice, to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// A string that was read, as a name: with a limit to combining marks (``FileText``).
+  package func text(_ slice: Slice) throws(FormatError) -> String {
     var bytes: [UInt8] = []
     append(slice, to: &bytes)
     guard let text = String(fileText: bytes) else {
@@ -242,7 +251,7 @@ struct JSONScanner {
   }
 
   /// Reads a whole number from 0 to 2³¹ − 1, as ids and lengths are.
-  mutating func natural(_ name: String) throws(FormatError) -> Int {
+  package mutating func natural(_ name: String) throws(FormatError) -> Int {
     let slice = try number()
     var value = 0
     for byte in text[slice.range] {
@@ -259,14 +268,14 @@ struct JSONScanner {
 
   private func digitsText(_ slice: Slice) -> String { String(decoding: text[slice.range], as: UTF8.self) }
 
-  mutating func bool(_ name: String) throws(FormatError) -> Bool {
+  package mutating func bool(_ name: String) throws(FormatError) -> Bool {
     if try word("true") { return true }
     if try word("false") { return false }
     throw syntaxError("'\(name)' has another value", expected: "true or false")
   }
 
   /// Whether the next value is `null`, which is read then.
-  mutating func isNull() throws(FormatError) -> Bool { try word("null") }
+  package mutating func isNull() throws(FormatError) -> Bool { try word("null") }
 
   private mutating func word(_ word: StaticString) throws(FormatError) -> Bool {
     let letters = word.description.utf8
@@ -277,14 +286,14 @@ struct JSONScanner {
   }
 
   /// Reads any value as a tree.
-  mutating func value() throws(FormatError) -> JSON {
+  package mutating func value() throws(FormatError) -> JSON {
     let start = position
     try skip()
     return try JSON.parse(Array(text[start..<position]), file: file, at: UInt64(start))
   }
 
   /// Reads any value and forgets it.
-  mutating func skip() throws(FormatError) {
+  package mutating func skip() throws(FormatError) {
     switch peek() {
     case UInt8(ascii: "{"): try members { (scanner, _) throws(FormatError) in try scanner.skip() }
     case UInt8(ascii: "["): try elements { (scanner) throws(FormatError) in try scanner.skip() }

@@ -24,6 +24,8 @@ enum TokenValue: Equatable, Sendable {
     }
   }
 
+  static let additionalName = "additional_special_tokens"
+
   /// A value of `tokenizer_config.json` or `special_tokens_map.json`.
   init(_ json: JSON, isSpecial: Bool, name: String, file: String?) throws(FormatError) {
     if let text = json.stringValue {
@@ -36,11 +38,13 @@ enum TokenValue: Equatable, Sendable {
         expected: "a text, or an object with 'content'")
     }
     let special = isSpecial || json["special"]?.boolValue ?? false
+    // A special token is searched for in the text as given, where nothing else is said.
+    let isRole = SpecialRole(rawValue: name) != nil || name == Self.additionalName
     self = .token(
       TokenizerDefinition.AddedToken(
         id: 0, content: content, singleWord: json["single_word"]?.boolValue ?? false,
         stripsLeft: json["lstrip"]?.boolValue ?? false, stripsRight: json["rstrip"]?.boolValue ?? false,
-        normalized: json["normalized"]?.boolValue, special: special))
+        normalized: json["normalized"]?.boolValue ?? !(special || isRole), special: special))
   }
 }
 
@@ -90,7 +94,7 @@ struct SpecialTokens: Sendable {
         roles[role] = try TokenValue(json, isSpecial: isSpecial, name: role.rawValue, file: file.path)
       }
     }
-    let name = "additional_special_tokens"
+    let name = TokenValue.additionalName
     guard let list = file.json[name], list != .null else { return }
     guard let elements = list.elements else {
       throw FormatError(.damaged, "'\(name)' is no list", file: file.path, found: String(list.text().prefix(60)))

@@ -81,7 +81,7 @@ struct TokenizerAssembly {
   func sentencePiece(
     _ model: SentencePieceModel, _ family: TokenizerClass.SentencePieceFamily
   ) throws(FormatError) -> TokenizerDefinition {
-    let keepsAccents = try settings?.flag("keep_accents") ?? (family == .fnet)
+    let keepsAccents = try settings?.flag("keep_accents") ?? (family == .fnet || family == .remBERT)
     let splitsPunctuation = try settings?.flag("split_by_punct") ?? false
     var definition = TokenizerDefinition(
       model: try model.model(of: family),
@@ -157,9 +157,10 @@ struct TokenizerAssembly {
   // MARK: Special tokens
 
   /// The token of a role: what the files say, or the class.
-  private func value(_ role: SpecialRole) -> TokenValue? {
+  private func value(_ role: SpecialRole, isJSON: Bool = false) -> TokenValue? {
     if let value = special.roles[role] { return value }
-    return kind.tokens[role].map { .text($0) }
+    let tokens = isJSON ? kind.tokensOfJSON ?? kind.tokens : kind.tokens
+    return tokens[role].map { .text($0) }
   }
 
   private func content(_ role: SpecialRole) -> String? { value(role)?.content }
@@ -208,7 +209,7 @@ struct TokenizerAssembly {
       if seen.insert(Array(value.content.utf8)).inserted { values.append(value) }
     }
     for role in SpecialRole.allCases {
-      guard let value = value(role) else { continue }
+      guard let value = value(role, isJSON: isJSON) else { continue }
       guard case .text(let text) = value else {
         add(value)
         continue

@@ -59,6 +59,8 @@ struct TokenizerClass: Sendable {
   let form: Form
   /// The tokens where no file names others.
   let tokens: [SpecialRole: String]
+  /// The same where it is made of a `tokenizer.json`; `nil` for the same.
+  var tokensOfJSON: [SpecialRole: String]?
   var additional: [String] = []
   /// Options of tokens that are given as texts, where the tokenizer is made of a vocabulary.
   var options = Options.plain
@@ -121,7 +123,7 @@ struct TokenizerClass: Sendable {
   private static let others: [TokenizerClass] = [
     TokenizerClass(
       name: "MPNet", form: .wordPiece(.mpnet), tokens: robertaTokens.merging([.unknown: "[UNK]"]) { $1 },
-      options: .normalized, maskOptions: .leftNormalized, maskOptionsOfJSON: .left,
+      maskOptions: .left, maskOptionsOfJSON: .left,
       overrides: .bertNormalizerWithoutChinese),
     TokenizerClass(
       name: "Funnel", form: .wordPiece(.funnel),
@@ -134,7 +136,7 @@ struct TokenizerClass: Sendable {
     roberta("Longformer", mask: .left, maskOfJSON: .left),
     roberta("LED", mask: .leftNormalized, maskOfJSON: .leftNormalized),
     roberta("Bart", mask: .leftNormalized, maskOfJSON: .leftNormalized),
-    roberta("Mvp", mask: .leftNormalized, maskOfJSON: .left),
+    roberta("Mvp", options: .plain, mask: .left, maskOfJSON: .left),
     roberta("LayoutLMv3", mask: .leftNormalized, maskOfJSON: .plain, prefixSpace: true),
     TokenizerClass(
       name: "GPT2", form: .byteBPE(.gpt2),
@@ -153,33 +155,34 @@ struct TokenizerClass: Sendable {
       name: "FNet", form: .sentencePiece(.fnet),
       tokens: [
         .unknown: "<unk>", .separator: "[SEP]", .padding: "<pad>", .classifier: "[CLS]", .mask: "[MASK]",
-      ], ownOptions: [.separator: .normalized, .classifier: .normalized], maskOptions: .leftNormalized,
+      ], maskOptions: .left,
       maskOptionsOfJSON: .left, lowercase: false),
     TokenizerClass(
-      name: "RemBert", form: .sentencePiece(.remBERT), tokens: albertTokens, maskOptions: .leftNormalized,
-      maskOptionsOfJSON: .left),
+      name: "RemBert", form: .sentencePiece(.remBERT), tokens: debertaTokens, tokensOfJSON: albertTokens,
+      maskOptions: .leftNormalized,
+      maskOptionsOfJSON: .left, lowercase: false),
     TokenizerClass(
       name: "XLNet", form: .sentencePiece(.xlnet),
       tokens: [
         .beginning: "<s>", .end: "</s>", .unknown: "<unk>", .separator: "<sep>", .padding: "<pad>",
         .classifier: "<cls>",
         .mask: "<mask>",
-      ], additional: ["<eop>", "<eod>"], maskOptions: .leftNormalized, maskOptionsOfJSON: .left, lowercase: false),
+      ], additional: ["<eop>", "<eod>"], maskOptions: .left, maskOptionsOfJSON: .left, lowercase: false),
     TokenizerClass(
-      name: "XLMRoberta", form: .sentencePiece(.xlmRoBERTa), tokens: robertaTokens, maskOptions: .leftNormalized,
+      name: "XLMRoberta", form: .sentencePiece(.xlmRoBERTa), tokens: robertaTokens, maskOptions: .left,
       maskOptionsOfJSON: .left),
     TokenizerClass(
-      name: "LayoutXLM", form: .sentencePiece(.xlmRoBERTa), tokens: robertaTokens, maskOptions: .leftNormalized,
+      name: "LayoutXLM", form: .sentencePiece(.xlmRoBERTa), tokens: robertaTokens, maskOptions: .left,
       maskOptionsOfJSON: .left),
     TokenizerClass(
       name: "Camembert", form: .sentencePiece(.camemBERT), tokens: robertaTokens,
       additional: ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"], maskOptions: .left, maskOptionsOfJSON: .left),
     TokenizerClass(
-      name: "Barthez", form: .sentencePiece(.barthez), tokens: robertaTokens, maskOptions: .leftNormalized,
+      name: "Barthez", form: .sentencePiece(.barthez), tokens: robertaTokens, maskOptions: .left,
       maskOptionsOfJSON: .left),
     TokenizerClass(
       name: "MBart", form: .sentencePiece(.mBART), tokens: robertaTokens, additional: mBARTLanguages,
-      maskOptions: .leftNormalized, maskOptionsOfJSON: .left),
+      maskOptions: .left, maskOptionsOfJSON: .left),
     TokenizerClass(
       name: "DebertaV2", form: .sentencePiece(.debertaV2), tokens: debertaTokens, ownOptions: [.unknown: .normalized],
       lowercase: false),
@@ -201,10 +204,10 @@ struct TokenizerClass: Sendable {
   ]
 
   private static func roberta(
-    _ name: String, mask: Options, maskOfJSON: Options, prefixSpace: Bool = false
+    _ name: String, options: Options = .normalized, mask: Options, maskOfJSON: Options, prefixSpace: Bool = false
   ) -> TokenizerClass {
     TokenizerClass(
-      name: name, form: .byteBPE(.roberta), tokens: robertaTokens, options: .normalized, maskOptions: mask,
+      name: name, form: .byteBPE(.roberta), tokens: robertaTokens, options: options, maskOptions: mask,
       maskOptionsOfJSON: maskOfJSON, addsPrefixSpace: prefixSpace, overrides: .postProcessor)
   }
 

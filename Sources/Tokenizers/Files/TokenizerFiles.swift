@@ -253,7 +253,7 @@ public struct TokenizerFiles: Sendable {
         .input, "the vocabulary of a BPE has no merges in the same folder", file: file,
         expected: FileSystem.baseName(mergesFile))
     }
-    let merges = try VocabularyText.merges(mergesFile, hasVersion: source != .kerasDictionary)
+    let merges = try VocabularyText.merges(mergesFile, hasVersion: source != .kerasDictionary && kind?.form != .herbert)
     guard let kind = kind ?? (source == .openAI ? TokenizerClass.named("OpenAIGPT") : Self.guess(vocabulary)) else {
       throw missing(nil)
     }

@@ -3,6 +3,8 @@ struct CharacterSet: Sendable {
   enum Property: Sendable {
     case whitespace
     case word
+    /// `\w` in brackets, where Oniguruma does not count the numbers of Latin-1 that are no digits.
+    case wordInBrackets
     /// The general categories whose bits are set.
     case categories(UInt32)
 
@@ -11,6 +13,8 @@ struct CharacterSet: Sendable {
       return switch self {
       case .whitespace: kind.has(.whitespace)
       case .word: kind.has(.onigurumaWord)
+      case .wordInBrackets:
+        kind.has(.onigurumaWord) && !(code < 0x100 && kind.category == GeneralCategory.otherNumber)
       case .categories(let mask): mask >> kind.category & 1 == 1
       }
     }

@@ -303,7 +303,7 @@ struct RegexParser {
   }
 
   /// A class in one escape: `\s`, `\p{L}` and so on.
-  private mutating func classEscape() throws(FormatError) -> CharacterSet? {
+  private mutating func classEscape(inBrackets: Bool = false) throws(FormatError) -> CharacterSet? {
     guard let letter = at(1) else { throw wrong("a backslash at the end") }
     switch letter {
     case "s", "S":
@@ -314,7 +314,7 @@ struct RegexParser {
       return CharacterSet(.categories(GeneralCategory.mask("Nd")), isNegated: letter == "D")
     case "w", "W":
       position += 2
-      return CharacterSet(.word, isNegated: letter == "W")
+      return CharacterSet(inBrackets ? .wordInBrackets : .word, isNegated: letter == "W")
     case "p", "P": return try property(isNegated: letter == "P")
     default: return nil
     }
@@ -422,7 +422,7 @@ struct RegexParser {
         set.insert(try characterClass())
         continue
       }
-      if letter == "\\", let inner = try classEscape() {
+      if letter == "\\", let inner = try classEscape(inBrackets: true) {
         set.insert(inner)
         if next == "-", at(1) != "]" { throw refuse("a range from a class") }
         continue

@@ -83,6 +83,9 @@ enum GeneralCategory: String, CaseIterable {
   case zp = "Zp"
   case cs = "Cs"
 
+  /// The number of ``no``.
+  static let otherNumber: UInt32 = 14
+
   /// The bit of each category whose name begins with one of `prefixes`.
   static func mask(_ prefixes: String...) -> UInt32 {
     var mask: UInt32 = 0
