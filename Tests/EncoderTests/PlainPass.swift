@@ -326,7 +326,7 @@ struct PlainPass {
       return tokens({ dense(.replacedTokenOutput, activate(dense(.replacedTokenTransform, $0))) }, of: last)
     case .answer(let index): return tokens({ [dense(.questionAnswering, $0)[index]] }, of: last)
     case .relevance: return firstTokens.flatMap { dense(.relevance, $0) }
-    case .sentence: preconditionFailure("a head of its own test")
+    case .sentence, .pooledSentence: preconditionFailure("heads of a test of their own")
     }
   }
 }
