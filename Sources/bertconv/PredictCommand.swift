@@ -118,7 +118,7 @@ struct Predict: ParsableCommand {
 
   private func predict() throws {
     // What is wrong with the input is found before the model is opened.
-    let source = try TextSource(texts, pair: pair, question: question, input: input, column: column)
+    let source = try ItemSource(texts, pair: pair, question: question, input: input, column: column)
     let other = try against.map { try InputFile($0, column: nil) }
     if let output, [input, against, model].compactMap(\.self).contains(where: { FileSystem.isSameFile(output, $0) }) {
       throw FormatError(.output, "the output is one of the inputs", file: output, advice: .chooseOtherOutput)
@@ -152,7 +152,7 @@ struct Predict: ParsableCommand {
     for sentence in summary.sentences { Console.error("note: \(sentence)") }
   }
 
-  private func show(_ predictor: Predictor, _ source: TextSource) throws {
+  private func show(_ predictor: Predictor, _ source: ItemSource) throws {
     var progress = PredictionProgress(source)
     var isFirst = true
     var hasReader = true
@@ -177,7 +177,7 @@ struct Predict: ParsableCommand {
     report(summary)
   }
 
-  private func write(_ predictor: Predictor, _ source: TextSource, to output: String) throws {
+  private func write(_ predictor: Predictor, _ source: ItemSource, to output: String) throws {
     let writer = try ResultWriter(output, task: predictor.task, appends: append, overwrites: force)
     var progress = PredictionProgress(source)
     var count = 0
@@ -220,7 +220,7 @@ struct Predict: ParsableCommand {
   }
 
   /// The texts of `other` that are nearest to each text.
-  private func showNearest(_ predictor: Predictor, _ source: TextSource, _ other: InputFile) throws {
+  private func showNearest(_ predictor: Predictor, _ source: ItemSource, _ other: InputFile) throws {
     var items: [PredictionItem] = []
     var vectors: [[Float]] = []
     let first = try predictor.predict({ try source.next() }) { item, result in
@@ -262,7 +262,7 @@ struct Predict: ParsableCommand {
 }
 
 /// The texts of a command: its arguments, or those of a file.
-final class TextSource {
+final class ItemSource {
   private let file: InputFile?
   private var items: ArraySlice<PredictionItem>
   private let question: String?
@@ -301,7 +301,7 @@ struct PredictionProgress {
     self.position = position
   }
 
-  init(_ source: TextSource) { self.init(size: source.size, position: { source.position }) }
+  init(_ source: ItemSource) { self.init(size: source.size, position: { source.position }) }
 
   mutating func update(_ summary: PredictionSummary) {
     let now = Clock.now
