@@ -159,19 +159,19 @@ struct Predict: ParsableCommand {
     func part(_ text: String) { hasReader = hasReader && Console.part(Array(text.utf8)) }
     if json { part("{\"task\": \"\(predictor.task.rawValue)\", \"results\": [") }
     let style = PredictionText(predictor.task, isSingle: source.isSingle)
-    let summary = try predictor.predict({ try source.next() }) { item, result in
-      progress.hide()
-      if json {
-        part((isFirst ? "\n  " : ",\n  ") + result.json.text())
-      } else {
-        part(style.text(item, result, isFirst: isFirst))
-      }
-      isFirst = false
-      // Where what reads the results has gone, the rest need not be computed.
-      if !hasReader { throw ExitCode.success }
-    } progress: {
-      progress.update($0)
-    }
+    let summary = try predictor.predict(
+      { try source.next() },
+      each: { item, result in
+        progress.hide()
+        if json {
+          part((isFirst ? "\n  " : ",\n  ") + result.json.text())
+        } else {
+          part(style.text(item, result, isFirst: isFirst))
+        }
+        isFirst = false
+        // Where what reads the results has gone, the rest need not be computed.
+        if !hasReader { throw ExitCode.success }
+      }, progress: { progress.update($0) })
     progress.hide()
     if json { part("\(isFirst ? "" : "\n")], \"windows\": \(summary.json.text())}\n") }
     report(summary)
@@ -189,14 +189,12 @@ struct Predict: ParsableCommand {
           .output, "the output has more answers than the input has texts", file: output,
           found: grouped(writer.existingCount), expected: "at most \(grouped(skipped))", advice: .chooseOtherOutput)
       }
-      let summary = try predictor.predict({ try source.next() }) { item, result in
-        try writer.write(item, result)
-        count += 1
-      } progress: { summary in
-        progress.update(summary)
-      } finishPart: {
-        try writer.finishPart()
-      }
+      let summary = try predictor.predict(
+        { try source.next() },
+        each: { item, result in
+          try writer.write(item, result)
+          count += 1
+        }, progress: { progress.update($0) }, finishPart: { try writer.finishPart() })
       try writer.finish()
       progress.hide()
       report(summary)
@@ -223,18 +221,20 @@ struct Predict: ParsableCommand {
   private func showNearest(_ predictor: Predictor, _ source: ItemSource, _ other: InputFile) throws {
     var items: [PredictionItem] = []
     var vectors: [[Float]] = []
-    let first = try predictor.predict({ try source.next() }) { item, result in
-      guard case .embedding(let values) = result else { return }
-      items.append(item)
-      vectors.append(values)
-    }
+    let first = try predictor.predict(
+      { try source.next() },
+      each: { item, result in
+        guard case .embedding(let values) = result else { return }
+        items.append(item)
+        vectors.append(values)
+      })
     var nearest = NearestTexts(vectors, count: top ?? 5)
     var progress = PredictionProgress(size: other.size, position: { other.position })
-    let second = try predictor.predict({ try other.next() }) { item, result in
-      if case .embedding(let values) = result { nearest.add(item, values) }
-    } progress: {
-      progress.update($0)
-    }
+    let second = try predictor.predict(
+      { try other.next() },
+      each: { item, result in
+        if case .embedding(let values) = result { nearest.add(item, values) }
+      }, progress: { progress.update($0) })
     progress.hide()
     if json {
       let results = zip(items, nearest.matches).map { _, matches in
