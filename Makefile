@@ -65,19 +65,20 @@ install: $(if $(shell command -v swift),stage) ## install the program, its compl
 
 uninstall: ## remove the files that `make install` installed below PREFIX
 	@cd "$(DESTDIR)$(PREFIX)" && rm -f bin/bertconv $(BASH_COMPLETIONS)/bertconv $(ZSH_COMPLETIONS)/_bertconv \
-	  $(FISH_COMPLETIONS)/bertconv.fish $(MANUAL)/bertconv.1 $(MANUAL)/bertconv-{convert,diff,inspect,run,verify}.1
+	  $(FISH_COMPLETIONS)/bertconv.fish $(MANUAL)/bertconv.1 $(MANUAL)/bertconv-{convert,diff,inspect,predict,run,tokenize,verify}.1
 
 check-install: ## install into an empty folder, try the program, its completions and manual pages, and uninstall
 	@Tests/install.sh
 
-demo: build ## convert, inspect and verify a small checkpoint that TensorFlow wrote
+demo: build ## convert, inspect and verify a small checkpoint that TensorFlow wrote, and let it fill a mask
 	@rm -rf $(DEMO)/bert-tiny.safetensors && mkdir -p $(DEMO)
 	@run() { printf '\n$$ %s\n' "$$*"; "$$@"; }; \
 	run $(BERTCONV) inspect $(TINY); \
 	run $(BERTCONV) convert tf-to-native $(TINY)/bert_model.ckpt -o $(DEMO)/bert-tiny.safetensors; \
 	run $(BERTCONV) inspect $(DEMO)/bert-tiny.safetensors; \
 	run $(BERTCONV) verify $(DEMO)/bert-tiny.safetensors --fixtures $(TINY)/reference.npz; \
-	run $(BERTCONV) verify $(DEMO)/bert-tiny.safetensors --against $(TINY)/bert_model.ckpt
+	run $(BERTCONV) verify $(DEMO)/bert-tiny.safetensors --against $(TINY)/bert_model.ckpt; \
+	run $(BERTCONV) predict $(DEMO)/bert-tiny.safetensors 'this [MASK] is for you' --top 3
 
 demo-real: build ## the demo with a trained model, all-MiniLM-L6-v2 (first installs TensorFlow into .build-venv)
 	@python=$$(Scripts/venv.sh); export $(PYTHON_ENV); \
@@ -86,7 +87,9 @@ demo-real: build ## the demo with a trained model, all-MiniLM-L6-v2 (first insta
 	run "$$python" Scripts/make_demo_model.py $(TRAINED); \
 	run $(BERTCONV) inspect $(TRAINED); \
 	run $(BERTCONV) convert tf-to-native $(TRAINED)/bert_model.ckpt -o $(TRAINED).safetensors; \
-	run $(BERTCONV) verify $(TRAINED).safetensors --fixtures $(TRAINED)/reference.npz
+	run $(BERTCONV) verify $(TRAINED).safetensors --fixtures $(TRAINED)/reference.npz; \
+	printf '%s\n' 'The weather is lovely today.' 'Sorting puts a list in order.' 'Bread is baked in an oven.' >$(DEMO)/sentences.txt; \
+	run $(BERTCONV) predict $(TRAINED).safetensors 'How do I arrange numbers by size?' --pooling mean --normalize --against $(DEMO)/sentences.txt
 
 # The tests that try every byte of a file, or every fixture, are skipped and reported as skipped: `make test` runs them.
 check: deps ## build, run the unit tests but for the longest, lint, and build the reference (three minutes on two cores)

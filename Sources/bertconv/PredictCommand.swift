@@ -118,7 +118,7 @@ struct Predict: ParsableCommand {
 
   private func predict() throws {
     // What is wrong with the input is found before the model is opened.
-    let source = try TextSource(texts, pair: pair, question: question, input: input, column: column)
+    let source = try ItemSource(texts, pair: pair, question: question, input: input, column: column)
     let other = try against.map { try InputFile($0, column: nil) }
     if let output, [input, against, model].compactMap(\.self).contains(where: { FileSystem.isSameFile(output, $0) }) {
       throw FormatError(.output, "the output is one of the inputs", file: output, advice: .chooseOtherOutput)
@@ -152,32 +152,32 @@ struct Predict: ParsableCommand {
     for sentence in summary.sentences { Console.error("note: \(sentence)") }
   }
 
-  private func show(_ predictor: Predictor, _ source: TextSource) throws {
+  private func show(_ predictor: Predictor, _ source: ItemSource) throws {
     var progress = PredictionProgress(source)
     var isFirst = true
     var hasReader = true
     func part(_ text: String) { hasReader = hasReader && Console.part(Array(text.utf8)) }
     if json { part("{\"task\": \"\(predictor.task.rawValue)\", \"results\": [") }
     let style = PredictionText(predictor.task, isSingle: source.isSingle)
-    let summary = try predictor.predict({ try source.next() }) { item, result in
-      progress.hide()
-      if json {
-        part((isFirst ? "\n  " : ",\n  ") + result.json.text())
-      } else {
-        part(style.text(item, result, isFirst: isFirst))
-      }
-      isFirst = false
-      // Where what reads the results has gone, the rest need not be computed.
-      if !hasReader { throw ExitCode.success }
-    } progress: {
-      progress.update($0)
-    }
+    let summary = try predictor.predict(
+      { try source.next() },
+      each: { item, result in
+        progress.hide()
+        if json {
+          part((isFirst ? "\n  " : ",\n  ") + result.json.text())
+        } else {
+          part(style.text(item, result, isFirst: isFirst))
+        }
+        isFirst = false
+        // Where what reads the results has gone, the rest need not be computed.
+        if !hasReader { throw ExitCode.success }
+      }, progress: { progress.update($0) })
     progress.hide()
     if json { part("\(isFirst ? "" : "\n")], \"windows\": \(summary.json.text())}\n") }
     report(summary)
   }
 
-  private func write(_ predictor: Predictor, _ source: TextSource, to output: String) throws {
+  private func write(_ predictor: Predictor, _ source: ItemSource, to output: String) throws {
     let writer = try ResultWriter(output, task: predictor.task, appends: append, overwrites: force)
     var progress = PredictionProgress(source)
     var count = 0
@@ -189,14 +189,12 @@ struct Predict: ParsableCommand {
           .output, "the output has more answers than the input has texts", file: output,
           found: grouped(writer.existingCount), expected: "at most \(grouped(skipped))", advice: .chooseOtherOutput)
       }
-      let summary = try predictor.predict({ try source.next() }) { item, result in
-        try writer.write(item, result)
-        count += 1
-      } progress: { summary in
-        progress.update(summary)
-      } finishPart: {
-        try writer.finishPart()
-      }
+      let summary = try predictor.predict(
+        { try source.next() },
+        each: { item, result in
+          try writer.write(item, result)
+          count += 1
+        }, progress: { progress.update($0) }, finishPart: { try writer.finishPart() })
       try writer.finish()
       progress.hide()
       report(summary)
@@ -220,21 +218,23 @@ struct Predict: ParsableCommand {
   }
 
   /// The texts of `other` that are nearest to each text.
-  private func showNearest(_ predictor: Predictor, _ source: TextSource, _ other: InputFile) throws {
+  private func showNearest(_ predictor: Predictor, _ source: ItemSource, _ other: InputFile) throws {
     var items: [PredictionItem] = []
     var vectors: [[Float]] = []
-    let first = try predictor.predict({ try source.next() }) { item, result in
-      guard case .embedding(let values) = result else { return }
-      items.append(item)
-      vectors.append(values)
-    }
+    let first = try predictor.predict(
+      { try source.next() },
+      each: { item, result in
+        guard case .embedding(let values) = result else { return }
+        items.append(item)
+        vectors.append(values)
+      })
     var nearest = NearestTexts(vectors, count: top ?? 5)
     var progress = PredictionProgress(size: other.size, position: { other.position })
-    let second = try predictor.predict({ try other.next() }) { item, result in
-      if case .embedding(let values) = result { nearest.add(item, values) }
-    } progress: {
-      progress.update($0)
-    }
+    let second = try predictor.predict(
+      { try other.next() },
+      each: { item, result in
+        if case .embedding(let values) = result { nearest.add(item, values) }
+      }, progress: { progress.update($0) })
     progress.hide()
     if json {
       let results = zip(items, nearest.matches).map { _, matches in
@@ -262,7 +262,7 @@ struct Predict: ParsableCommand {
 }
 
 /// The texts of a command: its arguments, or those of a file.
-final class TextSource {
+final class ItemSource {
   private let file: InputFile?
   private var items: ArraySlice<PredictionItem>
   private let question: String?
@@ -301,7 +301,7 @@ struct PredictionProgress {
     self.position = position
   }
 
-  init(_ source: TextSource) { self.init(size: source.size, position: { source.position }) }
+  init(_ source: ItemSource) { self.init(size: source.size, position: { source.position }) }
 
   mutating func update(_ summary: PredictionSummary) {
     let now = Clock.now

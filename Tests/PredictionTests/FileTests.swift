@@ -78,10 +78,10 @@ import Testing
 
   @Test func theCheckOfUTF8IsThatOfSwift() {
     var random = SeededRandom(5)
+    let pool: [UInt8] = [0x61, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0x80, 0x9F, 0xA0, 0xBF, 0xFF]
     for _ in 0..<20_000 {
-      let bytes = (0..<Int.random(in: 0..<6, using: &random)).map { _ -> UInt8 in
-        [0x61, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0x80, 0x9F, 0xA0, 0xBF, 0xFF].randomElement(using: &random) ?? 0
-      }
+      let count = Int.random(in: 0..<6, using: &random)
+      let bytes: [UInt8] = (0..<count).map { _ in pool.randomElement(using: &random) ?? 0 }
       #expect((UTF8Check.firstError(bytes) == bytes.count) == (String(validating: bytes, as: UTF8.self) != nil))
     }
   }

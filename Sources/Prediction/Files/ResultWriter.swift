@@ -244,6 +244,7 @@ private final class SpooledMatrix: OutputBytes {
       var offset = 0
       while offset < written {
         let part = try spool.read(min(1 << 20, written - offset), at: offset)
+        // Memory safety: bytes have no padding.
         try writer.append(unsafe part.span.bytes, toTensorAt: 0)
         offset += part.count
       }
