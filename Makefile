@@ -65,7 +65,7 @@ install: $(if $(shell command -v swift),stage) ## install the program, its compl
 
 uninstall: ## remove the files that `make install` installed below PREFIX
 	@cd "$(DESTDIR)$(PREFIX)" && rm -f bin/bertconv $(BASH_COMPLETIONS)/bertconv $(ZSH_COMPLETIONS)/_bertconv \
-	  $(FISH_COMPLETIONS)/bertconv.fish $(MANUAL)/bertconv.1 $(MANUAL)/bertconv-{convert,diff,inspect,run,verify}.1
+	  $(FISH_COMPLETIONS)/bertconv.fish $(MANUAL)/bertconv.1 $(MANUAL)/bertconv-{convert,diff,inspect,run,tokenize,verify}.1
 
 check-install: ## install into an empty folder, try the program, its completions and manual pages, and uninstall
 	@Tests/install.sh
