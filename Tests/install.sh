@@ -66,7 +66,7 @@ expect "--tolerance" bertconv verify model.safetensors --tol
 command -v zsh >/dev/null && zsh -n "$installed/share/zsh/site-functions/_bertconv"
 command -v fish >/dev/null && fish --no-execute "$installed/share/fish/vendor_completions.d/bertconv.fish"
 
-pages=("$installed"/share/man/man1/bertconv{,-convert,-diff,-inspect,-run,-verify}.1)
+pages=("$installed"/share/man/man1/bertconv{,-convert,-diff,-inspect,-run,-tokenize,-verify}.1)
 for page in "${pages[@]}"; do [ -s "$page" ] || fail "there is no $page"; done
 if command -v mandoc >/dev/null; then
   # The pages refer to each other, and are not where mandoc looks for others.

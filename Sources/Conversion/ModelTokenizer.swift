@@ -33,10 +33,15 @@ public struct ModelTokenizer: Sendable {
   public let origin: Origin
   /// What the tokenizer does not do as the program that it comes from, and which of several files counts.
   public let notes: [String]
+  /// Whether the model takes token types: `token_type_ids` of BERT. Its tokenizer may number texts all the same.
+  public let hasTokenTypes: Bool
 
-  private init(_ definition: TokenizerDefinition, _ origin: Origin, notes: [String] = []) {
+  private init(
+    _ definition: TokenizerDefinition, _ origin: Origin, hasTokenTypes: Bool = true, notes: [String] = []
+  ) {
     self.definition = definition
     self.origin = origin
+    self.hasTokenTypes = hasTokenTypes
     self.notes = notes
   }
 
@@ -66,7 +71,7 @@ public struct ModelTokenizer: Sendable {
       }
     }
     if FileSystem.isFolder(path), try Self.namesItsClass(path) {
-      self.init(try TokenizerFiles(folder: path).definition(), .folder(path))
+      try self.init(TokenizerFiles(folder: path), modelType: nil, config: nil)
       return
     }
     let checkpoint: OpenedCheckpoint
@@ -137,7 +142,10 @@ public struct ModelTokenizer: Sendable {
     of checkpoint: OpenedCheckpoint, vocabulary: String? = nil, modelType: String? = nil
   ) throws(FormatError) {
     if vocabulary == nil, let text = Self.embedded(in: checkpoint.source) {
-      try self.init(embedded: text, in: checkpoint.path)
+      let config = checkpoint.source.metadata.first { $0.key == NativeKey.config }?.value
+      try self.init(
+        embedded: text, in: checkpoint.path, config: try config.map { text throws(FormatError) in try JSON.parse(text) }
+      )
       return
     }
     let files = vocabulary ?? checkpoint.vocabularyPath
@@ -149,7 +157,7 @@ public struct ModelTokenizer: Sendable {
   /// The tokenizer that a native file has; `nil` where it has none.
   public init?(of model: NativeModel) throws(FormatError) {
     guard let text = model.tokenizer else { return nil }
-    try self.init(embedded: text, in: model.path)
+    try self.init(embedded: text, in: model.path, config: model.config)
   }
 
   /// The text for a native file: the JSON form of `tokenizer.json`, in which the strings of a header may lie.
@@ -160,9 +168,10 @@ public struct ModelTokenizer: Sendable {
     source.metadata.first { $0.key == NativeKey.tokenizer }?.value
   }
 
-  private init(embedded text: String, in path: String) throws(FormatError) {
+  private init(embedded text: String, in path: String, config: JSON?) throws(FormatError) {
     do throws(FormatError) {
-      self.init(try TokenizerDefinition(json: Array(text.utf8)), .native(path))
+      self.init(
+        try TokenizerDefinition(json: Array(text.utf8)), .native(path), hasTokenTypes: Self.takesTypes(config))
     } catch {
       var error = error
       error.problem = "the tokenizer in the native file (\(NativeKey.tokenizer)): \(error.problem)"
@@ -188,7 +197,7 @@ public struct ModelTokenizer: Sendable {
     for folder in folders {
       let files = try TokenizerFiles(folder: folder)
       if !files.isEmpty {
-        self.init(try files.definition(modelType: modelType), .folder(files.folder))
+        try self.init(files, modelType: modelType, config: nil)
         return
       }
       if let words = try Self.pickledVocabulary(in: folder) {
@@ -203,6 +212,15 @@ public struct ModelTokenizer: Sendable {
     // It names what is missing.
     self.init(try TokenizerFiles(folder: folders[0]).definition(modelType: modelType), .folder(folders[0]))
   }
+
+  private init(_ files: TokenizerFiles, modelType: String?, config: JSON?) throws(FormatError) {
+    let definition = try files.definition(modelType: modelType)
+    self.init(
+      definition, .folder(files.folder), hasTokenTypes: TokenTypes.areTaken(in: files.folder, modelType, definition))
+  }
+
+  /// Whether a model of this config has more than one token type.
+  private static func takesTypes(_ config: JSON?) -> Bool { (config?["type_vocab_size"]?.intValue ?? 0) > 1 }
 
   // MARK: Whole words
 

@@ -123,7 +123,7 @@ public enum TokenizerFinding: Sendable, Equatable {
   }
 
   /// Whether the vocabulary's file shows the same.
-  func repeats(_ findings: [VocabularyFinding]) -> Bool {
+  package func repeats(_ findings: [VocabularyFinding]) -> Bool {
     findings.contains { finding in
       switch (self, finding) {
       case (.moreTokensThanRows, .moreTokensThanRows), (.lowersCasedVocabulary, .lowersCasedVocabulary),

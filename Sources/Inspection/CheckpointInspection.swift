@@ -21,6 +21,8 @@ public struct CheckpointInspection: Sendable {
   public let configState: ConfigState
   /// `nil` where there is none.
   public let vocabulary: InspectedVocabulary?
+  /// `nil` where there is none.
+  public let tokenizer: InspectedTokenizer?
   public let warnings: [Warning]
   /// Of all tensors, optimizer state included.
   public let total: TensorTotal
@@ -46,10 +48,12 @@ public struct CheckpointInspection: Sendable {
     case vocabulary(VocabularyFinding)
     /// The vocabulary in this file cannot be read.
     case unreadableVocabulary(String)
+    /// Tokenizer and model disagree, or the tokenizer cannot be read.
+    case tokenizer(String)
 
     public var text: String {
       switch self {
-      case .source(let text): text
+      case .source(let text), .tokenizer(let text): text
       case .config(let reason): "the config cannot be used: \(reason)"
       case .vocabulary(let finding): finding.text
       case .unreadableVocabulary(let path): "the vocabulary cannot be read: \(path)"
@@ -80,7 +84,16 @@ public struct CheckpointInspection: Sendable {
     total = TensorTotal(checkpoint.source.tensors)
     (types, parts) = Self.totals(checkpoint.source.tensors, outline.parts)
     vocabulary = isModel ? InspectedVocabulary(checkpoint) : nil
-    warnings += vocabulary?.warnings(config: outline.config ?? config) ?? []
+    let modelConfig = outline.config ?? config
+    tokenizer =
+      isModel
+      ? InspectedTokenizer(
+        checkpoint, modelType: found?.json?["model_type"]?.stringValue ?? modelConfig?["model_type"]?.stringValue)
+      : nil
+    let ofVocabulary = vocabulary?.warnings(config: modelConfig) ?? []
+    let findings = ofVocabulary.compactMap { if case .vocabulary(let finding) = $0 { finding } else { nil } }
+    warnings += ofVocabulary
+    warnings += tokenizer?.warnings(config: modelConfig, findings: findings) ?? []
     self.warnings = warnings
   }
 

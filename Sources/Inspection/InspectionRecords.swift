@@ -1,3 +1,4 @@
+import CheckpointFormats
 import TensorIO
 import WeightMapping
 
@@ -59,8 +60,11 @@ extension CheckpointInspection {
     json.set("vocabulary", text(checkpoint.vocabularyPath))
     json.set("vocabulary_tokens", (vocabulary?.tokenCount).map { .int($0) } ?? .null)
     json.set("casing", text(vocabulary?.contents?.casing?.rawValue))
+    json.set("tokenizer", tokenizer?.json ?? .null)
     json.set("tied", .array(ties))
-    json.set("metadata", .object(source.metadata.map { .init($0.key, .string($0.value)) }))
+    // The tokenizer is megabytes of JSON in JSON, and described above.
+    let metadata = source.metadata.filter { $0.key != NativeKey.tokenizer }
+    json.set("metadata", .object(metadata.map { .init($0.key, .string($0.value)) }))
     json.set("warnings", .strings(warnings.map(\.text)))
     json.set("imports", .array(source.imports.map(\.json)))
     json.set("code", .array(source.code.map(\.json)))

@@ -42,6 +42,7 @@ package struct CheckpointPage {
     page.add(
       "tensors", rows: tensors.indices.lazy.map { row(tensors[$0], tree.leaves[$0], group: groups.ofLeaf[$0]) })
     page.add("grids", grids(names))
+    page.add("tokens", rows: (inspection.tokenizer?.tokens ?? []).lazy.map { .string($0) })
     page.add("mapping", inspection.outline.report.json())
     return page.bytes
   }
@@ -100,6 +101,7 @@ package struct CheckpointPage {
     }
     facts.append(("config", config))
     facts.append(("vocabulary", vocabulary))
+    if let tokenizer = inspection.tokenizer { facts.append(("tokenizer", tokenizer.text)) }
     for file in source.files where source.files.count > 1 {
       facts.append(("data file", "\(FileSystem.baseName(file.path)), \(humanBytes(file.size))"))
     }

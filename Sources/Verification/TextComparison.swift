@@ -119,7 +119,8 @@ public struct TextComparison: Sendable, Equatable {
     token.map { .object(["id": .int($0.id), "token": $0.text.map { .string($0) } ?? .null]) } ?? .null
   }
 
-  var text: String {
+  /// The result in a sentence.
+  package var text: String {
     if let first {
       return
         "Tokens: \(counted(rows - agreeing, "row")) of \(grouped(rows)) \(rows - agreeing == 1 ? "differs" : "differ"), "

@@ -74,7 +74,8 @@ public enum Verifier {
       ? nil
       : try Bisection(encoder: encoder, fixture: fixture, comparisons: comparisons, tolerance: tolerance).describe()
     return VerificationReport(
-      passed: outputsPass && texts?.passed ?? true, tolerance: tolerance, sequences: fixture.input.batch, tokens: fixture.input.tokenCount,
+      passed: outputsPass && texts?.passed ?? true, tolerance: tolerance, sequences: fixture.input.batch,
+      tokens: fixture.input.tokenCount,
       outputs: comparisons, firstDivergence: divergence, warnings: fixture.warnings, texts: texts)
   }
 

@@ -55,6 +55,9 @@ struct SummaryText {
     for note in outline.notes { lines.append(Line("note", printable(note.text))) }
     for conflict in outline.report.conflicts { lines.append(Line("conflict", printable(conflict.text), .bad)) }
     lines.append(Line("vocab", vocabulary))
+    if let tokenizer = inspection.tokenizer {
+      lines.append(Line("tokens", printable(tokenizer.text), tokenizer.summary == nil ? .notable : .plain))
+    }
     if let mapping { lines.append(mapping) }
     return lines
   }

@@ -131,7 +131,12 @@ struct PaddedRows {
   private var ends: [Int] = []
   private(set) var width = 0
 
-  init(padding: Int32) { self.padding = padding }
+  private let hasTokenTypes: Bool
+
+  init(padding: Int32, hasTokenTypes: Bool) {
+    self.padding = padding
+    self.hasTokenTypes = hasTokenTypes
+  }
 
   var count: Int { ends.count }
   var tokenCount: Int { ids.count }
@@ -145,10 +150,10 @@ struct PaddedRows {
     width = max(width, encoding.count)
   }
 
-  /// Writes `input_ids`, `attention_mask` and `token_type_ids`, `[rows, width]` of 64-bit integers, as `transformers` gives
+  /// Writes `input_ids`, `attention_mask` and, where the model has them, `token_type_ids`, `[rows, width]` of 64-bit integers, as `transformers` gives
   /// them.
   func write(to sink: NpzWriter, file: String) throws {
-    let infos = ["input_ids", "attention_mask", "token_type_ids"].map {
+    let infos = (["input_ids", "attention_mask"] + (hasTokenTypes ? ["token_type_ids"] : [])).map {
       TensorInfo(name: $0, elementType: .i64, shape: [count, width])
     }
     guard !infos.contains(nil) else {
@@ -157,7 +162,7 @@ struct PaddedRows {
         found: shapeText([count, width]), advice: "Cut long texts with --max-length.")
     }
     try sink.begin(infos.compactMap(\.self))
-    for array in 0..<3 {
+    for array in infos.indices {
       var start = 0
       for end in ends {
         var row = [UInt8]()

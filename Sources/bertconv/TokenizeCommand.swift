@@ -73,9 +73,9 @@ struct Tokenize: ParsableCommand {
       tokenizer, options: Tokenizer.Options(addSpecialTokens: !noSpecialTokens, maxLength: maxLength),
       threads: threads ?? Processors.count)
     if let output {
-      try write(to: output, source, &batches, padding: tokenizer.paddingID)
+      try write(to: output, source, &batches, found, padding: tokenizer.paddingID)
     } else if json {
-      try printJSON(source, &batches, kind: found.definition.kind)
+      try printJSON(source, &batches, found)
     } else {
       Console.error("tokenizer: \(TokenizerSummary(tokenizer).text), from \(printable(found.origin.path))")
       try batches.forEach(in: source) { item, encoding in
@@ -87,14 +87,14 @@ struct Tokenize: ParsableCommand {
 
   // MARK: Results
 
-  private func printJSON(_ source: TextSource, _ batches: inout TokenBatches, kind: TokenizerDefinition.Kind) throws {
+  private func printJSON(_ source: TextSource, _ batches: inout TokenBatches, _ found: ModelTokenizer) throws {
     var writer = EncodingWriter()
-    writer.raw("{\n  \"tokenizer\": \"\(kind.rawValue)\",\n  \"texts\": [")
+    writer.raw("{\n  \"tokenizer\": \"\(found.definition.kind.rawValue)\",\n  \"texts\": [")
     var isFirst = true
     let isWhole = try batches.forEach(in: source) { _, encoding in
       writer.raw(isFirst ? "\n    " : ",\n    ")
       isFirst = false
-      writer.write(encoding)
+      writer.write(encoding, hasTokenTypes: found.hasTokenTypes)
       return writer.bytes.count < 1 << 20 || Console.part(writer.take())
     }
     guard isWhole else { return }
@@ -103,12 +103,12 @@ struct Tokenize: ParsableCommand {
   }
 
   private func write(
-    to output: String, _ source: TextSource, _ batches: inout TokenBatches, padding: Int32
+    to output: String, _ source: TextSource, _ batches: inout TokenBatches, _ found: ModelTokenizer, padding: Int32
   ) throws {
     if [input, model].compactMap(\.self).contains(where: { FileSystem.isSameFile(output, $0) }) {
       throw FormatError(.output, "the output is one of the inputs", file: output, advice: .chooseOtherOutput)
     }
-    var rows = PaddedRows(padding: padding)
+    var rows = PaddedRows(padding: padding, hasTokenTypes: found.hasTokenTypes)
     try batches.forEach(in: source) { _, encoding in
       rows.append(encoding)
       return true

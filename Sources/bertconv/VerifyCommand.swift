@@ -64,6 +64,8 @@ struct Verify: ParsableCommand {
     var result = JSON.object([])
     var passed = true
     var text: [String] = []
+    // Those of the lines that are not the report on the outputs.
+    var checks: [String] = []
     if native.isNative {
       let count = native.tensorNames.count
       text.append(
@@ -76,6 +78,7 @@ struct Verify: ParsableCommand {
     if let tokenizer {
       text.append("\(printable(model)): its tokenizer can be used: \(TokenizerSummary(tokenizer).text)")
     }
+    checks = text
     let assumed = (native.source?["assumed"]?.members ?? []).map { (key: $0.key, value: $0.value) }
     if let fixtures {
       let fixture = try Fixture(try CheckpointOpener().openFile(fixtures))
@@ -97,22 +100,23 @@ struct Verify: ParsableCommand {
       passed = passed && comparison.differences.isEmpty
       for member in comparison.json() { result.set(member.key, member.value) }
       text += comparison.text(source: against)
+      checks += comparison.text(source: against)
     }
     result.set("passed", .bool(passed))
     result.set("assumed", assumed.json)
     if result["outputs"] == nil { result.set("outputs", .array([])) }
     if result["first_divergence"] == nil { result.set("first_divergence", .null) }
-    if let page, let outputs { try page.write(pageBytes(outputs, verdicts: text, passed: passed)) }
+    if let page, let outputs { try page.write(pageBytes(outputs, checks: checks, passed: passed)) }
     if !assumed.isEmpty { text.append("\(printable(model)): \(assumed.assumptionText)") }
     Console.result(json ? result.text(pretty: true) : text.joined(separator: "\n"))
     if !passed { throw ExitCode(1) }
   }
 
-  /// `verdicts` are that on the checksums, the report, and those of the comparison with a source.
-  private func pageBytes(_ report: VerificationReport, verdicts: [String], passed: Bool) -> [UInt8] {
+  /// `checks` are those of the checksums and the tokenizer, and of the comparison with a source.
+  private func pageBytes(_ report: VerificationReport, checks: [String], passed: Bool) -> [UInt8] {
     VerificationPage(
       tool: ConversionTool.name, model: model, fixture: fixtures ?? "", precision: precision.rawValue,
-      report: report, checks: [verdicts[0]] + verdicts.dropFirst(2), passed: passed
+      report: report, checks: checks + [report.texts?.text].compactMap(\.self), passed: passed
     ).bytes()
   }
 

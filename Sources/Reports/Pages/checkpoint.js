@@ -448,6 +448,39 @@ byId("mapping-parts").append(...kinds.filter(([, list]) => list.length > 0).map(
   foldable(`${title}: ${grouped(list.length)}`, title !== "Mapped" && title !== "Dropped",
     () => listTable(heads.map((head) => [head, "wide name"]), list, (entry) => cells(entry).map((text) => breakable(text ?? ""))))));
 
+// Tokens
+
+const tokens = read("tokens");
+const mostTokens = 200;
+
+/** Ids of the tokens that a search names: by number, else the token itself first, then those that contain it. */
+function lookUp(text) {
+  if (text === "") return tokens.keys();
+  const id = /^\d+$/.test(text) && Number(text) < tokens.length ? [Number(text)] : [];
+  const whole = [], parts = [];
+  const wanted = text.toLowerCase();
+  for (const [index, token] of tokens.entries()) {
+    if (token === text) whole.push(index);
+    else if (token.toLowerCase().includes(wanted)) parts.push(index);
+  }
+  return [...new Set([...id, ...whole, ...parts])];
+}
+
+function showTokens() {
+  const found = [...lookUp(byId("token-search").value)];
+  byId("token-count").textContent = found.length > mostTokens
+    ? `the first ${grouped(mostTokens)} of ${grouped(found.length)}` : counted(found.length, "token");
+  byId("token-rows").replaceChildren(listTable([["id", "number"], ["token", "wide name"]],
+    found.slice(0, mostTokens).map((id) => [grouped(id), tokens[id]])));
+}
+
+if (tokens.length > 0) {
+  byId("tokens").hidden = false;
+  byId("tokens-about").textContent = `${summary.facts.find(({ label }) => label === "tokenizer").value}.`;
+  byId("token-search").addEventListener("input", showTokens);
+  showTokens();
+}
+
 byId("config").append(...[["Config", summary.config], ["Metadata", summary.metadata]].map(([title, pairs]) =>
   pairs.length === 0 ? make("p", { class: "quiet" }, `${title}: none.`)
     : foldable(`${title}: ${counted(pairs.length, "key")}`, title === "Config" && pairs.length <= 40,

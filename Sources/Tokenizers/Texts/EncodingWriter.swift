@@ -15,9 +15,9 @@ public struct EncodingWriter {
 
   public mutating func raw(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
-  /// An object on one line: `tokens`, `input_ids`, `token_type_ids`, `offsets`, `special_tokens_mask`, and `removed` where
+  /// An object on one line: `tokens`, `input_ids`, `token_type_ids` where the model has them, `offsets`, `special_tokens_mask`, and `removed` where
   /// tokens were cut off.
-  public mutating func write(_ encoding: Encoding) {
+  public mutating func write(_ encoding: Encoding, hasTokenTypes: Bool) {
     raw("{\"tokens\": [")
     for index in encoding.tokens.indices {
       if index > 0 { separator() }
@@ -25,8 +25,10 @@ public struct EncodingWriter {
     }
     raw("], \"input_ids\": ")
     numbers(encoding.tokens) { Int($0.id) }
-    raw(", \"token_type_ids\": ")
-    numbers(encoding.tokens) { Int($0.typeID) }
+    if hasTokenTypes {
+      raw(", \"token_type_ids\": ")
+      numbers(encoding.tokens) { Int($0.typeID) }
+    }
     raw(", \"offsets\": [")
     for (index, token) in encoding.tokens.enumerated() {
       if index > 0 { separator() }
