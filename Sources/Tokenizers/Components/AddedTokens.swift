@@ -1,7 +1,7 @@
 import TensorIO
 
 /// The tokens that are cut out of a text before the model sees it: `tokenizers/src/tokenizer/added_vocabulary.rs`.
-struct AddedTokens: Sendable {
+final class AddedTokens: Sendable {
   struct Token: Sendable {
     var id: Int32
     var content: [UInt8]
@@ -11,13 +11,13 @@ struct AddedTokens: Sendable {
   }
 
   /// By id; the last one counts.
-  private(set) var byID: [Int32: Token] = [:]
-  private(set) var idsByContent: [[UInt8]: Int32] = [:]
-  private(set) var specialContents: Set<[UInt8]> = []
+  let byID: [Int32: Token]
+  let idsByContent: [[UInt8]: Int32]
+  let specialContents: Set<[UInt8]>
   /// Searched for in the text as given.
-  private(set) var plain = Matcher()
+  let plain: Matcher
   /// Searched for in the normalized text.
-  private(set) var normalized = Matcher()
+  let normalized: Matcher
 
   init(
     _ tokens: [TokenizerDefinition.AddedToken], model: any TokenModel, normalizers: Normalizers
@@ -26,6 +26,11 @@ struct AddedTokens: Sendable {
       throw FormatError(.limit, "the tokenizer has more than a million added tokens")
     }
     var next = Int32(clamping: model.count)
+    var byID: [Int32: Token] = [:]
+    var idsByContent: [[UInt8]: Int32] = [:]
+    var specialContents: Set<[UInt8]> = []
+    var plain = Trie()
+    var normalized = Trie()
     var order: [TokenizerDefinition.AddedToken] = []
     var seen: Set<[UInt8]> = []
     for token in tokens where token.special {
@@ -59,6 +64,11 @@ struct AddedTokens: Sendable {
         plain.add(content, id: id)
       }
     }
+    self.byID = byID
+    self.idsByContent = idsByContent
+    self.specialContents = specialContents
+    self.plain = Matcher(plain)
+    self.normalized = Matcher(normalized)
   }
 
   private static func normalize(
@@ -136,14 +146,12 @@ struct AddedTokens: Sendable {
     append(done, piece.end, -1)
   }
 
-  /// Finds several texts at once: the leftmost, and of several there the longest.
-  struct Matcher: Sendable {
-    /// A trie; node 0 is the root.
-    private var children: [[UInt8: Int32]] = [[:]]
-    private var ids: [Int32] = [-1]
-    private var first: [Bool] = Array(repeating: false, count: 256)
-    /// The first byte of all texts, where they have the same one.
-    private(set) var isEmpty = true
+  /// Texts by their bytes, which a ``Matcher`` looks for; node 0 is the root.
+  struct Trie: Sendable {
+    fileprivate var children: [[UInt8: Int32]] = [[:]]
+    fileprivate var ids: [Int32] = [-1]
+    fileprivate var first: [Bool] = Array(repeating: false, count: 256)
+    fileprivate var isEmpty = true
 
     mutating func add(_ text: [UInt8], id: Int32) {
       guard let byte = text.first else { return }
@@ -163,10 +171,26 @@ struct AddedTokens: Sendable {
       // Of equal texts the first one counts.
       if ids[node] < 0 { ids[node] = id }
     }
+  }
+
+  /// Finds several texts at once: the leftmost, and of several there the longest.
+  final class Matcher: Sendable {
+    private let children: [[UInt8: Int32]]
+    private let ids: [Int32]
+    private let first: [Bool]
+    let isEmpty: Bool
+
+    init(_ trie: Trie) {
+      children = trie.children
+      ids = trie.ids
+      first = trie.first
+      isEmpty = trie.isEmpty
+    }
 
     /// Whether any byte may begin a match.
     func mayMatch(_ buffer: borrowing TextBuffer) -> Bool {
-      let (first, bytes) = (first.span, buffer.bytes.span)
+      let first = first
+      let bytes = buffer.bytes.span
       for index in bytes.indices where first[Int(bytes[index])] { return true }
       return false
     }

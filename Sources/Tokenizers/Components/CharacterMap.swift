@@ -1,7 +1,7 @@
 /// What a normalizer makes of each code point, where that does not depend on its neighbors.
 ///
 /// A table for the code points below 65536, which takes a lookup each, and the rule itself for those above.
-struct CharacterMap: Sendable {
+final class CharacterMap: Sendable {
   /// What a code point becomes.
   enum Result {
     case one(UInt32)
@@ -16,13 +16,13 @@ struct CharacterMap: Sendable {
   /// The rule: appends what a code point becomes, and returns whether that does not depend on its neighbors.
   typealias Rule = @Sendable (UInt32, inout [UInt32]) -> Bool
 
-  private var table: [UInt32]
+  private let table: [UInt32]
   /// What code points with several results become: their number, then they.
-  private var pool: [UInt32] = []
+  private let pool: [UInt32]
   private let rule: Rule
   private let changes: CodePointKind.Flag
   /// What each ASCII byte becomes; 0xFF where it is not one ASCII byte.
-  private(set) var ascii: [UInt8] = []
+  private let ascii: [UInt8]
 
   private static let nothing: UInt32 = 0xFFFF_FFFF
   private static let complex: UInt32 = 0xFFFF_FFFE
@@ -37,12 +37,14 @@ struct CharacterMap: Sendable {
     changing changes: [CodePointKind.Flag], isChinese: Bool = false, others: [UInt32] = [], rule: @escaping Rule
   ) {
     self.rule = rule
-    self.changes = CodePointKind.Flag(mask: changes.reduce(0) { $0 | $1.mask })
-    table = (0..<0x10000).map { UInt32($0) }
+    let changes = CodePointKind.Flag(mask: changes.reduce(0) { $0 | $1.mask })
+    self.changes = changes
+    var table = (0..<0x10000).map { UInt32($0) }
+    var pool: [UInt32] = []
     var results: [UInt32] = []
-    let decomposes = self.changes.mask & CodePointKind.Flag.hasNFD.mask != 0
+    let decomposes = changes.mask & CodePointKind.Flag.hasNFD.mask != 0
     for code in 0..<UInt32(0x10000)
-    where CodePointKind(of: code).has(self.changes) || isChinese && isChineseCharacter(code)
+    where CodePointKind(of: code).has(changes) || isChinese && isChineseCharacter(code)
       || decomposes && Hangul.syllables.contains(code) || others.contains(code)
     {
       results.removeAll(keepingCapacity: true)
@@ -62,6 +64,8 @@ struct CharacterMap: Sendable {
         pool += results
       }
     }
+    self.table = table
+    self.pool = pool
     ascii = (0..<128).map { table[$0] < 0x80 ? UInt8(table[$0]) : 0xFF }
   }
 
@@ -85,8 +89,8 @@ struct CharacterMap: Sendable {
   private func applyToASCII(_ rewriter: inout Rewriter) -> Bool {
     guard rewriter.source.isASCII else { return false }
     var isComplete = true
+    let ascii = ascii
     rewriter.withPieces { buffer in
-      let ascii = ascii.span
       for piece in buffer.pieces where piece.isText {
         for index in piece.range where ascii[Int(buffer.bytes[index] & 0x7F)] == 0xFF {
           isComplete = false

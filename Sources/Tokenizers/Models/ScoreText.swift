@@ -71,12 +71,21 @@ enum ScoreText {
   static func text(_ value: Double) -> String {
     let shortest = "\(value)"
     if isRead(shortest, as: value) { return shortest }
-    // The shortest digits, and two more that are as near as possible to them.
+    // With more digits, numbers near the shortest one: how the digits round depends on how many there are.
     guard let (digits, exponent) = digits(shortest), digits < 100_000_000_000_000_000 else { return shortest }
-    for distance in UInt64(1)..<100 {
-      for candidate in [digits * 100 + distance, digits * 100 - distance] {
-        let text = (value < 0 ? "-" : "") + decimal(candidate, exponent - 2)
-        if isRead(text, as: value) { return text }
+    let sign = value < 0 ? "-" : ""
+    var scale: UInt64 = 1
+    for more in 1...3 {
+      scale *= 10
+      let (base, isTooLarge) = digits.multipliedReportingOverflow(by: scale)
+      if isTooLarge { break }
+      for distance in stride(from: 0, through: scale, by: max(1, Int(scale) / 64)) {
+        for (candidate, overflow) in [
+          base.addingReportingOverflow(distance), base.subtractingReportingOverflow(distance),
+        ] where !overflow {
+          let text = sign + decimal(candidate, exponent - more)
+          if isRead(text, as: value) { return text }
+        }
       }
     }
     return shortest

@@ -11,10 +11,15 @@ struct Worker: Sendable {
   private(set) var tokens: [Encoding.Token] = []
   private(set) var surfaces: [Int: String] = [:]
 
+  /// The vocabulary under a reference of this worker's own: threads that count the references of one object wait for each
+  /// other.
+  private(set) var reference: VocabularyReference?
+
   /// Encodes a text into ``tokens``, without special tokens.
   mutating func encode(_ text: Span<UInt8>, with stages: Stages, wantsOffsets: Bool) throws(FormatError) {
     tokens.removeAll(keepingCapacity: true)
     surfaces.removeAll(keepingCapacity: true)
+    if reference == nil { reference = VocabularyReference(stages.vocabulary) }
     rewriter.load(text)
     let added = stages.vocabulary.added
     rewriter.withPieces { added.split(&$0, with: added.plain, scratch: &patterns) }
@@ -170,7 +175,7 @@ struct Spaces: Sendable, Equatable {
 }
 
 /// The stages of a tokenizer, ready for use.
-struct Stages: Sendable {
+final class Stages: Sendable {
   let normalizers: Normalizers
   let preTokenizers: PreTokenizers
   let vocabulary: Vocabulary

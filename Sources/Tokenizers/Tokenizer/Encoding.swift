@@ -37,9 +37,9 @@ public struct Encoding: Sendable {
   var surfaces: [Int: String] = [:]
   /// Tokens of the first and the second text that were cut off.
   public internal(set) var removedCount = 0
-  let vocabulary: Vocabulary
+  let vocabulary: VocabularyReference
 
-  init(tokens: [Token] = [], vocabulary: Vocabulary) {
+  init(tokens: [Token] = [], vocabulary: VocabularyReference) {
     self.tokens = tokens
     self.vocabulary = vocabulary
   }
@@ -54,7 +54,7 @@ public struct Encoding: Sendable {
 
   /// What the token at an index prints.
   public func text(at index: Int) -> String {
-    surfaces[index] ?? vocabulary.text(of: tokens[index].id) ?? ""
+    surfaces[index] ?? vocabulary.vocabulary.text(of: tokens[index].id) ?? ""
   }
 
   /// What each token prints.
@@ -74,4 +74,11 @@ final class Vocabulary: Sendable {
   func text(of id: Int32) -> String? {
     added.byID[id].map { String(decoding: $0.content, as: UTF8.self) } ?? model.token(of: id)
   }
+}
+
+/// A vocabulary, for the encodings that one worker makes.
+final class VocabularyReference: Sendable {
+  let vocabulary: Vocabulary
+
+  init(_ vocabulary: Vocabulary) { self.vocabulary = vocabulary }
 }

@@ -187,11 +187,14 @@ public final class Tokenizer: Sendable {
   private struct Part {
     var tokens: [Encoding.Token]
     var surfaces: [Int: String]
+    var vocabulary: VocabularyReference
   }
 
   private func tokens(of text: String, _ worker: inout Worker) throws(FormatError) -> Part {
     try worker.encode(text.utf8Span.span, with: stages, wantsOffsets: true)
-    return Part(tokens: worker.tokens, surfaces: worker.surfaces)
+    return Part(
+      tokens: worker.tokens, surfaces: worker.surfaces,
+      vocabulary: worker.reference ?? VocabularyReference(stages.vocabulary))
   }
 
   /// How many tokens are left of each text (`tokenizers/src/utils/truncation.rs`).
@@ -236,15 +239,16 @@ public final class Tokenizer: Sendable {
     to first: Encoding, _ range: Range<Int>, second: Encoding? = nil, _ secondRange: Range<Int> = 0..<0
   ) -> Encoding {
     assemble(
-      Part(tokens: first.tokens, surfaces: first.surfaces), range.clamped(to: 0..<first.count),
-      second.map { Part(tokens: $0.tokens, surfaces: $0.surfaces) },
+      Part(tokens: first.tokens, surfaces: first.surfaces, vocabulary: first.vocabulary),
+      range.clamped(to: 0..<first.count),
+      second.map { Part(tokens: $0.tokens, surfaces: $0.surfaces, vocabulary: $0.vocabulary) },
       secondRange.clamped(to: 0..<(second?.count ?? 0)), addSpecialTokens: true)
   }
 
   private func assemble(
     _ first: Part, _ range: Range<Int>, _ second: Part?, _ secondRange: Range<Int>, addSpecialTokens: Bool
   ) -> Encoding {
-    var encoding = Encoding(vocabulary: stages.vocabulary)
+    var encoding = Encoding(vocabulary: first.vocabulary)
     let pieces = second == nil ? stages.postProcessors.single : stages.postProcessors.pair
     encoding.tokens.reserveCapacity(range.count + secondRange.count + pieces.count)
     for piece in pieces {
