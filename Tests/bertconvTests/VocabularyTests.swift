@@ -8,7 +8,8 @@ import Testing
 struct VocabularyTests {
   /// Tokens that a careless reader splits, joins, trims or normalizes; each is one token.
   private static let hard = [
-    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "中", "##國", "日本語", "한국어", "각", "é", "e\u{301}", "\u{301}", "नमस्ते", "עִבְרִית", "ﷺ",
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "中", "##國", "日本語", "한국어", "각", "é", "e\u{301}", "\u{301}", "नमस्ते",
+    "עִבְרִית", "ﷺ",
     "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇨🇳", "a\u{2028}b", "a\u{2029}b", "a\u{85}b", "\u{A0}", "\u{3000}", "\u{200B}", "\u{FEFF}", "a\u{0B}b",
     "a\u{0C}b", "a\u{1C}b", "a\rb", "\r", "\"", "\\", "\u{0}", "\u{7F}", "\u{E000}", "\u{1F600}", "\u{10FFFF}", "",
   ]
