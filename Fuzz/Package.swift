@@ -14,6 +14,7 @@ let package = Package(
         .product(name: "CheckpointReaders", package: "bertconv"),
         .product(name: "Conversion", package: "bertconv"), .product(name: "Comparison", package: "bertconv"),
         .product(name: "NativeFormat", package: "bertconv"), .product(name: "WeightMapping", package: "bertconv"),
+        .product(name: "Tokenizers", package: "bertconv"),
         .product(name: "Encoder", package: "bertconv"), .product(name: "Verification", package: "bertconv"),
       ],
       // The default linker fails on what the sanitizers need.

@@ -71,6 +71,25 @@ seeds() {
       ;;
     convert) find $fixtures/heads $fixtures/safetensors -name '*.safetensors' -size -40k ;;
     config) find $fixtures -name '*config.json' -size -4k ;;
+    tokenizer)
+      mkdir -p .corpus/tokenizers
+      printf '%s\n' '{"version":"1.0","added_tokens":[{"id":9,"content":"[MASK]","single_word":false,"lstrip":true,"rstrip":false,"normalized":false,"special":true}],"normalizer":{"type":"NFKC"},"pre_tokenizer":{"type":"Whitespace"},"model":{"type":"WordPiece","unk_token":"u","continuing_subword_prefix":"##","max_input_chars_per_word":9,"vocab":{"u":0,"a":1,"##t":2}}}' >.corpus/tokenizers/1
+      printf '%s\n' '{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},"post_processor":{"type":"RobertaProcessing","sep":["s",1],"cls":["c",0],"trim_offsets":true,"add_prefix_space":true},"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true},"model":{"type":"BPE","vocab":{"c":0,"s":1,"t":2,"Ġ":3,"Ġt":4},"merges":["Ġ t"]}}' >.corpus/tokenizers/2
+      printf '%s\n' '{"normalizer":{"type":"Precompiled","precompiled_charsmap":"BAAAAAAEAABhAA=="},"pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"},"model":{"type":"Unigram","unk_id":0,"vocab":[["u",0],["▁",-1.5],["a",-2e0]]}}' >.corpus/tokenizers/3
+      find .corpus/tokenizers -type f
+      ;;
+    sentencepiece) find $fixtures/tokenizer-files -name '*.model' ;;
+    regex)
+      mkdir -p .corpus/expressions
+      printf '%s\n' "(?i:'s|'t)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}]++[\\r\\n]*|\\s+(?!\\S)|\\s+" "it's 1234 x  " >.corpus/expressions/1
+      printf '%s\n' '(?<=a)b|\bx*?y|(?>s+)$|^[^a-z\x{4e00}-\x{9fff}]' 'abxxy ss' >.corpus/expressions/2
+      find .corpus/expressions -type f
+      ;;
+    text)
+      mkdir -p .corpus/texts
+      printf '%s' 'A text, naïve 中文 İ ﬁ 각 12.5 ▁x  y' >.corpus/texts/1
+      find .corpus/texts -type f
+      ;;
   esac
 }
 
@@ -97,7 +116,8 @@ fuzz() {
 
 parsers=("$@")
 [ ${#parsers[@]} -gt 0 ] ||
-  parsers=(table bundle object-graph graph zip pickle legacy tar torch joblib distributed script-code unknown safetensors native npy npz hdf5 keras flax yaml glob plan convert config fixture)
+  parsers=(table bundle object-graph graph zip pickle legacy tar torch joblib distributed script-code unknown safetensors native npy npz hdf5 keras flax yaml glob plan convert config fixture
+    tokenizer sentencepiece regex text)
 mkdir -p found
 failed=0
 for parser in "${parsers[@]}"; do

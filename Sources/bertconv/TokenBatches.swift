@@ -32,7 +32,7 @@ struct TextSource {
   }
 
   /// Calls `body` with the texts in order, until it returns false.
-  func forEach(_ body: (InputText, _ progress: (done: Int, total: Int)) throws -> Bool) throws {
+  func visit(_ body: (InputText, _ progress: (done: Int, total: Int)) throws -> Bool) throws {
     for item in given { guard try body(item, (0, 1)) else { return } }
     guard var file else { return }
     while let item = try file.next() { guard try body(item, file.progress) else { return } }
@@ -88,7 +88,7 @@ struct TokenBatches {
     var size = 0
     var goesOn = true
     try ProgressBar.during("tokenizing") { progress in
-      try source.forEach { item, position in
+      try source.visit { item, position in
         // Pairs and single texts go separately.
         if let first = batch.first, size > Self.batchSize || (first.pair == nil) != (item.pair == nil) {
           goesOn = try encode(batch, body)

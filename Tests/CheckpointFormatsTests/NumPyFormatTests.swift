@@ -38,7 +38,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("|O", FormatError.Kind.dangerous), ("|S3", .unsupported), ("U3", .unsupported), ("<M8[s]", .unsupported), ("|V8", .unsupported),
+    ("|O", FormatError.Kind.dangerous), ("|S3", .unsupported),
+    ("U3", .unsupported), ("<M8[s]", .unsupported), ("|V8", .unsupported),
     ("=f4", .unsupported), ("<q9", .unsupported),
   ])
   func refusals(descr: String, kind: FormatError.Kind) {

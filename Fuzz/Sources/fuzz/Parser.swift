@@ -5,6 +5,7 @@ import TensorIO
 @testable import Conversion
 @testable import Encoder
 @testable import NativeFormat
+@testable import Tokenizers
 @testable import Verification
 @testable import WeightMapping
 
@@ -17,6 +18,7 @@ enum Parser: String, CaseIterable {
   case scriptCode = "script-code"
   case safetensors, native, npy, npz, hdf5, keras, flax
   case yaml, glob, plan, convert, config, fixture
+  case tokenizer, sentencepiece, regex, text
 
   /// Parses `data` and reads what it holds. An error is an answer; anything else is a find.
   func run(_ data: [UInt8]) {
@@ -91,8 +93,59 @@ enum Parser: String, CaseIterable {
     case .fixture:
       let fixture = try Fixture(try NpzFormat().open(file, path: "input"))
       for reference in fixture.references { _ = try fixture.values(of: reference) }
+    case .tokenizer:
+      let definition = try TokenizerDefinition(json: file.array(), file: "input")
+      try encode("A text, Naïve [MASK] 中 \u{301}\u{1F600} 12", with: try Tokenizer(definition))
+    case .sentencepiece:
+      _ = try SentencePieceModel(file)
+    case .regex:
+      // An expression, and a text in each line after it.
+      let lines = file.array().split(separator: 10, omittingEmptySubsequences: false)
+      let regex = try Regex(String(decoding: lines.first ?? [], as: UTF8.self))
+      for line in lines.dropFirst() where line.count < 200 {
+        var buffer = TextBuffer()
+        let text = Array(String(decoding: line, as: UTF8.self).utf8)
+        buffer.load(text.span)
+        var matches: [Range<Int>] = []
+        regex.findAll(in: buffer, 0..<text.count, into: &matches)
+      }
+    case .text:
+      let text = String(decoding: file.array(), as: UTF8.self)
+      for tokenizer in Self.tokenizers { try encode(text, with: tokenizer) }
     }
   }
+
+  /// Encodes a text alone and as a pair, and decodes what that makes.
+  private func encode(_ text: String, with tokenizer: Tokenizer) throws {
+    let encoding = try tokenizer.encode(text)
+    _ = try tokenizer.encode(text, pair: text, options: Tokenizer.Options(maxLength: 9))
+    _ = encoding.texts
+    _ = tokenizer.decode(encoding.ids)
+  }
+
+  /// Tokenizers with all that rewrites texts.
+  private static let tokenizers: [Tokenizer] = {
+    let pieces = #"{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["▁",-3],["a",-4],["▁a",-5],["é",-6]]}"#
+    let normalizers = [
+      #"{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true}"#,
+      #"{"type":"Sequence","normalizers":[{"type":"Nmt"},{"type":"NFKC"},{"type":"Lowercase"},{"type":"Strip","strip_left":true,"strip_right":true}]}"#,
+      #"{"type":"Sequence","normalizers":[{"type":"NFD"},{"type":"StripAccents"},{"type":"Replace","pattern":{"Regex":" {2,}|\\p{Lu}"},"content":"é"},{"type":"Prepend","prepend":"▁"}]}"#,
+    ]
+    let preTokenizers = [
+      #"{"type":"BertPreTokenizer"}"#, #"{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":true}"#,
+      #"{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true}]}"#,
+    ]
+    var tokenizers: [Tokenizer] = []
+    for normalizer in normalizers {
+      for preTokenizer in preTokenizers {
+        let json = #"{"normalizer":\#(normalizer),"pre_tokenizer":\#(preTokenizer),"model":\#(pieces)}"#
+        if let definition = try? TokenizerDefinition(json: Array(json.utf8)), let made = try? Tokenizer(definition) {
+          tokenizers.append(made)
+        }
+      }
+    }
+    return tokenizers
+  }()
 
   /// What is read of one tensor: more would be slow and find nothing.
   private static let limit = 1 << 20
