@@ -29,6 +29,12 @@ import Testing
     }
   }
 
+  /// Found by fuzzing: the scanner was taken as it was before the escapes were read.
+  @Test(arguments: [#"{"model":{"type":"Unigram\","unk_id":0}}"#, #"{"model":{"unk_token":"\u00e9\n"}}"#])
+  func escapesInNamesAreRead(_ json: String) {
+    #expect(throws: FormatError.self) { _ = try TokenizerDefinition(json: Array(json.utf8)) }
+  }
+
   @Test func stringsAreUnescaped() throws {
     var scanner = JSONScanner(Array(#""a\"\\\/\b\f\n\r\té😀\u00e9\uD83D\uDE00""#.utf8), file: nil)
     #expect(try Array(scanner.anyText().utf8) == Array("a\"\\/\u{8}\u{c}\n\r\té😀é😀".utf8))

@@ -209,6 +209,14 @@ package struct JSONScanner {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// Reads a string as a name: with a limit to combining marks (``FileText``).
+  ///
+  /// Not `text(try string())`, which would take the scanner as it is before the string is read.
+  package mutating func readText() throws(FormatError) -> String {
+    let slice = try string()
+    return try text(slice)
+  }
+
   /// A string that was read, as a name: with a limit to combining marks (``FileText``).
   package func text(_ slice: Slice) throws(FormatError) -> String {
     var bytes: [UInt8] = []

@@ -35,12 +35,12 @@ private struct ModelFields {
 
   mutating func read(_ name: String, _ scanner: inout JSONScanner) throws(FormatError) {
     switch name {
-    case "type": type = try scanner.text(try scanner.string())
+    case "type": type = try scanner.readText()
     case "vocab": try readVocabulary(&scanner)
     case "merges": try readMerges(&scanner)
     case "dropout": try readDropout(&scanner)
     case _ where Self.textNames.contains(name):
-      if try !scanner.isNull() { texts[name] = try scanner.text(try scanner.string()) }
+      if try !scanner.isNull() { texts[name] = try scanner.readText() }
     case _ where Self.flagNames.contains(name):
       if try !scanner.isNull() { flags[name] = try scanner.bool(name) }
     case _ where Self.numberNames.contains(name):
