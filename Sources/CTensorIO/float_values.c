@@ -3,6 +3,7 @@
 // Values are decoded into a block that stays in the first-level cache, and every pass goes over the block: memory is read once.
 #include "CTensorIO.h"
 
+#include <math.h>
 #include <string.h>
 
 // The bodies below are compiled for several processors: each is part of the functions of `FOR_PROCESSORS`. Not by target_clones,
@@ -54,7 +55,7 @@ static inline uint32_t bits_of_half(uint16_t half) {
   return result;
 }
 
-// Decodes `count` values, at most BLOCK, and fills the last vector with zeros. The source needs no alignment.
+// Decodes `count` values, at most BLOCK, and fills the last vector with NaN, which counts in nothing but the number of NaN. The source needs no alignment.
 static inline void decode(const unsigned char *source, size_t count, int kind, float *block) {
   if (kind == BERTCONV_F32_VALUES) {
     memcpy(block, source, count * 4);
@@ -67,7 +68,7 @@ static inline void decode(const unsigned char *source, size_t count, int kind, f
     }
   }
   size_t end = (count + LANES - 1) / LANES * LANES;
-  for (size_t index = count; index < end; index++) block[index] = 0;
+  for (size_t index = count; index < end; index++) block[index] = NAN;
 }
 
 static inline size_t value_size(int kind) { return kind == BERTCONV_F32_VALUES ? 4 : 2; }
@@ -98,16 +99,8 @@ BODY summarize(const void *data, size_t count, int kind, bertconv_float_summary 
       nan += magnitude > 0x7F800000;
       zero += magnitude == 0;
       sum += WIDEN((floats)(raw & is_finite));
-      // The zeros of the last vector's padding would count as values: it is looked at again below.
-      if (index + 1 == vectors && padding) break;
       low = CHOOSE(is_finite & (value < low), value, low);
       high = CHOOSE(is_finite & (value > high), value, high);
-    }
-    for (size_t index = padding ? size / LANES * LANES : size; index < size; index++) {
-      float value = block[index];
-      if (value - value != 0) continue;
-      if (value < low[0]) low[0] = value;
-      if (value > high[0]) high[0] = value;
     }
     for (int lane = 0; lane < LANES; lane++) {
       if (low[lane] < summary->low) summary->low = low[lane];
@@ -118,10 +111,10 @@ BODY summarize(const void *data, size_t count, int kind, bertconv_float_summary 
     ADD_LANES(finite, finite_lanes);
     ADD_LANES(nan, nan_lanes);
     ADD_LANES(zero, zero_lanes);
-    uint64_t finite_count = (uint64_t)-finite_lanes - padding, nan_count = (uint64_t)-nan_lanes;
+    uint64_t finite_count = (uint64_t)-finite_lanes, nan_count = (uint64_t)-nan_lanes - padding;
     summary->nan += nan_count;
     summary->infinite += size - finite_count - nan_count;
-    summary->zeros += (uint64_t)-zero_lanes - padding;
+    summary->zeros += (uint64_t)-zero_lanes;
     if (finite_count == 0) continue;
 
     double block_sum = 0;
@@ -135,15 +128,13 @@ BODY summarize(const void *data, size_t count, int kind, bertconv_float_summary 
       distance = (doubles)((wide_bits)distance & __builtin_convertvector(is_finite, wide_bits));
       squares += distance * distance;
     }
-    double block_squares = -(double)padding * mean * mean;
-    ADD_LANES(squares, block_squares);
+    ADD_LANES(squares, summary->squares);
     // Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
     if (summary->finite > 0) {
       double before = (double)summary->finite, added = (double)finite_count;
       double shift = mean - summary->sum / before;
       summary->squares += shift * shift * before * added / (before + added);
     }
-    summary->squares += block_squares > 0 ? block_squares : 0;
     summary->sum += block_sum;
     summary->finite += finite_count;
   }

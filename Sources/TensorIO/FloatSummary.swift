@@ -23,7 +23,7 @@ package struct FloatSummary: Sendable {
 
   /// Adds whole elements of the types F32, F16 and BF16; `false` for another type.
   package mutating func add(_ bytes: RawSpan, _ type: ElementType) -> Bool {
-    guard let kind = type.floatKind, let size = type.size else { return false }
+    guard type != .f64, let kind = type.floatKind, let size = type.size else { return false }
     // Memory safety: the call reads whole elements inside the span, which is lent until it returns.
     unsafe bytes.withUnsafeBytes { buffer in
       guard let start = buffer.baseAddress else { return }
@@ -59,7 +59,9 @@ package struct BinScale: Sendable {
   /// Adds to `counts`, one for each bin, how many elements fall into it; `false` for types other than F32, F16 and BF16,
   /// and for too many bins.
   package func count(_ bytes: RawSpan, _ type: ElementType, into counts: inout [Int]) -> Bool {
-    guard let kind = type.floatKind, let size = type.size, bins <= Int(BERTCONV_MAX_BINS), counts.count == bins else {
+    guard type != .f64, let kind = type.floatKind, let size = type.size, bins <= Int(BERTCONV_MAX_BINS),
+      counts.count == bins
+    else {
       return false
     }
     var found = [UInt64](repeating: 0, count: bins)
@@ -71,17 +73,5 @@ package struct BinScale: Sendable {
     }
     for bin in 0..<bins { counts[bin] += Int(found[bin]) }
     return true
-  }
-}
-
-extension ElementType {
-  /// How the C side calls the float types that it summarizes.
-  fileprivate var floatKind: Int32? {
-    switch self {
-    case .f16: Int32(BERTCONV_F16_VALUES)
-    case .bf16: Int32(BERTCONV_BF16_VALUES)
-    case .f32: Int32(BERTCONV_F32_VALUES)
-    default: nil
-    }
   }
 }

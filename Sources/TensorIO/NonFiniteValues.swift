@@ -11,20 +11,12 @@ public struct NonFiniteValues: Sendable, Equatable {
 
   /// Counts those among whole elements of a floating-point type; types of other numbers have none.
   public mutating func add(_ bytes: RawSpan, _ type: ElementType) {
-    let kind =
-      switch type {
-      case .f16: BERTCONV_F16_VALUES
-      case .bf16: BERTCONV_BF16_VALUES
-      case .f32: BERTCONV_F32_VALUES
-      case .f64: BERTCONV_F64_VALUES
-      default: -1
-      }
-    guard let size = type.size, kind >= 0 else { return }
+    guard let kind = type.floatKind, let size = type.size else { return }
     var (nan, infinite): (UInt64, UInt64) = (0, 0)
     // Memory safety: the call reads whole elements inside the span, which is lent until it returns.
     unsafe bytes.withUnsafeBytes { buffer in
       guard let start = buffer.baseAddress else { return }
-      unsafe bertconv_count_special(start, buffer.count / size, Int32(kind), &nan, &infinite)
+      unsafe bertconv_count_special(start, buffer.count / size, kind, &nan, &infinite)
     }
     self.nan += Int(nan)
     self.infinite += Int(infinite)
@@ -40,5 +32,18 @@ public struct NonFiniteValues: Sendable, Equatable {
     return
       "\(counted(found.count, "tensor")) with values that are not finite (\(parts.compactMap(\.self).joined(separator: ", "))), "
       + "\(found.count == 1 ? "" : "the first ")\(first.name): what is computed with them is not finite either"
+  }
+}
+
+extension ElementType {
+  /// How the C side calls the float types whose values it looks at; `nil` for all others.
+  var floatKind: Int32? {
+    switch self {
+    case .f16: Int32(BERTCONV_F16_VALUES)
+    case .bf16: Int32(BERTCONV_BF16_VALUES)
+    case .f32: Int32(BERTCONV_F32_VALUES)
+    case .f64: Int32(BERTCONV_F64_VALUES)
+    default: nil
+    }
   }
 }
